@@ -1,0 +1,134 @@
+//! Pictures side by side, enlarged by whole numbers so that each pixel stays a square.
+
+use crate::{Picture, ReportError, write::png_bytes};
+use image::{Rgb, RgbImage};
+
+/// How a grid is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GridStyle {
+    /// Pictures in a row; 0 chooses a nearly square grid.
+    pub columns: usize,
+    /// Each pixel becomes a square of this side; 0 enlarges to about 64 pixels a picture.
+    pub scale: usize,
+    /// Pixels between pictures and around them.
+    pub padding: usize,
+    /// Colour of the padding and of empty places.
+    pub background: [u8; 3],
+}
+
+impl Default for GridStyle {
+    fn default() -> Self {
+        Self {
+            columns: 0,
+            scale: 0,
+            padding: 4,
+            background: [255, 255, 255],
+        }
+    }
+}
+
+/// All pictures in one image, row by row. They must share one shape.
+pub fn grid(pictures: &[Picture<'_>], style: &GridStyle) -> Result<RgbImage, ReportError> {
+    let first = pictures.first().ok_or(ReportError::Empty)?;
+    if let Some(odd) = pictures.iter().find(|p| p.shape() != first.shape()) {
+        return Err(ReportError::Mixed {
+            expected: first.shape(),
+            found: odd.shape(),
+        });
+    }
+    let columns = match style.columns {
+        0 => (pictures.len() as f64).sqrt().ceil() as usize,
+        n => n.min(pictures.len()),
+    };
+    let scale = match style.scale {
+        0 => 64usize.div_ceil(first.height.max(first.width).max(1)),
+        n => n,
+    };
+    let rows = pictures.len().div_ceil(columns);
+    let (cell_w, cell_h) = (
+        first.width * scale + style.padding,
+        first.height * scale + style.padding,
+    );
+    let (width, height) = (
+        columns * cell_w + style.padding,
+        rows * cell_h + style.padding,
+    );
+    let mut canvas = RgbImage::from_pixel(width as u32, height as u32, Rgb(style.background));
+    for (i, picture) in pictures.iter().enumerate() {
+        let rgb = picture.to_rgb()?;
+        let (left, top) = (
+            (i % columns) * cell_w + style.padding,
+            (i / columns) * cell_h + style.padding,
+        );
+        for y in 0..first.height * scale {
+            for x in 0..first.width * scale {
+                let pixel = *rgb.get_pixel((x / scale) as u32, (y / scale) as u32);
+                canvas.put_pixel((left + x) as u32, (top + y) as u32, pixel);
+            }
+        }
+    }
+    Ok(canvas)
+}
+
+/// [`grid`] as the bytes of a PNG file.
+pub fn grid_png(pictures: &[Picture<'_>], style: &GridStyle) -> Result<Vec<u8>, ReportError> {
+    png_bytes(&grid(pictures, style)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_land_in_their_cells() {
+        let (black, white) = ([-1.0; 4], [1.0; 4]);
+        let picture = |values| Picture {
+            channels: 1,
+            height: 2,
+            width: 2,
+            values,
+        };
+        let pictures = [picture(&black), picture(&white), picture(&black)];
+        let style = GridStyle {
+            columns: 2,
+            scale: 3,
+            padding: 1,
+            background: [9, 9, 9],
+        };
+        let image = grid(&pictures, &style).unwrap();
+        assert_eq!(image.dimensions(), (15, 15));
+        assert_eq!(image.get_pixel(0, 0).0, [9; 3]);
+        assert_eq!(image.get_pixel(6, 6).0, [0; 3]);
+        assert_eq!(image.get_pixel(8, 1).0, [255; 3]);
+        assert_eq!(
+            image.get_pixel(13, 13).0,
+            [9; 3],
+            "the fourth place is empty"
+        );
+    }
+
+    #[test]
+    fn mixed_sizes_and_no_pictures_are_errors() {
+        let values = [0.0; 4];
+        let a = Picture {
+            channels: 1,
+            height: 2,
+            width: 2,
+            values: &values,
+        };
+        let b = Picture {
+            channels: 1,
+            height: 1,
+            width: 4,
+            values: &values,
+        };
+        assert!(matches!(
+            grid(&[a, b], &GridStyle::default()),
+            Err(ReportError::Mixed { .. })
+        ));
+        assert!(matches!(
+            grid(&[], &GridStyle::default()),
+            Err(ReportError::Empty)
+        ));
+    }
+}

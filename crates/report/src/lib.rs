@@ -1,0 +1,20 @@
+//! Picture grids, plots and self-contained HTML pages.
+//!
+//! Knows nothing of diffusion models or of Burn: it takes plain slices and writes pictures and pages. Every file it writes
+//! is complete or absent ([`write`]), and a page needs no network, no script and no second file.
+
+pub mod error;
+pub mod grid;
+pub mod heat;
+pub mod page;
+pub mod picture;
+pub mod plot;
+pub mod write;
+
+pub use error::ReportError;
+pub use grid::{GridStyle, grid, grid_png};
+pub use heat::{HeatMap, heat_map};
+pub use page::{Card, DirectionSection, SensitivityPage};
+pub use picture::Picture;
+pub use plot::{Axes, Curve, histogram, line_plot, log_ratio_plot, scatter};
+pub use write::{write_atomic, write_png};

@@ -1,0 +1,342 @@
+//! Line plots, histograms and scatter plots as SVG text.
+//!
+//! Text, axes and grid take the colour of the page around them (`currentColor`), so one plot serves light and dark.
+
+use crate::ReportError;
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use std::ops::Range;
+
+/// Okabe and Ito's colours without black and yellow: told apart with every common form of colour blindness.
+pub const PALETTE: [[u8; 3]; 6] = [
+    [0, 114, 178],
+    [213, 94, 0],
+    [0, 158, 115],
+    [204, 121, 167],
+    [86, 180, 233],
+    [230, 159, 0],
+];
+
+/// Words and size of a plot.
+#[derive(Debug, Clone)]
+pub struct Axes {
+    /// Above the plot; empty for none.
+    pub title: String,
+    /// Along the horizontal axis, with its unit.
+    pub x_label: String,
+    /// Along the vertical axis, with its unit.
+    pub y_label: String,
+    /// Logarithmic horizontal axis ([`line_plot`] only): points at or below zero are left out.
+    pub log_x: bool,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+impl Default for Axes {
+    fn default() -> Self {
+        let empty = String::new;
+        Self {
+            title: empty(),
+            x_label: empty(),
+            y_label: empty(),
+            log_x: false,
+            width: 560,
+            height: 320,
+        }
+    }
+}
+
+/// A named line. An empty name keeps it out of the legend.
+#[derive(Debug, Clone, Default)]
+pub struct Curve {
+    /// For the legend.
+    pub name: String,
+    /// (x, y); points that are not finite are left out.
+    pub points: Vec<(f64, f64)>,
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn svg(
+    axes: &Axes,
+    draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Drawn,
+) -> Result<String, ReportError> {
+    let mut text = String::new();
+    let drawn = {
+        let area =
+            SVGBackend::with_string(&mut text, (axes.width, axes.height)).into_drawing_area();
+        draw(&area).and_then(|()| Ok(area.present()?))
+    };
+    drawn.map_err(|e| ReportError::Plot {
+        title: axes.title.clone(),
+        reason: e.to_string(),
+    })?;
+    // Scalable in a page, and coloured by it.
+    let size = format!("width=\"{}\" height=\"{}\"", axes.width, axes.height);
+    Ok(text
+        .replacen(
+            &size,
+            &format!(
+                "{size} role=\"img\" aria-label=\"{}\"",
+                escape(&label(axes))
+            ),
+            1,
+        )
+        .replace("\"#000000\"", "\"currentColor\""))
+}
+
+fn label(axes: &Axes) -> String {
+    format!("{}: {} against {}", axes.title, axes.y_label, axes.x_label)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+/// The finite range of `values`, never empty, with a little air.
+fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let (low, high) = values
+        .filter(|v| v.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
+            (l.min(v), h.max(v))
+        });
+    if low > high {
+        return 0.0..1.0;
+    }
+    let air = if high > low {
+        (high - low) * 0.05
+    } else {
+        low.abs().max(1.0) * 0.05
+    };
+    low - air..high + air
+}
+
+/// A short number for an axis: plain where that is readable, else with an exponent.
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 {
+        return "0".into();
+    }
+    if !(1e-3..1e5).contains(&size) {
+        return format!("{value:.1e}").replace('-', "−");
+    }
+    let digits = (2 - size.log10().floor() as i32).clamp(0, 5) as usize;
+    let text = format!("{value:.digits$}");
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
+    text.replace('-', "−")
+}
+
+fn chart<'a, 'b, X>(
+    area: &'a DrawingArea<SVGBackend<'b>, plotters::coord::Shift>,
+    axes: &Axes,
+    x: X,
+    y: Range<f64>,
+) -> Result<
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<X::CoordDescType, RangedCoordf64>>,
+    Box<dyn std::error::Error>,
+>
+where
+    X: AsRangedCoord<Value = f64>,
+    X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    'b: 'a,
+{
+    let mut builder = ChartBuilder::on(area);
+    builder
+        .margin(8)
+        .margin_right(16)
+        .x_label_area_size(44)
+        .y_label_area_size(58);
+    if !axes.title.is_empty() {
+        builder.caption(&axes.title, ("sans-serif", 15));
+    }
+    let mut chart = builder.build_cartesian_2d(x, y)?;
+    chart
+        .configure_mesh()
+        .x_desc(&axes.x_label)
+        .y_desc(&axes.y_label)
+        .x_labels(7)
+        .y_labels(6)
+        .x_label_formatter(&|v| number(*v))
+        .y_label_formatter(&|v| number(*v))
+        .label_style(("sans-serif", 12))
+        .axis_desc_style(("sans-serif", 13))
+        .bold_line_style(BLACK.mix(0.12))
+        .light_line_style(BLACK.mix(0.0))
+        .axis_style(BLACK.mix(0.5))
+        .draw()?;
+    Ok(chart)
+}
+
+fn colour(i: usize) -> RGBColor {
+    let [r, g, b] = PALETTE[i % PALETTE.len()];
+    RGBColor(r, g, b)
+}
+
+/// Several curves on one pair of axes.
+pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
+    let kept: Vec<(usize, &str, Vec<(f64, f64)>)> = curves
+        .iter()
+        .enumerate()
+        .map(|(i, curve)| {
+            let good =
+                |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!axes.log_x || p.0 > 0.0);
+            (
+                i,
+                curve.name.as_str(),
+                curve.points.iter().filter(good).copied().collect(),
+            )
+        })
+        .collect();
+    let all = || {
+        kept.iter()
+            .flat_map(|(_, _, points)| points.iter().copied())
+    };
+    let y = range(all().map(|p| p.1));
+    svg(axes, |area| {
+        if axes.log_x {
+            let logs = range(all().map(|p| p.0.log10()));
+            let x = 10f64.powf(logs.start)..10f64.powf(logs.end);
+            curves_on(chart(area, axes, x.log_scale(), y)?, &kept)
+        } else {
+            curves_on(chart(area, axes, range(all().map(|p| p.0)), y)?, &kept)
+        }
+    })
+}
+
+fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
+    mut chart: ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, RangedCoordf64>>,
+    curves: &[(usize, &str, Vec<(f64, f64)>)],
+) -> Drawn {
+    for (i, name, points) in curves {
+        let style = colour(*i).stroke_width(2);
+        let series = chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
+        if !name.is_empty() {
+            series
+                .label(*name)
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        }
+    }
+    if curves.iter().any(|c| !c.1.is_empty()) {
+        chart
+            .configure_series_labels()
+            .label_font(("sans-serif", 12))
+            .position(SeriesLabelPosition::UpperRight)
+            .draw()?;
+    }
+    Ok(())
+}
+
+/// log r along the sampling path against σ on a logarithmic axis: the path runs from right to left.
+pub fn log_ratio_plot(title: &str, curves: &[Curve]) -> Result<String, ReportError> {
+    let axes = Axes {
+        title: title.into(),
+        x_label: "noise level σ (sampling runs right to left)".into(),
+        y_label: "log density ratio (nats)".into(),
+        log_x: true,
+        ..Axes::default()
+    };
+    line_plot(&axes, curves)
+}
+
+/// Counts of `values` in `bins` equal bins.
+pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, ReportError> {
+    let bins = bins.max(1);
+    let x = range(values.iter().copied());
+    let step = (x.end - x.start) / bins as f64;
+    let mut counts = vec![0usize; bins];
+    for value in values.iter().filter(|v| v.is_finite()) {
+        counts[(((value - x.start) / step) as usize).min(bins - 1)] += 1;
+    }
+    let top = counts.iter().copied().max().unwrap_or(0).max(1) as f64 * 1.05;
+    svg(axes, |area| {
+        let mut chart = chart(area, axes, x.clone(), 0.0..top)?;
+        chart.draw_series(
+            counts
+                .iter()
+                .enumerate()
+                .filter(|(_, n)| **n > 0)
+                .map(|(i, &n)| {
+                    let left = x.start + i as f64 * step;
+                    let corners = [(left + step * 0.06, 0.0), (left + step * 0.94, n as f64)];
+                    Rectangle::new(corners, colour(0).filled())
+                }),
+        )?;
+        Ok(())
+    })
+}
+
+/// One dot per pair.
+pub fn scatter(axes: &Axes, points: &[(f64, f64)]) -> Result<String, ReportError> {
+    let good: Vec<_> = points
+        .iter()
+        .copied()
+        .filter(|p| p.0.is_finite() && p.1.is_finite())
+        .collect();
+    let (x, y) = (
+        range(good.iter().map(|p| p.0)),
+        range(good.iter().map(|p| p.1)),
+    );
+    svg(axes, |area| {
+        let mut chart = chart(area, axes, x, y)?;
+        chart.draw_series(
+            good.iter()
+                .map(|&p| Circle::new(p, 3, colour(0).mix(0.6).filled())),
+        )?;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_axis_leaves_out_sigma_zero_and_names_its_axes() {
+        let points = vec![(80.0, 0.0), (1.0, 0.5), (0.01, f64::NAN), (0.0, 2.0)];
+        let text = log_ratio_plot(
+            "a <b>",
+            &[Curve {
+                name: "x".into(),
+                points,
+            }],
+        )
+        .unwrap();
+        assert!(
+            text.starts_with("<svg")
+                && text.contains("noise level σ")
+                && text.contains("&lt;b&gt;")
+        );
+        assert!(text.contains("currentColor") && !text.contains("NaN") && !text.contains("<b>"));
+    }
+
+    #[test]
+    fn empty_and_constant_data_still_draw() {
+        let axes = Axes {
+            title: "t".into(),
+            ..Axes::default()
+        };
+        for values in [&[][..], &[2.0, 2.0], &[f64::INFINITY]] {
+            histogram(&axes, values, 5).unwrap();
+            scatter(&axes, &values.iter().map(|&v| (v, v)).collect::<Vec<_>>()).unwrap();
+            line_plot(&axes, &[Curve::default()]).unwrap();
+        }
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(number(0.25), "0.25");
+        assert_eq!(number(-12.0), "−12");
+        assert_eq!(number(100.0), "100");
+        assert_eq!(number(1e10), "1.0e10");
+    }
+}
