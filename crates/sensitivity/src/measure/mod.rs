@@ -1,0 +1,67 @@
+//! Measures whose noised density and denoiser are known in closed form.
+
+mod empirical;
+mod gaussian;
+mod mixture;
+
+use burn::tensor::Tensor;
+use diffusion::DiffusionError;
+use diffusion::denoiser::Denoiser;
+
+pub use empirical::Empirical;
+pub use gaussian::{Gaussian, GaussianMixture};
+pub use mixture::{Mixture, perturbed};
+
+/// A measure μ with the density p of its noised points `x = y + σ·n`, y ~ μ.
+pub trait Measure: Denoiser {
+    /// `q = log p(x) + (d/2)·log 2πσ²` for each row, `[n]`: the log-density without the part that
+    /// depends on the dimension and σ only, which cancels in every ratio.
+    ///
+    /// # Errors
+    /// If `x` does not have `dim` columns, or the density is not positive there.
+    fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError>;
+
+    /// [`log_density`](Self::log_density) and [`denoise`](Denoiser::denoise), for the price of one
+    /// where they share their work.
+    ///
+    /// # Errors
+    /// As the two.
+    fn evaluate(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+    ) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
+        Ok((self.log_density(x.clone(), sigma)?, self.denoise(x, sigma)?))
+    }
+}
+
+impl<T: Measure + ?Sized> Measure for &T {
+    fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
+        (**self).log_density(x, sigma)
+    }
+
+    fn evaluate(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+    ) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
+        (**self).evaluate(x, sigma)
+    }
+}
+
+/// `Σ_i a_i·b_i` of each row, `[n, 1]`.
+fn rows_dot(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    (a * b).sum_dim(1)
+}
+
+/// Applies a function to each of K stacked tangents.
+fn map_tangents(
+    tangents: Tensor<3>,
+    mut f: impl FnMut(Tensor<2>) -> Result<Tensor<2>, DiffusionError>,
+) -> Result<Tensor<3>, DiffusionError> {
+    let moved: Result<Vec<_>, _> = tangents
+        .iter_dim(0)
+        .map(|tangent| f(tangent.squeeze_dim::<2>(0)))
+        .collect();
+    Ok(Tensor::stack(moved?, 0))
+}

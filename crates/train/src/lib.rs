@@ -1,0 +1,1 @@
+//! Train a U-Net score model on an image data set.
