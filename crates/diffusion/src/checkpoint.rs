@@ -79,7 +79,9 @@ impl Checkpoint {
         let fail = |error: &dyn std::fmt::Display| {
             DiffusionError::file(
                 path,
-                format!("cannot write the checkpoint: {error}; free some space or choose another folder with --out"),
+                format!(
+                    "cannot write the checkpoint: {error}; free some space or choose another folder with --out"
+                ),
             )
         };
         let mut views = Vec::new();
@@ -120,7 +122,9 @@ impl Checkpoint {
         let broken = |error: safetensors::SafeTensorError| {
             DiffusionError::file(
                 path,
-                format!("not a complete SafeTensors file ({error}); train again or use another checkpoint"),
+                format!(
+                    "not a complete SafeTensors file ({error}); train again or use another checkpoint"
+                ),
             )
         };
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;

@@ -37,7 +37,9 @@ impl UNetConfig {
             return bad("image channels, image size and channels must be at least 1".into());
         }
         if self.multipliers.is_empty() || self.multipliers.contains(&0) || self.blocks == 0 {
-            return bad("a U-Net needs at least one level, no multiplier of 0, and one block".into());
+            return bad(
+                "a U-Net needs at least one level, no multiplier of 0, and one block".into(),
+            );
         }
         let halvings = self.multipliers.len() - 1;
         if !self.image_size.is_multiple_of(1 << halvings) {

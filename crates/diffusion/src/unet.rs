@@ -120,8 +120,7 @@ impl UNet {
                 x = conv.forward(double().forward(x));
             }
         }
-        self.output
-            .forward(silu(self.output_norm.forward(x)))
+        self.output.forward(silu(self.output_norm.forward(x)))
     }
 }
 
@@ -206,10 +205,12 @@ impl Attention {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [n, c, h, w] = x.dims();
         let (head, pixels) = (c / self.heads, h * w);
-        let qkv = self
-            .qkv
-            .forward(self.norm.forward(x.clone()))
-            .reshape([n, 3 * self.heads, head, pixels]);
+        let qkv = self.qkv.forward(self.norm.forward(x.clone())).reshape([
+            n,
+            3 * self.heads,
+            head,
+            pixels,
+        ]);
         let part = |i: usize| qkv.clone().narrow(1, i * self.heads, self.heads);
         let (q, k, v) = (part(0), part(1), part(2));
         // softmax(qᵀk/√c) over the keys, [n, heads, pixels, pixels].
@@ -259,8 +260,9 @@ impl NoiseEmbedding {
 /// A convolution that keeps the resolution (halves it with stride 2).
 fn conv(input: usize, output: usize, kernel: usize) -> Conv2dConfig {
     let padding = kernel / 2;
-    Conv2dConfig::new([input, output], [kernel, kernel])
-        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+    Conv2dConfig::new([input, output], [kernel, kernel]).with_padding(PaddingConfig2d::Explicit(
+        padding, padding, padding, padding,
+    ))
 }
 
 /// Groups of at least four channels, at most 32 groups, and always a divisor of the channels.

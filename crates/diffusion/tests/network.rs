@@ -1,0 +1,181 @@
+//! The U-Net, its loss, its average and its checkpoint.
+
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{Device, Tensor};
+use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use diffusion::config::UNetConfig;
+use diffusion::loss::denoising_loss;
+use diffusion::precondition::Precondition;
+use diffusion::random::{Purpose, generator, normal};
+use diffusion::unet::UNet;
+use diffusion::{ema, weights};
+
+fn tiny() -> UNetConfig {
+    UNetConfig {
+        image_channels: 3,
+        image_size: 8,
+        channels: 8,
+        multipliers: vec![1, 2],
+        blocks: 1,
+        attention: vec![4],
+        head_channels: 8,
+    }
+}
+
+fn batch(seed: u64, device: &Device) -> Tensor<4> {
+    let mut rng = generator(seed, Purpose::Samples, 0);
+    normal(&mut rng, [4, tiny().dim()], device).reshape([4, 3, 8, 8])
+}
+
+#[test]
+fn the_network_keeps_the_shape_and_starts_at_zero() {
+    let device = Device::flex();
+    let network = UNet::new(&tiny(), &device).unwrap();
+    let out = network.forward(
+        batch(1, &device),
+        Tensor::from_floats([0.1, 0.2, 0.3, 0.4], &device),
+    );
+    assert_eq!(out.dims(), [4, 3, 8, 8]);
+    assert_eq!(out.abs().max().into_scalar::<f32>(), 0.0);
+}
+
+#[test]
+fn an_image_that_cannot_be_halved_is_refused_with_the_reason() {
+    let config = UNetConfig {
+        image_size: 9,
+        ..tiny()
+    };
+    let error = UNet::new(&config, &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("9×9 cannot be halved"), "{error}");
+}
+
+#[test]
+fn training_steps_lower_the_loss_on_one_batch() {
+    let device = Device::flex().autodiff();
+    device.seed(3);
+    let mut network = UNet::new(&tiny(), &device).unwrap();
+    let mut optimizer = AdamWConfig::new().init();
+    let precondition = Precondition { sigma_data: 0.5 };
+    let (clean, noise) = (batch(1, &device) * 0.5, batch(2, &device));
+    let sigmas = [0.2, 0.5, 1.0, 3.0];
+    let mut losses = Vec::new();
+    for _ in 0..60 {
+        let loss = denoising_loss(
+            &network,
+            &precondition,
+            clean.clone(),
+            noise.clone(),
+            &sigmas,
+        );
+        losses.push(loss.clone().into_scalar::<f32>());
+        let gradients = GradientsParams::from_grads(loss.backward(), &network);
+        network = optimizer.step(3e-3, network, gradients);
+    }
+    // The zero network's loss is 1 in expectation: its targets have unit variance.
+    assert!((0.5..2.0).contains(&losses[0]), "{losses:?}");
+    assert!(losses[59] < 0.7 * losses[0], "{losses:?}");
+}
+
+#[test]
+fn the_average_moves_by_the_stated_fraction() {
+    let device = Device::flex();
+    let model = UNet::new(&tiny(), &device).unwrap();
+    let zero = model.clone().map(&mut Zero);
+    let average = ema::update(zero, &model, 0.75);
+    let (model, average) = (weights::collect(&model), weights::collect(&average));
+    for (path, weight) in model {
+        let theta = weight.data.try_to_vec::<f32>().unwrap();
+        let ema = average[&path].data.try_to_vec::<f32>().unwrap();
+        for (t, e) in theta.iter().zip(ema) {
+            assert!((0.25 * t - e).abs() < 1e-6, "{path}: {e} from {t}");
+        }
+    }
+}
+
+struct Zero;
+
+impl burn::module::ModuleMapper for Zero {
+    fn map_float<const D: usize>(
+        &mut self,
+        param: burn::module::Param<Tensor<D>>,
+    ) -> burn::module::Param<Tensor<D>> {
+        param.map(|value| value.zeros_like())
+    }
+}
+
+fn checkpoint(network: &UNet) -> Checkpoint {
+    let weights = weights::collect(network);
+    let tensors: std::collections::BTreeMap<_, _> = weights
+        .iter()
+        .map(|(path, w)| (path.clone(), w.data.clone()))
+        .collect();
+    Checkpoint {
+        header: Header {
+            format: FORMAT,
+            version: "test".into(),
+            network: tiny(),
+            sigma_data: 0.5,
+            data: "faces:8".into(),
+            fingerprint: "0".into(),
+            step: 7,
+            seed: 1,
+            training: String::new(),
+            parameter_ids: weights.into_iter().map(|(path, w)| (path, w.id)).collect(),
+        },
+        model: None,
+        ema: tensors,
+        optimizer: Some(vec![1, 2, 3]),
+    }
+}
+
+#[test]
+fn a_checkpoint_comes_back_as_it_was() {
+    let device = Device::flex();
+    let network = UNet::new(&tiny(), &device).unwrap();
+    let saved = checkpoint(&network);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    saved.save(&path).unwrap();
+    let loaded = Checkpoint::load(&path).unwrap();
+    assert_eq!(loaded.header, saved.header);
+    assert_eq!(loaded.optimizer, saved.optimizer);
+    let other = UNet::new(&tiny(), &device).unwrap();
+    let restored = weights::apply(other, loaded.with_ids(loaded.ema.clone())).unwrap();
+    let (a, b) = (weights::collect(&network), weights::collect(&restored));
+    assert!(
+        a.iter()
+            .all(|(path, w)| b[path].id == w.id && b[path].data == w.data)
+    );
+}
+
+#[test]
+fn a_truncated_checkpoint_is_named_and_refused() {
+    let network = UNet::new(&tiny(), &Device::flex()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    checkpoint(&network).save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let error = Checkpoint::load(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("model.safetensors") && error.contains("not a complete"),
+        "{error}"
+    );
+}
+
+#[test]
+fn weights_of_another_network_are_refused_by_name() {
+    let device = Device::flex();
+    let narrow = UNet::new(&tiny(), &device).unwrap();
+    let wide = UNet::new(
+        &UNetConfig {
+            channels: 16,
+            ..tiny()
+        },
+        &device,
+    )
+    .unwrap();
+    let error = weights::apply(wide, weights::collect(&narrow)).unwrap_err();
+    assert!(error.contains("has shape"), "{error}");
+}
