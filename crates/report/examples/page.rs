@@ -28,7 +28,7 @@ fn main() -> Result<(), report::ReportError> {
         width: SIDE,
         values,
     };
-    let cards: Vec<Card> = (0..count)
+    let mut cards: Vec<Card> = (0..count)
         .map(|i| Card {
             index: (i * 37) % count,
             sample: view(&samples[i]),
@@ -42,6 +42,7 @@ fn main() -> Result<(), report::ReportError> {
             },
         })
         .collect();
+    cards.sort_by(|a, b| b.score.total_cmp(&a.score));
     let pictures: Vec<_> = samples
         .iter()
         .rev()

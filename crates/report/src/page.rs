@@ -3,9 +3,9 @@
 //! No script, no request, no font: it opens from a disk, a mail or an archive, now and in ten years. Small pictures are
 //! embedded at their own resolution and enlarged by the browser, and cards off screen are not laid out, so 256 samples stay quick.
 
-use crate::plot::number;
+use crate::plot::{PALETTE, log_ratio_axes, number};
 use crate::write::{png_bytes, write_atomic};
-use crate::{Axes, Curve, Picture, ReportError, heat_map, histogram, log_ratio_plot};
+use crate::{Axes, Curve, Picture, ReportError, heat_map, histogram, line_plot};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::RgbImage;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Exaggerated changes are scaled so that their root mean square is this, in pixels of [-1, 1].
-const EXAGGERATED_RMS: f64 = 0.3;
+const EXAGGERATED_RMS: f64 = 0.25;
 /// As many curves as can be told apart in one plot.
 const CURVES_SHOWN: usize = 6;
 
@@ -130,6 +130,7 @@ fn how_to_read() -> Markup {
                 dd {
                     div.ramp role="img" aria-label="Colour scale from blue through white to red" {}
                     div { span { "darker as η grows" } span { "no change" } span { "lighter" } }
+                    "δ summed over colour channels; each map’s strongest colour stands for the ± number under it."
                 }
             }
         }
@@ -166,7 +167,7 @@ impl DirectionSection<'_> {
         let pictures = self
             .pictures
             .iter()
-            .map(|p| Ok(data_uri(&p.to_rgb()?)?))
+            .map(|p| data_uri(&p.to_rgb()?))
             .collect::<Result<Vec<_>, ReportError>>()?;
         let warned = self.cards.iter().filter(|c| !c.warnings.is_empty()).count();
         Ok(html! {
@@ -206,11 +207,9 @@ impl DirectionSection<'_> {
         if self.cards.len() < 2 {
             return Ok(html! {});
         }
-        let axes = Axes {
-            title: "Scores".into(),
-            x_label: "‖δ‖ (pixels per unit of mass)".into(),
-            y_label: "samples".into(),
-            width: 480,
+        let size = Axes {
+            width: 420,
+            height: 270,
             ..Axes::default()
         };
         // Raw scores can span many powers of ten; a histogram of them would be one bar.
@@ -223,30 +222,53 @@ impl DirectionSection<'_> {
         let (low, high) = scores
             .iter()
             .fold((f64::INFINITY, 0.0f64), |(l, h), &s| (l.min(s), h.max(s)));
-        let histogram = if high > 100.0 * low {
-            let axes = Axes {
-                x_label: "log₁₀ ‖δ‖ (pixels per unit of mass)".into(),
-                ..axes
-            };
-            histogram(
-                &axes,
-                &scores.iter().map(|s| s.log10()).collect::<Vec<_>>(),
-                24,
-            )?
-        } else {
-            histogram(&axes, &scores, 24)?
+        let wide = high > 100.0 * low;
+        let (axis, shown) = match wide {
+            true => (
+                "log₁₀ ‖δ‖ (pixels per unit of mass)",
+                scores.iter().map(|s| s.log10()).collect(),
+            ),
+            false => ("‖δ‖ (pixels per unit of mass)", scores),
         };
+        let axes = Axes {
+            x_label: axis.into(),
+            y_label: "samples".into(),
+            ..size.clone()
+        };
+        let histogram = histogram(&axes, &shown, 20)?;
+
         let last = self.cards.len() - 1;
-        let shown = CURVES_SHOWN.min(self.cards.len());
-        let curves: Vec<Curve> = (0..shown)
-            .map(|i| i * last / (shown - 1).max(1))
-            .map(|rank| Curve {
-                name: format!("rank {}", rank + 1),
+        let count = CURVES_SHOWN.min(self.cards.len());
+        let ranks: Vec<usize> = (0..count).map(|i| i * last / (count - 1)).collect();
+        // The legend stands under the plot, where it can cover no curve.
+        let curves: Vec<Curve> = ranks
+            .iter()
+            .map(|&rank| Curve {
+                name: String::new(),
                 points: self.cards[rank].log_ratio.clone(),
             })
             .collect();
-        let ratios = log_ratio_plot("Density ratio along the path", &curves)?;
-        Ok(html! { div.panel { (PreEscaped(histogram)) } div.panel { (PreEscaped(ratios)) } })
+        let ratios = line_plot(
+            &Axes {
+                width: size.width,
+                height: size.height,
+                ..log_ratio_axes("")
+            },
+            &curves,
+        )?;
+        let colours = PALETTE.map(|[r, g, b]| format!("background:#{r:02x}{g:02x}{b:02x}"));
+        Ok(html! {
+            div.panel { h3 { "Scores" } (PreEscaped(histogram)) }
+            div.panel {
+                h3 { "Log density ratio along the path" }
+                (PreEscaped(ratios))
+                div.legend {
+                    @for (rank, colour) in ranks.iter().zip(&colours) {
+                        span { i style=(colour) {} "rank " (rank + 1) }
+                    }
+                }
+            }
+        })
     }
 }
 
@@ -296,7 +318,7 @@ impl Card<'_> {
                 header {
                     span.rank { "#" (rank) }
                     span.name { "sample " (index) }
-                    span.score { i { "‖δ‖ = " } (number(self.score)) }
+                    span.score { i { "‖δ‖ = " } (score(self.score)) }
                 }
                 div.four {
                     (picture(moved(-1.0)?, minus_alt, format!("x − {factor}·δ"), removing))
@@ -314,6 +336,16 @@ impl Card<'_> {
                 }
             }
         })
+    }
+}
+
+/// A score with three significant digits, trailing zeros kept so that neighbours in a ranking compare at sight.
+fn score(value: f64) -> String {
+    if (0.01..1000.0).contains(&value) {
+        let digits = (2 - value.log10().floor() as i32).clamp(0, 4) as usize;
+        format!("{value:.digits$}")
+    } else {
+        number(value)
     }
 }
 
@@ -378,7 +410,7 @@ fn sparkline(points: &[(f64, f64)]) -> Markup {
     }
     let zero = format!("{:.1}", place(&(left, 0.0)).1);
     let words = format!(
-        "log density ratio from {} to {} nats",
+        "log ratio {} to {} nats",
         number(real_low),
         number(real_high)
     );

@@ -3,6 +3,7 @@
 //! Text, axes and grid take the colour of the page around them (`currentColor`), so one plot serves light and dark.
 
 use crate::ReportError;
+use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -58,12 +59,12 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+type Failure = Box<dyn std::error::Error>;
+type Drawn = Result<(), Failure>;
+type Area<'b> = DrawingArea<SVGBackend<'b>, Shift>;
+type Chart<'a, 'b, X> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, RangedCoordf64>>;
 
-fn svg(
-    axes: &Axes,
-    draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Drawn,
-) -> Result<String, ReportError> {
+fn svg(axes: &Axes, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, ReportError> {
     let mut text = String::new();
     let drawn = {
         let area =
@@ -89,7 +90,12 @@ fn svg(
 }
 
 fn label(axes: &Axes) -> String {
-    format!("{}: {} against {}", axes.title, axes.y_label, axes.x_label)
+    let plot = format!("{} against {}", axes.y_label, axes.x_label);
+    if axes.title.is_empty() {
+        plot
+    } else {
+        format!("{}: {plot}", axes.title)
+    }
 }
 
 fn escape(text: &str) -> String {
@@ -137,14 +143,11 @@ pub fn number(value: f64) -> String {
 }
 
 fn chart<'a, 'b, X>(
-    area: &'a DrawingArea<SVGBackend<'b>, plotters::coord::Shift>,
+    area: &'a Area<'b>,
     axes: &Axes,
     x: X,
     y: Range<f64>,
-) -> Result<
-    ChartContext<'a, SVGBackend<'b>, Cartesian2d<X::CoordDescType, RangedCoordf64>>,
-    Box<dyn std::error::Error>,
->
+) -> Result<Chart<'a, 'b, X::CoordDescType>, Failure>
 where
     X: AsRangedCoord<Value = f64>,
     X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -157,7 +160,7 @@ where
         .x_label_area_size(44)
         .y_label_area_size(58);
     if !axes.title.is_empty() {
-        builder.caption(&axes.title, ("sans-serif", 15));
+        builder.caption(&axes.title, ("sans-serif", 18));
     }
     let mut chart = builder.build_cartesian_2d(x, y)?;
     chart
@@ -168,8 +171,8 @@ where
         .y_labels(6)
         .x_label_formatter(&|v| number(*v))
         .y_label_formatter(&|v| number(*v))
-        .label_style(("sans-serif", 12))
-        .axis_desc_style(("sans-serif", 13))
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 15))
         .bold_line_style(BLACK.mix(0.12))
         .light_line_style(BLACK.mix(0.0))
         .axis_style(BLACK.mix(0.5))
@@ -184,23 +187,15 @@ fn colour(i: usize) -> RGBColor {
 
 /// Several curves on one pair of axes.
 pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
-    let kept: Vec<(usize, &str, Vec<(f64, f64)>)> = curves
+    let good = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!axes.log_x || p.0 > 0.0);
+    let kept: Vec<Curve> = curves
         .iter()
-        .enumerate()
-        .map(|(i, curve)| {
-            let good =
-                |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!axes.log_x || p.0 > 0.0);
-            (
-                i,
-                curve.name.as_str(),
-                curve.points.iter().filter(good).copied().collect(),
-            )
+        .map(|curve| Curve {
+            name: curve.name.clone(),
+            points: curve.points.iter().filter(good).copied().collect(),
         })
         .collect();
-    let all = || {
-        kept.iter()
-            .flat_map(|(_, _, points)| points.iter().copied())
-    };
+    let all = || kept.iter().flat_map(|curve| curve.points.iter().copied());
     let y = range(all().map(|p| p.1));
     svg(axes, |area| {
         if axes.log_x {
@@ -214,38 +209,43 @@ pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
 }
 
 fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
-    mut chart: ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, RangedCoordf64>>,
-    curves: &[(usize, &str, Vec<(f64, f64)>)],
+    mut chart: Chart<'a, 'b, X>,
+    curves: &[Curve],
 ) -> Drawn {
-    for (i, name, points) in curves {
-        let style = colour(*i).stroke_width(2);
-        let series = chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
-        if !name.is_empty() {
+    for (i, curve) in curves.iter().enumerate() {
+        let style = colour(i).stroke_width(2);
+        let series = chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
+        if !curve.name.is_empty() {
             series
-                .label(*name)
+                .label(&curve.name)
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
         }
     }
-    if curves.iter().any(|c| !c.1.is_empty()) {
+    if curves.iter().any(|curve| !curve.name.is_empty()) {
+        let font = ("sans-serif", 13).into_font().color(&BLACK);
         chart
             .configure_series_labels()
-            .label_font(("sans-serif", 12))
+            .label_font(font)
             .position(SeriesLabelPosition::UpperRight)
             .draw()?;
     }
     Ok(())
 }
 
-/// log r along the sampling path against σ on a logarithmic axis: the path runs from right to left.
-pub fn log_ratio_plot(title: &str, curves: &[Curve]) -> Result<String, ReportError> {
-    let axes = Axes {
+/// The axes of a log density ratio against σ: logarithmic, so the path runs from right to left and σ = 0 is left out.
+pub fn log_ratio_axes(title: &str) -> Axes {
+    Axes {
         title: title.into(),
         x_label: "noise level σ (sampling runs right to left)".into(),
         y_label: "log density ratio (nats)".into(),
         log_x: true,
         ..Axes::default()
-    };
-    line_plot(&axes, curves)
+    }
+}
+
+/// log r along the sampling path against σ, on [`log_ratio_axes`].
+pub fn log_ratio_plot(title: &str, curves: &[Curve]) -> Result<String, ReportError> {
+    line_plot(&log_ratio_axes(title), curves)
 }
 
 /// Counts of `values` in `bins` equal bins.
