@@ -1,7 +1,7 @@
 //! Picture grids, plots and self-contained HTML pages.
 //!
 //! Knows nothing of diffusion models or of Burn: it takes plain slices and writes pictures and pages. Every file it writes
-//! is complete or absent ([`write`]), and a page needs no network, no script and no second file.
+//! is complete or absent ([`mod@write`]), and a page needs no network, no script and no second file.
 
 pub mod error;
 pub mod grid;
