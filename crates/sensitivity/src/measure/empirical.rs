@@ -97,7 +97,8 @@ impl Empirical {
             let y = self.points.clone().slice_dim(0, start..end);
             let y = y.cast(self.precision);
             let y_squared = rows_dot(y.clone(), y.clone()).transpose();
-            let distances = x_squared.clone() + y_squared - x.clone().matmul(y.clone().transpose()) * 2.0;
+            let distances =
+                x_squared.clone() + y_squared - x.clone().matmul(y.clone().transpose()) * 2.0;
             let weights = self.log_weights.clone().slice_dim(1, start..end);
             f(y, weights - distances / (2.0 * sigma * sigma));
         }
@@ -174,7 +175,10 @@ impl Denoiser for Empirical {
             }
         });
         let stacked: Tensor<3> = Tensor::stack(sums, 0);
-        Ok((denoised.cast(dtype), (stacked / (sigma * sigma)).cast(dtype)))
+        Ok((
+            denoised.cast(dtype),
+            (stacked / (sigma * sigma)).cast(dtype),
+        ))
     }
 }
 
@@ -183,11 +187,7 @@ impl Measure for Empirical {
         Ok(self.evaluate(x, sigma)?.0)
     }
 
-    fn evaluate(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-    ) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
+    fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         check_points(&x, self.dim())?;
         let dtype = x.dtype();
         let (q, denoised) = self.pass(&x.cast(self.precision), sigma);

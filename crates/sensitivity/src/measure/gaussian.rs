@@ -92,6 +92,47 @@ impl Gaussian {
         })
     }
 
+    /// The Gaussian with the mean and covariance of points, `[m, d]`, or only their variances if
+    /// `diagonal`. Directions in which the points do not vary get variance 0.
+    ///
+    /// # Errors
+    /// If there are no points, no entries, or a value is not finite.
+    pub fn fitted(points: &Tensor<2>, diagonal: bool) -> Result<Self, DiffusionError> {
+        let [m, d] = points.dims();
+        if m == 0 || d == 0 {
+            return Err(DiffusionError::Config(format!(
+                "a Gaussian cannot be fitted to {m} points of {d} entries"
+            )));
+        }
+        let mean = points.clone().mean_dim(0);
+        let centred = points.clone() - mean.clone();
+        let values = |tensor: Tensor<2>| -> Vec<f64> {
+            tensor.into_data_dtype(DType::F64).iter::<f64>().collect()
+        };
+        let (axes, variances) = if diagonal {
+            (None, values((centred.clone() * centred).mean_dim(0)))
+        } else {
+            let covariance = values(centred.clone().transpose().matmul(centred) / m as f64);
+            if covariance.iter().any(|value| !value.is_finite()) {
+                return Err(DiffusionError::NotFinite(
+                    "the points of a Gaussian must be finite".to_owned(),
+                ));
+            }
+            let eigen = DMatrix::from_row_slice(d, d, &covariance).symmetric_eigen();
+            let axes = TensorData::new(eigen.eigenvectors.as_slice().to_vec(), [d, d]);
+            let axes = Tensor::<2>::from_data(axes, (&points.device(), points.dtype()));
+            (
+                Some(axes.transpose()),
+                eigen.eigenvalues.as_slice().to_vec(),
+            )
+        };
+        Ok(Self {
+            mean,
+            axes,
+            variances: variances.into_iter().map(|v| v.max(0.0)).collect(),
+        })
+    }
+
     fn row(&self, f: impl Fn(f64) -> f64) -> Tensor<2> {
         let values: Vec<f64> = self.variances.iter().map(|&v| f(v)).collect();
         let data = TensorData::new(values, [1, self.variances.len()]);
@@ -148,7 +189,11 @@ impl Measure for Gaussian {
         check_points(&x, self.dim())?;
         let z = self.to_axes(x - self.mean.clone());
         let square = rows_dot(z.clone(), z * self.row(|v| 1.0 / (v + sigma * sigma)));
-        let logs: f64 = self.variances.iter().map(|v| (v / (sigma * sigma)).ln_1p()).sum();
+        let logs: f64 = self
+            .variances
+            .iter()
+            .map(|v| (v / (sigma * sigma)).ln_1p())
+            .sum();
         Ok(((square + logs) * -0.5).squeeze_dim::<1>(1))
     }
 }
@@ -180,11 +225,15 @@ impl GaussianMixture {
             ));
         }
         if let Some(weight) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
-            return bad(format!("the weights of a mixture must be positive, got {weight}"));
+            return bad(format!(
+                "the weights of a mixture must be positive, got {weight}"
+            ));
         }
         let total: f64 = weights.iter().sum();
         if (total - 1.0).abs() > 1e-9 {
-            return bad(format!("the weights of a mixture must sum to 1, but sum to {total}"));
+            return bad(format!(
+                "the weights of a mixture must sum to 1, but sum to {total}"
+            ));
         }
         let mut parts: Vec<(f64, Box<dyn Measure>)> = Vec::new();
         for ((weight, mean), covariance) in weights.iter().zip(means).zip(covariances) {
@@ -219,11 +268,7 @@ impl Measure for GaussianMixture {
         self.0.log_density(x, sigma)
     }
 
-    fn evaluate(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-    ) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
+    fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         self.0.evaluate(x, sigma)
     }
 }

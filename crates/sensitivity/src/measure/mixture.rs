@@ -18,7 +18,9 @@ pub struct Mixture<'a> {
 impl std::fmt::Debug for Mixture<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let weights: Vec<f64> = self.parts.iter().map(|part| part.0).collect();
-        f.debug_struct("Mixture").field("weights", &weights).finish()
+        f.debug_struct("Mixture")
+            .field("weights", &weights)
+            .finish()
     }
 }
 
@@ -53,7 +55,9 @@ impl<'a> Mixture<'a> {
         }
         let dims: Vec<usize> = parts.iter().map(|part| part.1.dim()).collect();
         if dims.iter().any(|dim| *dim != dims[0]) {
-            return bad(format!("the parts of a mixture have different dimensions: {dims:?}"));
+            return bad(format!(
+                "the parts of a mixture have different dimensions: {dims:?}"
+            ));
         }
         Ok(Self { parts, total })
     }
@@ -146,11 +150,7 @@ impl Measure for Mixture<'_> {
         Ok(self.evaluate(x, sigma)?.0)
     }
 
-    fn evaluate(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-    ) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
+    fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         let pass = self.pass(&x, sigma)?;
         Ok((pass.q.clone().squeeze_dim::<1>(1), pass.denoised()))
     }

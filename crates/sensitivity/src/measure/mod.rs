@@ -26,11 +26,7 @@ pub trait Measure: Denoiser {
     ///
     /// # Errors
     /// As the two.
-    fn evaluate(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-    ) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
+    fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         Ok((self.log_density(x.clone(), sigma)?, self.denoise(x, sigma)?))
     }
 }
@@ -40,11 +36,7 @@ impl<T: Measure + ?Sized> Measure for &T {
         (**self).log_density(x, sigma)
     }
 
-    fn evaluate(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-    ) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
+    fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         (**self).evaluate(x, sigma)
     }
 }

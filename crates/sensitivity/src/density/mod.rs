@@ -1,0 +1,47 @@
+//! Estimators of `q = log p^ρ + (d/2)·log 2πσ²` along a sampler's path.
+
+mod closed_form;
+mod probability_flow;
+
+use burn::tensor::Tensor;
+use diffusion::DiffusionError;
+use diffusion::sampler::{Stage, Step};
+
+pub use closed_form::ClosedForm;
+pub use probability_flow::{GaussianStart, ProbabilityFlow, Trace};
+
+/// A way to know the density of the training data at the points of a path.
+pub trait Density {
+    /// Checks that this estimator can follow these steps.
+    ///
+    /// # Errors
+    /// [`DiffusionError::Unsupported`] with what to use instead.
+    fn check(&self, steps: &[Step]) -> Result<(), DiffusionError>;
+
+    /// Begins a batch of paths at their first points, `[n, d]`.
+    ///
+    /// # Errors
+    /// If the points do not have the estimator's dimension.
+    fn begin(&self, x: &Tensor<2>, sigma: f64)
+    -> Result<Box<dyn DensityPath + '_>, DiffusionError>;
+}
+
+/// The density along one batch of paths: for each step [`probes`](Self::probes) once, then for each of
+/// its stages [`at`](Self::at) and [`advance`](Self::advance).
+pub trait DensityPath {
+    /// Tangents, `[P, n, d]`, whose products with J each stage of step k must hand to `advance`.
+    fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>>;
+
+    /// `q` at the stage's point, `[n]`.
+    ///
+    /// # Errors
+    /// If the density cannot be evaluated there.
+    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError>;
+
+    /// Moves on past a stage; `last` is true at the end of a step.
+    fn advance(&mut self, stage: &Stage, products: Option<Tensor<3>>, last: bool);
+
+    /// Variance of `q` over the choice of probes so far, `[n]`; none where nothing is random, or with a
+    /// single probe, from which it cannot be told.
+    fn trace_variance(&self) -> Option<Tensor<1>>;
+}

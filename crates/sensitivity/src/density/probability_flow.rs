@@ -1,0 +1,187 @@
+//! The density that the model itself implies, integrated along its ODE.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use diffusion::DiffusionError;
+use diffusion::sampler::{Stage, Step, generator};
+use rand::RngExt;
+
+use super::{Density, DensityPath};
+use crate::measure::{Gaussian, Measure};
+
+/// Keeps the probes apart from every other random number of the same seed ("prob" in ASCII).
+const PROBES: u64 = 0x70_72_6f_62;
+
+/// Where the integral starts: at `sigma_max` the noised data are all but Gaussian.
+#[derive(Debug, Clone)]
+pub struct GaussianStart(pub Gaussian);
+
+impl GaussianStart {
+    /// Matches the mean and covariance of points, `[m, d]`, or their variances only: quicker where d is
+    /// in the thousands.
+    ///
+    /// # Errors
+    /// If there are no points or a value is not finite.
+    pub fn fitted(points: &Tensor<2>, diagonal: bool) -> Result<Self, DiffusionError> {
+        Gaussian::fitted(points, diagonal).map(Self)
+    }
+
+    /// From a mean and a covariance, row by row.
+    ///
+    /// # Errors
+    /// As [`Gaussian::new`].
+    pub fn new(
+        mean: &[f64],
+        covariance: &[f64],
+        device: &Device,
+        dtype: DType,
+    ) -> Result<Self, DiffusionError> {
+        Gaussian::new(mean, covariance, device, dtype).map(Self)
+    }
+}
+
+/// How the trace of the denoiser's Jacobian is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trace {
+    /// One tangent for each of the d entries: for small d.
+    Exact,
+    /// Hutchinson 1989: the mean of `⟨v, J·v⟩` over Rademacher probes v, fresh in each step, unbiased.
+    Hutchinson {
+        /// Number of probes.
+        probes: usize,
+        /// Seed of the probes.
+        seed: u64,
+        /// Index of the first sample of the batch: the probes of a sample do not depend on its batch.
+        first: u64,
+    },
+}
+
+/// `dq/dσ = tr J/σ` along the probability-flow ODE, with the quadrature of the sampler that is followed.
+#[derive(Debug, Clone)]
+pub struct ProbabilityFlow {
+    /// The density at the first noise level.
+    pub start: GaussianStart,
+    /// The estimate of `tr J`.
+    pub trace: Trace,
+}
+
+impl Density for ProbabilityFlow {
+    fn check(&self, steps: &[Step]) -> Result<(), DiffusionError> {
+        if steps.iter().any(|step| step.noise != 0.0) {
+            return Err(DiffusionError::Unsupported(
+                "the probability-flow density follows an ODE and cannot follow the stochastic sampler: \
+                 use the Euler or Heun sampler, or the empirical density"
+                    .to_owned(),
+            ));
+        }
+        if matches!(self.trace, Trace::Hutchinson { probes: 0, .. }) {
+            return Err(DiffusionError::Config(
+                "the probability-flow density needs at least one probe".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn begin(
+        &self,
+        x: &Tensor<2>,
+        sigma: f64,
+    ) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
+        let start = self.start.0.log_density(x.clone(), sigma)?;
+        Ok(Box::new(Flow {
+            trace: self.trace,
+            now: start.clone(),
+            start,
+            probes: None,
+            traces: Vec::new(),
+            variance: None,
+        }))
+    }
+}
+
+struct Flow {
+    trace: Trace,
+    /// q at the first point of the step.
+    start: Tensor<1>,
+    /// q at the current stage's point.
+    now: Tensor<1>,
+    probes: Option<Tensor<3>>,
+    /// `⟨v, J·v⟩` for each probe, `[P, n]`, of the stages so far in this step.
+    traces: Vec<Tensor<2>>,
+    variance: Option<Tensor<1>>,
+}
+
+impl DensityPath for Flow {
+    fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>> {
+        let [n, d] = x.dims();
+        let (device, dtype) = (x.device(), x.dtype());
+        let probes = match self.trace {
+            // The unit tangents do not change along the path.
+            Trace::Exact => self.probes.take().unwrap_or_else(|| {
+                Tensor::<2>::eye(d, &device)
+                    .cast(dtype)
+                    .unsqueeze_dim::<3>(1)
+                    .expand([d, n, d])
+            }),
+            Trace::Hutchinson {
+                probes,
+                seed,
+                first,
+            } => {
+                let mut signs: Vec<f64> = Vec::with_capacity(probes * n * d);
+                for probe in 0..probes as u64 {
+                    for row in 0..n as u64 {
+                        let mut rng =
+                            generator(seed, first + row, k as u64, PROBES + (probe << 32));
+                        signs.extend((0..d).map(|_| if rng.random() { 1.0 } else { -1.0 }));
+                    }
+                }
+                Tensor::from_data(TensorData::new(signs, [probes, n, d]), (&device, dtype))
+            }
+        };
+        self.probes = Some(probes.clone());
+        Some(probes)
+    }
+
+    fn at(&mut self, _: &Tensor<2>, _: f64) -> Result<Tensor<1>, DiffusionError> {
+        Ok(self.now.clone())
+    }
+
+    fn advance(&mut self, stage: &Stage, products: Option<Tensor<3>>, last: bool) {
+        let (Some(probes), Some(products)) = (&self.probes, products) else {
+            return;
+        };
+        let traces = (probes.clone() * products).sum_dim(2);
+        self.traces.push(traces.squeeze_dim::<2>(2));
+        // The increment of q by each probe: minus the coefficients of D (see `diffusion::sampler`).
+        let terms = stage.denoised.iter().zip(&self.traces);
+        let increment = terms
+            .map(|(&coefficient, traces)| traces.clone() * -coefficient)
+            .reduce(|sum, term| sum + term);
+        let Some(increment) = increment else { return };
+        let mean = match self.trace {
+            Trace::Exact => increment.clone().sum_dim(0),
+            Trace::Hutchinson { .. } => increment.clone().mean_dim(0),
+        };
+        self.now = self.start.clone() + mean.clone().squeeze_dim::<1>(0);
+        if last {
+            self.start = self.now.clone();
+            self.traces.clear();
+            if let Trace::Hutchinson { probes, .. } = self.trace
+                && probes > 1
+            {
+                // Steps have independent probes, so their variances add up.
+                let spread = increment - mean;
+                let scale = 1.0 / (probes * (probes - 1)) as f64;
+                let variance = ((spread.clone() * spread).sum_dim(0) * scale).squeeze_dim::<1>(0);
+                self.variance = Some(match self.variance.take() {
+                    Some(sum) => sum + variance,
+                    None => variance,
+                });
+            }
+        }
+    }
+
+    fn trace_variance(&self) -> Option<Tensor<1>> {
+        self.variance.clone()
+    }
+}

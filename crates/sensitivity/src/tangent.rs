@@ -1,0 +1,136 @@
+//! The exact tangent of the discrete sampler: how each sample moves with the mass of a direction.
+//!
+//! For `ρ_η ∝ ρ + ην` the denoiser changes as `∂_ηD = r·(D^ν − D)`, `r = p^ν/p^ρ` (Theorem 3.1 of
+//! arXiv 2509.23092 in denoiser form). Each step of a sampler is linear in x, D and fresh noise, so the table of
+//! coefficients that moves x moves `δ = dx/dη` as well, with `J·δ + ∂_ηD` in D's place, the noise left out
+//! because it is frozen, and δ = 0 at the start: there the sample is the same noise for every η.
+//!
+//! **Sign.** Adding the mass η of ν moves a sample by `η·δ`. Removing it, with ν inside ρ, is η < 0 with the
+//! same δ: the sample moves by `−|η|·δ`.
+
+use burn::tensor::Tensor;
+use diffusion::denoiser::{Denoiser, check_points};
+use diffusion::sampler::{FrozenNoise, Sampler, add_noise};
+use diffusion::{DiffusionError, schedule};
+
+use crate::density::Density;
+use crate::measure::Measure;
+
+/// Samples with their sensitivities to K directions.
+#[derive(Debug, Clone)]
+pub struct Propagation {
+    /// The samples at σ = 0, `[n, d]`.
+    pub samples: Tensor<2>,
+    /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Where the density ratio overflows, δ is not finite:
+    /// nothing is clamped.
+    pub sensitivities: Tensor<3>,
+    /// Noise level at the first evaluation of each step, S in all.
+    pub sigmas: Vec<f64>,
+    /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at the first evaluation of each step, `[S, n]`.
+    pub log_density: Tensor<2>,
+    /// `log r` there for each direction, `[K, S, n]`.
+    pub log_ratio: Tensor<3>,
+    /// Variance of the last q^ρ over the choice of probes, `[n]`, where it can be told.
+    pub trace_variance: Option<Tensor<1>>,
+    /// What it cost.
+    pub evaluations: Evaluations,
+}
+
+/// Evaluations of the network for each sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evaluations {
+    /// Denoised points.
+    pub path: usize,
+    /// Products with the Jacobian for the log-density; 0 where it is known in closed form.
+    pub density: usize,
+    /// Products with the Jacobian for δ.
+    pub tangent: usize,
+}
+
+/// Samples `model` from the standard normal `start`, `[n, d]`, and carries along each path the
+/// sensitivity to every direction: K tangents, one primal, one call of
+/// [`jvp`](Denoiser::jvp) per evaluation.
+///
+/// # Errors
+/// If there is no direction, shapes or noise levels do not fit, the density cannot follow the
+/// sampler, or the model fails.
+pub fn propagate(
+    model: &dyn Denoiser,
+    directions: &[&dyn Measure],
+    density: &dyn Density,
+    sampler: &Sampler,
+    sigmas: &[f64],
+    start: Tensor<2>,
+    noise: &FrozenNoise,
+) -> Result<Propagation, DiffusionError> {
+    schedule::check(sigmas)?;
+    check_points(&start, model.dim())?;
+    for direction in directions {
+        check_points(&start, direction.dim())?;
+    }
+    let (count, [n, d]) = (directions.len(), start.dims());
+    if count == 0 {
+        return Err(DiffusionError::Config(
+            "sensitivities need at least one direction: give --add or --remove".to_owned(),
+        ));
+    }
+    let steps = sampler.steps(sigmas);
+    density.check(&steps)?;
+
+    let mut x = start * sigmas[0];
+    let mut delta = Tensor::<3>::zeros([count, n, d], (&x.device(), x.dtype()));
+    let mut path = density.begin(&x, sigmas[0])?;
+    let mut evaluations = Evaluations::default();
+    let (mut levels, mut log_density, mut log_ratio) = (Vec::new(), Vec::new(), Vec::new());
+
+    for (k, step) in steps.iter().enumerate() {
+        x = add_noise(x, step, k, noise);
+        let probes = path.probes(&x, k);
+        let (mut points, mut denoised) = (Vec::new(), Vec::new());
+        let (mut deltas, mut changes) = (Vec::new(), Vec::new());
+        for (j, stage) in step.stages.iter().enumerate() {
+            let tangents = match &probes {
+                Some(probes) => Tensor::cat(vec![delta.clone(), probes.clone()], 0),
+                None => delta.clone(),
+            };
+            evaluations.path += 1;
+            evaluations.tangent += count;
+            evaluations.density += tangents.dims()[0] - count;
+            let (mean, products) = model.jvp(x.clone(), stage.sigma, tangents)?;
+            let q = path.at(&x, stage.sigma)?;
+
+            let (mut ratios, mut forcings) = (Vec::new(), Vec::new());
+            for direction in directions {
+                let (q_direction, target) = direction.evaluate(x.clone(), stage.sigma)?;
+                let ratio = q_direction - q.clone();
+                let forcing = (target - mean.clone()) * ratio.clone().exp().unsqueeze_dim::<2>(1);
+                ratios.push(ratio);
+                forcings.push(forcing);
+            }
+            if j == 0 {
+                levels.push(stage.sigma);
+                log_density.push(q);
+                log_ratio.push(Tensor::stack::<2>(ratios, 0));
+            }
+            let carried = products.clone().slice_dim(0, 0..count);
+            let rest = probes.as_ref().map(|_| products.slice_dim(0, count..));
+            path.advance(stage, rest, j + 1 == step.stages.len());
+
+            points.push(x.clone());
+            denoised.push(mean);
+            deltas.push(delta.clone());
+            changes.push(carried + Tensor::stack::<3>(forcings, 0));
+            x = stage.next(&points, &denoised).unwrap_or(x);
+            delta = stage.next(&deltas, &changes).unwrap_or(delta);
+        }
+    }
+    Ok(Propagation {
+        samples: x,
+        sensitivities: delta,
+        sigmas: levels,
+        log_density: Tensor::stack(log_density, 0),
+        log_ratio: Tensor::stack(log_ratio, 1),
+        trace_variance: path.trace_variance(),
+        evaluations,
+    })
+}
