@@ -100,7 +100,6 @@ impl ModuleMapper for Applier {
         }
         let device = param.val().device();
         let value = Tensor::from_data(weight.data, &device);
-        let grad = param.val().is_require_grad();
-        Param::initialized(ParamId::from(weight.id), value).set_require_grad(grad)
+        Param::initialized(ParamId::from(weight.id), value)
     }
 }

@@ -1,1 +1,4 @@
-//! Train a U-Net score model on an image data set.
+//! Training of a score model, resumable bit for bit.
+
+pub mod config;
+pub mod trainer;

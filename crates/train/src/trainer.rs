@@ -1,0 +1,220 @@
+//! One training run: weights, optimiser, average and step count, and how they go to disk and back.
+
+use std::collections::BTreeMap;
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Bytes, Device, Tensor};
+use diffusion::DiffusionError;
+use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use diffusion::loss::denoising_loss;
+use diffusion::precondition::Precondition;
+use diffusion::random::{Purpose, generator, normal};
+use diffusion::unet::UNet;
+use diffusion::{ema, weights};
+
+use crate::config::TrainConfig;
+
+/// The images that a run trains on, as a checkpoint remembers them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingSet {
+    /// How the set was named on the command line.
+    pub name: String,
+    /// Fingerprint of the decoded images.
+    pub fingerprint: String,
+    /// Standard deviation of all pixels, for the preconditioning.
+    pub sigma_data: f64,
+}
+
+/// A training run between two steps.
+pub struct Trainer {
+    config: TrainConfig,
+    set: TrainingSet,
+    device: Device,
+    network: UNet,
+    average: UNet,
+    optimizer: ModuleOptimizer,
+    step: u64,
+}
+
+impl Trainer {
+    /// A run at step 0. `device` is the plain device; gradients are taken on its autodiff twin.
+    ///
+    /// # Errors
+    /// If the configuration contradicts itself.
+    pub fn new(
+        config: TrainConfig,
+        set: TrainingSet,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        config.validate()?;
+        device.seed(config.seed);
+        let average = UNet::new(&config.network, device)?;
+        let average = weights::apply(average.clone(), weights::collect(&average))
+            .map_err(DiffusionError::Config)?;
+        Ok(Self {
+            network: trainable(&average),
+            average,
+            optimizer: optimizer(&config),
+            config,
+            set,
+            device: device.clone(),
+            step: 0,
+        })
+    }
+
+    /// A run continued from a checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint cannot be resumed, or was made with another configuration or other images.
+    pub fn resume(
+        config: TrainConfig,
+        set: TrainingSet,
+        checkpoint: Checkpoint,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
+        let header = &checkpoint.header;
+        if header.fingerprint != set.fingerprint {
+            return refuse(&format!(
+                "the checkpoint was trained on other images ({}, fingerprint {}) than {} (fingerprint {}): resume with the same --data, or start again in a new folder",
+                header.data, header.fingerprint, set.name, set.fingerprint
+            ));
+        }
+        if header.training != to_toml(&config)? {
+            return refuse(
+                "the checkpoint was made with another configuration: resume without changing options, or start again in a new folder",
+            );
+        }
+        let (Some(model), Some(state)) = (checkpoint.model.clone(), checkpoint.optimizer.clone())
+        else {
+            return refuse(
+                "the checkpoint holds averaged weights only and cannot be resumed: start again in a new folder",
+            );
+        };
+        let restore = |stored: BTreeMap<_, _>| {
+            let network = UNet::new(&config.network, device)?;
+            weights::apply(network, checkpoint.with_ids(stored)).map_err(DiffusionError::Config)
+        };
+        let average = restore(checkpoint.ema.clone())?;
+        let network = trainable(&restore(model)?);
+        let optimizer = optimizer(&config)
+            .from_bytes(Bytes::from_bytes_vec(state))
+            .map_err(|error| {
+                DiffusionError::Config(format!("the optimiser's state cannot be read: {error}"))
+            })?;
+        Ok(Self {
+            step: header.step,
+            config,
+            set,
+            device: device.clone(),
+            network,
+            average,
+            optimizer,
+        })
+    }
+
+    /// Steps taken so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The averaged network, from which samples are drawn.
+    pub fn average(&self) -> &UNet {
+        &self.average
+    }
+
+    /// Takes one optimiser step on clean images `[n, c, h, w]` and returns the loss.
+    ///
+    /// # Errors
+    /// If the loss is not finite; the run is then left as it was before the step.
+    pub fn advance(&mut self, clean: Tensor<4>) -> Result<f32, DiffusionError> {
+        let shape = clean.dims();
+        let n = shape[0];
+        let device = self.device.clone().autodiff();
+        let mut rng = generator(self.config.seed, Purpose::TrainingNoise, self.step);
+        let sigmas = self.config.noise.sample(&mut rng, n);
+        let noise = normal(&mut rng, [n, shape[1..].iter().product()], &device).reshape(shape);
+        let precondition = Precondition {
+            sigma_data: self.set.sigma_data,
+        };
+        let loss = denoising_loss(
+            &self.network,
+            &precondition,
+            clean.to_device(&device),
+            noise,
+            &sigmas,
+        );
+        let value: f32 = loss.clone().into_scalar();
+        if !value.is_finite() {
+            return Err(DiffusionError::NotFinite(format!(
+                "the loss became {value} at step {}: the last checkpoint is kept; try a lower learning rate",
+                self.step
+            )));
+        }
+        let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
+        let rate = self.config.learning_rate_at(self.step);
+        self.network = self.optimizer.step(rate, self.network.clone(), gradients);
+        let decay = ema::warm_decay(self.config.ema_decay, self.step);
+        self.average = ema::update(self.average.clone(), &self.network, decay);
+        self.step += 1;
+        Ok(value)
+    }
+
+    /// Everything needed to continue, and to sample.
+    ///
+    /// # Errors
+    /// If the optimiser's state cannot be written as bytes.
+    pub fn checkpoint(&self) -> Result<Checkpoint, DiffusionError> {
+        let model = weights::collect(&self.network);
+        let parameter_ids = model.iter().map(|(path, w)| (path.clone(), w.id)).collect();
+        let tensors = |weights: BTreeMap<String, weights::Weight>| {
+            weights
+                .into_iter()
+                .map(|(path, weight)| (path, weight.data))
+                .collect()
+        };
+        let optimizer = self.optimizer.into_bytes().map_err(|error| {
+            DiffusionError::Config(format!("the optimiser's state cannot be written: {error}"))
+        })?;
+        Ok(Checkpoint {
+            header: Header {
+                format: FORMAT,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                network: self.config.network.clone(),
+                sigma_data: self.set.sigma_data,
+                data: self.set.name.clone(),
+                fingerprint: self.set.fingerprint.clone(),
+                step: self.step,
+                seed: self.config.seed,
+                training: to_toml(&self.config)?,
+                parameter_ids,
+            },
+            model: Some(tensors(model)),
+            ema: tensors(weights::collect(&self.average)),
+            optimizer: Some(optimizer.to_vec()),
+        })
+    }
+}
+
+/// The same weights, with the same ids, where gradients are recorded.
+fn trainable(network: &UNet) -> UNet {
+    network.clone().set_require_grad(true).train()
+}
+
+fn optimizer(config: &TrainConfig) -> ModuleOptimizer {
+    AdamWConfig::new()
+        .with_epsilon(1e-8)
+        .with_weight_decay(config.weight_decay as f32)
+        .with_grad_clipping(Some(GradientClippingConfig::Norm(config.clip_norm as f32)))
+        .init()
+}
+
+fn to_toml(config: &TrainConfig) -> Result<String, DiffusionError> {
+    toml::to_string(config).map_err(|error| {
+        DiffusionError::Config(format!(
+            "the configuration cannot be written as TOML: {error}"
+        ))
+    })
+}
