@@ -1,0 +1,348 @@
+//! Operations that arrive whole: activations, normalisations, attention, pooling, interpolation, embedding.
+
+use super::Context;
+use crate::value::{
+    T, Value, add, add_maybe, dims, div, expand, lift, mul, neg, reshape, scale, shift, stacked,
+    sub,
+};
+use burn::backend::ir::{ActivationOperationIr, AttentionOpIr, LayerNormOpIr, ModuleOperationIr};
+use burn::backend::ops::{
+    ActivationOps, AttentionModuleOptions, FloatTensorOps, IntTensorOps, ModuleOps,
+};
+use burn::backend::{Dispatch as D, IntDType, Scalar, Shape, TensorData, TensorMetadata};
+use std::f64::consts::{PI, SQRT_2};
+
+/// Activations.
+pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option<()> {
+    use ActivationOperationIr as A;
+    match op {
+        A::Relu(op) => cx.unary(&op.input, &op.out, D::relu, |_, y| D::float_sign(y)),
+        A::LeakyRelu(op) => {
+            let (slope, s): (f64, Scalar) = (op.rhs.elem(), op.rhs.into());
+            cx.unary(
+                &op.lhs,
+                &op.out,
+                |x| D::leaky_relu(x, s),
+                |x, _| shift(scale(D::float_sign(D::relu(x)), 1.0 - slope), slope),
+            );
+        }
+        A::Sigmoid(op) => cx.unary(&op.input, &op.out, D::sigmoid, |_, y| {
+            mul(y.clone(), shift(neg(y), 1.0))
+        }),
+        A::LogSigmoid(op) => cx.unary(&op.input, &op.out, D::log_sigmoid, |x, _| {
+            D::sigmoid(neg(x))
+        }),
+        A::HardSigmoid(op) => {
+            let slope: f64 = op.alpha.elem();
+            let (alpha, beta): (Scalar, Scalar) = (op.alpha.into(), op.beta.into());
+            cx.unary(
+                &op.tensor,
+                &op.out,
+                |x| D::hard_sigmoid(x, alpha, beta),
+                |_, y| {
+                    let inside = mul(D::float_sign(y.clone()), D::float_sign(shift(neg(y), 1.0)));
+                    scale(inside, slope)
+                },
+            );
+        }
+        // gelu(x) = x·Φ(x), so gelu' = Φ(x) + x·φ(x).
+        A::Gelu(op) => cx.unary(&op.input, &op.out, D::gelu, |x, _| {
+            let cdf = scale(
+                shift(D::float_erf(scale(x.clone(), 1.0 / SQRT_2)), 1.0),
+                0.5,
+            );
+            let pdf = scale(
+                D::float_exp(scale(mul(x.clone(), x.clone()), -0.5)),
+                1.0 / (2.0 * PI).sqrt(),
+            );
+            add(cdf, mul(x, pdf))
+        }),
+        A::Softmax(op) => along(cx, (&op.input, &op.out), op.axis, D::softmax, |t, y, d| {
+            softmax_tangent(t, y, d)
+        }),
+        A::Softmin(op) => along(cx, (&op.input, &op.out), op.axis, D::softmin, |t, y, d| {
+            softmax_tangent(neg(t), y, d)
+        }),
+        A::LogSoftmax(op) => along(
+            cx,
+            (&op.input, &op.out),
+            op.axis,
+            D::log_softmax,
+            |t, y, d| {
+                let mean = D::float_sum_dim(mul(t.clone(), D::float_exp(y)), d);
+                sub(t, mean)
+            },
+        ),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// A function along one axis: `tangent(t, f(x) lifted, axis of the tangents)`.
+fn along(
+    cx: &mut Context,
+    (input, out): (&burn::backend::ir::TensorIr, &burn::backend::ir::TensorIr),
+    dim: usize,
+    f: fn(T, usize) -> T,
+    tangent: impl Fn(T, T, usize) -> T,
+) {
+    let x = cx.take(input);
+    let primal = f(x.primal, dim);
+    let tangent = x.tangent.map(|t| tangent(t, lift(&primal), dim + 1));
+    cx.put(out, Value { primal, tangent });
+}
+
+/// p' = p·(t − Σ p·t).
+fn softmax_tangent(t: T, p: T, dim: usize) -> T {
+    let pt = mul(p.clone(), t);
+    let total = D::float_sum_dim(pt.clone(), dim);
+    sub(pt, mul(p, total))
+}
+
+/// Layers.
+pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
+    use ModuleOperationIr as M;
+    match op {
+        // Linear on a batch.
+        M::AvgPool1d(op) => cx.batched(&op.x, &op.out, |x| {
+            D::avg_pool1d(
+                x,
+                op.kernel_size,
+                op.stride,
+                op.padding,
+                op.count_include_pad,
+                op.ceil_mode,
+            )
+        }),
+        M::AvgPool2d(op) => cx.batched(&op.x, &op.out, |x| {
+            D::avg_pool2d(
+                x,
+                op.kernel_size,
+                op.stride,
+                op.padding,
+                op.count_include_pad,
+                op.ceil_mode,
+            )
+        }),
+        M::AdaptiveAvgPool1d(op) => cx.batched(&op.x, &op.out, |x| {
+            D::adaptive_avg_pool1d(x, op.output_size)
+        }),
+        M::AdaptiveAvgPool2d(op) => cx.batched(&op.x, &op.out, |x| {
+            D::adaptive_avg_pool2d(x, op.output_size)
+        }),
+        M::Interpolate(op) => cx.batched(&op.x, &op.out, |x| {
+            D::interpolate(x, op.output_size, op.options.clone().into())
+        }),
+        M::Unfold4d(op) => cx.batched(&op.x, &op.out, |x| {
+            let o = &op.options;
+            D::unfold4d(
+                x,
+                op.kernel_size,
+                burn::backend::ops::UnfoldOptions::new(o.stride, o.padding, o.dilation),
+            )
+        }),
+        // A maximum follows its winner.
+        M::MaxPool2d(op) => {
+            let x = cx.take(&op.x);
+            let tangent = x.tangent.map(|t| {
+                let with = D::max_pool2d_with_indices(
+                    x.primal.clone(),
+                    op.kernel_size,
+                    op.stride,
+                    op.padding,
+                    op.dilation,
+                    op.ceil_mode,
+                    IntDType::I64,
+                );
+                let (shape, picked) = (dims(&t), dims(&with.indices));
+                let (k, n, c) = (shape[0], shape[1], shape[2]);
+                let pixels = picked[2] * picked[3];
+                let indices = D::int_reshape(with.indices, Shape::from(vec![1, n, c, pixels]));
+                let indices = D::int_expand(indices, Shape::from(vec![k, n, c, pixels]));
+                let flat = reshape(t, &[k, n, c, shape[3] * shape[4]]);
+                reshape(D::float_gather(3, flat, indices), &stacked(k, &picked))
+            });
+            let primal = D::max_pool2d(
+                x.primal,
+                op.kernel_size,
+                op.stride,
+                op.padding,
+                op.dilation,
+                op.ceil_mode,
+            );
+            cx.put(&op.out, Value { primal, tangent });
+        }
+        M::Embedding(op) => {
+            let w = cx.take(&op.weights);
+            let indices = cx.primal(&op.indices);
+            if w.tangent.is_some() {
+                return None;
+            }
+            cx.put_constant(&op.out, D::embedding(w.primal, indices));
+        }
+        M::LayerNorm(op) => return layer_norm(op, cx),
+        // Inference: the running statistics are constants, so the layer is affine.
+        M::BatchNorm(op) => {
+            let x = cx.take(&op.x);
+            let [gamma, beta, mean, variance] =
+                [&op.gamma, &op.beta, &op.mean, &op.variance].map(|t| cx.take(t));
+            if [&gamma, &beta, &mean, &variance]
+                .iter()
+                .any(|v| v.tangent.is_some())
+            {
+                return None;
+            }
+            let epsilon: f64 = op.epsilon.elem();
+            let tangent = x.tangent.map(|t| {
+                let slope = div(
+                    gamma.primal.clone(),
+                    D::float_sqrt(shift(variance.primal.clone(), epsilon)),
+                );
+                let mut shape = vec![1; dims(&t).len()];
+                shape[2] = dims(&slope).iter().product();
+                mul(t, reshape(slope, &shape))
+            });
+            let primal = D::batch_norm(
+                x.primal,
+                gamma.primal,
+                beta.primal,
+                mean.primal,
+                variance.primal,
+                epsilon,
+            );
+            cx.put(&op.out, Value { primal, tangent });
+        }
+        M::Attention(op) => attention(op, cx),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// y = x̂·γ + β with x̂ = (x − mean)/√(var + ε): x̂' = (x' − mean(x') − x̂·mean(x̂·x'))/√(var + ε).
+fn layer_norm(op: &LayerNormOpIr, cx: &mut Context) -> Option<()> {
+    let x = cx.take(&op.input);
+    let gamma = cx.take(&op.gamma);
+    let beta = op.beta.as_ref().map(|b| cx.take(b));
+    if gamma.tangent.is_some() || beta.as_ref().is_some_and(|b| b.tangent.is_some()) {
+        return None;
+    }
+    let epsilon: f64 = op.epsilon.elem();
+    let tangent = x.tangent.map(|t| {
+        let last = dims(&x.primal).len() - 1;
+        let mean = |t: T, dim| D::float_mean_dim(t, dim);
+        let centred = sub(x.primal.clone(), mean(x.primal.clone(), last));
+        let variance = mean(mul(centred.clone(), centred.clone()), last);
+        let rate = D::float_recip(D::float_sqrt(shift(variance, epsilon)));
+        let hat = lift(&mul(centred, rate.clone()));
+        let along = mul(hat.clone(), mean(mul(hat, t.clone()), last + 1));
+        let centred = sub(t.clone(), mean(t, last + 1));
+        let mut shape = vec![1; last + 2];
+        shape[last + 1] = dims(&gamma.primal).iter().product();
+        mul(
+            mul(sub(centred, along), lift(&rate)),
+            reshape(gamma.primal.clone(), &shape),
+        )
+    });
+    let primal = D::layer_norm(x.primal, gamma.primal, beta.map(|b| b.primal), epsilon);
+    cx.put(&op.out, Value { primal, tangent });
+    Some(())
+}
+
+/// y = P·V, P = softmax(S), S = scale·Q·Kᵀ (capped, masked, biased): y' = P'·V + P·V'.
+fn attention(op: &AttentionOpIr, cx: &mut Context) {
+    let [q, k, v] = [&op.query, &op.key, &op.value].map(|t| cx.take(t));
+    let mask = op.mask.as_ref().map(|t| cx.primal(t));
+    let bias = op.attn_bias.as_ref().map(|t| cx.take(t));
+    let options: AttentionModuleOptions = op.options.clone().into();
+    let score_active = q.tangent.is_some()
+        || k.tangent.is_some()
+        || bias.as_ref().is_some_and(|b| b.tangent.is_some());
+
+    let mut tangent = None;
+    if score_active || v.tangent.is_some() {
+        let (nq, nk) = (dims(&q.primal), dims(&k.primal));
+        let factor = options
+            .scale
+            .unwrap_or_else(|| 1.0 / (nq[nq.len() - 1] as f64).sqrt());
+        let scores = scale(
+            D::float_matmul(q.primal.clone(), D::float_transpose(k.primal.clone())),
+            factor,
+        );
+        // Capping: s ↦ c·tanh(s/c), with slope 1 − tanh².
+        let (scores, slope) = match options.softcap {
+            None => (scores, None),
+            Some(cap) => {
+                let tanh = D::float_tanh(scale(scores, 1.0 / cap));
+                let slope = shift(neg(mul(tanh.clone(), tanh.clone())), 1.0);
+                (scale(tanh, cap), Some(slope))
+            }
+        };
+        let p = probabilities(scores, mask.clone(), bias.as_ref(), options.is_causal);
+        if score_active {
+            let ts = add_maybe(
+                q.tangent
+                    .map(|t| D::float_matmul(t, lift(&D::float_transpose(k.primal.clone())))),
+                k.tangent
+                    .map(|t| D::float_matmul(lift(&q.primal), D::float_transpose(t))),
+            )
+            .map(|t| scale(t, factor))
+            .map(|t| match &slope {
+                Some(s) => mul(t, lift(s)),
+                None => t,
+            });
+            let mut full = dims(&p);
+            full[nq.len() - 1] = nk[nk.len() - 2];
+            let full = stacked(cx.k, &full);
+            let tb = bias
+                .as_ref()
+                .and_then(|b| b.tangent.clone())
+                .map(|t| expand(t, &full));
+            let ts = add_maybe(ts, tb).expect("a score input is active");
+            let dim = full.len() - 1;
+            let tp = softmax_tangent(ts, lift(&p), dim);
+            tangent = Some(D::float_matmul(tp, lift(&v.primal)));
+        }
+        tangent = add_maybe(tangent, v.tangent.map(|t| D::float_matmul(lift(&p), t)));
+    }
+    let primal = D::attention(
+        q.primal,
+        k.primal,
+        v.primal,
+        mask,
+        bias.map(|b| b.primal),
+        options,
+    );
+    cx.put(&op.out, Value { primal, tangent });
+}
+
+/// The attention weights, zero in rows that are masked entirely.
+fn probabilities(scores: T, mask: Option<T>, bias: Option<&Value>, causal: bool) -> T {
+    let shape = dims(&scores);
+    let (rows, columns) = (shape[2], shape[3]);
+    let mut scores = scores;
+    if let Some(mask) = mask {
+        scores = D::float_mask_fill(scores, mask, f64::NEG_INFINITY.into());
+    }
+    if causal {
+        let data: Vec<f32> = (0..rows * columns)
+            .map(|i| match i % columns > i / columns {
+                true => f32::NEG_INFINITY,
+                false => 0.0,
+            })
+            .collect();
+        let future = TensorData::new(data, [1, 1, rows, columns]).convert_dtype(scores.dtype());
+        let future = D::float_from_data(future, &scores.device());
+        scores = add(scores, future);
+    }
+    if let Some(bias) = bias {
+        scores = add(scores, bias.primal.clone());
+    }
+    let limits = scores.dtype().finfo().expect("scores are floats");
+    let top = D::float_clamp_min(D::float_max_dim(scores.clone(), 3), limits.min.into());
+    let weights = D::float_exp(sub(scores, top));
+    let total = D::float_sum_dim(weights.clone(), 3);
+    div(
+        weights,
+        D::float_clamp_min(total, limits.min_positive.into()),
+    )
+}
