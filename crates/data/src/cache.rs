@@ -1,0 +1,97 @@
+//! Decoded sets on disk: header length (u64, little-endian), JSON header, pixels.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::dataset::{Pixels, hex};
+use crate::listing::{Listing, io};
+use crate::{Attributes, Classes, DataError, Dataset, LoadOptions, Shape};
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    name: String,
+    shape: Shape,
+    names: Vec<String>,
+    attributes: Option<Attributes>,
+    classes: Option<Classes>,
+    fingerprint: String,
+    skipped: usize,
+}
+
+/// The cache file for these settings and the present state of the source files.
+pub(crate) fn path(
+    folder: &Path,
+    source: &str,
+    listing: &Listing,
+    options: &LoadOptions,
+) -> PathBuf {
+    let mut hash = Sha256::new().chain_update(format!(
+        "1 {source} {:?} {} {:?} {}",
+        options.size, options.grey, options.limit, options.skip_bad
+    ));
+    for file in &listing.files {
+        let state = std::fs::metadata(file)
+            .ok()
+            .map(|m| (m.len(), m.modified().ok()));
+        hash.update(format!("{file:?} {state:?}"));
+    }
+    folder.join(format!("{}.pixels", hex(hash)))
+}
+
+/// Maps a cache file; `None` if it is absent or not whole.
+pub(crate) fn open(path: &Path) -> Option<Dataset> {
+    let file = File::open(path).ok()?;
+    // SAFETY: cache files are replaced by renaming, never written in place.
+    let map = unsafe { Mmap::map(&file) }.ok()?;
+    let length = u64::from_le_bytes(map.get(..8)?.try_into().ok()?);
+    let offset = usize::try_from(length).ok()?.checked_add(8)?;
+    let header: Header = serde_json::from_slice(map.get(8..offset)?).ok()?;
+    if map.len() - offset != header.names.len() * header.shape.dim() {
+        return None;
+    }
+    Some(Dataset {
+        name: header.name,
+        shape: header.shape,
+        names: header.names,
+        attributes: header.attributes,
+        classes: header.classes,
+        fingerprint: header.fingerprint,
+        skipped: header.skipped,
+        pixels: Pixels::Mapped {
+            map: Arc::new(map),
+            offset,
+        },
+    })
+}
+
+/// Writes a cache file whole or not at all.
+pub(crate) fn write(path: &Path, data: &Dataset) -> Result<(), DataError> {
+    let header = Header {
+        name: data.name.clone(),
+        shape: data.shape,
+        names: data.names.clone(),
+        attributes: data.attributes.clone(),
+        classes: data.classes.clone(),
+        fingerprint: data.fingerprint.clone(),
+        skipped: data.skipped,
+    };
+    let save = || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let header = serde_json::to_vec(&header)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        file.write_all(data.bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    save().map_err(|e: std::io::Error| io(path, e))
+}

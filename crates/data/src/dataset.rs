@@ -1,0 +1,157 @@
+//! Decoded images in memory or mapped from the cache.
+
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The shape of one image: `[channels, height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Rows, in pixels.
+    pub height: usize,
+    /// Columns, in pixels.
+    pub width: usize,
+}
+
+impl Shape {
+    /// Numbers in one image.
+    pub fn dim(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
+
+/// Binary attributes of every image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    /// The attributes' names.
+    pub names: Vec<String>,
+    /// `values[i][a]`: whether image `i` has attribute `a`.
+    pub values: Vec<Vec<bool>>,
+}
+
+/// One class of every image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Classes {
+    /// The classes' names.
+    pub names: Vec<String>,
+    /// `labels[i]`: the index into `names` of image `i`.
+    pub labels: Vec<usize>,
+}
+
+/// Where pixels live.
+#[derive(Clone, Debug)]
+pub(crate) enum Pixels {
+    Owned(Vec<u8>),
+    Mapped { map: Arc<Mmap>, offset: usize },
+}
+
+/// Images of one shape with their names and labels.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// The source, as written.
+    pub name: String,
+    /// The shape of every image.
+    pub shape: Shape,
+    /// One name an image (a file name where there is one).
+    pub names: Vec<String>,
+    /// Attributes, where the source has them.
+    pub attributes: Option<Attributes>,
+    /// Classes, where the source has them.
+    pub classes: Option<Classes>,
+    /// SHA-256 (hex) of pixels, names and labels: the content alone, the same on every machine.
+    pub fingerprint: String,
+    /// Bad files left out.
+    pub skipped: usize,
+    pub(crate) pixels: Pixels,
+}
+
+impl Dataset {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Every image's bytes, `[n, channels, height, width]`.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.pixels {
+            Pixels::Owned(bytes) => bytes,
+            Pixels::Mapped { map, offset } => &map[*offset..],
+        }
+    }
+
+    /// Image `i` as bytes, `[channels, height, width]`. Panics if `i` is out of range.
+    pub fn image(&self, i: usize) -> &[u8] {
+        let dim = self.shape.dim();
+        &self.bytes()[i * dim..(i + 1) * dim]
+    }
+
+    /// Replaces `out` by the images `indices`, `[n, channels, height, width]`, values `v / 127.5 - 1` in [-1, 1].
+    pub fn fill(&self, indices: &[usize], out: &mut Vec<f32>) {
+        out.clear();
+        out.reserve(indices.len() * self.shape.dim());
+        for &i in indices {
+            out.extend(self.image(i).iter().map(|&v| f32::from(v) / 127.5 - 1.0));
+        }
+    }
+
+    /// The images `indices`, in that order, as a set of its own.
+    pub fn subset(&self, indices: &[usize]) -> Dataset {
+        let mut subset = Dataset {
+            name: self.name.clone(),
+            shape: self.shape,
+            names: indices.iter().map(|&i| self.names[i].clone()).collect(),
+            attributes: self.attributes.as_ref().map(|a| a.subset(indices)),
+            classes: self.classes.as_ref().map(|c| c.subset(indices)),
+            fingerprint: String::new(),
+            skipped: 0,
+            pixels: Pixels::Owned(
+                indices
+                    .iter()
+                    .flat_map(|&i| self.image(i).to_vec())
+                    .collect(),
+            ),
+        };
+        subset.fingerprint = subset.content_hash();
+        subset
+    }
+
+    /// SHA-256 (hex) of shape, names, labels and pixels.
+    pub(crate) fn content_hash(&self) -> String {
+        let labels = serde_json::json!([self.shape, self.names, self.attributes, self.classes]);
+        hex(Sha256::new()
+            .chain_update(labels.to_string())
+            .chain_update(self.bytes()))
+    }
+}
+
+impl Attributes {
+    pub(crate) fn subset(&self, indices: &[usize]) -> Self {
+        Self {
+            names: self.names.clone(),
+            values: indices.iter().map(|&i| self.values[i].clone()).collect(),
+        }
+    }
+}
+
+impl Classes {
+    pub(crate) fn subset(&self, indices: &[usize]) -> Self {
+        Self {
+            names: self.names.clone(),
+            labels: indices.iter().map(|&i| self.labels[i]).collect(),
+        }
+    }
+}
+
+/// A digest in hexadecimal.
+pub(crate) fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}

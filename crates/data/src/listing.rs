@@ -1,0 +1,59 @@
+//! What a source holds before anything is decoded.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+
+use crate::{Attributes, Classes, DataError};
+
+/// A square in pixels: left, top, side.
+pub(crate) type Square = (u32, u32, u32);
+
+/// How image `i` is decoded and which square of it is kept.
+pub(crate) type Decode = Box<dyn Fn(usize) -> Result<(RgbImage, Square), DataError> + Sync>;
+
+/// A source's images by name, and how to decode each.
+pub(crate) struct Listing {
+    pub names: Vec<String>,
+    pub attributes: Option<Attributes>,
+    pub classes: Option<Classes>,
+    /// Where image `i` comes from, for messages.
+    pub origins: Vec<PathBuf>,
+    /// Every file read: the cache depends on them.
+    pub files: Vec<PathBuf>,
+    /// Whether images are grey in the source.
+    pub grey: bool,
+    pub decode: Decode,
+}
+
+/// Reads a whole file; a path that does not exist is its own error.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    std::fs::read(path).map_err(|e| io(path, e))
+}
+
+/// A system error about `path`.
+pub(crate) fn io(path: &Path, source: std::io::Error) -> DataError {
+    if source.kind() == std::io::ErrorKind::NotFound {
+        return DataError::Missing(path.into());
+    }
+    DataError::Io {
+        path: path.into(),
+        source,
+    }
+}
+
+/// Decodes an image file to RGB.
+pub(crate) fn decode(path: &Path) -> Result<RgbImage, DataError> {
+    image::load_from_memory(&read(path)?)
+        .map(|i| i.to_rgb8())
+        .map_err(|e| DataError::BadImage {
+            path: path.into(),
+            reason: e.to_string(),
+        })
+}
+
+/// The largest centred square of a `width` x `height` image.
+pub(crate) fn centre(width: u32, height: u32) -> Square {
+    let side = width.min(height);
+    ((width - side) / 2, (height - side) / 2, side)
+}
