@@ -37,9 +37,16 @@ fn capture_device(live: &Device) -> Result<Device, JvpError> {
             .float_dtype(settings.float_dtype)
             .int_dtype(settings.int_dtype)
             .bool_dtype(settings.bool_dtype);
+        // A capture device answers questions about types only inside a scope.
+        let mut configured = Ok(());
         device
-            .configure(config)
+            .clone()
+            .capture_scope(|scope| {
+                configured = device.configure(config);
+                scope.complete([], [])
+            })
             .map_err(|e| JvpError::Capture(e.to_string()))?;
+        configured.map_err(|e| JvpError::Capture(e.to_string()))?;
         devices.push((key, device.clone()));
         Ok(device)
     })
