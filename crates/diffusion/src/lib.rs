@@ -10,6 +10,7 @@ pub mod denoiser;
 pub mod ema;
 pub mod error;
 pub mod loss;
+pub mod network;
 pub mod precondition;
 pub mod random;
 pub mod sampler;

@@ -2,10 +2,12 @@
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
 use diffusion::config::UNetConfig;
+use diffusion::denoiser::Denoiser;
 use diffusion::loss::denoising_loss;
+use diffusion::network::NetworkDenoiser;
 use diffusion::precondition::Precondition;
 use diffusion::random::{Purpose, generator, normal};
 use diffusion::unet::UNet;
@@ -178,4 +180,67 @@ fn weights_of_another_network_are_refused_by_name() {
     .unwrap();
     let error = weights::apply(wide, weights::collect(&narrow)).unwrap_err();
     assert!(error.contains("has shape"), "{error}");
+}
+
+/// A denoiser with random weights everywhere, so that no block is a zero function.
+fn random_denoiser(device: &Device) -> NetworkDenoiser {
+    let network = UNet::new(&tiny(), device).unwrap();
+    let network = network.map(&mut Randomize { step: 0 });
+    NetworkDenoiser::new(network, tiny(), Precondition { sigma_data: 0.5 })
+}
+
+struct Randomize {
+    step: u64,
+}
+
+impl burn::module::ModuleMapper for Randomize {
+    fn map_float<const D: usize>(
+        &mut self,
+        param: burn::module::Param<Tensor<D>>,
+    ) -> burn::module::Param<Tensor<D>> {
+        self.step += 1;
+        let mut rng = generator(11, Purpose::Weights, self.step);
+        param.map(|value| {
+            let dims = value.dims();
+            let size = dims.iter().product();
+            let random = normal(&mut rng, [1, size], &value.device()).reshape(dims);
+            (value + random * 0.2).cast(DType::F64)
+        })
+    }
+}
+
+#[test]
+fn the_whole_networks_jvp_is_its_central_difference_in_f64() {
+    let device = Device::flex();
+    let model = random_denoiser(&device);
+    let d = model.dim();
+    let draw = |step| {
+        let mut rng = generator(12, Purpose::Samples, step);
+        normal(&mut rng, [2, d], &device).cast(DType::F64)
+    };
+    let (x, v, w) = (draw(0), draw(1), draw(2));
+    for sigma in [0.05, 0.7, 20.0] {
+        let tangents = Tensor::stack::<3>(vec![v.clone(), w.clone(), v.clone() - w.clone()], 0);
+        let (denoised, derivative) = model.jvp(x.clone(), sigma, tangents.clone()).unwrap();
+        let plain = model.denoise(x.clone(), sigma).unwrap();
+        assert_eq!(
+            plain.into_data(),
+            denoised.into_data(),
+            "the primal, bit for bit"
+        );
+        for k in 0..3 {
+            let v = tangents.clone().narrow(0, k, 1).reshape([2, d]);
+            let h = 1e-5;
+            let ahead = model.denoise(x.clone() + v.clone() * h, sigma).unwrap();
+            let behind = model.denoise(x.clone() - v * h, sigma).unwrap();
+            let difference = (ahead - behind) / (2.0 * h);
+            let jv = derivative.clone().narrow(0, k, 1).reshape([2, d]);
+            let error = (jv - difference.clone()).abs().max().into_scalar::<f64>();
+            let size = difference.abs().max().into_scalar::<f64>();
+            assert!(
+                error < 1e-7 * size,
+                "σ = {sigma}, tangent {k}: {error} of {size}"
+            );
+        }
+    }
 }

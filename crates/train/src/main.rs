@@ -1,1 +1,260 @@
-fn main() {}
+//! `cargo run -p train`: train a U-Net score model on an image data set.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::{Device, Tensor, TensorData};
+use clap::Parser;
+use data::{Dataset, LoadOptions, Source};
+use diffusion::checkpoint::Checkpoint;
+use diffusion::random::{Purpose, generator};
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::RngExt;
+use train::config::TrainConfig;
+use train::trainer::{Trainer, TrainingSet};
+
+/// Train a U-Net score model on an image data set.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The images: faces:N, celeba:FOLDER, mnist:FOLDER, cifar10:FOLDER, folder:FOLDER, or a folder
+    #[arg(long, default_value = "faces:10000")]
+    data: String,
+    /// Network and settings to start from: faces16, mnist16, mnist28, celeba16, celeba32, celeba64, cifar10
+    #[arg(long, default_value = "faces16")]
+    preset: String,
+    /// A TOML file with the full configuration, instead of a preset
+    #[arg(long, conflicts_with = "preset")]
+    config: Option<PathBuf>,
+    /// Where checkpoints and the loss log go
+    #[arg(long, default_value = "runs/train")]
+    out: PathBuf,
+    /// Continue the run in --out from its last checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// Optimiser steps
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Images a step
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Peak learning rate
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    /// Seed of initial weights, batches and noise
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Use at most this many images
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Count images that cannot be read and go on without them
+    #[arg(long)]
+    skip_bad: bool,
+    /// Where decoded images are kept for the next start
+    #[arg(long, default_value = "datasets/cache")]
+    cache: PathBuf,
+    /// Minutes between checkpoints
+    #[arg(long, default_value_t = 3.0)]
+    checkpoint_minutes: f64,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let config = configuration(arguments)?;
+    let network = &config.network;
+    let options = LoadOptions {
+        size: Some(network.image_size),
+        grey: network.image_channels == 1,
+        limit: arguments.limit,
+        skip_bad: arguments.skip_bad,
+        cache_dir: Some(arguments.cache.clone()),
+        progress: true,
+    };
+    let images = data::load(&Source::parse(&arguments.data)?, &options)?;
+    let set = TrainingSet {
+        name: arguments.data.clone(),
+        fingerprint: images.fingerprint.clone(),
+        sigma_data: pixel_deviation(&images),
+    };
+    let device = Device::flex();
+    let path = arguments.out.join("checkpoint.safetensors");
+    let mut trainer = if arguments.resume {
+        Trainer::resume(config.clone(), set, Checkpoint::load(&path)?, &device)?
+    } else {
+        ensure!(
+            !path.exists(),
+            "{} already holds a run: continue it with --resume, or choose another --out",
+            arguments.out.display()
+        );
+        std::fs::create_dir_all(&arguments.out)
+            .with_context(|| format!("cannot create {}", arguments.out.display()))?;
+        Trainer::new(config.clone(), set, &device)?
+    };
+    train(arguments, &config, &images, &mut trainer, &path)
+}
+
+fn train(
+    arguments: &Arguments,
+    config: &TrainConfig,
+    images: &Dataset,
+    trainer: &mut Trainer,
+    path: &Path,
+) -> Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::SeqCst))
+        .context("cannot listen for Ctrl-C")?;
+    let mut log = LossLog::open(&arguments.out.join("loss.csv"), trainer.step())?;
+    let bar = ProgressBar::new(config.steps).with_position(trainer.step());
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} steps  {msg}  {eta} left",
+    )?);
+
+    let every = Duration::from_secs_f64(60.0 * arguments.checkpoint_minutes.max(0.0));
+    let (started, first, mut saved) = (Instant::now(), trainer.step(), Instant::now());
+    let mut smooth: Option<f32> = None;
+    while trainer.step() < config.steps && !stop.load(Ordering::SeqCst) {
+        let loss = trainer.advance(batch(config, images, trainer.step()))?;
+        log.push(trainer.step(), loss)?;
+        let average = smooth.map_or(loss, |s| s + 0.02 * (loss - s));
+        smooth = Some(average);
+        let taken = (trainer.step() - first) as f64 * config.batch as f64;
+        let rate = taken / started.elapsed().as_secs_f64();
+        bar.set_message(format!("loss {average:.4}  {rate:.0} images/s"));
+        bar.inc(1);
+        if saved.elapsed() >= every {
+            log.flush()?;
+            trainer.checkpoint()?.save(path)?;
+            saved = Instant::now();
+        }
+    }
+    bar.abandon();
+    log.flush()?;
+    trainer.checkpoint()?.save(path)?;
+    let finished = trainer.step() >= config.steps;
+    eprintln!(
+        "{} at step {} of {}; checkpoint in {}{}",
+        if finished { "finished" } else { "stopped" },
+        trainer.step(),
+        config.steps,
+        path.display(),
+        if finished { "" } else { "; go on with --resume" },
+    );
+    Ok(())
+}
+
+/// The configuration from preset or file, with the flags on top.
+fn configuration(arguments: &Arguments) -> Result<TrainConfig> {
+    let mut config = match &arguments.config {
+        None => TrainConfig::preset(&arguments.preset)?,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            toml::from_str(&text)
+                .with_context(|| format!("{} is not a configuration", path.display()))?
+        }
+    };
+    if let Some(steps) = arguments.steps {
+        config.steps = steps;
+    }
+    if let Some(batch) = arguments.batch {
+        config.batch = batch;
+    }
+    if let Some(rate) = arguments.learning_rate {
+        config.learning_rate = rate;
+    }
+    if let Some(seed) = arguments.seed {
+        config.seed = seed;
+    }
+    Ok(config)
+}
+
+/// The images of a step, `[batch, c, h, w]`: drawn with replacement, mirrored half of the time if
+/// the configuration says so. A function of (seed, step).
+fn batch(config: &TrainConfig, images: &Dataset, step: u64) -> Tensor<4> {
+    let mut rng = generator(config.seed, Purpose::Batch, step);
+    let chosen: Vec<usize> = (0..config.batch)
+        .map(|_| rng.random_range(0..images.len()))
+        .collect();
+    let mut pixels = Vec::new();
+    images.fill(&chosen, &mut pixels);
+    let shape = images.shape;
+    if config.flip {
+        for image in pixels.chunks_exact_mut(shape.dim()) {
+            if rng.random::<bool>() {
+                for row in image.chunks_exact_mut(shape.width) {
+                    row.reverse();
+                }
+            }
+        }
+    }
+    let dims = [config.batch, shape.channels, shape.height, shape.width];
+    Tensor::from_data(TensorData::new(pixels, dims), &Device::flex())
+}
+
+/// Standard deviation of all pixel values of the set, in `[-1, 1]`.
+fn pixel_deviation(images: &Dataset) -> f64 {
+    let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    for i in 0..images.len() {
+        for &byte in images.image(i) {
+            let value = f64::from(byte) / 127.5 - 1.0;
+            n += 1.0;
+            sum += value;
+            squares += value * value;
+        }
+    }
+    (squares / n - (sum / n).powi(2)).sqrt()
+}
+
+/// `step,loss` lines; a resumed run drops the lines after its checkpoint first.
+struct LossLog {
+    path: PathBuf,
+    file: std::io::BufWriter<std::fs::File>,
+}
+
+impl LossLog {
+    fn open(path: &Path, step: u64) -> Result<Self> {
+        let name = || format!("cannot write {}", path.display());
+        let kept: String = if step == 0 {
+            "step,loss\n".to_owned()
+        } else {
+            let before = std::fs::read_to_string(path).unwrap_or_else(|_| "step,loss\n".into());
+            let lines = before.lines().filter(|line| {
+                let number = line.split(',').next().unwrap_or_default().parse::<u64>();
+                number.map_or(line.starts_with("step"), |number| number <= step)
+            });
+            lines.map(|line| format!("{line}\n")).collect()
+        };
+        let mut file = std::io::BufWriter::new(std::fs::File::create(path).with_context(name)?);
+        file.write_all(kept.as_bytes()).with_context(name)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    fn push(&mut self, step: u64, loss: f32) -> Result<()> {
+        writeln!(self.file, "{step},{loss}")
+            .with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let name = || format!("cannot write {}", self.path.display());
+        self.file.flush().with_context(name)?;
+        self.file.get_ref().sync_all().with_context(name)
+    }
+}
