@@ -6,7 +6,6 @@
 //! a training step between two calls is seen by the second.
 //!
 //! ```
-//! use burn::module::Param;
 //! use burn::tensor::{Device, Tensor, activation::silu};
 //! use burn_jvp::Jvp;
 //!

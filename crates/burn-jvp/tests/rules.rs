@@ -82,7 +82,7 @@ fn check(name: &str, f: Op) {
     let n = three.len() / 3;
 
     for k in 0..3 {
-        let one = |t: &Tensor<5>| t.clone().slice([k..k + 1]);
+        let one = |t: &Tensor<5>| t.clone().slice(s![k..k + 1]);
         let (vx, vc) = (one(&tx), one(&tc));
         let single = [Some(vx.clone().into()), Some(vc.clone().into())];
         let (_, t) = jvp.call(&module, &inputs, &single).expect("K = 1");
@@ -115,13 +115,14 @@ fn check(name: &str, f: Op) {
                 right += dot(&numbers(&g.into()), &numbers(&v.clone().into()));
             }
         }
+        // Not tighter: autodiff rounds the scalar of a division to f32. And its gelu is the tanh form.
         if !name.starts_with("gelu") {
             close(
                 name,
                 "VJP",
                 &[dot(&numbers(&w.into()), &single)],
                 &[right],
-                1e-9,
+                1e-7,
             );
         }
     }
@@ -193,7 +194,7 @@ rules! {
     cumsum: |x, c, _| x.cumsum(3) * c;
     reshape: |x, c, _| x.reshape([4, 2, 18, 2]) + c.reshape([4, 1, 3, 2]).repeat_dim(2, 6);
     permute: |x, c, _| x.permute([0, 3, 1, 2]) * c.permute([0, 2, 1, 3]).expand([2, 6, 4, 6]);
-    swap_and_transpose: |x, c, _| x.swap_dims(1, 3) + c.transpose();
+    swap_and_transpose: |x, c, _| x.swap_dims(1, 3) * c.swap_dims(1, 3).transpose().transpose();
     flip: |x, c, _| x.flip([1, 3]) * c;
     slice: |x, c, _| x.slice(s![.., 1..3, 2.., ..4]) + c.slice(s![.., 0..2, .., 1..5]);
     slice_assign: |x, c, _| x.slice_assign([0..1, 0..4, 1..2, 0..6], c);
@@ -222,7 +223,7 @@ rules! {
         (x * c).matmul(w)
     };
     conv2d: |x, c, w| op::conv2d(
-        x * c, w.w.val(), Some(w.w.val().reshape([144]).slice([0..4])), ConvOptions::new([2, 1], [1, 2], [1, 1], 1),
+        x * c, w.w.val(), Some(w.w.val().reshape([144]).slice(s![0..4])), ConvOptions::new([2, 1], [1, 2], [1, 1], 1),
     );
     conv2d_grouped: |x, c, w| op::conv2d(
         x * c, w.w.val().slice([0..4, 0..2]), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 2),
@@ -286,7 +287,7 @@ fn tangents_of_the_wrong_shape_are_refused() {
     let jvp = Jvp::new(|_: &Weight, i: &[DynTensor]| i[0].clone());
     let x: DynTensor = random([1, 4, 3, 3], &device).into();
     let error = jvp
-        .call(&module, &[x.clone()], &[Some(x)])
+        .call(&module, std::slice::from_ref(&x), &[Some(x.clone())])
         .expect_err("not stacked");
     assert!(matches!(error, JvpError::Shape(_)), "{error}");
 }

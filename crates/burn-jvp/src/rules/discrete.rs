@@ -53,8 +53,8 @@ pub(super) fn base_int(op: &BaseOperationIr, cx: &mut Context) -> Option<()> {
             let t = D::int_ones(op.out.shape.clone(), &cx.device, op.out.dtype.into());
             cx.put_constant(&op.out, t);
         }
-        B::Equal(op) => compare(cx, op, |a, b, d| D::int_equal(a, b, d)),
-        B::NotEqual(op) => compare(cx, op, |a, b, d| D::int_not_equal(a, b, d)),
+        B::Equal(op) => compare(cx, op, D::int_equal),
+        B::NotEqual(op) => compare(cx, op, D::int_not_equal),
         B::EqualElem(op) => cx.flat(&op.lhs, &op.out, |t| {
             D::int_equal_elem(t, op.rhs.into(), op.out.dtype.into())
         }),
@@ -122,10 +122,10 @@ pub(super) fn numeric_int(op: &NumericOperationIr, cx: &mut Context) -> Option<(
             );
             cx.put_constant(&op.out, t);
         }
-        N::Greater(op) => compare(cx, op, |a, b, d| D::int_greater(a, b, d)),
-        N::GreaterEqual(op) => compare(cx, op, |a, b, d| D::int_greater_equal(a, b, d)),
-        N::Lower(op) => compare(cx, op, |a, b, d| D::int_lower(a, b, d)),
-        N::LowerEqual(op) => compare(cx, op, |a, b, d| D::int_lower_equal(a, b, d)),
+        N::Greater(op) => compare(cx, op, D::int_greater),
+        N::GreaterEqual(op) => compare(cx, op, D::int_greater_equal),
+        N::Lower(op) => compare(cx, op, D::int_lower),
+        N::LowerEqual(op) => compare(cx, op, D::int_lower_equal),
         _ => return None,
     }
     Some(())

@@ -124,10 +124,10 @@ pub(super) fn numeric(op: &NumericOperationIr, cx: &mut Context) -> Option<()> {
             cx.put_constant(&op.out, t);
         }
         // Comparisons: no tangent.
-        N::Greater(op) => compare(cx, op, |a, b, d| D::float_greater(a, b, d)),
-        N::GreaterEqual(op) => compare(cx, op, |a, b, d| D::float_greater_equal(a, b, d)),
-        N::Lower(op) => compare(cx, op, |a, b, d| D::float_lower(a, b, d)),
-        N::LowerEqual(op) => compare(cx, op, |a, b, d| D::float_lower_equal(a, b, d)),
+        N::Greater(op) => compare(cx, op, D::float_greater),
+        N::GreaterEqual(op) => compare(cx, op, D::float_greater_equal),
+        N::Lower(op) => compare(cx, op, D::float_lower),
+        N::LowerEqual(op) => compare(cx, op, D::float_lower_equal),
         N::GreaterElem(op) => cx.flat(&op.lhs, &op.out, |x| {
             D::float_greater_elem(x, op.rhs.into(), op.out.dtype.into())
         }),
