@@ -152,7 +152,11 @@ fn train(
         trainer.step(),
         config.steps,
         path.display(),
-        if finished { "" } else { "; go on with --resume" },
+        if finished {
+            ""
+        } else {
+            "; go on with --resume"
+        },
     );
     Ok(())
 }
