@@ -139,14 +139,14 @@ impl Gaussian {
         Tensor::from_data(data, (&self.mean.device(), self.mean.dtype()))
     }
 
-    fn to_axes(&self, x: Tensor<2>) -> Tensor<2> {
+    fn along_axes(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.axes {
             Some(axes) => x.matmul(axes.clone()),
             None => x,
         }
     }
 
-    fn from_axes(&self, z: Tensor<2>) -> Tensor<2> {
+    fn restored(&self, z: Tensor<2>) -> Tensor<2> {
         match &self.axes {
             Some(axes) => z.matmul(axes.clone().transpose()),
             None => z,
@@ -165,8 +165,8 @@ impl Denoiser for Gaussian {
 
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
         check_points(&x, self.dim())?;
-        let z = self.to_axes(x - self.mean.clone());
-        Ok(self.from_axes(z * self.gain(sigma)) + self.mean.clone())
+        let z = self.along_axes(x - self.mean.clone());
+        Ok(self.restored(z * self.gain(sigma)) + self.mean.clone())
     }
 
     fn jvp(
@@ -178,7 +178,7 @@ impl Denoiser for Gaussian {
         check_tangents(&x, &tangents)?;
         let gain = self.gain(sigma);
         let moved = map_tangents(tangents, |v| {
-            Ok(self.from_axes(self.to_axes(v) * gain.clone()))
+            Ok(self.restored(self.along_axes(v) * gain.clone()))
         })?;
         Ok((self.denoise(x, sigma)?, moved))
     }
@@ -187,7 +187,7 @@ impl Denoiser for Gaussian {
 impl Measure for Gaussian {
     fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
         check_points(&x, self.dim())?;
-        let z = self.to_axes(x - self.mean.clone());
+        let z = self.along_axes(x - self.mean.clone());
         let square = rows_dot(z.clone(), z * self.row(|v| 1.0 / (v + sigma * sigma)));
         let logs: f64 = self
             .variances
