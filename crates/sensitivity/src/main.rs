@@ -14,6 +14,7 @@ use diffusion::sampler::{FrozenNoise, Sampler};
 use diffusion::schedule::karras;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::{Card, DirectionSection, Picture, SensitivityPage, write_atomic};
+use safetensors::tensor::{Dtype, TensorView};
 use sensitivity::density::{ClosedForm, Density, GaussianStart, ProbabilityFlow, Trace};
 use sensitivity::measure::{Empirical, Measure};
 use sensitivity::tangent::propagate;
@@ -268,6 +269,33 @@ fn norm(row: &[f32]) -> f64 {
         .sqrt()
 }
 
+/// `samples` and, per direction, `sensitivity/NAME`, both `[n, d]`; `log_ratio/NAME` is `[n, stages]`
+/// at the noise levels `sigmas`.
+fn tensors(directions: &[Direction], results: &Results, d: usize) -> Result<Vec<u8>> {
+    let n = results.samples.len() / d;
+    let mut parts: Vec<(String, Vec<usize>, Vec<f32>)> =
+        vec![("samples".into(), vec![n, d], results.samples.clone())];
+    let sigmas: Vec<f32> = results.sigmas.iter().map(|sigma| *sigma as f32).collect();
+    for (k, direction) in directions.iter().enumerate() {
+        let delta = results.sensitivities[k].clone();
+        let ratio = results.log_ratios[k].concat();
+        let shape = vec![n, sigmas.len()];
+        parts.push((format!("sensitivity/{}", direction.name), vec![n, d], delta));
+        parts.push((format!("log_ratio/{}", direction.name), shape, ratio));
+    }
+    parts.push(("sigmas".into(), vec![sigmas.len()], sigmas));
+    let bytes: Vec<Vec<u8>> = parts
+        .iter()
+        .map(|(.., values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        .collect();
+    let views = parts.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)?;
+        Ok((name.as_str(), view))
+    });
+    let views: Vec<_> = views.collect::<Result<_>>()?;
+    Ok(safetensors::serialize(views, None)?)
+}
+
 fn write(
     arguments: &Arguments,
     checkpoint: &Checkpoint,
@@ -290,6 +318,11 @@ fn write(
         .iter()
         .map(|delta| delta.chunks_exact(d).map(norm).collect())
         .collect();
+
+    write_atomic(
+        &out.join("sensitivities.safetensors"),
+        &tensors(directions, results, d)?,
+    )?;
 
     let mut csv = String::from("direction,rank,sample,score,max_log_ratio\n");
     let peak = |k: usize, i: usize| {
