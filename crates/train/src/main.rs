@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use burn::tensor::{Device, Tensor, TensorData};
+use anyhow::{Context, Result, anyhow, ensure};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use clap::Parser;
 use data::{Dataset, LoadOptions, Source};
 use diffusion::checkpoint::Checkpoint;
+use diffusion::network::NetworkDenoiser;
 use diffusion::random::{Purpose, generator};
+use diffusion::sampler::{FrozenNoise, Sampler, sample};
+use diffusion::schedule::karras;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::RngExt;
+use report::{GridStyle, Picture, grid_png, write_atomic};
 use train::config::TrainConfig;
 use train::trainer::{Trainer, TrainingSet};
 
@@ -58,6 +62,9 @@ struct Arguments {
     /// Where decoded images are kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
+    /// Steps between grids of samples; 0 for none
+    #[arg(long, default_value_t = 500)]
+    sample_every: u64,
     /// Minutes between checkpoints
     #[arg(long, default_value_t = 3.0)]
     checkpoint_minutes: f64,
@@ -136,6 +143,20 @@ fn train(
         let rate = taken / started.elapsed().as_secs_f64();
         bar.set_message(format!("loss {average:.4}  {rate:.0} images/s"));
         bar.inc(1);
+        if bar.is_hidden() && trainer.step().is_multiple_of(100) {
+            let left = bar.eta().as_secs();
+            eprintln!(
+                "step {} of {}  loss {average:.4}  {rate:.0} images/s  {} min {:02} s left",
+                trainer.step(),
+                config.steps,
+                left / 60,
+                left % 60
+            );
+        }
+        if arguments.sample_every > 0 && trainer.step().is_multiple_of(arguments.sample_every) {
+            let name = format!("samples-{:06}.png", trainer.step());
+            sample_grid(config, trainer, &arguments.out.join(name))?;
+        }
         if saved.elapsed() >= every {
             log.flush()?;
             trainer.checkpoint()?.save(path)?;
@@ -208,6 +229,33 @@ fn batch(config: &TrainConfig, images: &Dataset, step: u64) -> Tensor<4> {
     }
     let dims = [config.batch, shape.channels, shape.height, shape.width];
     Tensor::from_data(TensorData::new(pixels, dims), &Device::flex())
+}
+
+/// Draws 64 samples of the averaged network with Heun's method in 18 steps, always from the same
+/// noise, and writes them as a picture.
+fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<()> {
+    let network = &config.network;
+    let model = NetworkDenoiser::new(
+        trainer.average().clone(),
+        network.clone(),
+        trainer.precondition(),
+    );
+    let noise = FrozenNoise::new(config.seed);
+    let device = trainer.device();
+    let start = noise.start([64, network.dim()], device, DType::F32);
+    let sigmas = karras(18, 0.002, 80.0, 7.0);
+    let samples = sample(&model, &Sampler::Heun, &sigmas, start, &noise)?;
+    let values = samples.into_data().try_to_vec::<f32>();
+    let values = values.map_err(|error| anyhow!("samples could not be read back: {error:?}"))?;
+    let pictures = values.chunks_exact(network.dim()).map(|values| Picture {
+        channels: network.image_channels,
+        height: network.image_size,
+        width: network.image_size,
+        values,
+    });
+    let pictures: Vec<Picture> = pictures.collect();
+    write_atomic(path, &grid_png(&pictures, &GridStyle::default())?)?;
+    Ok(())
 }
 
 /// Standard deviation of all pixel values of the set, in `[-1, 1]`.

@@ -125,6 +125,18 @@ impl Trainer {
         &self.average
     }
 
+    /// The plain device on which the averaged network lives.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The preconditioning for this training set.
+    pub fn precondition(&self) -> Precondition {
+        Precondition {
+            sigma_data: self.set.sigma_data,
+        }
+    }
+
     /// Takes one optimiser step on clean images `[n, c, h, w]` and returns the loss.
     ///
     /// # Errors
@@ -136,9 +148,7 @@ impl Trainer {
         let mut rng = generator(self.config.seed, Purpose::TrainingNoise, self.step);
         let sigmas = self.config.noise.sample(&mut rng, n);
         let noise = normal(&mut rng, [n, shape[1..].iter().product()], &device).reshape(shape);
-        let precondition = Precondition {
-            sigma_data: self.set.sigma_data,
-        };
+        let precondition = self.precondition();
         let loss = denoising_loss(
             &self.network,
             &precondition,
