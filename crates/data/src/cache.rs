@@ -22,6 +22,7 @@ struct Header {
     classes: Option<Classes>,
     fingerprint: String,
     skipped: usize,
+    first_skipped: Option<String>,
 }
 
 /// The cache file for these settings and the present state of the source files.
@@ -63,6 +64,7 @@ pub(crate) fn open(path: &Path) -> Option<Dataset> {
         classes: header.classes,
         fingerprint: header.fingerprint,
         skipped: header.skipped,
+        first_skipped: header.first_skipped,
         pixels: Pixels::Mapped {
             map: Arc::new(map),
             offset,
@@ -80,6 +82,7 @@ pub(crate) fn write(path: &Path, data: &Dataset) -> Result<(), DataError> {
         classes: data.classes.clone(),
         fingerprint: data.fingerprint.clone(),
         skipped: data.skipped,
+        first_skipped: data.first_skipped.clone(),
     };
     let save = || {
         let folder = path.parent().unwrap_or(Path::new("."));

@@ -23,7 +23,7 @@ pub(crate) fn crop(width: u32, height: u32) -> Square {
 pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     let table = root.join("list_attr_celeba.txt");
     let (names, attributes) = read_attributes(&table)?;
-    let mut files = vec![table];
+    let mut files = vec![table.clone()];
     for optional in ["list_eval_partition.txt", "identity_CelebA.txt"] {
         let path = root.join(optional);
         if path.exists() {
@@ -46,7 +46,13 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
         files,
         grey: false,
         decode: Box::new(move |i| {
-            let image = decode(&paths[i])?;
+            let image = decode(&paths[i]).map_err(|error| match error {
+                DataError::Missing(path) => DataError::MissingImage {
+                    path,
+                    table: table.clone(),
+                },
+                other => other,
+            })?;
             let square = crop(image.width(), image.height());
             Ok((image, square))
         }),

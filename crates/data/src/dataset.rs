@@ -1,5 +1,6 @@
 //! Decoded images in memory or mapped from the cache.
 
+use std::fmt;
 use std::sync::Arc;
 
 use memmap2::Mmap;
@@ -43,10 +44,19 @@ pub struct Classes {
 }
 
 /// Where pixels live.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Pixels {
     Owned(Vec<u8>),
     Mapped { map: Arc<Mmap>, offset: usize },
+}
+
+impl fmt::Debug for Pixels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owned(_) => "in memory",
+            Self::Mapped { .. } => "mapped from the cache",
+        })
+    }
 }
 
 /// Images of one shape with their names and labels.
@@ -64,8 +74,10 @@ pub struct Dataset {
     pub classes: Option<Classes>,
     /// SHA-256 (hex) of pixels, names and labels: the content alone, the same on every machine.
     pub fingerprint: String,
-    /// Bad files left out.
+    /// Images left out because of [`skip_bad`](crate::LoadOptions::skip_bad): missing, unreadable, not images or too small.
     pub skipped: usize,
+    /// What was wrong with the first of them, naming its file.
+    pub first_skipped: Option<String>,
     pub(crate) pixels: Pixels,
 }
 
@@ -113,6 +125,7 @@ impl Dataset {
             classes: self.classes.as_ref().map(|c| c.subset(indices)),
             fingerprint: String::new(),
             skipped: 0,
+            first_skipped: None,
             pixels: Pixels::Owned(
                 indices
                     .iter()

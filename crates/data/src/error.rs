@@ -8,6 +8,14 @@ pub enum DataError {
     /// A path that does not exist.
     #[error("{} is missing; check the path, or see datasets/README.md for how to get the data", .0.display())]
     Missing(PathBuf),
+    /// An image that a table lists and the folder lacks.
+    #[error("{} is listed in {} but missing; restore it or pass --skip-bad", path.display(), table.display())]
+    MissingImage {
+        /// The image.
+        path: PathBuf,
+        /// The table that lists it.
+        table: PathBuf,
+    },
     /// A file that cannot be read or written.
     #[error("{} cannot be read or written ({source}); check its permissions and the disk", path.display())]
     Io {

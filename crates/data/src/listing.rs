@@ -44,12 +44,38 @@ pub(crate) fn io(path: &Path, source: std::io::Error) -> DataError {
 
 /// Decodes an image file to RGB.
 pub(crate) fn decode(path: &Path) -> Result<RgbImage, DataError> {
-    image::load_from_memory(&read(path)?)
+    let bytes = read(path)?;
+    let bad = |reason: String| DataError::BadImage {
+        path: path.into(),
+        reason,
+    };
+    if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_ends(&bytes) {
+        return Err(bad("the JPEG data end too early".into()));
+    }
+    image::load_from_memory(&bytes)
         .map(|i| i.to_rgb8())
-        .map_err(|e| DataError::BadImage {
-            path: path.into(),
-            reason: e.to_string(),
-        })
+        .map_err(|e| bad(e.to_string()))
+}
+
+/// Whether a JPEG file reaches its end marker. The decoder fills what a truncated file lacks with grey.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(skip) = bytes[at..].iter().position(|&b| b == 0xff) {
+        at += skip + 1;
+        match bytes.get(at) {
+            Some(0xd9) => return true,
+            // A stuffed zero, a lone marker or a fill byte: no length follows.
+            Some(0x00 | 0x01 | 0xd0..=0xd8 | 0xff) => {}
+            Some(_) => {
+                let length = bytes.get(at + 1..at + 3);
+                let length = length.map_or(0, |l| u16::from_be_bytes([l[0], l[1]]));
+                at += 1 + usize::from(length);
+            }
+            None => {}
+        }
+        at = at.min(bytes.len());
+    }
+    false
 }
 
 /// The largest centred square of a `width` x `height` image.

@@ -18,7 +18,8 @@ pub struct LoadOptions {
     pub grey: bool,
     /// At most this many images, the first ones.
     pub limit: Option<usize>,
-    /// Count bad files and go on instead of failing.
+    /// Leave out images that are listed but missing, unreadable, truncated, not images or too small, and
+    /// count them in [`Dataset::skipped`]; the first of them is an error otherwise.
     pub skip_bad: bool,
     /// Where decoded sets are kept; nothing is kept if absent.
     pub cache_dir: Option<PathBuf>,
@@ -29,7 +30,8 @@ pub struct LoadOptions {
 /// Decodes `source`, or maps it from the cache.
 ///
 /// # Errors
-/// A missing, bad or too small file (the last two only without `skip_bad`), or no image at all.
+/// A missing folder or table, a table or binary file that does not hold what it announces, or no image
+/// at all; without `skip_bad`, also the first image that is missing, bad or too small.
 pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
     let listing = source.list(options.size)?;
     let Some(folder) = &options.cache_dir else {
@@ -76,14 +78,16 @@ pub(crate) fn decode(
         .progress_with(bar)
         .map(one)
         .collect();
-    let (mut kept, mut pixels) = (Vec::new(), Vec::new());
+    let (mut kept, mut pixels, mut first_skipped) = (Vec::new(), Vec::new(), None);
     for (i, result) in decoded.into_iter().enumerate() {
         match result {
             Ok(bytes) => {
                 kept.push(i);
                 pixels.extend(bytes);
             }
-            Err(_) if options.skip_bad => {}
+            Err(error) if options.skip_bad => {
+                first_skipped.get_or_insert_with(|| error.to_string());
+            }
             Err(error) => return Err(error),
         }
     }
@@ -102,6 +106,7 @@ pub(crate) fn decode(
         classes: listing.classes.as_ref().map(|c| c.subset(&kept)),
         fingerprint: String::new(),
         skipped: count - kept.len(),
+        first_skipped,
         pixels: Pixels::Owned(pixels),
     };
     dataset.fingerprint = dataset.content_hash();

@@ -24,6 +24,10 @@ pub enum Selection {
 }
 
 /// What a selection names.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a selection, and a box would burden every caller"
+)]
 #[derive(Clone, Debug)]
 pub enum Selected {
     /// Indices into the data set, ascending and without repeats.
@@ -99,6 +103,10 @@ impl Selection {
             }
             Self::Image(path) => {
                 let listing = folder::files(vec![path.clone()], None);
+                let options = LoadOptions {
+                    skip_bad: false,
+                    ..options
+                };
                 return decode(&self.to_string(), &listing, &options).map(Selected::External);
             }
         };

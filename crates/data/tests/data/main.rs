@@ -1,5 +1,7 @@
 //! What the data sets promise.
 
+mod celeba;
+
 use data::{DataError, LoadOptions, Selected, Selection, Source, faces, load};
 
 fn faces(n: usize, seed: u64) -> data::Dataset {

@@ -1,0 +1,137 @@
+//! CelebA's layout: tables, missing and bad images.
+
+use std::fs;
+use std::path::Path;
+
+use data::{DataError, Dataset, LoadOptions, Source, faces, load};
+use tempfile::TempDir;
+
+/// Six procedural faces in CelebA's layout, 16 pixels after the crop.
+fn six() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    faces::write_celeba(dir.path(), 6, 1, 16).unwrap();
+    dir
+}
+
+fn open(dir: &TempDir, size: usize, skip_bad: bool) -> Result<Dataset, DataError> {
+    let options = LoadOptions {
+        size: Some(size),
+        skip_bad,
+        ..LoadOptions::default()
+    };
+    load(&Source::Celeba(dir.path().into()), &options)
+}
+
+fn table(dir: &TempDir, change: impl Fn(&str) -> String) {
+    let path = dir.path().join("list_attr_celeba.txt");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, change(&text)).unwrap();
+}
+
+fn image(dir: &TempDir, name: &str) -> std::path::PathBuf {
+    Path::join(dir.path(), "img_align_celeba").join(name)
+}
+
+#[test]
+fn a_listed_image_that_is_missing_is_named() {
+    let dir = six();
+    fs::remove_file(image(&dir, "000003.png")).unwrap();
+    let error = open(&dir, 16, false).unwrap_err();
+    assert!(matches!(error, DataError::MissingImage { .. }));
+    let text = error.to_string();
+    assert!(text.contains("000003.png is listed in"), "{text}");
+    assert!(text.contains("list_attr_celeba.txt"), "{text}");
+}
+
+#[test]
+fn skip_bad_counts_missing_images_and_keeps_labels_with_their_images() {
+    let dir = six();
+    let whole = open(&dir, 16, false).unwrap();
+    fs::remove_file(image(&dir, "000003.png")).unwrap();
+    let rest = open(&dir, 16, true).unwrap();
+    assert_eq!((rest.len(), rest.skipped), (5, 1));
+    assert!(rest.first_skipped.as_ref().unwrap().contains("000003.png"));
+    assert_eq!(rest.fingerprint, whole.subset(&[0, 1, 3, 4, 5]).fingerprint);
+}
+
+#[test]
+fn a_table_whose_count_or_names_do_not_match_is_named() {
+    let announced = six();
+    table(&announced, |t| t.replacen('6', "7", 1));
+    let text = open(&announced, 16, true).unwrap_err().to_string();
+    assert!(text.contains("announces 7 images and lists 6"), "{text}");
+
+    let short = six();
+    table(&short, |t| t.trim_end().rsplit_once(' ').unwrap().0.into());
+    let text = open(&short, 16, true).unwrap_err().to_string();
+    assert!(text.contains("values to 000006.png"), "{text}");
+
+    let headless = six();
+    table(&headless, |t| t.split_once('\n').unwrap().1.into());
+    let text = open(&headless, 16, true).unwrap_err().to_string();
+    assert!(text.contains("instead of a count"), "{text}");
+}
+
+#[test]
+fn a_partition_that_lacks_an_image_is_named() {
+    let dir = six();
+    let lines: String = (1..6).map(|i| format!("{i:06}.png 0\n")).collect();
+    fs::write(dir.path().join("list_eval_partition.txt"), lines).unwrap();
+    let text = open(&dir, 16, false).unwrap_err().to_string();
+    assert!(
+        text.contains("list_eval_partition.txt does not list 000006.png"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_missing_table_or_folder_is_named() {
+    let dir = six();
+    fs::remove_dir_all(image(&dir, "")).unwrap();
+    let text = open(&dir, 16, true).unwrap_err().to_string();
+    assert!(text.contains("img_align_celeba"), "{text}");
+    fs::remove_file(dir.path().join("list_attr_celeba.txt")).unwrap();
+    let text = open(&dir, 16, true).unwrap_err().to_string();
+    assert!(text.contains("list_attr_celeba.txt is missing"), "{text}");
+}
+
+#[test]
+fn a_truncated_jpeg_is_named_wherever_it_ends() {
+    let dir = six();
+    let picture = image::open(image(&dir, "000002.png")).unwrap();
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture
+        .resize_exact(89, 109, image::imageops::FilterType::Triangle)
+        .write_to(&mut bytes, image::ImageFormat::Jpeg)
+        .unwrap();
+    let jpeg = bytes.into_inner();
+    fs::write(image(&dir, "000002.png"), &jpeg).unwrap();
+    open(&dir, 16, false).unwrap();
+    for part in [0, 1, 2, 5, 8, 9] {
+        fs::write(image(&dir, "000002.png"), &jpeg[..jpeg.len() * part / 10]).unwrap();
+        let error = open(&dir, 16, false).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            matches!(error, DataError::BadImage { .. }),
+            "{part}: {text}"
+        );
+        assert!(text.contains("000002.png is truncated"), "{text}");
+    }
+    assert_eq!(open(&dir, 16, true).unwrap().skipped, 1);
+}
+
+#[test]
+fn an_image_smaller_than_asked_is_named() {
+    let dir = six();
+    let text = open(&dir, 17, false).unwrap_err().to_string();
+    assert!(text.contains("000001.png gives only 16x16"), "{text}");
+    assert!(text.contains("17x17"), "{text}");
+}
+
+#[test]
+fn nothing_left_after_skipping_is_an_error() {
+    let dir = six();
+    fs::remove_dir_all(image(&dir, "")).unwrap();
+    fs::create_dir(image(&dir, "")).unwrap();
+    assert!(matches!(open(&dir, 16, true), Err(DataError::Empty(_))));
+}
