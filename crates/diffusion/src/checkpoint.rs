@@ -32,6 +32,10 @@ pub struct Header {
     pub sigma_data: f64,
     /// The data set, as it was named on the command line.
     pub data: String,
+    /// At most this many of its images were used.
+    pub limit: Option<usize>,
+    /// Whether images that could not be read were left out.
+    pub skip_bad: bool,
     /// Fingerprint of the decoded data set.
     pub fingerprint: String,
     /// Optimiser steps taken.

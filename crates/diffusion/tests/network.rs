@@ -119,6 +119,8 @@ fn checkpoint(network: &UNet) -> Checkpoint {
             network: tiny(),
             sigma_data: 0.5,
             data: "faces:8".into(),
+            limit: None,
+            skip_bad: false,
             fingerprint: "0".into(),
             step: 7,
             seed: 1,

@@ -3,9 +3,13 @@
 //! A model of the data ρ is sampled; [`tangent`] carries along each sample's path the derivative δ of
 //! the sample with respect to the mass η of another measure ν in `ρ_η ∝ ρ + ην`. [`measure`] holds the kinds of ν
 //! (and of ρ, where it is known in closed form), [`density`] the estimators of log p^ρ on the path.
+//! [`experiment`] runs all of it batch by batch, [`ranking`] orders the samples, [`output`] writes the folder.
 
 pub mod density;
+pub mod experiment;
 pub mod measure;
+pub mod output;
+pub mod ranking;
 pub mod tangent;
 
 pub use diffusion::DiffusionError;

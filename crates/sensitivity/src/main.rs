@@ -1,23 +1,22 @@
 //! `cargo run -p sensitivity`: how samples move when the training data change, ranked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use anyhow::{Result, bail, ensure};
+use burn::tensor::{DType, Device};
 use clap::{Parser, ValueEnum};
 use data::{Dataset, LoadOptions, Selected, Selection, Source};
 use diffusion::checkpoint::Checkpoint;
 use diffusion::network::NetworkDenoiser;
-use diffusion::sampler::{FrozenNoise, Sampler};
+use diffusion::sampler::Sampler;
 use diffusion::schedule::karras;
 use indicatif::{ProgressBar, ProgressStyle};
-use report::{Card, DirectionSection, Picture, SensitivityPage, write_atomic};
-use safetensors::tensor::{Dtype, TensorView};
-use sensitivity::density::{ClosedForm, Density, GaussianStart, ProbabilityFlow, Trace};
+use sensitivity::experiment::{Estimator, Sensitivities, Settings, points, run};
 use sensitivity::measure::{Empirical, Measure};
-use sensitivity::tangent::propagate;
+use sensitivity::output::{Facts, Shown, peak_memory, write};
+use sensitivity::ranking::rank;
+use serde_json::json;
 
 /// How samples of a trained model move when its training data change, ranked by how far.
 #[derive(Parser)]
@@ -41,9 +40,18 @@ struct Arguments {
     /// Samples propagated together
     #[arg(long, default_value_t = 64)]
     batch: usize,
+    /// How noise becomes a sample; `stochastic` needs --density empirical
+    #[arg(long, value_enum, default_value_t = SamplerKind::Heun)]
+    sampler: SamplerKind,
     /// Sampler steps
     #[arg(long, default_value_t = 18)]
     steps: usize,
+    /// Highest noise level
+    #[arg(long, default_value_t = 80.0)]
+    sigma_max: f64,
+    /// Lowest noise level above 0
+    #[arg(long, default_value_t = 0.002)]
+    sigma_min: f64,
     /// Estimator of the model's log-density
     #[arg(long, value_enum, default_value_t = DensityKind::ProbabilityFlow)]
     density: DensityKind,
@@ -64,7 +72,17 @@ struct Arguments {
     cache: PathBuf,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum SamplerKind {
+    /// First order
+    Euler,
+    /// Second order (EDM, Algorithm 1)
+    Heun,
+    /// With fresh noise, frozen by the seed (EDM, Algorithm 2)
+    Stochastic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum DensityKind {
     /// Integrate the trace of the network's Jacobian along the path
     ProbabilityFlow,
@@ -72,8 +90,11 @@ enum DensityKind {
     Empirical,
 }
 
+/// Images of a direction shown on the page.
+const SHOWN: usize = 20;
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    match execute(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -90,25 +111,11 @@ struct Direction {
     measure: Empirical,
 }
 
-/// Everything computed, on the CPU: `[n, d]` samples and per direction `[n, d]` sensitivities and
-/// `[stages, n]` log-ratios.
-#[derive(Default)]
-struct Results {
-    samples: Vec<f32>,
-    sensitivities: Vec<Vec<f32>>,
-    log_ratios: Vec<Vec<Vec<f32>>>,
-    sigmas: Vec<f64>,
-}
-
-fn run(arguments: &Arguments) -> Result<()> {
-    let started = Instant::now();
-    ensure!(
-        arguments.samples > 0 && arguments.batch > 0 && arguments.steps > 0,
-        "--samples, --batch and --steps must be at least 1"
-    );
+fn execute(arguments: &Arguments) -> Result<()> {
     if arguments.add.is_empty() && arguments.remove.is_empty() {
         bail!("name a change of the data with --add or --remove, such as --add attr:Eyeglasses");
     }
+    let settings = settings(arguments)?;
     let device = Device::flex();
     let checkpoint = Checkpoint::load(&arguments.checkpoint)?;
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
@@ -116,9 +123,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     let options = LoadOptions {
         size: Some(header.network.image_size),
         grey: header.network.image_channels == 1,
+        limit: header.limit,
+        skip_bad: header.skip_bad,
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
-        ..LoadOptions::default()
     };
     let name = arguments.data.as_deref().unwrap_or(&header.data);
     let images = data::load(&Source::parse(name)?, &options)?;
@@ -131,25 +139,79 @@ fn run(arguments: &Arguments) -> Result<()> {
         images.fingerprint
     );
     let directions = directions(arguments, &images, &options, &device)?;
-    let results = sensitivities(arguments, &model, &images, &directions, &device)?;
-    write(arguments, &checkpoint, &images, &directions, &results)?;
+    let measures: Vec<&dyn Measure> = directions.iter().map(|v| &v.measure as _).collect();
+
+    let bar = ProgressBar::new(settings.samples as u64);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} samples  {eta} left",
+    )?);
+    let training = points(&images, &device);
+    let results = run(&model, &training, &measures, &settings, |n| {
+        bar.inc(n as u64)
+    })?;
+    bar.finish_and_clear();
+
+    let shown = shown(arguments, &directions, &results);
+    write(
+        &arguments.out,
+        &results,
+        &shown,
+        &facts(arguments, &checkpoint, &images, &results),
+    )?;
+    for direction in &shown {
+        let doubtful = direction
+            .ranking
+            .iter()
+            .filter(|r| !r.warnings.is_empty())
+            .count();
+        eprintln!(
+            "{}: {} images; sample {} moves most (‖δ‖ = {:.3}); {doubtful} of {} samples carry a warning",
+            direction.name,
+            direction.count,
+            direction.ranking[0].sample,
+            direction.ranking[0].score,
+            direction.ranking.len()
+        );
+    }
     eprintln!(
-        "{} samples ranked in {:.0} s; open {}",
-        arguments.samples,
-        started.elapsed().as_secs_f64(),
+        "{} samples in {:.0} s; open {}",
+        results.count(),
+        results.cost.total,
         arguments.out.join("index.html").display()
     );
     Ok(())
 }
 
-fn points(images: &Dataset, device: &Device) -> Tensor<2> {
-    let all: Vec<usize> = (0..images.len()).collect();
-    let mut values = Vec::new();
-    images.fill(&all, &mut values);
-    Tensor::from_data(
-        TensorData::new(values, [images.len(), images.shape.dim()]),
-        device,
-    )
+fn settings(arguments: &Arguments) -> Result<Settings> {
+    ensure!(arguments.steps > 0, "--steps must be at least 1");
+    Ok(Settings {
+        samples: arguments.samples,
+        batch: arguments.batch,
+        sampler: match arguments.sampler {
+            SamplerKind::Euler => Sampler::Euler,
+            SamplerKind::Heun => Sampler::Heun,
+            // EDM's settings for CIFAR-10 (Table 5), the churn scaled to the number of steps by the sampler.
+            SamplerKind::Stochastic => Sampler::Stochastic {
+                s_churn: 30.0,
+                s_min: 0.01,
+                s_max: 1.0,
+                s_noise: 1.007,
+            },
+        },
+        sigmas: karras(
+            arguments.steps,
+            arguments.sigma_min,
+            arguments.sigma_max,
+            7.0,
+        ),
+        density: match arguments.density {
+            DensityKind::Empirical => Estimator::Empirical,
+            DensityKind::ProbabilityFlow => Estimator::ProbabilityFlow {
+                probes: arguments.probes,
+            },
+        },
+        seed: arguments.seed,
+    })
 }
 
 fn directions(
@@ -163,246 +225,123 @@ fn directions(
     added
         .chain(removed)
         .map(|(text, removing)| {
-            let selected = match Selection::parse(text)?.resolve(images, options)? {
+            let images = match Selection::parse(text)?.resolve(images, options)? {
                 Selected::Indices(indices) => images.subset(&indices),
                 Selected::External(_) if removing => {
                     bail!("--remove {text}: only images of the training set can be removed")
                 }
                 Selected::External(set) => set,
             };
+            let verb = if removing { "remove" } else { "add" };
             Ok(Direction {
-                name: format!("{} {text}", if removing { "remove" } else { "add" }),
+                name: format!("{verb} {text}"),
                 removing,
-                measure: Empirical::new(points(&selected, device))?.with_precision(DType::F64),
-                images: selected,
+                measure: Empirical::new(points(&images, device))?.with_precision(DType::F64),
+                images,
             })
         })
         .collect()
 }
 
-fn sensitivities(
-    arguments: &Arguments,
-    model: &NetworkDenoiser,
-    images: &Dataset,
-    directions: &[Direction],
-    device: &Device,
-) -> Result<Results> {
-    let sigmas = karras(arguments.steps, 0.002, 80.0, 7.0);
-    let training = points(images, device);
-    let d = images.shape.dim();
-    let measures: Vec<&dyn Measure> = directions.iter().map(|v| &v.measure as _).collect();
-    let mut results = Results {
-        sensitivities: vec![Vec::new(); directions.len()],
-        log_ratios: vec![Vec::new(); directions.len()],
-        ..Results::default()
-    };
-    let bar = ProgressBar::new(arguments.samples as u64);
-    bar.set_style(ProgressStyle::with_template(
-        "{bar:30} {pos}/{len} samples  {eta} left",
-    )?);
-    for first in (0..arguments.samples).step_by(arguments.batch) {
-        let n = arguments.batch.min(arguments.samples - first);
-        let noise = FrozenNoise::new(arguments.seed).starting_at(first as u64);
-        let density: Box<dyn Density> = match arguments.density {
-            DensityKind::Empirical => Box::new(ClosedForm(
-                Empirical::new(training.clone())?.with_precision(DType::F64),
-            )),
-            DensityKind::ProbabilityFlow => Box::new(ProbabilityFlow {
-                start: GaussianStart::fitted(&training, true)?,
-                trace: Trace::Hutchinson {
-                    probes: arguments.probes,
-                    seed: arguments.seed,
-                    first: first as u64,
-                },
-            }),
-        };
-        let start = noise.start([n, d], device, DType::F32);
-        let path = propagate(
-            model,
-            &measures,
-            density.as_ref(),
-            &Sampler::Heun,
-            &sigmas,
-            start,
-            &noise,
-        )?;
-        results.samples.extend(values(path.samples)?);
-        let stages = path.sigmas.len();
-        results.sigmas = path.sigmas;
-        for (k, _) in directions.iter().enumerate() {
-            let delta = path.sensitivities.clone().narrow(0, k, 1);
-            results.sensitivities[k].extend(values(delta.reshape([n, d]))?);
-            let ratio = path.log_ratio.clone().narrow(0, k, 1).reshape([stages, n]);
-            let ratio = values(ratio.transpose())?;
-            results.log_ratios[k].extend(ratio.chunks_exact(stages).map(<[f32]>::to_vec));
+fn shown(arguments: &Arguments, directions: &[Direction], results: &Sensitivities) -> Vec<Shown> {
+    let show = |(k, direction): (usize, &Direction)| {
+        let mut pictures = Vec::new();
+        if !arguments.no_photos {
+            let first: Vec<usize> = (0..direction.images.len().min(SHOWN)).collect();
+            direction.images.fill(&first, &mut pictures);
         }
-        bar.inc(n as u64);
-    }
-    bar.finish_and_clear();
-    Ok(results)
-}
-
-fn values(tensor: Tensor<2>) -> Result<Vec<f32>> {
-    let data = tensor.cast(DType::F32).into_data();
-    data.try_to_vec::<f32>()
-        .map_err(|error| anyhow::anyhow!("a tensor could not be read back: {error:?}"))
-}
-
-/// The sample indices of a direction, the most sensitive first; δ that is not finite comes last.
-fn ranking(scores: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    let key = |i: usize| {
-        if scores[i].is_finite() {
-            scores[i]
-        } else {
-            -1.0
+        Shown {
+            name: direction.name.clone(),
+            removing: direction.removing,
+            count: direction.images.len(),
+            pictures,
+            ranking: rank(results, k),
         }
     };
-    order.sort_by(|a, b| key(*b).total_cmp(&key(*a)));
-    order
+    directions.iter().enumerate().map(show).collect()
 }
 
-fn norm(row: &[f32]) -> f64 {
-    row.iter()
-        .map(|v| f64::from(*v).powi(2))
-        .sum::<f64>()
-        .sqrt()
-}
-
-/// `samples` and, per direction, `sensitivity/NAME`, both `[n, d]`; `log_ratio/NAME` is `[n, stages]`
-/// at the noise levels `sigmas`.
-fn tensors(directions: &[Direction], results: &Results, d: usize) -> Result<Vec<u8>> {
-    let n = results.samples.len() / d;
-    let mut parts: Vec<(String, Vec<usize>, Vec<f32>)> =
-        vec![("samples".into(), vec![n, d], results.samples.clone())];
-    let sigmas: Vec<f32> = results.sigmas.iter().map(|sigma| *sigma as f32).collect();
-    for (k, direction) in directions.iter().enumerate() {
-        let delta = results.sensitivities[k].clone();
-        let ratio = results.log_ratios[k].concat();
-        let shape = vec![n, sigmas.len()];
-        parts.push((format!("sensitivity/{}", direction.name), vec![n, d], delta));
-        parts.push((format!("log_ratio/{}", direction.name), shape, ratio));
-    }
-    parts.push(("sigmas".into(), vec![sigmas.len()], sigmas));
-    let bytes: Vec<Vec<u8>> = parts
-        .iter()
-        .map(|(.., values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
-        .collect();
-    let views = parts.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)?;
-        Ok((name.as_str(), view))
-    });
-    let views: Vec<_> = views.collect::<Result<_>>()?;
-    Ok(safetensors::serialize(views, None)?)
-}
-
-fn write(
+fn facts(
     arguments: &Arguments,
     checkpoint: &Checkpoint,
     images: &Dataset,
-    directions: &[Direction],
-    results: &Results,
-) -> Result<()> {
-    let out: &Path = &arguments.out;
-    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    let shape = images.shape;
-    let d = shape.dim();
-    let picture = |values| Picture {
-        channels: shape.channels,
-        height: shape.height,
-        width: shape.width,
-        values,
-    };
-    let scores: Vec<Vec<f64>> = results
-        .sensitivities
-        .iter()
-        .map(|delta| delta.chunks_exact(d).map(norm).collect())
-        .collect();
-
-    write_atomic(
-        &out.join("sensitivities.safetensors"),
-        &tensors(directions, results, d)?,
-    )?;
-
-    let mut csv = String::from("direction,rank,sample,score,max_log_ratio\n");
-    let peak = |k: usize, i: usize| {
-        let ratios = results.log_ratios[k][i].iter().copied();
-        ratios.fold(f32::NEG_INFINITY, f32::max)
-    };
-    for (k, direction) in directions.iter().enumerate() {
-        for (rank, i) in ranking(&scores[k]).into_iter().enumerate() {
-            csv += &format!(
-                "{:?},{},{i},{},{}\n",
-                direction.name,
-                rank + 1,
-                scores[k][i],
-                peak(k, i)
-            );
-        }
-    }
-    write_atomic(&out.join("ranking.csv"), csv.as_bytes())?;
-
-    let shown: Vec<Vec<f32>> = directions
-        .iter()
-        .map(|direction| {
-            let mut pixels = Vec::new();
-            if !arguments.no_photos {
-                let first: Vec<usize> = (0..direction.images.len().min(20)).collect();
-                direction.images.fill(&first, &mut pixels);
-            }
-            pixels
-        })
-        .collect();
-    let sections = directions.iter().enumerate().map(|(k, direction)| {
-        let cards = ranking(&scores[k]).into_iter().map(|i| {
-            let row = i * d..(i + 1) * d;
-            let curve = results.sigmas.iter().zip(&results.log_ratios[k][i]);
-            let mut warnings = Vec::new();
-            if !scores[k][i].is_finite() {
-                warnings.push("δ is not finite: the density ratio overflowed".to_owned());
-            } else if peak(k, i) > 10.0 {
-                warnings.push(format!(
-                    "the density ratio reaches e^{:.0}: δ is outside the range where it can be trusted",
-                    peak(k, i)
-                ));
-            }
-            Card {
-                index: i,
-                sample: picture(&results.samples[row.clone()]),
-                delta: picture(&results.sensitivities[k][row]),
-                score: scores[k][i],
-                log_ratio: curve.map(|(s, r)| (*s, f64::from(*r))).collect(),
-                warnings,
-            }
-        });
-        DirectionSection {
-            name: direction.name.clone(),
-            removing: direction.removing,
-            pictures: shown[k].chunks_exact(d).map(picture).collect(),
-            picture_count: direction.images.len(),
-            cards: cards.collect(),
-        }
-    });
+    results: &Sensitivities,
+) -> Facts {
     let header = &checkpoint.header;
-    let page = SensitivityPage {
-        title: "How the samples move".to_owned(),
+    let kebab = |kind: Option<clap::builder::PossibleValue>| {
+        kind.map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    };
+    let sampler = kebab(arguments.sampler.to_possible_value());
+    let density = kebab(arguments.density.to_possible_value());
+    let (cost, each) = (&results.cost, results.cost.evaluations);
+    let density_text = match arguments.density {
+        DensityKind::Empirical => density.clone(),
+        DensityKind::ProbabilityFlow => format!("{density}, {} probe(s)", arguments.probes),
+    };
+    let mut rows = vec![
+        (
+            "Model".to_owned(),
+            arguments.checkpoint.display().to_string(),
+        ),
+        (
+            "Training".to_owned(),
+            format!("{} steps on {}", header.step, header.data),
+        ),
+        ("Training images".to_owned(), images.len().to_string()),
+        ("Data fingerprint".to_owned(), header.fingerprint.clone()),
+        (
+            "Sampler".to_owned(),
+            format!("{sampler}, {} steps", arguments.steps),
+        ),
+        ("Log-density".to_owned(), density_text),
+        ("Seed".to_owned(), arguments.seed.to_string()),
+        (
+            "Network evaluations".to_owned(),
+            format!(
+                "{} for each sample; products with its Jacobian: {} for the density, {} for δ",
+                each.path, each.density, each.tangent
+            ),
+        ),
+        (
+            "Time".to_owned(),
+            format!(
+                "{:.1} s, of which path {:.1}, density {:.1}, tangent {:.1}",
+                cost.total, cost.path, cost.density, cost.tangent
+            ),
+        ),
+        ("Sway".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    if let Some(bytes) = peak_memory() {
+        rows.push(("Peak memory".to_owned(), format!("{} MiB", bytes >> 20)));
+    }
+    Facts {
         summary: format!(
             "{} samples of a model trained on {}, ranked by how far each moves per unit of mass.",
             arguments.samples, header.data
         ),
-        facts: vec![
-            (
-                "checkpoint".into(),
-                arguments.checkpoint.display().to_string(),
-            ),
-            ("training step".into(), header.step.to_string()),
-            ("data fingerprint".into(), header.fingerprint.clone()),
-            ("seed".into(), arguments.seed.to_string()),
-            ("sampler".into(), format!("Heun, {} steps", arguments.steps)),
-            ("Sway".into(), env!("CARGO_PKG_VERSION").into()),
+        rows,
+        json: json!({
+            "sway": env!("CARGO_PKG_VERSION"),
+            "checkpoint": arguments.checkpoint.display().to_string(),
+            "training_step": header.step,
+            "data": header.data,
+            "fingerprint": header.fingerprint,
+            "add": arguments.add,
+            "remove": arguments.remove,
+            "sampler": sampler,
+            "steps": arguments.steps,
+            "sigma_min": arguments.sigma_min,
+            "sigma_max": arguments.sigma_max,
+            "density": density,
+            "probes": arguments.probes,
+            "seed": arguments.seed,
+            "batch": arguments.batch,
+        }),
+        shape: [
+            images.shape.channels,
+            images.shape.height,
+            images.shape.width,
         ],
-        directions: sections.collect(),
-    };
-    page.write(&out.join("index.html"))?;
-    Ok(())
+    }
 }

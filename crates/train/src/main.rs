@@ -94,6 +94,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let images = data::load(&Source::parse(&arguments.data)?, &options)?;
     let set = TrainingSet {
         name: arguments.data.clone(),
+        limit: arguments.limit,
+        skip_bad: arguments.skip_bad,
         fingerprint: images.fingerprint.clone(),
         sigma_data: pixel_deviation(&images),
     };

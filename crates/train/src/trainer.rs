@@ -21,6 +21,10 @@ use crate::config::TrainConfig;
 pub struct TrainingSet {
     /// How the set was named on the command line.
     pub name: String,
+    /// At most this many of its images are used.
+    pub limit: Option<usize>,
+    /// Whether images that could not be read were left out.
+    pub skip_bad: bool,
     /// Fingerprint of the decoded images.
     pub fingerprint: String,
     /// Standard deviation of all pixels, for the preconditioning.
@@ -195,6 +199,8 @@ impl Trainer {
                 network: self.config.network.clone(),
                 sigma_data: self.set.sigma_data,
                 data: self.set.name.clone(),
+                limit: self.set.limit,
+                skip_bad: self.set.skip_bad,
                 fingerprint: self.set.fingerprint.clone(),
                 step: self.step,
                 seed: self.config.seed,

@@ -20,6 +20,8 @@ fn config() -> TrainConfig {
 fn set() -> TrainingSet {
     TrainingSet {
         name: "noise".into(),
+        limit: None,
+        skip_bad: false,
         fingerprint: "1".into(),
         sigma_data: 0.5,
     }

@@ -1,0 +1,237 @@
+//! Samples of a model and their sensitivities to several directions, batch by batch.
+
+use std::time::Instant;
+
+use burn::tensor::{DType, Device, Tensor};
+use diffusion::DiffusionError;
+use diffusion::denoiser::Denoiser;
+use diffusion::sampler::{FrozenNoise, Sampler};
+
+use crate::density::{ClosedForm, Density, GaussianStart, ProbabilityFlow, Trace};
+use crate::measure::{Empirical, Measure};
+use crate::tangent::{Evaluations, propagate};
+
+/// What is computed, apart from the model and the directions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Samples to draw.
+    pub samples: usize,
+    /// Samples propagated together; results do not depend on it beyond rounding.
+    pub batch: usize,
+    /// The sampler.
+    pub sampler: Sampler,
+    /// Its noise levels, ending with 0.
+    pub sigmas: Vec<f64>,
+    /// How log p^ρ is estimated.
+    pub density: Estimator,
+    /// Seed of starting noise, fresh noise and probes.
+    pub seed: u64,
+}
+
+/// An estimator of the model's log-density.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Estimator {
+    /// The integral of the trace of the network's Jacobian, by this many random probes.
+    ProbabilityFlow {
+        /// Rademacher probes a step.
+        probes: usize,
+    },
+    /// The closed form over the training set.
+    Empirical,
+}
+
+/// Samples, sensitivities and log-densities on the CPU, in f32.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sensitivities {
+    /// Entries of one sample, d.
+    pub dim: usize,
+    /// Unit starting noise, `[n, d]`.
+    pub noise: Vec<f32>,
+    /// The samples, `[n, d]`.
+    pub samples: Vec<f32>,
+    /// `δ = dx₀/dη` for each direction, each `[n, d]`.
+    pub deltas: Vec<Vec<f32>>,
+    /// Noise level at the start of each step, S in all.
+    pub sigmas: Vec<f32>,
+    /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` there, `[n, S]`.
+    pub log_density: Vec<f32>,
+    /// `log r` there for each direction, each `[n, S]`.
+    pub log_ratios: Vec<Vec<f32>>,
+    /// Standard deviation of the last `q^ρ` over the choice of probes, `[n]`; none if it cannot be told.
+    pub log_density_deviation: Option<Vec<f32>>,
+    /// What it cost.
+    pub cost: Cost,
+}
+
+/// Network evaluations for each sample, and seconds in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Cost {
+    /// Evaluations of the network and products with its Jacobian, for each sample.
+    pub evaluations: Evaluations,
+    /// Wall time of everything, in seconds.
+    pub total: f64,
+    /// Of it, the time of the samples alone: evaluations times the time of one, measured on the first batch.
+    pub path: f64,
+    /// Of it, the extra time for the products with the Jacobian that the log-density needs.
+    pub density: f64,
+    /// Of it, the extra time for the products with the Jacobian that the sensitivities need.
+    pub tangent: f64,
+}
+
+impl Sensitivities {
+    /// Number of samples.
+    pub fn count(&self) -> usize {
+        self.samples.len() / self.dim
+    }
+
+    /// Sensitivity of a sample to a direction, d entries.
+    pub fn delta(&self, direction: usize, sample: usize) -> &[f32] {
+        &self.deltas[direction][sample * self.dim..(sample + 1) * self.dim]
+    }
+
+    /// `log r` of a sample along its path.
+    pub fn log_ratio(&self, direction: usize, sample: usize) -> &[f32] {
+        let steps = self.sigmas.len();
+        &self.log_ratios[direction][sample * steps..(sample + 1) * steps]
+    }
+}
+
+/// Draws the samples of `settings` and propagates their sensitivities to every direction.
+///
+/// `training` is the training set, `[m, d]`; `progress` is told the number of samples that each batch
+/// adds.
+///
+/// # Errors
+/// If there is nothing to do, shapes do not fit, the density cannot follow the sampler, or the model
+/// fails.
+pub fn run(
+    model: &dyn Denoiser,
+    training: &Tensor<2>,
+    directions: &[&dyn Measure],
+    settings: &Settings,
+    mut progress: impl FnMut(usize),
+) -> Result<Sensitivities, DiffusionError> {
+    if settings.samples == 0 || settings.batch == 0 {
+        return Err(DiffusionError::Config(
+            "the number of samples and the batch must be at least 1".to_owned(),
+        ));
+    }
+    let started = Instant::now();
+    let (d, device) = (model.dim(), training.device());
+    let (closed_form, start) = match settings.density {
+        Estimator::Empirical => {
+            let measure = Empirical::new(training.clone())?.with_precision(DType::F64);
+            (Some(ClosedForm(measure)), None)
+        }
+        Estimator::ProbabilityFlow { .. } => (None, Some(GaussianStart::fitted(training, true)?)),
+    };
+    let mut all = Sensitivities {
+        dim: d,
+        noise: Vec::new(),
+        samples: Vec::new(),
+        deltas: vec![Vec::new(); directions.len()],
+        sigmas: Vec::new(),
+        log_density: Vec::new(),
+        log_ratios: vec![Vec::new(); directions.len()],
+        log_density_deviation: None,
+        cost: Cost::default(),
+    };
+    for first in (0..settings.samples).step_by(settings.batch) {
+        let n = settings.batch.min(settings.samples - first);
+        let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
+        let x = noise.start([n, d], &device, DType::F32);
+        let flow = match (&start, settings.density) {
+            (Some(start), Estimator::ProbabilityFlow { probes }) => Some(ProbabilityFlow {
+                start: start.clone(),
+                trace: Trace::Hutchinson {
+                    probes,
+                    seed: settings.seed,
+                    first: first as u64,
+                },
+            }),
+            _ => None,
+        };
+        let density: &dyn Density = match (&flow, &closed_form) {
+            (Some(flow), _) => flow,
+            (None, Some(closed_form)) => closed_form,
+            (None, None) => unreachable!("one of the two estimators was made above"),
+        };
+        let path = propagate(
+            model,
+            directions,
+            density,
+            &settings.sampler,
+            &settings.sigmas,
+            x.clone(),
+            &noise,
+        )?;
+        if first == 0 {
+            all.cost = split(model, &x, settings.sigmas[0], path.evaluations)?;
+            all.sigmas = path.sigmas.iter().map(|sigma| *sigma as f32).collect();
+        }
+        all.noise.extend(values(x)?);
+        all.samples.extend(values(path.samples)?);
+        all.log_density
+            .extend(values(path.log_density.transpose())?);
+        for k in 0..directions.len() {
+            let part = |stack: &Tensor<3>| stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0);
+            all.deltas[k].extend(values(part(&path.sensitivities))?);
+            all.log_ratios[k].extend(values(part(&path.log_ratio).transpose())?);
+        }
+        if let Some(variance) = path.trace_variance {
+            let deviations = all.log_density_deviation.get_or_insert_default();
+            deviations.extend(values(variance.sqrt().unsqueeze_dim::<2>(0))?);
+        }
+        progress(n);
+    }
+    let batches = settings.samples as f64 / settings.batch.min(settings.samples) as f64;
+    all.cost.path *= batches;
+    all.cost.density *= batches;
+    all.cost.tangent *= batches;
+    all.cost.total = started.elapsed().as_secs_f64();
+    Ok(all)
+}
+
+/// The network's time in one batch: the time of one denoised batch and of one with its products,
+/// each times the evaluations, the products shared out by their number.
+fn split(
+    model: &dyn Denoiser,
+    x: &Tensor<2>,
+    sigma: f64,
+    evaluations: Evaluations,
+) -> Result<Cost, DiffusionError> {
+    let [n, d] = x.dims();
+    let products = (evaluations.tangent + evaluations.density) / evaluations.path.max(1);
+    let tangents = x.clone().unsqueeze_dim::<3>(0).expand([products, n, d]);
+    let time = |work: &dyn Fn() -> Result<Tensor<2>, DiffusionError>| {
+        let started = Instant::now();
+        values(work()?)?;
+        Ok::<f64, DiffusionError>(started.elapsed().as_secs_f64())
+    };
+    let plain = time(&|| model.denoise(x.clone(), sigma))?;
+    let with_products = time(&|| Ok(model.jvp(x.clone(), sigma, tangents.clone())?.0))?;
+    let each = (with_products - plain).max(0.0) / products.max(1) as f64;
+    Ok(Cost {
+        evaluations,
+        total: 0.0,
+        path: plain * evaluations.path as f64,
+        density: each * evaluations.density as f64,
+        tangent: each * evaluations.tangent as f64,
+    })
+}
+
+fn values(tensor: Tensor<2>) -> Result<Vec<f32>, DiffusionError> {
+    let data = tensor.cast(DType::F32).into_data();
+    data.try_to_vec::<f32>().map_err(|error| {
+        DiffusionError::Unsupported(format!("a tensor could not be read back: {error:?}"))
+    })
+}
+
+/// Images as points where the model lives: `[m, d]`, pixels in `[-1, 1]`.
+pub fn points(images: &data::Dataset, device: &Device) -> Tensor<2> {
+    let all: Vec<usize> = (0..images.len()).collect();
+    let mut values = Vec::new();
+    images.fill(&all, &mut values);
+    let shape = [images.len(), images.shape.dim()];
+    Tensor::from_data(burn::tensor::TensorData::new(values, shape), device)
+}

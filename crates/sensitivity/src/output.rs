@@ -1,0 +1,227 @@
+//! The output folder: tensors, ranking, summary and page.
+
+use std::path::{Path, PathBuf};
+
+use report::{Card, DirectionSection, Picture, ReportError, SensitivityPage, write_atomic};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+
+use crate::experiment::Sensitivities;
+use crate::ranking::Ranked;
+
+/// Why the results could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The folder cannot be made.
+    #[error("{}: cannot be created: {message}; choose another folder with --out", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        message: String,
+    },
+    /// The tensors cannot be laid out.
+    #[error("the results cannot be written as SafeTensors: {0}")]
+    Tensors(#[from] safetensors::SafeTensorError),
+    /// A file cannot be written or a picture cannot be drawn.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// A direction as the reader sees it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// What was asked for, such as `add attr:Eyeglasses`.
+    pub name: String,
+    /// Whether the images are removed; the prediction is then `−|η|·δ`.
+    pub removing: bool,
+    /// Number of images.
+    pub count: usize,
+    /// A few of them to show, `[k, d]` in `[-1, 1]`; empty without photos.
+    pub pictures: Vec<f32>,
+    /// The samples, most sensitive first.
+    pub ranking: Vec<Ranked>,
+}
+
+/// What the page and the summary say about the run.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// One sentence.
+    pub summary: String,
+    /// Name and value, for the page.
+    pub rows: Vec<(String, String)>,
+    /// Everything, for programs.
+    pub json: Value,
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+}
+
+/// Writes `sensitivities.safetensors`, `ranking.csv`, `summary.json` and `index.html`; each file is
+/// complete or absent.
+///
+/// # Errors
+/// If the folder or a file cannot be written.
+pub fn write(
+    folder: &Path,
+    results: &Sensitivities,
+    directions: &[Shown],
+    facts: &Facts,
+) -> Result<(), OutputError> {
+    std::fs::create_dir_all(folder).map_err(|error| OutputError::Folder {
+        path: folder.to_owned(),
+        message: error.to_string(),
+    })?;
+    let tensors = tensors(results, directions)?;
+    write_atomic(&folder.join("sensitivities.safetensors"), &tensors)?;
+    write_atomic(&folder.join("ranking.csv"), csv(directions).as_bytes())?;
+    let summary = format!("{:#}\n", summary(results, directions, facts));
+    write_atomic(&folder.join("summary.json"), summary.as_bytes())?;
+    Ok(page(results, directions, facts).write(&folder.join("index.html"))?)
+}
+
+/// `noise`, `samples` `[n, d]`; `log_density` `[n, S]` at the noise levels `sigmas` `[S]`; and for each
+/// direction `sensitivity/NAME` `[n, d]` and `log_ratio/NAME` `[n, S]`.
+fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, OutputError> {
+    let (n, d, steps) = (results.count(), results.dim, results.sigmas.len());
+    let mut parts = vec![
+        ("noise".to_owned(), vec![n, d], &results.noise),
+        ("samples".to_owned(), vec![n, d], &results.samples),
+        ("sigmas".to_owned(), vec![steps], &results.sigmas),
+        (
+            "log_density".to_owned(),
+            vec![n, steps],
+            &results.log_density,
+        ),
+    ];
+    if let Some(deviation) = &results.log_density_deviation {
+        parts.push(("log_density_deviation".to_owned(), vec![n], deviation));
+    }
+    for (k, direction) in directions.iter().enumerate() {
+        let name = |what: &str| format!("{what}/{}", direction.name);
+        parts.push((name("sensitivity"), vec![n, d], &results.deltas[k]));
+        parts.push((name("log_ratio"), vec![n, steps], &results.log_ratios[k]));
+    }
+    let bytes: Vec<Vec<u8>> = parts
+        .iter()
+        .map(|(.., values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        .collect();
+    let mut views = Vec::new();
+    for ((name, shape, _), bytes) in parts.iter().zip(&bytes) {
+        views.push((
+            name.as_str(),
+            TensorView::new(Dtype::F32, shape.clone(), bytes)?,
+        ));
+    }
+    Ok(safetensors::serialize(views, None)?)
+}
+
+fn csv(directions: &[Shown]) -> String {
+    let mut csv = String::from("direction,rank,sample,score,max_log_ratio,trustworthy\n");
+    for direction in directions {
+        let name = direction.name.replace('"', "\"\"");
+        for (rank, row) in direction.ranking.iter().enumerate() {
+            csv += &format!(
+                "\"{name}\",{},{},{},{},{}\n",
+                rank + 1,
+                row.sample,
+                row.score,
+                row.max_log_ratio,
+                row.warnings.is_empty()
+            );
+        }
+    }
+    csv
+}
+
+fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Value {
+    let directions: Vec<Value> = directions
+        .iter()
+        .map(|direction| {
+            let ranking = &direction.ranking;
+            let finite = ranking.iter().filter(|r| r.score.is_finite()).count();
+            let middle = ranking.get(finite / 2).map(|r| r.score);
+            let doubtful = ranking.iter().filter(|r| !r.warnings.is_empty()).count();
+            json!({
+                "name": direction.name,
+                "images": direction.count,
+                "largest_score": ranking.first().map(|r| r.score),
+                "median_score": middle,
+                "samples_with_warnings": doubtful,
+                "samples_not_finite": ranking.len() - finite,
+            })
+        })
+        .collect();
+    let cost = &results.cost;
+    json!({
+        "run": facts.json,
+        "samples": results.count(),
+        "directions": directions,
+        "evaluations_per_sample": {
+            "path": cost.evaluations.path,
+            "density": cost.evaluations.density,
+            "tangent": cost.evaluations.tangent,
+        },
+        "seconds": {
+            "total": cost.total,
+            "path": cost.path,
+            "density": cost.density,
+            "tangent": cost.tangent,
+        },
+        "peak_memory_bytes": peak_memory(),
+    })
+}
+
+/// The process's largest resident size so far, where the system tells (Linux).
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(1024 * kib)
+}
+
+fn page<'a>(
+    results: &'a Sensitivities,
+    directions: &'a [Shown],
+    facts: &Facts,
+) -> SensitivityPage<'a> {
+    let [channels, height, width] = facts.shape;
+    let picture = |values: &'a [f32]| Picture {
+        channels,
+        height,
+        width,
+        values,
+    };
+    let sections = directions.iter().enumerate().map(|(k, direction)| {
+        let cards = direction.ranking.iter().map(|row| {
+            let i = row.sample;
+            let curve = results.sigmas.iter().zip(results.log_ratio(k, i));
+            Card {
+                index: i,
+                sample: picture(&results.samples[i * results.dim..(i + 1) * results.dim]),
+                delta: picture(results.delta(k, i)),
+                score: row.score,
+                log_ratio: curve
+                    .map(|(sigma, ratio)| (f64::from(*sigma), f64::from(*ratio)))
+                    .collect(),
+                warnings: row.warnings.clone(),
+            }
+        });
+        DirectionSection {
+            name: direction.name.clone(),
+            removing: direction.removing,
+            pictures: direction
+                .pictures
+                .chunks_exact(results.dim)
+                .map(picture)
+                .collect(),
+            picture_count: direction.count,
+            cards: cards.collect(),
+        }
+    });
+    SensitivityPage {
+        title: "How the samples move".to_owned(),
+        summary: facts.summary.clone(),
+        facts: facts.rows.clone(),
+        directions: sections.collect(),
+    }
+}

@@ -1,0 +1,103 @@
+//! Which samples move most, and which sensitivities cannot be trusted.
+
+use crate::experiment::Sensitivities;
+
+/// Beyond this value of `log r` anywhere on the path, η would have to be below `e^-5` for the change to
+/// stay small against the data: the first-order prediction has no range left.
+pub const MAX_LOG_RATIO: f32 = 5.0;
+
+/// Beyond this standard deviation of `log p^ρ` the density ratio is unknown within a factor e.
+pub const MAX_DEVIATION: f32 = 1.0;
+
+/// One sample in the ranking of a direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranked {
+    /// Index of the sample.
+    pub sample: usize,
+    /// `‖δ‖`, pixels per unit of mass; not finite where the density ratio overflowed.
+    pub score: f64,
+    /// The largest `log r` on the path.
+    pub max_log_ratio: f32,
+    /// Why δ cannot be trusted, in sentences; empty if nothing speaks against it.
+    pub warnings: Vec<String>,
+}
+
+/// The samples of a direction, the most sensitive first; those whose δ is not finite come last.
+pub fn rank(results: &Sensitivities, direction: usize) -> Vec<Ranked> {
+    let mut ranked: Vec<Ranked> = (0..results.count())
+        .map(|sample| {
+            let score = norm(results.delta(direction, sample));
+            let ratios = results.log_ratio(direction, sample).iter().copied();
+            let max_log_ratio = ratios.fold(f32::NEG_INFINITY, f32::max);
+            let deviation = results
+                .log_density_deviation
+                .as_ref()
+                .map(|all| all[sample]);
+            Ranked {
+                sample,
+                score,
+                max_log_ratio,
+                warnings: warnings(score, max_log_ratio, deviation),
+            }
+        })
+        .collect();
+    let key = |r: &Ranked| if r.score.is_finite() { r.score } else { -1.0 };
+    ranked.sort_by(|a, b| key(b).total_cmp(&key(a)));
+    ranked
+}
+
+fn norm(row: &[f32]) -> f64 {
+    let squares = row.iter().map(|v| f64::from(*v).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+fn warnings(score: f64, max_log_ratio: f32, deviation: Option<f32>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !score.is_finite() {
+        warnings.push("δ is not finite: the density ratio overflowed on this path.".to_owned());
+    } else if max_log_ratio > MAX_LOG_RATIO {
+        warnings.push(format!(
+            "The density ratio reaches e^{max_log_ratio:.0} on this path: δ holds only for masses far below e^-{max_log_ratio:.0}."
+        ));
+    }
+    if let Some(deviation) = deviation.filter(|d| *d > MAX_DEVIATION || d.is_nan()) {
+        warnings.push(format!(
+            "The log-density is known only to ±{deviation:.1}: use more --probes."
+        ));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Sensitivities {
+        Sensitivities {
+            dim: 2,
+            noise: vec![0.0; 6],
+            samples: vec![0.0; 6],
+            deltas: vec![vec![3.0, 4.0, f32::NAN, 0.0, 6.0, 8.0]],
+            sigmas: vec![80.0, 1.0],
+            log_density: vec![0.0; 6],
+            log_ratios: vec![vec![0.0, 1.0, 0.0, 99.0, 0.0, 7.0]],
+            log_density_deviation: Some(vec![0.1, 0.1, 2.0]),
+            cost: Default::default(),
+        }
+    }
+
+    #[test]
+    fn the_most_sensitive_comes_first_and_what_is_not_finite_last() {
+        let order: Vec<usize> = rank(&three(), 0).iter().map(|r| r.sample).collect();
+        assert_eq!(order, [2, 0, 1]);
+        assert_eq!(rank(&three(), 0)[1].score, 5.0);
+    }
+
+    #[test]
+    fn untrustworthy_samples_say_why() {
+        let ranked = rank(&three(), 0);
+        assert_eq!(ranked[0].warnings.len(), 2, "{ranked:?}");
+        assert!(ranked[1].warnings.is_empty());
+        assert!(ranked[2].warnings[0].contains("not finite"));
+    }
+}
