@@ -46,7 +46,7 @@ use value::{T, Value, dims};
 pub enum JvpError {
     /// The recorded function uses an operation that has no rule.
     #[error(
-        "no forward-mode rule for {operation} (operation {index} of {count}, output shape {shape:?})"
+        "no forward-mode rule for {operation} (operation {index} of {count}, output shape {shape:?}): {reason}"
     )]
     Unsupported {
         /// Group and name of the operation, as in Burn's graph representation.
@@ -57,6 +57,8 @@ pub enum JvpError {
         count: usize,
         /// Shape of its first output.
         shape: Vec<usize>,
+        /// Why not.
+        reason: &'static str,
     },
     /// The function could not be recorded.
     #[error("recording the function failed: {0}")]
@@ -213,10 +215,12 @@ fn check(inputs: &[DynTensor], tangents: &[Option<DynTensor>]) -> Result<usize, 
         let fits = shape.len() == x.shape().len() + 1
             && shape[1..] == x.shape()
             && shape[0] == *k.get_or_insert(shape[0])
+            && shape[0] > 0
+            && x.dtype().is_float()
             && t.dtype() == x.dtype();
         if !fits {
             return Err(JvpError::Shape(format!(
-                "tangent {i} is {shape:?} of {:?}, which does not stack K tangents of input {i}, {:?} of {:?}",
+                "tangent {i} is {shape:?} of {:?}, which does not stack K float tangents of input {i}, {:?} of {:?}",
                 t.dtype(),
                 x.shape(),
                 x.dtype()

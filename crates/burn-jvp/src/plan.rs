@@ -154,6 +154,7 @@ impl Plan {
             uses: self.uses.clone(),
             k,
             device,
+            refusal: "burn-jvp knows no derivative of it",
         };
         for (index, op) in self.operations.iter().enumerate() {
             rules::apply(op, &mut cx).ok_or_else(|| JvpError::Unsupported {
@@ -165,6 +166,7 @@ impl Plan {
                     .next()
                     .map(|t| t.shape.to_vec())
                     .unwrap_or_default(),
+                reason: cx.refusal,
             })?;
         }
         cx.env

@@ -1,6 +1,8 @@
 //! Every rule on its own, in f64: against central differences in a random direction, against autodiff's VJP by the
 //! inner-product identity ⟨w, J·v⟩ = ⟨Jᵀ·w, v⟩, and K = 3 against three times K = 1.
 
+mod common;
+
 use burn::module::{Module, Param};
 use burn::nn::interpolate::{Interpolate2dConfig, InterpolateMode};
 use burn::tensor::activation as act;
@@ -8,51 +10,14 @@ use burn::tensor::module as op;
 use burn::tensor::ops::{
     AttentionModuleOptions, AvgPoolOptions, ConvOptions, MaxPoolOptions, PadMode,
 };
-use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData, s};
+use burn::tensor::{Device, Int, Tensor, s};
 use burn_jvp::{DynTensor, Jvp, JvpError};
+use common::{close, dot, numbers, random};
 
 /// A module with one weight, so that rules meet a parameter too.
 #[derive(Module, Debug)]
 struct Weight {
     w: Param<Tensor<4>>,
-}
-
-fn random<const R: usize>(shape: [usize; R], device: &Device) -> Tensor<R> {
-    Tensor::random(shape, Distribution::Uniform(0.3, 0.9), (device, DType::F64))
-}
-
-fn numbers(t: &DynTensor) -> Vec<f64> {
-    let n: usize = t.shape().iter().product();
-    let data: TensorData = match t.shape().len() {
-        1 => t.get::<1>().into_data(),
-        2 => t.get::<2>().into_data(),
-        3 => t.get::<3>().into_data(),
-        4 => t.get::<4>().into_data(),
-        5 => t.get::<5>().into_data(),
-        r => panic!("rank {r}"),
-    };
-    let data = data.try_to_vec::<f64>().expect("f64");
-    assert_eq!(data.len(), n);
-    data
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn close(name: &str, what: &str, a: &[f64], b: &[f64], tolerance: f64) {
-    assert_eq!(a.len(), b.len(), "{name}: {what}: length");
-    let size = dot(b, b).sqrt().max(1e-3);
-    let gap = a
-        .iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).powi(2))
-        .sum::<f64>()
-        .sqrt();
-    assert!(
-        gap <= tolerance * size,
-        "{name}: {what}: {gap:e} of {size:e}"
-    );
 }
 
 /// `f` of two inputs `[2, 4, 6, 6]` and `[1, 4, 1, 6]`.

@@ -48,9 +48,7 @@ fn convolution(
     let x = cx.take(x);
     let w = cx.take(weight);
     let b = bias.map(|b| cx.take(b));
-    if w.tangent.is_some() || b.as_ref().is_some_and(|b| b.tangent.is_some()) {
-        return None;
-    }
+    cx.fixed([&w].into_iter().chain(&b))?;
     let tangent = x
         .tangent
         .map(|t| on_batch(t, |t| f(t, w.primal.clone(), None)));
@@ -92,9 +90,7 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
             let x = cx.take(&op.x);
             let w = cx.take(&op.weight);
             let b = op.bias.as_ref().map(|b| cx.take(b));
-            if w.tangent.is_some() || b.as_ref().is_some_and(|b| b.tangent.is_some()) {
-                return None;
-            }
+            cx.fixed([&w].into_iter().chain(&b))?;
             let shape = stacked(cx.k, &op.out.shape.to_vec());
             let tangent = x
                 .tangent

@@ -23,6 +23,8 @@ pub(crate) struct Context {
     pub k: usize,
     /// Where constants are created.
     pub device: DispatchDevice,
+    /// What to say of an operation that no rule covers.
+    pub refusal: &'static str,
 }
 
 impl Context {
@@ -41,6 +43,17 @@ impl Context {
     /// The primal of an input that carries no tangent (indices, masks).
     pub fn primal(&mut self, ir: &TensorIr) -> T {
         self.take(ir).primal
+    }
+
+    /// Whether none of `weights` carries a tangent; otherwise notes why the rule refuses. Layers are differentiated in
+    /// their data only.
+    pub fn fixed<'a>(&mut self, weights: impl IntoIterator<Item = &'a Value>) -> Option<()> {
+        if weights.into_iter().any(|w| w.tangent.is_some()) {
+            self.refusal =
+                "its weights depend on a differentiated input, and the rule covers only its data";
+            return None;
+        }
+        Some(())
     }
 
     /// Stores an output.

@@ -175,9 +175,7 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
         M::Embedding(op) => {
             let w = cx.take(&op.weights);
             let indices = cx.primal(&op.indices);
-            if w.tangent.is_some() {
-                return None;
-            }
+            cx.fixed([&w])?;
             cx.put_constant(&op.out, D::embedding(w.primal, indices));
         }
         M::LayerNorm(op) => return layer_norm(op, cx),
@@ -186,12 +184,7 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
             let x = cx.take(&op.x);
             let [gamma, beta, mean, variance] =
                 [&op.gamma, &op.beta, &op.mean, &op.variance].map(|t| cx.take(t));
-            if [&gamma, &beta, &mean, &variance]
-                .iter()
-                .any(|v| v.tangent.is_some())
-            {
-                return None;
-            }
+            cx.fixed([&gamma, &beta, &mean, &variance])?;
             let epsilon: f64 = op.epsilon.elem();
             let tangent = x.tangent.map(|t| {
                 let slope = div(
@@ -223,9 +216,7 @@ fn layer_norm(op: &LayerNormOpIr, cx: &mut Context) -> Option<()> {
     let x = cx.take(&op.input);
     let gamma = cx.take(&op.gamma);
     let beta = op.beta.as_ref().map(|b| cx.take(b));
-    if gamma.tangent.is_some() || beta.as_ref().is_some_and(|b| b.tangent.is_some()) {
-        return None;
-    }
+    cx.fixed([&gamma].into_iter().chain(&beta))?;
     let epsilon: f64 = op.epsilon.elem();
     let tangent = x.tangent.map(|t| {
         let last = dims(&x.primal).len() - 1;
