@@ -1,10 +1,11 @@
-//! Decoded sets on disk: header length (u64, little-endian), JSON header, pixels.
+//! Decoded sets on disk: header length and CRC-32 of all that follows (u64 each, little-endian), JSON header, pixels.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use flate2::Crc;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,6 +13,12 @@ use sha2::{Digest, Sha256};
 use crate::dataset::{Pixels, hex};
 use crate::listing::{Listing, io};
 use crate::{Attributes, Classes, DataError, Dataset, LoadOptions, Shape};
+
+/// To be raised whenever the file's form, the decoding or the drawing of procedural faces changes.
+const VERSION: u32 = 2;
+
+/// Bytes before the header.
+const PRELUDE: usize = 16;
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -33,7 +40,7 @@ pub(crate) fn path(
     options: &LoadOptions,
 ) -> PathBuf {
     let mut hash = Sha256::new().chain_update(format!(
-        "1 {source} {:?} {} {:?} {}",
+        "{VERSION} {source} {:?} {} {:?} {}",
         options.size, options.grey, options.limit, options.skip_bad
     ));
     for file in &listing.files {
@@ -45,15 +52,19 @@ pub(crate) fn path(
     folder.join(format!("{}.pixels", hex(hash)))
 }
 
-/// Maps a cache file; `None` if it is absent or not whole.
+/// Maps a cache file; `None` if it is absent, truncated or damaged.
 pub(crate) fn open(path: &Path) -> Option<Dataset> {
     let file = File::open(path).ok()?;
     // SAFETY: cache files are replaced by renaming, never written in place.
     let map = unsafe { Mmap::map(&file) }.ok()?;
-    let length = u64::from_le_bytes(map.get(..8)?.try_into().ok()?);
-    let offset = usize::try_from(length).ok()?.checked_add(8)?;
-    let header: Header = serde_json::from_slice(map.get(8..offset)?).ok()?;
-    if map.len() - offset != header.names.len() * header.shape.dim() {
+    let number = |at: usize| Some(u64::from_le_bytes(map.get(at..at + 8)?.try_into().ok()?));
+    let offset = usize::try_from(number(0)?).ok()?.checked_add(PRELUDE)?;
+    let header = map.get(PRELUDE..offset)?;
+    if number(8)? != checksum(&[&map[PRELUDE..]]) {
+        return None;
+    }
+    let header: Header = serde_json::from_slice(header).ok()?;
+    if map.len() - offset != header.names.len().checked_mul(header.shape.dim())? {
         return None;
     }
     Some(Dataset {
@@ -65,6 +76,7 @@ pub(crate) fn open(path: &Path) -> Option<Dataset> {
         fingerprint: header.fingerprint,
         skipped: header.skipped,
         first_skipped: header.first_skipped,
+        from_cache: true,
         pixels: Pixels::Mapped {
             map: Arc::new(map),
             offset,
@@ -89,7 +101,9 @@ pub(crate) fn write(path: &Path, data: &Dataset) -> Result<(), DataError> {
         std::fs::create_dir_all(folder)?;
         let header = serde_json::to_vec(&header)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let sum = checksum(&[&header, data.bytes()]);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&sum.to_le_bytes())?;
         file.write_all(&header)?;
         file.write_all(data.bytes())?;
         file.as_file().sync_all()?;
@@ -97,4 +111,11 @@ pub(crate) fn write(path: &Path, data: &Dataset) -> Result<(), DataError> {
         Ok(())
     };
     save().map_err(|e: std::io::Error| io(path, e))
+}
+
+/// CRC-32 of the parts, one after the other.
+fn checksum(parts: &[&[u8]]) -> u64 {
+    let mut crc = Crc::new();
+    parts.iter().for_each(|part| crc.update(part));
+    crc.sum().into()
 }

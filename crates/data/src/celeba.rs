@@ -19,6 +19,12 @@ pub(crate) fn crop(width: u32, height: u32) -> Square {
     )
 }
 
+/// Whether `width` x `height` is 178 x 218 in proportion, either side rounded to the nearest pixel.
+pub(crate) fn is_aligned(width: u32, height: u32) -> bool {
+    let round = |a: u32, b: u32, c: u32| (f64::from(a) * f64::from(b) / f64::from(c)).round();
+    round(width, 218, 178) == f64::from(height) || round(height, 178, 218) == f64::from(width)
+}
+
 /// Lists the images named by the attribute table under `root`.
 pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     let table = root.join("list_attr_celeba.txt");

@@ -78,6 +78,8 @@ pub struct Dataset {
     pub skipped: usize,
     /// What was wrong with the first of them, naming its file.
     pub first_skipped: Option<String>,
+    /// Whether it was mapped from the cache instead of decoded.
+    pub from_cache: bool,
     pub(crate) pixels: Pixels,
 }
 
@@ -126,6 +128,7 @@ impl Dataset {
             fingerprint: String::new(),
             skipped: 0,
             first_skipped: None,
+            from_cache: false,
             pixels: Pixels::Owned(
                 indices
                     .iter()

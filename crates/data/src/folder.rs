@@ -1,16 +1,24 @@
 //! A folder of images; a subfolder is a class.
+//!
+//! An image of CelebA's aligned proportions (178 x 218, 89 x 109, ...) is cropped as in CelebA's layout, so that
+//! faces from both line up; of any other image the centre square is kept.
 
 use std::path::{Path, PathBuf};
 
 use crate::listing::{Listing, centre, decode, io};
-use crate::{Classes, DataError};
+use crate::{Classes, DataError, celeba};
 
-/// Lists the images under `root`, sorted by path; other files are passed over.
+/// Lists the images under `root`, sorted by path, or if there is none those of its subfolders, each a class.
+///
+/// A file is an image by its name's ending; other files are passed over.
 pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     let (mut paths, mut classes, mut labels) = (images(root)?, Vec::new(), Vec::new());
     if paths.is_empty() {
         for folder in entries(root)?.into_iter().filter(|p| p.is_dir()) {
             let inside = images(&folder)?;
+            if inside.is_empty() {
+                continue;
+            }
             labels.extend(vec![classes.len(); inside.len()]);
             classes.push(file_name(&folder));
             paths.extend(inside);
@@ -23,7 +31,7 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     Ok(files(paths, classes))
 }
 
-/// The image files `paths`, centre square of each.
+/// The image files `paths`.
 pub(crate) fn files(paths: Vec<PathBuf>, classes: Option<Classes>) -> Listing {
     let names = match &classes {
         Some(c) => paths
@@ -42,7 +50,10 @@ pub(crate) fn files(paths: Vec<PathBuf>, classes: Option<Classes>) -> Listing {
         grey: false,
         decode: Box::new(move |i| {
             let image = decode(&paths[i])?;
-            let square = centre(image.width(), image.height());
+            let square = match image.dimensions() {
+                (width, height) if celeba::is_aligned(width, height) => celeba::crop(width, height),
+                (width, height) => centre(width, height),
+            };
             Ok((image, square))
         }),
     }

@@ -43,7 +43,7 @@ pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError
     }
     let decoded = decode(&source.to_string(), &listing, options)?;
     cache::write(&path, &decoded)?;
-    Ok(cache::open(&path).unwrap_or(decoded))
+    Ok(decoded)
 }
 
 /// Decodes a listing in parallel.
@@ -107,6 +107,7 @@ pub(crate) fn decode(
         fingerprint: String::new(),
         skipped: count - kept.len(),
         first_skipped,
+        from_cache: false,
         pixels: Pixels::Owned(pixels),
     };
     dataset.fingerprint = dataset.content_hash();

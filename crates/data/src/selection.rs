@@ -17,9 +17,9 @@ pub enum Selection {
     Class(String),
     /// `index:3,17,100-120`: ranges, both ends included.
     Indices(Vec<(usize, usize)>),
-    /// `folder:PATH`
+    /// `folder:PATH`, cropped as by [`Source::Folder`].
     Folder(PathBuf),
-    /// `image:PATH`
+    /// `image:PATH`, cropped as by [`Source::Folder`].
     Image(PathBuf),
 }
 

@@ -15,7 +15,8 @@ pub enum Source {
     Mnist(PathBuf),
     /// CIFAR-10 binary batches.
     Cifar10(PathBuf),
-    /// A folder of images.
+    /// A folder of images, or of subfolders of images, each a class. An image of CelebA's aligned proportions
+    /// (178 x 218, 89 x 109, ...) is cropped as in CelebA's layout; of any other the centre square is kept.
     Folder(PathBuf),
     /// Procedural faces.
     Faces {

@@ -1,6 +1,8 @@
 //! What the data sets promise.
 
+mod cache;
 mod celeba;
+mod formats;
 
 use data::{DataError, LoadOptions, Selected, Selection, Source, faces, load};
 
