@@ -105,7 +105,7 @@ fn main() -> ExitCode {
 
 /// One change of the training data.
 struct Direction {
-    name: String,
+    selection: String,
     removing: bool,
     images: Dataset,
     measure: Empirical,
@@ -166,7 +166,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
             .count();
         eprintln!(
             "{}: {} images; sample {} moves most (‖δ‖ = {:.3}); {doubtful} of {} samples carry a warning",
-            direction.name,
+            direction.name(),
             direction.count,
             direction.ranking[0].sample,
             direction.ranking[0].score,
@@ -232,9 +232,8 @@ fn directions(
                 }
                 Selected::External(set) => set,
             };
-            let verb = if removing { "remove" } else { "add" };
             Ok(Direction {
-                name: format!("{verb} {text}"),
+                selection: text.clone(),
                 removing,
                 measure: Empirical::new(points(&images, device))?.with_precision(DType::F64),
                 images,
@@ -251,7 +250,7 @@ fn shown(arguments: &Arguments, directions: &[Direction], results: &Sensitivitie
             direction.images.fill(&first, &mut pictures);
         }
         Shown {
-            name: direction.name.clone(),
+            selection: direction.selection.clone(),
             removing: direction.removing,
             count: direction.images.len(),
             pictures,

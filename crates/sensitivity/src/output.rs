@@ -31,8 +31,8 @@ pub enum OutputError {
 /// A direction as the reader sees it.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    /// What was asked for, such as `add attr:Eyeglasses`.
-    pub name: String,
+    /// The selection, such as `attr:Eyeglasses`.
+    pub selection: String,
     /// Whether the images are removed; the prediction is then `−|η|·δ`.
     pub removing: bool,
     /// Number of images.
@@ -41,6 +41,14 @@ pub struct Shown {
     pub pictures: Vec<f32>,
     /// The samples, most sensitive first.
     pub ranking: Vec<Ranked>,
+}
+
+impl Shown {
+    /// Name in the files: `add attr:Eyeglasses` or `remove attr:Eyeglasses`.
+    pub fn name(&self) -> String {
+        let verb = if self.removing { "remove" } else { "add" };
+        format!("{verb} {}", self.selection)
+    }
 }
 
 /// What the page and the summary say about the run.
@@ -97,7 +105,7 @@ fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, Out
         parts.push(("log_density_deviation".to_owned(), vec![n], deviation));
     }
     for (k, direction) in directions.iter().enumerate() {
-        let name = |what: &str| format!("{what}/{}", direction.name);
+        let name = |what: &str| format!("{what}/{}", direction.name());
         parts.push((name("sensitivity"), vec![n, d], &results.deltas[k]));
         parts.push((name("log_ratio"), vec![n, steps], &results.log_ratios[k]));
     }
@@ -118,7 +126,7 @@ fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, Out
 fn csv(directions: &[Shown]) -> String {
     let mut csv = String::from("direction,rank,sample,score,max_log_ratio,trustworthy\n");
     for direction in directions {
-        let name = direction.name.replace('"', "\"\"");
+        let name = direction.name().replace('"', "\"\"");
         for (rank, row) in direction.ranking.iter().enumerate() {
             csv += &format!(
                 "\"{name}\",{},{},{},{},{}\n",
@@ -142,7 +150,7 @@ fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Valu
             let middle = ranking.get(finite / 2).map(|r| r.score);
             let doubtful = ranking.iter().filter(|r| !r.warnings.is_empty()).count();
             json!({
-                "name": direction.name,
+                "name": direction.name(),
                 "images": direction.count,
                 "largest_score": ranking.first().map(|r| r.score),
                 "median_score": middle,
@@ -207,7 +215,7 @@ fn page<'a>(
             }
         });
         DirectionSection {
-            name: direction.name.clone(),
+            name: direction.selection.clone(),
             removing: direction.removing,
             pictures: direction
                 .pictures

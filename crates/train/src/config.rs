@@ -88,6 +88,43 @@ impl TrainConfig {
         })
     }
 
+    /// The configuration with one field replaced: `field` is a dotted path, `value` is TOML
+    /// (`network.channels` and `64`; `network.multipliers` and `[1, 2]`).
+    ///
+    /// # Errors
+    /// If there is no such field or the value does not fit it.
+    pub fn with(&self, field: &str, value: &str) -> Result<Self, DiffusionError> {
+        let bad = |why: &dyn std::fmt::Display| {
+            DiffusionError::Config(format!("--set {field}={value}: {why}"))
+        };
+        let mut table = toml::Table::try_from(self).map_err(|error| bad(&error))?;
+        let parsed: toml::Table = format!("value = {value}")
+            .parse()
+            .map_err(|_| bad(&"the value is not TOML"))?;
+        let (groups, last) = match field.rsplit_once('.') {
+            Some((groups, last)) => (groups.split('.').collect(), last),
+            None => (Vec::new(), field),
+        };
+        let mut place = &mut table;
+        for group in groups {
+            place = match place.get_mut(group) {
+                Some(toml::Value::Table(inner)) => inner,
+                _ => return Err(bad(&format!("there is no group {group}"))),
+            };
+        }
+        let value = parsed["value"].clone();
+        // A whole number is a fine value for a fractional field.
+        let value = match (place.get(last), value) {
+            (Some(toml::Value::Float(_)), toml::Value::Integer(n)) => toml::Value::Float(n as f64),
+            (_, value) => value,
+        };
+        if place.insert(last.to_owned(), value).is_none() {
+            let fields: Vec<&String> = place.keys().filter(|key| *key != last).collect();
+            return Err(bad(&format!("there is no such field; here are {fields:?}")));
+        }
+        table.try_into().map_err(|error| bad(&error))
+    }
+
     /// The learning rate of a step: linear warm-up, then a half cosine down to 0 at the last step.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         let warm = ((step + 1) as f64 / self.warmup.max(1) as f64).min(1.0);

@@ -50,6 +50,9 @@ struct Arguments {
     /// Peak learning rate
     #[arg(long)]
     learning_rate: Option<f64>,
+    /// Any other field of the configuration, such as network.channels=64 or flip=false; repeatable
+    #[arg(long, value_name = "FIELD=VALUE")]
+    set: Vec<String>,
     /// Seed of initial weights, batches and noise
     #[arg(long)]
     seed: Option<u64>,
@@ -195,6 +198,12 @@ fn configuration(arguments: &Arguments) -> Result<TrainConfig> {
                 .with_context(|| format!("{} is not a configuration", path.display()))?
         }
     };
+    for set in &arguments.set {
+        let (field, value) = set
+            .split_once('=')
+            .with_context(|| format!("--set {set}: write FIELD=VALUE"))?;
+        config = config.with(field.trim(), value.trim())?;
+    }
     if let Some(steps) = arguments.steps {
         config.steps = steps;
     }

@@ -120,3 +120,25 @@ fn the_learning_rate_rises_and_falls_to_zero() {
     assert!(config.learning_rate_at(10) > config.learning_rate_at(19));
     assert!(config.learning_rate_at(20).abs() < 1e-12);
 }
+
+#[test]
+fn any_field_can_be_set_and_a_wrong_one_is_named() {
+    let config = config();
+    let wide = config.with("network.channels", "64").unwrap();
+    assert_eq!(wide.network.channels, 64);
+    let levels = config.with("network.multipliers", "[1, 2, 4]").unwrap();
+    assert_eq!(levels.network.multipliers, [1, 2, 4]);
+    assert_eq!(
+        config.with("learning_rate", "1").unwrap().learning_rate,
+        1.0
+    );
+    for (field, value, says) in [
+        ("network.chanels", "64", "there is no such field"),
+        ("net.channels", "64", "there is no group net"),
+        ("flip", "perhaps", "not TOML"),
+        ("batch", "\"many\"", "batch"),
+    ] {
+        let error = config.with(field, value).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
