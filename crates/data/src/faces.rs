@@ -12,7 +12,7 @@ use tiny_skia::{
 };
 
 use crate::celeba::crop;
-use crate::listing::{Listing, Square, io};
+use crate::listing::{Listing, io};
 use crate::{Attributes, DataError};
 
 /// The attributes, by CelebA's names.
@@ -32,7 +32,6 @@ const OVERSAMPLING: u32 = 4;
 
 /// Lists `count` faces of side `size` pixels.
 pub(crate) fn list(count: usize, seed: u64, size: usize) -> Listing {
-    let side = size as u32;
     let names: Vec<_> = (0..count).map(|i| format!("{:06}.png", i + 1)).collect();
     Listing {
         origins: names.iter().map(PathBuf::from).collect(),
@@ -46,7 +45,11 @@ pub(crate) fn list(count: usize, seed: u64, size: usize) -> Listing {
         classes: None,
         files: Vec::new(),
         grey: false,
-        decode: Box::new(move |i| Ok((draw(seed, i, (side, side), (0, 0, side)), (0, 0, side)))),
+        decode: Box::new(move |i| {
+            let image = draw(seed, i, size);
+            let square = crop(image.width(), image.height());
+            Ok((image, square))
+        }),
     }
 }
 
@@ -57,13 +60,11 @@ pub(crate) fn list(count: usize, seed: u64, size: usize) -> Listing {
 pub fn write_celeba(dir: &Path, n: usize, seed: u64, size: usize) -> Result<(), DataError> {
     let folder = dir.join("img_align_celeba");
     std::fs::create_dir_all(&folder).map_err(|e| io(&folder, e))?;
-    let width = (size as f64 * 178.0 / 148.0).round() as u32;
-    let height = (f64::from(width) * 218.0 / 178.0).round() as u32;
     let mut table = format!("{n}\n{}\n", ATTRIBUTES.join(" "));
     for i in 0..n {
         let name = format!("{:06}.png", i + 1);
         let path = folder.join(&name);
-        draw(seed, i, (width, height), crop(width, height))
+        draw(seed, i, size)
             .save(&path)
             .map_err(|e| io(&path, std::io::Error::other(e)))?;
         let values = attributes(&mut stream(seed, i)).map(|v| if v { "1" } else { "-1" });
@@ -71,6 +72,12 @@ pub fn write_celeba(dir: &Path, n: usize, seed: u64, size: usize) -> Result<(), 
     }
     let path = dir.join("list_attr_celeba.txt");
     std::fs::write(&path, table).map_err(|e| io(&path, e))
+}
+
+/// Width and height of CelebA's proportions whose crop has side `size`.
+fn frame(size: usize) -> (u32, u32) {
+    let width = (size.max(1) as f64 * 178.0 / 148.0).round();
+    (width as u32, (width * 218.0 / 178.0).round() as u32)
 }
 
 /// The random stream of image `i`.
@@ -145,8 +152,10 @@ fn mix(a: [f32; 3], b: [f32; 3], t: f32) -> [f32; 3] {
     std::array::from_fn(|c| a[c] + (b[c] - a[c]) * t)
 }
 
-/// Draws face `i` on `width` x `height` pixels with the kept square at `square`.
-fn draw(seed: u64, i: usize, (width, height): (u32, u32), square: Square) -> RgbImage {
+/// Draws face `i` in CelebA's proportions; the crop has side `size` pixels.
+fn draw(seed: u64, i: usize, size: usize) -> RgbImage {
+    let (width, height) = frame(size);
+    let square = crop(width, height);
     let mut rng = stream(seed, i);
     let [bangs, blond, glasses, open, no_beard, pale, smiling, hat] = attributes(&mut rng);
     let mut vary = |low: f32, high: f32| low + (high - low) * rng.random::<f32>();

@@ -209,6 +209,39 @@ fn a_folder_of_images_has_no_classes() {
 }
 
 #[test]
+fn aligned_proportions_are_cropped_as_celeba_crops_them_and_others_in_the_centre() {
+    for (width, height) in [(178, 218), (89, 109), (45, 55), (44, 54)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("img_align_celeba/000001.png");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, 0]))
+            .save(&path)
+            .unwrap();
+        let table = "1\nSmiling\n000001.png 1\n";
+        fs::write(dir.path().join("list_attr_celeba.txt"), table).unwrap();
+        let celeba = open(&Source::Celeba(dir.path().into()), false).unwrap();
+        let folder = open(&Source::Folder(path.parent().unwrap().into()), false).unwrap();
+        assert_eq!(celeba.image(0), folder.image(0), "{width} x {height}");
+        let (side, at) = (celeba.shape.width, celeba.shape.dim() / 3);
+        assert_eq!(
+            side as u32,
+            (f64::from(width) * 148.0 / 178.0).round() as u32
+        );
+        // The eyes' line is above the middle of the photo: so is the square's top left corner.
+        let corner = (folder.image(0)[0], folder.image(0)[at]);
+        if (width, height) == (178, 218) {
+            assert_eq!(corner, (15, 47));
+        }
+    }
+    for (width, height) in [(178, 217), (109, 89), (80, 100), (148, 148)] {
+        let dir = tempfile::tempdir().unwrap();
+        save(&dir.path().join("a.png"), width, height);
+        let set = open(&Source::Folder(dir.path().into()), false).unwrap();
+        assert_eq!(set.shape.width as u32, width.min(height));
+    }
+}
+
+#[test]
 fn files_that_are_no_images_are_named_or_with_skip_bad_counted() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a.png", "c.png", "e.png"] {
