@@ -45,7 +45,7 @@ pub(super) fn base_int(op: &BaseOperationIr, cx: &mut Context) -> Option<()> {
             cx.put_constant(&op.out, D::int_select(t, op.dim, i));
         }
         B::Cast(op) => cx.flat(&op.input, &op.out, |t| D::int_cast(t, op.out.dtype.into())),
-        B::Zeros(op) | B::Empty(op) => {
+        B::Zeros(op) => {
             let t = D::int_zeros(op.out.shape.clone(), &cx.device, op.out.dtype.into());
             cx.put_constant(&op.out, t);
         }
@@ -57,6 +57,9 @@ pub(super) fn base_int(op: &BaseOperationIr, cx: &mut Context) -> Option<()> {
         B::NotEqual(op) => compare(cx, op, D::int_not_equal),
         B::EqualElem(op) => cx.flat(&op.lhs, &op.out, |t| {
             D::int_equal_elem(t, op.rhs.into(), op.out.dtype.into())
+        }),
+        B::NotEqualElem(op) => cx.flat(&op.lhs, &op.out, |t| {
+            D::int_not_equal_elem(t, op.rhs.into(), op.out.dtype.into())
         }),
         _ => return None,
     }
@@ -87,7 +90,7 @@ pub(super) fn base_bool(op: &BaseOperationIr, cx: &mut Context) -> Option<()> {
         }
         B::Equal(op) => binary(cx, op, D::bool_equal),
         B::NotEqual(op) => binary(cx, op, D::bool_not_equal),
-        B::Zeros(op) | B::Empty(op) => {
+        B::Zeros(op) => {
             let t = D::bool_zeros(op.out.shape.clone(), &cx.device, op.out.dtype.into());
             cx.put_constant(&op.out, t);
         }
@@ -126,6 +129,22 @@ pub(super) fn numeric_int(op: &NumericOperationIr, cx: &mut Context) -> Option<(
         N::GreaterEqual(op) => compare(cx, op, D::int_greater_equal),
         N::Lower(op) => compare(cx, op, D::int_lower),
         N::LowerEqual(op) => compare(cx, op, D::int_lower_equal),
+        N::GreaterElem(op) => cx.flat(&op.lhs, &op.out, |t| {
+            D::int_greater_elem(t, op.rhs.into(), op.out.dtype.into())
+        }),
+        N::GreaterEqualElem(op) => cx.flat(&op.lhs, &op.out, |t| {
+            D::int_greater_equal_elem(t, op.rhs.into(), op.out.dtype.into())
+        }),
+        N::LowerElem(op) => cx.flat(&op.lhs, &op.out, |t| {
+            D::int_lower_elem(t, op.rhs.into(), op.out.dtype.into())
+        }),
+        N::LowerEqualElem(op) => cx.flat(&op.lhs, &op.out, |t| {
+            D::int_lower_equal_elem(t, op.rhs.into(), op.out.dtype.into())
+        }),
+        N::Abs(op) => cx.flat(&op.input, &op.out, D::int_abs),
+        N::Clamp(op) => cx.flat(&op.tensor, &op.out, |t| {
+            D::int_clamp(t, op.min.into(), op.max.into())
+        }),
         _ => return None,
     }
     Some(())

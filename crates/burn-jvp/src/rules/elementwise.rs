@@ -188,6 +188,15 @@ pub(super) fn float(op: &FloatOperationIr, cx: &mut Context) -> Option<()> {
         F::ArcCos(op) => cx.unary(&op.input, &op.out, D::float_acos, |x, _| {
             neg(D::float_recip(D::float_sqrt(shift(neg(square(x)), 1.0))))
         }),
+        F::ArcSinh(op) => cx.unary(&op.input, &op.out, D::float_asinh, |x, _| {
+            D::float_recip(D::float_sqrt(shift(square(x), 1.0)))
+        }),
+        F::ArcCosh(op) => cx.unary(&op.input, &op.out, D::float_acosh, |x, _| {
+            D::float_recip(D::float_sqrt(shift(square(x), -1.0)))
+        }),
+        F::ArcTanh(op) => cx.unary(&op.input, &op.out, D::float_atanh, |x, _| {
+            D::float_recip(shift(neg(square(x)), 1.0))
+        }),
         F::PowfScalar(op) => {
             let p: f64 = op.rhs.elem();
             let s: Scalar = op.rhs.into();
@@ -236,12 +245,6 @@ pub(super) fn float(op: &FloatOperationIr, cx: &mut Context) -> Option<()> {
         F::Trunc(op) => cx.flat(&op.input, &op.out, D::float_trunc),
         F::IntoInt(op) => cx.flat(&op.input, &op.out, |x| {
             D::float_into_int(x, op.out.dtype.into())
-        }),
-        F::IsNan(op) => cx.flat(&op.input, &op.out, |x| {
-            D::float_is_nan(x, op.out.dtype.into())
-        }),
-        F::IsInf(op) => cx.flat(&op.input, &op.out, |x| {
-            D::float_is_inf(x, op.out.dtype.into())
         }),
         _ => return None,
     }

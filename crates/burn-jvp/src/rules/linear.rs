@@ -1,7 +1,7 @@
 //! Products with weights: matrix products and convolutions.
 
 use super::{Context, on_batch};
-use crate::value::{T, Value, add_maybe, dims, expand, lift, reshape, stacked};
+use crate::value::{T, Value, add_maybe, dims, expand, lift, reshape};
 use burn::backend::Dispatch as D;
 use burn::backend::ir::{FloatOperationIr, ModuleOperationIr, TensorIr};
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
@@ -57,7 +57,7 @@ fn convolution(
     Some(())
 }
 
-/// Convolutions and `Linear`.
+/// Convolutions. (Burn 0.22.1 records `Linear` as a matrix product and a sum.)
 pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
     use ModuleOperationIr as M;
     match op {
@@ -86,19 +86,11 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
             (&op.x, &op.weight, op.bias.as_ref(), &op.out),
             |x, w, b| D::conv_transpose2d(x, w, b, op.options.clone().into()),
         ),
-        M::Linear(op) => {
-            let x = cx.take(&op.x);
-            let w = cx.take(&op.weight);
-            let b = op.bias.as_ref().map(|b| cx.take(b));
-            cx.fixed([&w].into_iter().chain(&b))?;
-            let shape = stacked(cx.k, &op.out.shape.to_vec());
-            let tangent = x
-                .tangent
-                .map(|t| reshape(times_matrix(t, &w.primal), &shape));
-            let primal = D::linear(x.primal, w.primal, b.map(|b| b.primal));
-            cx.put(&op.out, Value { primal, tangent });
-            Some(())
-        }
+        M::ConvTranspose3d(op) => convolution(
+            cx,
+            (&op.x, &op.weight, op.bias.as_ref(), &op.out),
+            |x, w, b| D::conv_transpose3d(x, w, b, op.options.clone().into()),
+        ),
         _ => None,
     }
 }

@@ -1,11 +1,14 @@
 //! Operations that arrive whole: activations, normalisations, attention, pooling, interpolation, embedding.
 
 use super::Context;
+use super::reduce::gather;
 use crate::value::{
     T, Value, add, add_maybe, dims, div, expand, lift, mul, neg, reshape, scale, shift, stacked,
     sub,
 };
-use burn::backend::ir::{ActivationOperationIr, AttentionOpIr, LayerNormOpIr, ModuleOperationIr};
+use burn::backend::ir::{
+    ActivationOperationIr, AttentionOpIr, LayerNormOpIr, ModuleOperationIr, TensorIr,
+};
 use burn::backend::ops::{
     ActivationOps, AttentionModuleOptions, FloatTensorOps, IntTensorOps, ModuleOps,
 };
@@ -25,6 +28,21 @@ pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option
                 |x| D::leaky_relu(x, s),
                 |x, _| shift(scale(D::float_sign(D::relu(x)), 1.0 - slope), slope),
             );
+        }
+        A::PRelu(op) => {
+            let x = cx.take(&op.lhs);
+            let slope = cx.take(&op.rhs);
+            cx.fixed([&slope])?;
+            let tangent = x.tangent.map(|t| {
+                // Broadcast to the shape of x by the function itself: prelu(−1) = −slope.
+                let minus_one = shift(scale(x.primal.clone(), 0.0), -1.0);
+                let below = neg(D::prelu(minus_one, slope.primal.clone()));
+                let above = D::float_sign(D::relu(x.primal.clone()));
+                let gap = shift(neg(below.clone()), 1.0);
+                mul(t, lift(&add(below, mul(above, gap))))
+            });
+            let primal = D::prelu(x.primal, slope.primal);
+            cx.put(&op.out, Value { primal, tangent });
         }
         A::Sigmoid(op) => cx.unary(&op.input, &op.out, D::sigmoid, |_, y| {
             mul(y.clone(), shift(neg(y), 1.0))
@@ -81,7 +99,7 @@ pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option
 /// A function along one axis: `tangent(t, f(x) lifted, axis of the tangents)`.
 fn along(
     cx: &mut Context,
-    (input, out): (&burn::backend::ir::TensorIr, &burn::backend::ir::TensorIr),
+    (input, out): (&TensorIr, &TensorIr),
     dim: usize,
     f: fn(T, usize) -> T,
     tangent: impl Fn(T, T, usize) -> T,
@@ -130,6 +148,9 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
         M::AdaptiveAvgPool2d(op) => cx.batched(&op.x, &op.out, |x| {
             D::adaptive_avg_pool2d(x, op.output_size)
         }),
+        M::AdaptiveAvgPool3d(op) => cx.batched(&op.x, &op.out, |x| {
+            D::adaptive_avg_pool3d(x, op.output_size)
+        }),
         M::Interpolate(op) => cx.batched(&op.x, &op.out, |x| {
             D::interpolate(x, op.output_size, op.options.clone().into())
         }),
@@ -141,37 +162,58 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
                 burn::backend::ops::UnfoldOptions::new(o.stride, o.padding, o.dilation),
             )
         }),
-        // A maximum follows its winner.
-        M::MaxPool2d(op) => {
-            let x = cx.take(&op.x);
-            let tangent = x.tangent.map(|t| {
-                let with = D::max_pool2d_with_indices(
-                    x.primal.clone(),
+        M::MaxPool1d(op) => max_pool(
+            cx,
+            (&op.x, &op.out),
+            |x| {
+                D::max_pool1d(
+                    x,
+                    op.kernel_size,
+                    op.stride,
+                    op.padding,
+                    op.dilation,
+                    op.ceil_mode,
+                )
+            },
+            |x| {
+                D::max_pool1d_with_indices(
+                    x,
                     op.kernel_size,
                     op.stride,
                     op.padding,
                     op.dilation,
                     op.ceil_mode,
                     IntDType::I64,
-                );
-                let (shape, picked) = (dims(&t), dims(&with.indices));
-                let (k, n, c) = (shape[0], shape[1], shape[2]);
-                let pixels = picked[2] * picked[3];
-                let indices = D::int_reshape(with.indices, Shape::from(vec![1, n, c, pixels]));
-                let indices = D::int_expand(indices, Shape::from(vec![k, n, c, pixels]));
-                let flat = reshape(t, &[k, n, c, shape[3] * shape[4]]);
-                reshape(D::float_gather(3, flat, indices), &stacked(k, &picked))
-            });
-            let primal = D::max_pool2d(
-                x.primal,
-                op.kernel_size,
-                op.stride,
-                op.padding,
-                op.dilation,
-                op.ceil_mode,
-            );
-            cx.put(&op.out, Value { primal, tangent });
-        }
+                )
+                .indices
+            },
+        ),
+        M::MaxPool2d(op) => max_pool(
+            cx,
+            (&op.x, &op.out),
+            |x| {
+                D::max_pool2d(
+                    x,
+                    op.kernel_size,
+                    op.stride,
+                    op.padding,
+                    op.dilation,
+                    op.ceil_mode,
+                )
+            },
+            |x| {
+                D::max_pool2d_with_indices(
+                    x,
+                    op.kernel_size,
+                    op.stride,
+                    op.padding,
+                    op.dilation,
+                    op.ceil_mode,
+                    IntDType::I64,
+                )
+                .indices
+            },
+        ),
         M::Embedding(op) => {
             let w = cx.take(&op.weights);
             let indices = cx.primal(&op.indices);
@@ -209,6 +251,29 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+/// A maximum follows its winner: `indices` are places within the flattened space of `[n, c, …]`.
+fn max_pool(
+    cx: &mut Context,
+    (input, out): (&TensorIr, &TensorIr),
+    f: impl Fn(T) -> T,
+    indices: impl Fn(T) -> T,
+) {
+    let x = cx.take(input);
+    let tangent = x.tangent.map(|t| {
+        let winners = indices(x.primal.clone());
+        let (shape, picked) = (dims(&t), dims(&winners));
+        let (k, n, c) = (shape[0], shape[1], shape[2]);
+        let winners = D::int_reshape(
+            winners,
+            Shape::from(vec![n, c, picked[2..].iter().product()]),
+        );
+        let flat = reshape(t, &[k, n, c, shape[3..].iter().product()]);
+        reshape(gather(flat, 2, winners), &stacked(k, &picked))
+    });
+    let primal = f(x.primal);
+    cx.put(out, Value { primal, tangent });
 }
 
 /// y = x̂·γ + β with x̂ = (x − mean)/√(var + ε): x̂' = (x' − mean(x') − x̂·mean(x̂·x'))/√(var + ε).
@@ -315,8 +380,9 @@ fn probabilities(scores: T, mask: Option<T>, bias: Option<&Value>, causal: bool)
         scores = D::float_mask_fill(scores, mask, f64::NEG_INFINITY.into());
     }
     if causal {
+        // The last query sees every key: the boundary ends in the lower right corner.
         let data: Vec<f32> = (0..rows * columns)
-            .map(|i| match i % columns > i / columns {
+            .map(|i| match i % columns + rows > i / columns + columns {
                 true => f32::NEG_INFINITY,
                 false => 0.0,
             })

@@ -42,7 +42,6 @@ pub(super) fn apply(op: &BaseOperationIr, cx: &mut Context) -> Option<()> {
                 let mut padded = vec![shape[0]];
                 padded.resize(1 + with_k.len() - shape.len(), 1);
                 padded.extend_from_slice(&shape[1..]);
-                padded[0] = shape[0];
                 expand(reshape(t, &padded), &with_k)
             });
         }
