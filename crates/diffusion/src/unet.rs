@@ -55,7 +55,7 @@ impl UNet {
             }
             let resample = (level + 1 < levels).then(|| {
                 skips.push(channels);
-                conv(channels, channels, 3).with_stride([2, 2]).init(device)
+                conv(channels, channels).with_stride([2, 2]).init(device)
             });
             down.push(Level { blocks, resample });
         }
@@ -76,18 +76,18 @@ impl UNet {
                 blocks.push(block(channels + skip, output, attends(resolution)));
                 channels = output;
             }
-            let resample = (level > 0).then(|| conv(channels, channels, 3).init(device));
+            let resample = (level > 0).then(|| conv(channels, channels).init(device));
             up.push(Level { blocks, resample });
         }
 
         Ok(Self {
             embedding: NoiseEmbedding::new(config.channels, embedding_channels, device),
-            input: conv(config.image_channels, config.channels, 3).init(device),
+            input: conv(config.image_channels, config.channels).init(device),
             down,
             middle,
             up,
             output_norm: group_norm(channels, device),
-            output: conv(channels, config.image_channels, 3)
+            output: conv(channels, config.image_channels)
                 .with_initializer(Initializer::Zeros)
                 .init(device),
         })
@@ -140,7 +140,7 @@ struct Block {
     embedding: Linear,
     norm2: GroupNorm,
     conv2: Conv2d,
-    skip: Option<Conv2d>,
+    skip: Option<Pointwise>,
     attention: Option<Attention>,
 }
 
@@ -153,13 +153,14 @@ impl Block {
     ) -> Self {
         Self {
             norm1: group_norm(input, device),
-            conv1: conv(input, output, 3).init(device),
+            conv1: conv(input, output).init(device),
             embedding: LinearConfig::new(embedding, output).init(device),
             norm2: group_norm(output, device),
-            conv2: conv(output, output, 3)
+            conv2: conv(output, output)
                 .with_initializer(Initializer::Zeros)
                 .init(device),
-            skip: (input != output).then(|| conv(input, output, 1).init(device)),
+            skip: (input != output)
+                .then(|| Pointwise::new(LinearConfig::new(input, output), device)),
             attention: head_channels.map(|head| Attention::new(output, head, device)),
         }
     }
@@ -185,8 +186,8 @@ impl Block {
 #[derive(Module, Debug)]
 struct Attention {
     norm: GroupNorm,
-    qkv: Conv2d,
-    output: Conv2d,
+    qkv: Pointwise,
+    output: Pointwise,
     heads: usize,
 }
 
@@ -194,10 +195,11 @@ impl Attention {
     fn new(channels: usize, head_channels: usize, device: &Device) -> Self {
         Self {
             norm: group_norm(channels, device),
-            qkv: conv(channels, 3 * channels, 1).init(device),
-            output: conv(channels, channels, 1)
-                .with_initializer(Initializer::Zeros)
-                .init(device),
+            qkv: Pointwise::new(LinearConfig::new(channels, 3 * channels), device),
+            output: Pointwise::new(
+                LinearConfig::new(channels, channels).with_initializer(Initializer::Zeros),
+                device,
+            ),
             heads: channels / head_channels,
         }
     }
@@ -217,6 +219,32 @@ impl Attention {
         let weights = softmax(q.transpose().matmul(k) / (head as f64).sqrt(), 3);
         let mixed = v.matmul(weights.transpose()).reshape([n, c, h, w]);
         x + self.output.forward(mixed)
+    }
+}
+
+/// The same linear map of the channels at every pixel: a 1×1 convolution as one matrix product.
+#[derive(Module, Debug)]
+struct Pointwise {
+    linear: Linear,
+}
+
+impl Pointwise {
+    fn new(linear: LinearConfig, device: &Device) -> Self {
+        Self {
+            linear: linear.init(device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [n, c, h, w] = x.dims();
+        // [1, out, in] · [n, in, pixels]
+        let weight = self.linear.weight.val().transpose().unsqueeze_dim::<3>(0);
+        let mut y = weight.matmul(x.reshape([n, c, h * w]));
+        if let Some(bias) = &self.linear.bias {
+            y = y + bias.val().reshape([1, -1, 1]);
+        }
+        let channels = y.dims()[1];
+        y.reshape([n, channels, h, w])
     }
 }
 
@@ -257,12 +285,9 @@ impl NoiseEmbedding {
     }
 }
 
-/// A convolution that keeps the resolution (halves it with stride 2).
-fn conv(input: usize, output: usize, kernel: usize) -> Conv2dConfig {
-    let padding = kernel / 2;
-    Conv2dConfig::new([input, output], [kernel, kernel]).with_padding(PaddingConfig2d::Explicit(
-        padding, padding, padding, padding,
-    ))
+/// A 3×3 convolution that keeps the resolution (halves it with stride 2).
+fn conv(input: usize, output: usize) -> Conv2dConfig {
+    Conv2dConfig::new([input, output], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
 }
 
 /// Groups of at least four channels, at most 32 groups, and always a divisor of the channels.
