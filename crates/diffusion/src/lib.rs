@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod denoiser;
+pub mod device;
 pub mod ema;
 pub mod error;
 pub mod loss;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use burn::tensor::{DType, Device, Tensor};
 use diffusion::DiffusionError;
 use diffusion::denoiser::Denoiser;
+use diffusion::device::widest_float;
 use diffusion::sampler::{FrozenNoise, Sampler};
 
 use crate::density::{ClosedForm, Density, GaussianStart, ProbabilityFlow, Trace};
@@ -120,7 +121,7 @@ pub fn run(
     let (d, device) = (model.dim(), training.device());
     let (closed_form, start) = match settings.density {
         Estimator::Empirical => {
-            let measure = Empirical::new(training.clone())?.with_precision(DType::F64);
+            let measure = Empirical::new(training.clone())?.with_precision(widest_float(&device));
             (Some(ClosedForm(measure)), None)
         }
         Estimator::ProbabilityFlow { .. } => (None, Some(GaussianStart::fitted(training, true)?)),

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use data::{Dataset, LoadOptions, Selected, Selection, Source};
 use diffusion::checkpoint::Checkpoint;
+use diffusion::device::{device, widest_float};
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::Sampler;
 use diffusion::schedule::karras;
@@ -61,6 +62,9 @@ struct Arguments {
     /// Seed of the samples' noise and the probes
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    #[arg(long, default_value = "flex")]
+    device: String,
     /// Leave the direction's own images out of the page
     #[arg(long)]
     no_photos: bool,
@@ -116,7 +120,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
         bail!("name a change of the data with --add or --remove, such as --add attr:Eyeglasses");
     }
     let settings = settings(arguments)?;
-    let device = Device::flex();
+    let device = device(&arguments.device)?;
     let checkpoint = Checkpoint::load(&arguments.checkpoint)?;
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
     let header = &checkpoint.header;
@@ -235,7 +239,8 @@ fn directions(
             Ok(Direction {
                 selection: text.clone(),
                 removing,
-                measure: Empirical::new(points(&images, device))?.with_precision(DType::F64),
+                measure: Empirical::new(points(&images, device))?
+                    .with_precision(widest_float(device)),
                 images,
             })
         })

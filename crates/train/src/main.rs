@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use clap::Parser;
 use data::{Dataset, LoadOptions, Source};
 use diffusion::checkpoint::Checkpoint;
+use diffusion::device::device;
 use diffusion::network::NetworkDenoiser;
 use diffusion::random::{Purpose, generator};
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
@@ -38,6 +39,9 @@ struct Arguments {
     /// Where checkpoints and the loss log go
     #[arg(long, default_value = "runs/train")]
     out: PathBuf,
+    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    #[arg(long, default_value = "flex")]
+    device: String,
     /// Continue the run in --out from its last checkpoint
     #[arg(long)]
     resume: bool,
@@ -102,7 +106,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         fingerprint: images.fingerprint.clone(),
         sigma_data: pixel_deviation(&images),
     };
-    let device = Device::flex();
+    let device = device(&arguments.device)?;
     let path = arguments.out.join("checkpoint.safetensors");
     let mut trainer = if arguments.resume {
         Trainer::resume(config.clone(), set, Checkpoint::load(&path)?, &device)?
@@ -140,7 +144,7 @@ fn train(
     let (started, first, mut saved) = (Instant::now(), trainer.step(), Instant::now());
     let mut smooth: Option<f32> = None;
     while trainer.step() < config.steps && !stop.load(Ordering::SeqCst) {
-        let loss = trainer.advance(batch(config, images, trainer.step()))?;
+        let loss = trainer.advance(batch(config, images, trainer))?;
         log.push(trainer.step(), loss)?;
         let average = smooth.map_or(loss, |s| s + 0.02 * (loss - s));
         smooth = Some(average);
@@ -221,8 +225,8 @@ fn configuration(arguments: &Arguments) -> Result<TrainConfig> {
 
 /// The images of a step, `[batch, c, h, w]`: drawn with replacement, mirrored half of the time if
 /// the configuration says so. A function of (seed, step).
-fn batch(config: &TrainConfig, images: &Dataset, step: u64) -> Tensor<4> {
-    let mut rng = generator(config.seed, Purpose::Batch, step);
+fn batch(config: &TrainConfig, images: &Dataset, trainer: &Trainer) -> Tensor<4> {
+    let mut rng = generator(config.seed, Purpose::Batch, trainer.step());
     let chosen: Vec<usize> = (0..config.batch)
         .map(|_| rng.random_range(0..images.len()))
         .collect();
@@ -239,7 +243,7 @@ fn batch(config: &TrainConfig, images: &Dataset, step: u64) -> Tensor<4> {
         }
     }
     let dims = [config.batch, shape.channels, shape.height, shape.width];
-    Tensor::from_data(TensorData::new(pixels, dims), &Device::flex())
+    Tensor::from_data(TensorData::new(pixels, dims), trainer.device())
 }
 
 /// Draws 64 samples of the averaged network with Heun's method in 18 steps, always from the same
