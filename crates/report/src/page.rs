@@ -14,6 +14,9 @@ use std::path::Path;
 
 /// Exaggerated changes are scaled so that their root mean square is this, in pixels of [-1, 1].
 const EXAGGERATED_RMS: f64 = 0.25;
+/// Log ratios are drawn no lower than this: at e⁻³⁰ the direction has no say, and millions of nats below it there would
+/// be nothing else to see.
+const LOG_RATIO_FLOOR: f64 = -30.0;
 /// As many curves as can be told apart in one plot.
 const CURVES_SHOWN: usize = 6;
 
@@ -125,7 +128,7 @@ fn how_to_read() -> Markup {
                 dt { "x ± c·δ" }
                 dd { "The sample with its change exaggerated: c is chosen for each sample so that the change can be seen. Only the outlined picture goes the way asked for." }
                 dt { "log ratio" }
-                dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none." }
+                dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none. Drawn down to −30." }
                 dt { "Heat map" }
                 dd {
                     div.ramp role="img" aria-label="Colour scale from blue through white to red" {}
@@ -245,7 +248,7 @@ impl DirectionSection<'_> {
             .iter()
             .map(|&rank| Curve {
                 name: String::new(),
-                points: self.cards[rank].log_ratio.clone(),
+                points: floored(&self.cards[rank].log_ratio).collect(),
             })
             .collect();
         let ratios = line_plot(
@@ -373,10 +376,15 @@ fn data_uri(image: &RgbImage) -> Result<String, ReportError> {
     ))
 }
 
+/// The curve as it is drawn, without what is not a number.
+fn floored(curve: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> + '_ {
+    let numbers = curve.iter().filter(|(_, ratio)| !ratio.is_nan());
+    numbers.map(|&(sigma, ratio)| (sigma, ratio.max(LOG_RATIO_FLOOR)))
+}
+
 /// The log-ratio curve of one card: σ on a logarithmic axis, large on the right, zero dashed.
 fn sparkline(points: &[(f64, f64)]) -> Markup {
-    let points: Vec<(f64, f64)> = points
-        .iter()
+    let points: Vec<(f64, f64)> = floored(points)
         .filter(|p| p.0 > 0.0 && p.0.is_finite() && p.1.is_finite())
         .map(|p| (p.0.log10(), p.1))
         .collect();
@@ -410,7 +418,12 @@ fn sparkline(points: &[(f64, f64)]) -> Markup {
     }
     let zero = format!("{:.1}", place(&(left, 0.0)).1);
     let words = format!(
-        "log ratio {} to {} nats",
+        "log ratio {}{} to {} nats",
+        if real_low > LOG_RATIO_FLOOR {
+            ""
+        } else {
+            "below "
+        },
         number(real_low),
         number(real_high)
     );
@@ -422,5 +435,17 @@ fn sparkline(points: &[(f64, f64)]) -> Markup {
             }
             div { span { "σ = " (number(10f64.powf(left))) } span { (words) } span { "σ = " (number(10f64.powf(right))) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_ratios_are_drawn_down_to_the_floor_and_not_a_number_not_at_all() {
+        let curve = [(1.0, f64::NAN), (0.5, -4e6), (0.1, 2.0)];
+        let drawn: Vec<_> = floored(&curve).collect();
+        assert_eq!(drawn, [(0.5, LOG_RATIO_FLOOR), (0.1, 2.0)]);
     }
 }
