@@ -74,6 +74,15 @@ impl Checkpoint {
             .collect()
     }
 
+    /// What sampling needs: the averaged weights alone.
+    pub fn for_sampling(self) -> Self {
+        Self {
+            model: None,
+            optimizer: None,
+            ..self
+        }
+    }
+
     /// Writes the file beside its place, flushes it to disk and renames it: a reader sees the old
     /// file or the new one, never a part.
     ///
@@ -123,6 +132,14 @@ impl Checkpoint {
         let bytes = std::fs::read(path).map_err(|error| {
             DiffusionError::file(path, format!("cannot read the checkpoint: {error}"))
         })?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Reads a checkpoint from memory; `path` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], but for a missing file.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, DiffusionError> {
         let broken = |error: safetensors::SafeTensorError| {
             DiffusionError::file(
                 path,
@@ -131,8 +148,8 @@ impl Checkpoint {
                 ),
             )
         };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(broken)?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
         let header = metadata
             .metadata()
             .as_ref()

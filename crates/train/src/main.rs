@@ -72,6 +72,9 @@ struct Arguments {
     /// Steps between grids of samples; 0 for none
     #[arg(long, default_value_t = 500)]
     sample_every: u64,
+    /// Also write the averaged weights alone, for sampling, to this file at the end
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
     /// Minutes between checkpoints
     #[arg(long, default_value_t = 3.0)]
     checkpoint_minutes: f64,
@@ -176,6 +179,9 @@ fn train(
     log.flush()?;
     trainer.checkpoint()?.save(path)?;
     let finished = trainer.step() >= config.steps;
+    if let Some(file) = arguments.export.as_ref().filter(|_| finished) {
+        trainer.checkpoint()?.for_sampling().save(file)?;
+    }
     eprintln!(
         "{} at step {} of {}; checkpoint in {}{}",
         if finished { "finished" } else { "stopped" },
