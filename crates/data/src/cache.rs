@@ -15,7 +15,7 @@ use crate::listing::{Listing, io};
 use crate::{Attributes, Classes, DataError, Dataset, LoadOptions, Shape};
 
 /// To be raised whenever the file's form, the decoding or the drawing of procedural faces changes.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Bytes before the header.
 const PRELUDE: usize = 16;

@@ -33,7 +33,7 @@ fn attributes_are_independent_over_2000_faces() {
     let attributes = set.attributes.unwrap();
     let n = attributes.values.len() as f64;
     let k = attributes.names.len();
-    assert!(k >= 8);
+    assert!(k >= 10);
     let mean = |f: &dyn Fn(&[bool]) -> bool| {
         attributes.values.iter().filter(|row| f(row)).count() as f64 / n
     };
