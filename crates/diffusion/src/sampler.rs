@@ -130,8 +130,9 @@ fn euler(from: f64, to: f64) -> Stage {
     }
 }
 
-/// `x + (σ' − σ)/2·[(x − D)/σ + (x₁ − D₁)/σ']`, with x₁ Euler's result; Euler itself if σ' = 0.
-fn heun(from: f64, to: f64) -> Vec<Stage> {
+/// The stages of `x + (σ' − σ)/2·[(x − D)/σ + (x₁ − D₁)/σ']`, with x₁ Euler's result; Euler alone if
+/// σ' = 0. It goes up (σ' > σ) as well as down.
+pub fn heun(from: f64, to: f64) -> Vec<Stage> {
     let mut stages = vec![euler(from, to)];
     if to > 0.0 {
         let half = (to - from) / 2.0;

@@ -11,5 +11,6 @@ pub mod measure;
 pub mod output;
 pub mod ranking;
 pub mod tangent;
+pub mod trace;
 
 pub use diffusion::DiffusionError;

@@ -8,7 +8,9 @@ use diffusion::DiffusionError;
 use diffusion::sampler::{Stage, Step};
 
 pub use closed_form::ClosedForm;
-pub use probability_flow::{GaussianStart, ProbabilityFlow, Trace};
+pub use probability_flow::{GaussianStart, ProbabilityFlow};
+
+pub use crate::trace::Trace;
 
 /// A way to know the density of the training data at the points of a path.
 pub trait Density {

@@ -1,15 +1,12 @@
 //! The density that the model itself implies, integrated along its ODE.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use diffusion::DiffusionError;
-use diffusion::sampler::{Stage, Step, generator};
-use rand::RngExt;
+use diffusion::sampler::{Stage, Step};
 
 use super::{Density, DensityPath};
 use crate::measure::{Gaussian, Measure};
-
-/// Keeps the probes apart from every other random number of the same seed ("prob" in ASCII).
-const PROBES: u64 = 0x70_72_6f_62;
+use crate::trace::{Trace, terms};
 
 /// Where the integral starts: at `sigma_max` the noised data are all but Gaussian.
 #[derive(Debug, Clone)]
@@ -39,22 +36,6 @@ impl GaussianStart {
     }
 }
 
-/// How the trace of the denoiser's Jacobian is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trace {
-    /// One tangent for each of the d entries: for small d.
-    Exact,
-    /// Hutchinson 1989: the mean of `⟨v, J·v⟩` over Rademacher probes v, fresh in each step, unbiased.
-    Hutchinson {
-        /// Number of probes.
-        probes: usize,
-        /// Seed of the probes.
-        seed: u64,
-        /// Index of the first sample of the batch: the probes of a sample do not depend on its batch.
-        first: u64,
-    },
-}
-
 /// `dq/dσ = tr J/σ` along the probability-flow ODE, with the quadrature of the sampler that is followed.
 #[derive(Debug, Clone)]
 pub struct ProbabilityFlow {
@@ -73,12 +54,7 @@ impl Density for ProbabilityFlow {
                     .to_owned(),
             ));
         }
-        if matches!(self.trace, Trace::Hutchinson { probes: 0, .. }) {
-            return Err(DiffusionError::Config(
-                "the probability-flow density needs at least one probe".to_owned(),
-            ));
-        }
-        Ok(())
+        self.trace.check()
     }
 
     fn begin(
@@ -112,34 +88,13 @@ struct Flow {
 
 impl DensityPath for Flow {
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>> {
-        let [n, d] = x.dims();
-        let (device, dtype) = (x.device(), x.dtype());
-        let probes = match self.trace {
+        let kept = match self.trace {
             // The unit tangents do not change along the path.
-            Trace::Exact => self.probes.take().unwrap_or_else(|| {
-                Tensor::<2>::eye(d, &device)
-                    .cast(dtype)
-                    .unsqueeze_dim::<3>(1)
-                    .expand([d, n, d])
-            }),
-            Trace::Hutchinson {
-                probes,
-                seed,
-                first,
-            } => {
-                let mut signs: Vec<f64> = Vec::with_capacity(probes * n * d);
-                for probe in 0..probes as u64 {
-                    for row in 0..n as u64 {
-                        let mut rng =
-                            generator(seed, first + row, k as u64, PROBES + (probe << 32));
-                        signs.extend((0..d).map(|_| if rng.random() { 1.0 } else { -1.0 }));
-                    }
-                }
-                Tensor::from_data(TensorData::new(signs, [probes, n, d]), (&device, dtype))
-            }
+            Trace::Exact => self.probes.take(),
+            Trace::Hutchinson { .. } => None,
         };
-        self.probes = Some(probes.clone());
-        Some(probes)
+        self.probes = Some(kept.unwrap_or_else(|| self.trace.tangents(x, k)));
+        self.probes.clone()
     }
 
     fn at(&mut self, _: &Tensor<2>, _: f64) -> Result<Tensor<1>, DiffusionError> {
@@ -150,19 +105,17 @@ impl DensityPath for Flow {
         let (Some(probes), Some(products)) = (&self.probes, products) else {
             return;
         };
-        let traces = (probes.clone() * products).sum_dim(2);
-        self.traces.push(traces.squeeze_dim::<2>(2));
+        self.traces.push(terms(probes, products));
         // The increment of q by each probe: minus the coefficients of D (see `diffusion::sampler`).
-        let terms = stage.denoised.iter().zip(&self.traces);
-        let increment = terms
+        let increment = stage
+            .denoised
+            .iter()
+            .zip(&self.traces)
             .map(|(&coefficient, traces)| traces.clone() * -coefficient)
             .reduce(|sum, term| sum + term);
         let Some(increment) = increment else { return };
-        let mean = match self.trace {
-            Trace::Exact => increment.clone().sum_dim(0),
-            Trace::Hutchinson { .. } => increment.clone().mean_dim(0),
-        };
-        self.now = self.start.clone() + mean.clone().squeeze_dim::<1>(0);
+        let mean = self.trace.combine(increment.clone());
+        self.now = self.start.clone() + mean.clone();
         if last {
             self.start = self.now.clone();
             self.traces.clear();
@@ -170,7 +123,7 @@ impl DensityPath for Flow {
                 && probes > 1
             {
                 // Steps have independent probes, so their variances add up.
-                let spread = increment - mean;
+                let spread = increment - mean.unsqueeze_dim::<2>(0);
                 let scale = 1.0 / (probes * (probes - 1)) as f64;
                 let variance = ((spread.clone() * spread).sum_dim(0) * scale).squeeze_dim::<1>(0);
                 self.variance = Some(match self.variance.take() {

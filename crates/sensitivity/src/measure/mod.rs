@@ -1,7 +1,8 @@
-//! Measures whose noised density and denoiser are known in closed form.
+//! Measures: their noised density and denoiser, in closed form or learned.
 
 mod empirical;
 mod gaussian;
+mod learned;
 mod mixture;
 
 use burn::tensor::Tensor;
@@ -10,6 +11,7 @@ use diffusion::denoiser::Denoiser;
 
 pub use empirical::Empirical;
 pub use gaussian::{Gaussian, GaussianMixture};
+pub use learned::Learned;
 pub use mixture::{Mixture, perturbed};
 
 /// A measure μ with the density p of its noised points `x = y + σ·n`, y ~ μ.
