@@ -1,7 +1,8 @@
 //! Checkpoints: one SafeTensors file, written completely or not at all.
 //!
 //! Tensors are named `model/PATH` (raw weights), `ema/PATH` (averaged weights, what samples come
-//! from) and `optimizer` (the optimiser's state, Burn's record as bytes). The metadata entry `sway`
+//! from), `optimizer` (the optimiser's state, Burn's record as bytes), `data_mean` and `data_variance`
+//! (of the training images, entry by entry: where the log-density starts). The metadata entry `sway`
 //! is JSON: [`Header`]. A checkpoint for sampling only leaves out `model` and `optimizer`.
 
 use std::collections::BTreeMap;
@@ -59,6 +60,10 @@ pub struct Checkpoint {
     pub ema: BTreeMap<String, TensorData>,
     /// The optimiser's state as bytes; needed to resume.
     pub optimizer: Option<Vec<u8>>,
+    /// Mean of the training images, d entries.
+    pub data_mean: Vec<f32>,
+    /// Variance of each entry of the training images.
+    pub data_variance: Vec<f32>,
 }
 
 impl Checkpoint {
@@ -97,7 +102,15 @@ impl Checkpoint {
                 ),
             )
         };
+        let moments = [
+            ("data_mean", little_endian(&self.data_mean)),
+            ("data_variance", little_endian(&self.data_variance)),
+        ];
         let mut views = Vec::new();
+        for (name, bytes) in &moments {
+            let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
+            views.push(((*name).to_owned(), view.map_err(|e| fail(&e))?));
+        }
         let groups = [("model", self.model.as_ref()), ("ema", Some(&self.ema))];
         for (group, weights) in groups {
             for (name, data) in weights.into_iter().flatten() {
@@ -171,6 +184,7 @@ impl Checkpoint {
         }
 
         let (mut model, mut ema, mut optimizer) = (BTreeMap::new(), BTreeMap::new(), None);
+        let (mut data_mean, mut data_variance) = (Vec::new(), Vec::new());
         for (name, view) in tensors.tensors() {
             let bytes = view.data().to_vec();
             let data = || {
@@ -181,17 +195,40 @@ impl Checkpoint {
                 Some(("model", path)) => drop(model.insert(path.to_owned(), data())),
                 Some(("ema", path)) => drop(ema.insert(path.to_owned(), data())),
                 _ if name == "optimizer" => optimizer = Some(bytes),
+                _ if name == "data_mean" => data_mean = floats(&bytes),
+                _ if name == "data_variance" => data_variance = floats(&bytes),
                 _ => {
                     let message = format!("holds an unknown tensor {name}");
                     return Err(DiffusionError::file(path, message));
                 }
             }
         }
+        let d = header.network.dim();
+        if data_mean.len() != d || data_variance.len() != d {
+            let message = format!("its data_mean and data_variance should have {d} entries");
+            return Err(DiffusionError::file(path, message));
+        }
         Ok(Self {
             header,
+            data_mean,
+            data_variance,
             model: (!model.is_empty()).then_some(model),
             ema,
             optimizer,
         })
     }
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    let chunks = bytes.chunks_exact(4);
+    chunks
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
 }

@@ -130,6 +130,8 @@ fn checkpoint(network: &UNet) -> Checkpoint {
         model: None,
         ema: tensors,
         optimizer: Some(vec![1, 2, 3]),
+        data_mean: vec![0.1; tiny().dim()],
+        data_variance: vec![0.2; tiny().dim()],
     }
 }
 
@@ -144,6 +146,8 @@ fn a_checkpoint_comes_back_as_it_was() {
     let loaded = Checkpoint::load(&path).unwrap();
     assert_eq!(loaded.header, saved.header);
     assert_eq!(loaded.optimizer, saved.optimizer);
+    assert_eq!(loaded.data_mean, saved.data_mean);
+    assert_eq!(loaded.data_variance, saved.data_variance);
     let other = UNet::new(&tiny(), &device).unwrap();
     let restored = weights::apply(other, loaded.with_ids(loaded.ema.clone())).unwrap();
     let (a, b) = (weights::collect(&network), weights::collect(&restored));

@@ -5,15 +5,14 @@ use std::time::Instant;
 use burn::tensor::{DType, Device, Tensor};
 use diffusion::DiffusionError;
 use diffusion::denoiser::Denoiser;
-use diffusion::device::widest_float;
 use diffusion::sampler::{FrozenNoise, Sampler};
 
 use crate::density::{ClosedForm, Density, GaussianStart, ProbabilityFlow, Trace};
-use crate::measure::{Empirical, Measure};
+use crate::measure::{Empirical, Gaussian, Measure};
 use crate::tangent::{Evaluations, propagate};
 
 /// What is computed, apart from the model and the directions.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Samples to draw.
     pub samples: usize,
@@ -30,15 +29,17 @@ pub struct Settings {
 }
 
 /// An estimator of the model's log-density.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Estimator {
-    /// The integral of the trace of the network's Jacobian, by this many random probes.
+    /// The integral of the trace of the network's Jacobian, by random probes.
     ProbabilityFlow {
+        /// The Gaussian that matches the training data.
+        start: Gaussian,
         /// Rademacher probes a step.
         probes: usize,
     },
     /// The closed form over the training set.
-    Empirical,
+    Empirical(Empirical),
 }
 
 /// Samples, sensitivities and log-densities on the CPU, in f32.
@@ -99,17 +100,16 @@ impl Sensitivities {
 
 /// Draws the samples of `settings` and propagates their sensitivities to every direction.
 ///
-/// `training` is the training set, `[m, d]`; `progress` is told the number of samples that each batch
-/// adds.
+/// `progress` is told the number of samples that each batch adds.
 ///
 /// # Errors
 /// If there is nothing to do, shapes do not fit, the density cannot follow the sampler, or the model
 /// fails.
 pub fn run(
     model: &dyn Denoiser,
-    training: &Tensor<2>,
     directions: &[&dyn Measure],
     settings: &Settings,
+    device: &Device,
     mut progress: impl FnMut(usize),
 ) -> Result<Sensitivities, DiffusionError> {
     if settings.samples == 0 || settings.batch == 0 {
@@ -118,14 +118,7 @@ pub fn run(
         ));
     }
     let started = Instant::now();
-    let (d, device) = (model.dim(), training.device());
-    let (closed_form, start) = match settings.density {
-        Estimator::Empirical => {
-            let measure = Empirical::new(training.clone())?.with_precision(widest_float(&device));
-            (Some(ClosedForm(measure)), None)
-        }
-        Estimator::ProbabilityFlow { .. } => (None, Some(GaussianStart::fitted(training, true)?)),
-    };
+    let d = model.dim();
     let mut all = Sensitivities {
         dim: d,
         noise: Vec::new(),
@@ -140,27 +133,22 @@ pub fn run(
     for first in (0..settings.samples).step_by(settings.batch) {
         let n = settings.batch.min(settings.samples - first);
         let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
-        let x = noise.start([n, d], &device, DType::F32);
-        let flow = match (&start, settings.density) {
-            (Some(start), Estimator::ProbabilityFlow { probes }) => Some(ProbabilityFlow {
-                start: start.clone(),
+        let x = noise.start([n, d], device, DType::F32);
+        let density: Box<dyn Density> = match &settings.density {
+            Estimator::Empirical(training) => Box::new(ClosedForm(training)),
+            Estimator::ProbabilityFlow { start, probes } => Box::new(ProbabilityFlow {
+                start: GaussianStart(start.clone()),
                 trace: Trace::Hutchinson {
-                    probes,
+                    probes: *probes,
                     seed: settings.seed,
                     first: first as u64,
                 },
             }),
-            _ => None,
-        };
-        let density: &dyn Density = match (&flow, &closed_form) {
-            (Some(flow), _) => flow,
-            (None, Some(closed_form)) => closed_form,
-            (None, None) => unreachable!("one of the two estimators was made above"),
         };
         let path = propagate(
             model,
             directions,
-            density,
+            density.as_ref(),
             &settings.sampler,
             &settings.sigmas,
             x.clone(),

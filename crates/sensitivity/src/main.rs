@@ -1,22 +1,24 @@
 //! `cargo run -p sensitivity`: how samples move when the training data change, ranked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use clap::{Parser, ValueEnum};
 use data::{Dataset, LoadOptions, Selected, Selection, Source};
 use diffusion::checkpoint::Checkpoint;
+use diffusion::denoiser::Denoiser;
 use diffusion::device::{device, widest_float};
 use diffusion::network::NetworkDenoiser;
-use diffusion::sampler::Sampler;
+use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule::karras;
 use indicatif::{ProgressBar, ProgressStyle};
 use sensitivity::experiment::{Estimator, Sensitivities, Settings, points, run};
-use sensitivity::measure::{Empirical, Measure};
+use sensitivity::measure::{Empirical, Gaussian, Learned, Measure};
 use sensitivity::output::{Facts, Shown, peak_memory, write};
 use sensitivity::ranking::rank;
+use sensitivity::trace::Trace;
 use serde_json::json;
 
 /// How samples of a trained model move when its training data change, ranked by how far.
@@ -29,7 +31,8 @@ struct Arguments {
     /// The training images, if not where the checkpoint says
     #[arg(long)]
     data: Option<String>,
-    /// Images to add, such as attr:Eyeglasses or class:8; repeatable
+    /// What to add: images, such as attr:Eyeglasses, class:8 or folder:PATH, or what another model was
+    /// trained on, model:CHECKPOINT; repeatable
     #[arg(long, value_name = "SELECTION")]
     add: Vec<String>,
     /// Images to remove; repeatable
@@ -111,15 +114,18 @@ fn main() -> ExitCode {
 struct Direction {
     selection: String,
     removing: bool,
-    images: Dataset,
-    measure: Empirical,
+    /// Number of images; 0 where the direction is a model.
+    count: usize,
+    /// Pictures for the page, `[k, d]`.
+    pictures: Vec<f32>,
+    measure: Box<dyn Measure>,
 }
 
 fn execute(arguments: &Arguments) -> Result<()> {
     if arguments.add.is_empty() && arguments.remove.is_empty() {
         bail!("name a change of the data with --add or --remove, such as --add attr:Eyeglasses");
     }
-    let settings = settings(arguments)?;
+    ensure!(arguments.steps > 0, "--steps must be at least 1");
     let device = device(&arguments.device)?;
     let checkpoint = Checkpoint::load(&arguments.checkpoint)?;
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
@@ -142,20 +148,18 @@ fn execute(arguments: &Arguments) -> Result<()> {
         header.fingerprint,
         images.fingerprint
     );
-    let directions = directions(arguments, &images, &options, &device)?;
-    let measures: Vec<&dyn Measure> = directions.iter().map(|v| &v.measure as _).collect();
+    let settings = settings(arguments, &checkpoint, &images, &device)?;
+    let directions = directions(arguments, &settings, &images, &options, &device)?;
+    let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();
 
     let bar = ProgressBar::new(settings.samples as u64);
     bar.set_style(ProgressStyle::with_template(
         "{bar:30} {pos}/{len} samples  {eta} left",
     )?);
-    let training = points(&images, &device);
-    let results = run(&model, &training, &measures, &settings, |n| {
-        bar.inc(n as u64)
-    })?;
+    let results = run(&model, &measures, &settings, &device, |n| bar.inc(n as u64))?;
     bar.finish_and_clear();
 
-    let shown = shown(arguments, &directions, &results);
+    let shown = shown(directions, &results);
     write(
         &arguments.out,
         &results,
@@ -186,15 +190,19 @@ fn execute(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn settings(arguments: &Arguments) -> Result<Settings> {
-    ensure!(arguments.steps > 0, "--steps must be at least 1");
+fn settings(
+    arguments: &Arguments,
+    checkpoint: &Checkpoint,
+    images: &Dataset,
+    device: &Device,
+) -> Result<Settings> {
     Ok(Settings {
         samples: arguments.samples,
         batch: arguments.batch,
         sampler: match arguments.sampler {
             SamplerKind::Euler => Sampler::Euler,
             SamplerKind::Heun => Sampler::Heun,
-            // EDM's settings for CIFAR-10 (Table 5), the churn scaled to the number of steps by the sampler.
+            // EDM's settings for VP on CIFAR-10 (Table 5).
             SamplerKind::Stochastic => Sampler::Stochastic {
                 s_churn: 30.0,
                 s_min: 0.01,
@@ -209,8 +217,9 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
             7.0,
         ),
         density: match arguments.density {
-            DensityKind::Empirical => Estimator::Empirical,
+            DensityKind::Empirical => Estimator::Empirical(empirical(images, device)?),
             DensityKind::ProbabilityFlow => Estimator::ProbabilityFlow {
+                start: start(checkpoint, device)?,
                 probes: arguments.probes,
             },
         },
@@ -218,8 +227,21 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
     })
 }
 
+/// The measure of a set of images, summed in the widest precision that the device has.
+fn empirical(images: &Dataset, device: &Device) -> Result<Empirical> {
+    let measure = Empirical::new(points(images, device))?;
+    Ok(measure.with_precision(widest_float(device)))
+}
+
+/// The Gaussian that matches a model's training data.
+fn start(checkpoint: &Checkpoint, device: &Device) -> Result<Gaussian> {
+    let (mean, variance) = (&checkpoint.data_mean, &checkpoint.data_variance);
+    Ok(Gaussian::from_moments(mean, variance, device, DType::F32)?)
+}
+
 fn directions(
     arguments: &Arguments,
+    settings: &Settings,
     images: &Dataset,
     options: &LoadOptions,
     device: &Device,
@@ -228,41 +250,86 @@ fn directions(
     let removed = arguments.remove.iter().map(|text| (text, true));
     added
         .chain(removed)
-        .map(|(text, removing)| {
-            let images = match Selection::parse(text)?.resolve(images, options)? {
-                Selected::Indices(indices) => images.subset(&indices),
-                Selected::External(_) if removing => {
-                    bail!("--remove {text}: only images of the training set can be removed")
-                }
-                Selected::External(set) => set,
-            };
-            Ok(Direction {
-                selection: text.clone(),
-                removing,
-                measure: Empirical::new(points(&images, device))?
-                    .with_precision(widest_float(device)),
-                images,
-            })
+        .map(|(text, removing)| match text.strip_prefix("model:") {
+            Some(_) if removing => {
+                bail!("--remove {text}: only images of the training set can be removed")
+            }
+            Some(file) => model_direction(arguments, settings, text, file, device),
+            None => image_direction(arguments, text, removing, images, options, device),
         })
         .collect()
 }
 
-fn shown(arguments: &Arguments, directions: &[Direction], results: &Sensitivities) -> Vec<Shown> {
-    let show = |(k, direction): (usize, &Direction)| {
-        let mut pictures = Vec::new();
-        if !arguments.no_photos {
-            let first: Vec<usize> = (0..direction.images.len().min(SHOWN)).collect();
-            direction.images.fill(&first, &mut pictures);
+fn image_direction(
+    arguments: &Arguments,
+    text: &str,
+    removing: bool,
+    images: &Dataset,
+    options: &LoadOptions,
+    device: &Device,
+) -> Result<Direction> {
+    let images = match Selection::parse(text)?.resolve(images, options)? {
+        Selected::Indices(indices) => images.subset(&indices),
+        Selected::External(_) if removing => {
+            bail!("--remove {text}: only images of the training set can be removed")
         }
-        Shown {
-            selection: direction.selection.clone(),
-            removing: direction.removing,
-            count: direction.images.len(),
-            pictures,
-            ranking: rank(results, k),
-        }
+        Selected::External(set) => set,
     };
-    directions.iter().enumerate().map(show).collect()
+    let mut pictures = Vec::new();
+    if !arguments.no_photos {
+        let first: Vec<usize> = (0..images.len().min(SHOWN)).collect();
+        images.fill(&first, &mut pictures);
+    }
+    Ok(Direction {
+        selection: text.to_owned(),
+        removing,
+        count: images.len(),
+        pictures,
+        measure: Box::new(empirical(&images, device)?),
+    })
+}
+
+/// A direction known only through a second model; the page shows samples of it.
+fn model_direction(
+    arguments: &Arguments,
+    settings: &Settings,
+    text: &str,
+    file: &str,
+    device: &Device,
+) -> Result<Direction> {
+    let checkpoint = Checkpoint::load(Path::new(file))?;
+    let model = NetworkDenoiser::from_checkpoint(&checkpoint, device)?;
+    let mut pictures = Vec::new();
+    if !arguments.no_photos {
+        let noise = FrozenNoise::new(settings.seed);
+        let unit = noise.start([SHOWN, model.dim()], device, DType::F32);
+        let samples = sample(&model, &Sampler::Heun, &settings.sigmas, unit, &noise)?;
+        pictures = samples.into_data().iter::<f32>().collect();
+    }
+    let trace = Trace::Hutchinson {
+        probes: arguments.probes,
+        seed: arguments.seed,
+        first: 0,
+    };
+    let start = start(&checkpoint, device)?;
+    Ok(Direction {
+        selection: text.to_owned(),
+        removing: false,
+        count: 0,
+        pictures,
+        measure: Box::new(Learned::new(model, start, trace, &settings.sigmas)?),
+    })
+}
+
+fn shown(directions: Vec<Direction>, results: &Sensitivities) -> Vec<Shown> {
+    let show = |(k, direction): (usize, Direction)| Shown {
+        selection: direction.selection,
+        removing: direction.removing,
+        count: direction.count,
+        pictures: direction.pictures,
+        ranking: rank(results, k),
+    };
+    directions.into_iter().enumerate().map(show).collect()
 }
 
 fn facts(

@@ -44,6 +44,8 @@ fn checkpoint(folder: &Path) {
         model: None,
         ema: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),
         optimizer: None,
+        data_mean: vec![0.0; 192],
+        data_variance: vec![0.25; 192],
     };
     checkpoint.save(&folder.join("model.safetensors")).unwrap();
 }
@@ -97,6 +99,24 @@ fn two_directions_fill_the_folder_and_the_same_seed_gives_the_same_bytes() {
             .unwrap()
             .contains("Eyeglasses")
     );
+}
+
+#[test]
+fn another_model_can_be_the_direction() {
+    let folder = tempfile::tempdir().unwrap();
+    checkpoint(folder.path());
+    run(
+        folder.path(),
+        &["--add", "model:model.safetensors", "--out", "a"],
+    );
+    let ranking = std::fs::read_to_string(folder.path().join("a/ranking.csv")).unwrap();
+    // The direction is the model itself: r = 1 but for the quadrature, and D^ν − D = 0, so nothing moves.
+    for line in ranking.lines().skip(1) {
+        let score: f64 = line.split(',').nth(3).unwrap().parse().unwrap();
+        assert!(score < 1e-3, "{line}");
+    }
+    let error = sensitivity(folder.path(), &["--remove", "model:model.safetensors"]);
+    assert!(String::from_utf8_lossy(&error.stderr).contains("only images of the training set"));
 }
 
 #[test]

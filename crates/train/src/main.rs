@@ -102,12 +102,21 @@ fn run(arguments: &Arguments) -> Result<()> {
         progress: true,
     };
     let images = data::load(&Source::parse(&arguments.data)?, &options)?;
+    if images.skipped > 0 {
+        eprintln!(
+            "{} images could not be read and were left out",
+            images.skipped
+        );
+    }
+    let moments = Moments::of(&images, config.flip);
     let set = TrainingSet {
         name: arguments.data.clone(),
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,
         fingerprint: images.fingerprint.clone(),
-        sigma_data: pixel_deviation(&images),
+        sigma_data: moments.deviation,
+        mean: moments.mean,
+        variance: moments.variance,
     };
     let device = device(&arguments.device)?;
     let path = arguments.out.join("checkpoint.safetensors");
@@ -279,18 +288,50 @@ fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<(
     Ok(())
 }
 
-/// Standard deviation of all pixel values of the set, in `[-1, 1]`.
-fn pixel_deviation(images: &Dataset) -> f64 {
-    let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
-    for i in 0..images.len() {
-        for &byte in images.image(i) {
-            let value = f64::from(byte) / 127.5 - 1.0;
-            n += 1.0;
-            sum += value;
-            squares += value * value;
+/// What preconditioning and log-density need to know of the images.
+struct Moments {
+    /// Standard deviation of all pixel values, in `[-1, 1]`.
+    deviation: f64,
+    /// Mean of each entry.
+    mean: Vec<f32>,
+    /// Variance of each entry.
+    variance: Vec<f32>,
+}
+
+impl Moments {
+    /// Of the images, and of their mirror images too if training shows them.
+    fn of(images: &Dataset, flip: bool) -> Self {
+        let (d, width) = (images.shape.dim(), images.shape.width);
+        let (mut sums, mut squares) = (vec![0.0; d], vec![0.0; d]);
+        for i in 0..images.len() {
+            for (j, &byte) in images.image(i).iter().enumerate() {
+                let value = f64::from(byte) / 127.5 - 1.0;
+                sums[j] += value;
+                squares[j] += value * value;
+            }
+        }
+        if flip {
+            for row in sums
+                .chunks_exact_mut(width)
+                .chain(squares.chunks_exact_mut(width))
+            {
+                let mirrored: Vec<f64> = row.iter().rev().copied().collect();
+                row.iter_mut()
+                    .zip(mirrored)
+                    .for_each(|(a, b)| *a = (*a + b) / 2.0);
+            }
+        }
+        let n = images.len() as f64;
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / (n * d as f64);
+        let entries = sums.iter().zip(&squares);
+        Self {
+            deviation: (mean(&squares) - mean(&sums).powi(2)).sqrt(),
+            variance: entries
+                .map(|(s, q)| (q / n - (s / n).powi(2)) as f32)
+                .collect(),
+            mean: sums.iter().map(|s| (s / n) as f32).collect(),
         }
     }
-    (squares / n - (sum / n).powi(2)).sqrt()
 }
 
 /// `step,loss` lines; a resumed run drops the lines after its checkpoint first.

@@ -29,6 +29,10 @@ pub struct TrainingSet {
     pub fingerprint: String,
     /// Standard deviation of all pixels, for the preconditioning.
     pub sigma_data: f64,
+    /// Mean of each entry.
+    pub mean: Vec<f32>,
+    /// Variance of each entry.
+    pub variance: Vec<f32>,
 }
 
 /// A training run between two steps.
@@ -210,6 +214,8 @@ impl Trainer {
             model: Some(tensors(model)),
             ema: tensors(weights::collect(&self.average)),
             optimizer: Some(optimizer.to_vec()),
+            data_mean: self.set.mean.clone(),
+            data_variance: self.set.variance.clone(),
         })
     }
 }

@@ -24,6 +24,8 @@ fn set() -> TrainingSet {
         skip_bad: false,
         fingerprint: "1".into(),
         sigma_data: 0.5,
+        mean: vec![0.0; 192],
+        variance: vec![0.25; 192],
     }
 }
 

@@ -133,6 +133,32 @@ impl Gaussian {
         })
     }
 
+    /// A Gaussian from the mean and variance of each entry, such as the pixels of an image set, where
+    /// border pixels may not vary at all: variances of 0 are fine.
+    ///
+    /// # Errors
+    /// If the numbers of entries differ, a variance is negative, or a value is not finite.
+    pub fn from_moments(
+        mean: &[f32],
+        variance: &[f32],
+        device: &Device,
+        dtype: DType,
+    ) -> Result<Self, DiffusionError> {
+        let valid = variance.iter().all(|v| v.is_finite() && *v >= 0.0);
+        if mean.len() != variance.len() || !valid || mean.iter().any(|m| !m.is_finite()) {
+            return Err(DiffusionError::Config(
+                "moments must be finite, as many means as variances, and no variance negative"
+                    .to_owned(),
+            ));
+        }
+        let data = TensorData::new(mean.to_vec(), [1, mean.len()]);
+        Ok(Self {
+            mean: Tensor::from_data(data, (device, dtype)),
+            axes: None,
+            variances: variance.iter().map(|v| f64::from(*v)).collect(),
+        })
+    }
+
     fn row(&self, f: impl Fn(f64) -> f64) -> Tensor<2> {
         let values: Vec<f64> = self.variances.iter().map(|&v| f(v)).collect();
         let data = TensorData::new(values, [1, self.variances.len()]);

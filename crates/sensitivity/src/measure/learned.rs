@@ -75,10 +75,14 @@ impl<D: Denoiser> Measure for Learned<D> {
     fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
         check_points(&x, self.dim())?;
         let above: Vec<f64> = self.levels.iter().copied().filter(|s| *s > sigma).collect();
-        let (mut x, mut from) = (x, sigma);
+        let ([n, d], mut x, mut from) = (x.dims(), x, sigma);
         let mut gained: Option<Tensor<2>> = None;
         for (k, to) in above.into_iter().enumerate() {
-            let tangents = self.trace.tangents(&x, k);
+            // The same probes for every point, so that a value does not depend on its batch.
+            let first = x.clone().slice_dim(0, 0..1);
+            let tangents = self.trace.tangents(&first, k);
+            let count = tangents.dims()[0];
+            let tangents = tangents.expand([count, n, d]);
             let (mut points, mut denoised, mut traces) = (Vec::new(), Vec::new(), Vec::new());
             for stage in sampler::heun(from, to) {
                 let (mean, products) =
