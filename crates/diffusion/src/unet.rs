@@ -4,8 +4,9 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::interpolate::{Interpolate2d, Interpolate2dConfig, InterpolateMode};
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::{silu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
+use kernels::silu;
 
 use crate::DiffusionError;
 use crate::config::UNetConfig;
@@ -96,7 +97,7 @@ impl UNet {
     /// `F(x, c_noise)`: `x` is `[n, c, h, w]`, `c_noise` is `[n]`.
     pub fn forward(&self, x: Tensor<4>, c_noise: Tensor<1>) -> Tensor<4> {
         let embedding = self.embedding.forward(c_noise);
-        let mut x = self.input.forward(x);
+        let mut x = convolve(&self.input, x);
         let mut skips = vec![x.clone()];
         for level in &self.down {
             for block in &level.blocks {
@@ -117,10 +118,10 @@ impl UNet {
                 x = block.forward(Tensor::cat(vec![x, skip], 1), embedding.clone());
             }
             if let Some(conv) = &level.resample {
-                x = conv.forward(double().forward(x));
+                x = convolve(conv, double().forward(x));
             }
         }
-        self.output.forward(silu(self.output_norm.forward(x)))
+        convolve(&self.output, silu(self.output_norm.forward(x)))
     }
 }
 
@@ -168,9 +169,9 @@ impl Block {
     fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {
         let shift = self.embedding.forward(embedding);
         let [n, channels] = shift.dims();
-        let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        let h = convolve(&self.conv1, silu(self.norm1.forward(x.clone())));
         let h = h + shift.reshape([n, channels, 1, 1]);
-        let h = self.conv2.forward(silu(self.norm2.forward(h)));
+        let h = convolve(&self.conv2, silu(self.norm2.forward(h)));
         let x = match &self.skip {
             Some(skip) => skip.forward(x),
             None => x,
@@ -288,6 +289,12 @@ impl NoiseEmbedding {
 /// A 3×3 convolution that keeps the resolution (halves it with stride 2).
 fn conv(input: usize, output: usize) -> Conv2dConfig {
     Conv2dConfig::new([input, output], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+}
+
+/// A [`conv`] with stride 1, by the kernel for it.
+fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    let bias = conv.bias.as_ref().expect("every convolution has a bias");
+    kernels::conv3x3(x, conv.weight.val(), bias.val())
 }
 
 /// Groups of at least four channels, at most 32 groups, and always a divisor of the channels.

@@ -189,14 +189,15 @@ fn weights_of_another_network_are_refused_by_name() {
 }
 
 /// A denoiser with random weights everywhere, so that no block is a zero function.
-fn random_denoiser(device: &Device) -> NetworkDenoiser {
+fn random_denoiser(device: &Device, dtype: DType) -> NetworkDenoiser {
     let network = UNet::new(&tiny(), device).unwrap();
-    let network = network.map(&mut Randomize { step: 0 });
+    let network = network.map(&mut Randomize { step: 0, dtype });
     NetworkDenoiser::new(network, tiny(), Precondition { sigma_data: 0.5 })
 }
 
 struct Randomize {
     step: u64,
+    dtype: DType,
 }
 
 impl burn::module::ModuleMapper for Randomize {
@@ -206,11 +207,12 @@ impl burn::module::ModuleMapper for Randomize {
     ) -> burn::module::Param<Tensor<D>> {
         self.step += 1;
         let mut rng = generator(11, Purpose::Weights, self.step);
+        let dtype = self.dtype;
         param.map(|value| {
             let dims = value.dims();
             let size = dims.iter().product();
             let random = normal(&mut rng, [1, size], &value.device()).reshape(dims);
-            (value + random * 0.2).cast(DType::F64)
+            (value.zeros_like() + random * 0.2).cast(dtype)
         })
     }
 }
@@ -218,7 +220,7 @@ impl burn::module::ModuleMapper for Randomize {
 #[test]
 fn the_whole_networks_jvp_is_its_central_difference_in_f64() {
     let device = Device::flex();
-    let model = random_denoiser(&device);
+    let model = random_denoiser(&device, DType::F64);
     let d = model.dim();
     let draw = |step| {
         let mut rng = generator(12, Purpose::Samples, step);
@@ -249,4 +251,33 @@ fn the_whole_networks_jvp_is_its_central_difference_in_f64() {
             );
         }
     }
+}
+
+#[test]
+fn the_kernels_in_f32_give_the_values_and_jvps_of_f64() {
+    let device = Device::flex();
+    let draw = |step| {
+        let mut rng = generator(13, Purpose::Samples, step);
+        normal(&mut rng, [3, tiny().dim()], &device)
+    };
+    let evaluate = |dtype: DType| {
+        let tangents = Tensor::stack::<3>(vec![draw(1), draw(2)], 0).cast(dtype);
+        let model = random_denoiser(&device, dtype);
+        let (value, products) = model.jvp(draw(0).cast(dtype), 0.7, tangents).unwrap();
+        (value.cast(DType::F64), products.cast(DType::F64))
+    };
+    let ((value, products), (exact, exact_products)) = (evaluate(DType::F32), evaluate(DType::F64));
+    let error = (value - exact.clone()).abs().max().into_scalar::<f64>();
+    assert!(
+        error < 1e-5 * exact.abs().max().into_scalar::<f64>(),
+        "{error}"
+    );
+    let error = (products - exact_products.clone())
+        .abs()
+        .max()
+        .into_scalar::<f64>();
+    assert!(
+        error < 1e-5 * exact_products.abs().max().into_scalar::<f64>(),
+        "{error}"
+    );
 }

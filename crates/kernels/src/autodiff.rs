@@ -1,0 +1,93 @@
+//! Autodiff: the operations with their gradients. The gradients themselves are compositions here, so that
+//! they can be differentiated once more.
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+
+use crate::backend::KernelBackend;
+
+impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
+    fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        match Silu.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let value = x.primitive().clone();
+                prep.finish(value.clone(), B::silu(value))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::silu(x.into_primitive())),
+        }
+    }
+
+    fn conv3x3(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        match Conv3x3.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = [&x, &weight, &bias].map(|tensor| tensor.primitive().clone());
+                let [x, weight, bias] = state.clone();
+                prep.finish(state, B::conv3x3(x, weight, bias))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::conv3x3(
+                x.into_primitive(),
+                weight.into_primitive(),
+                bias.into_primitive(),
+            )),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Silu;
+
+impl<B: KernelBackend> Backward<B, 1> for Silu {
+    type State = FloatTensor<B>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let grad = grads.consume::<B>(&ops.node);
+        if let Some(node) = parent {
+            grads.register::<B>(node.id, B::silu_derivative(ops.state, grad));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Conv3x3;
+
+impl<B: KernelBackend> Backward<B, 3> for Conv3x3 {
+    /// x, weight, bias.
+    type State = [FloatTensor<B>; 3];
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [on_x, on_weight, on_bias] = ops.parents;
+        let [x, weight, bias] = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        if let Some(node) = on_bias {
+            let sum = B::conv2d_bias_backward(x.clone(), bias, grad.clone());
+            grads.register::<B>(node.id, sum);
+        }
+        if let Some(node) = on_x {
+            let pulled = B::conv3x3_input_gradient(weight.clone(), grad.clone());
+            grads.register::<B>(node.id, pulled);
+        }
+        if let Some(node) = on_weight {
+            grads.register::<B>(node.id, B::conv3x3_weight_gradient(x, weight, grad));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The operations, for every backend.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+
+use crate::composed;
+
+/// Operations with kernels of their own on Flex; the default bodies say what they mean.
+#[backend_extension(
+    Flex,
+    Capture,
+    Autodiff,
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "wgpu")
+)]
+pub trait KernelBackend: Backend {
+    /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`, of any shape.
+    fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::silu::<Self>(x)
+    }
+
+    /// `grad·silu'(x)`, both of one shape: a gradient pulled back or a tangent pushed on.
+    fn silu_derivative(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::silu_derivative::<Self>(x, grad)
+    }
+
+    /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias
+    /// `[o]`, result `[n, o, h, w]`.
+    fn conv3x3(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::conv3x3::<Self>(x, weight, bias)
+    }
+
+    /// Gradient of [`conv3x3`](Self::conv3x3) in x, from that of the result.
+    fn conv3x3_input_gradient(
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::conv3x3_input_gradient::<Self>(weight, grad)
+    }
+
+    /// Gradient of [`conv3x3`](Self::conv3x3) in the weight, from that of the result.
+    fn conv3x3_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::conv3x3_weight_gradient::<Self>(x, weight, grad)
+    }
+}
+
+#[cfg(feature = "ndarray")]
+#[expect(deprecated, reason = "an independent backend to check against")]
+impl KernelBackend for burn::backend::NdArray {}
+
+#[cfg(feature = "wgpu")]
+impl KernelBackend for burn::backend::Wgpu {}

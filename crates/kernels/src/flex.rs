@@ -1,0 +1,115 @@
+//! Flex: the kernels for contiguous f32, Burn's own operations for everything else.
+
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::{Bytes, DType, Flex, Shape, TensorMetadata};
+
+use crate::backend::KernelBackend;
+use crate::conv::Size;
+use crate::{composed, conv, swish};
+
+impl KernelBackend for Flex {
+    fn silu(x: FlexTensor) -> FlexTensor {
+        if !single(&[&x]) {
+            return composed::silu::<Self>(x);
+        }
+        let x = x.to_contiguous();
+        let mut out = vec![0.0; values(&x).len()];
+        swish::forward(values(&x), &mut out);
+        tensor(out, x.shape())
+    }
+
+    fn silu_derivative(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &grad]) || x.shape() != grad.shape() {
+            return composed::silu_derivative::<Self>(x, grad);
+        }
+        let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
+        let mut out = vec![0.0; values(&x).len()];
+        swish::derivative(values(&x), values(&grad), &mut out);
+        tensor(out, x.shape())
+    }
+
+    fn conv3x3(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &weight, &bias]) {
+            return composed::conv3x3::<Self>(x, weight, bias);
+        }
+        let (x, weight, bias) = (
+            x.to_contiguous(),
+            weight.to_contiguous(),
+            bias.to_contiguous(),
+        );
+        let size = size(&x, &weight);
+        let mut out = vec![0.0; size.images * size.outputs * size.height * size.width];
+        conv::forward(
+            size,
+            values(&x),
+            values(&weight),
+            Some(values(&bias)),
+            &mut out,
+        );
+        tensor(
+            out,
+            Shape::new([size.images, size.outputs, size.height, size.width]),
+        )
+    }
+
+    fn conv3x3_input_gradient(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&weight, &grad]) {
+            return composed::conv3x3_input_gradient::<Self>(weight, grad);
+        }
+        let (weight, grad) = (weight.to_contiguous(), grad.to_contiguous());
+        let size = Size {
+            inputs: weight.shape()[1],
+            outputs: weight.shape()[0],
+            ..size(&grad, &weight)
+        };
+        let mut out = vec![0.0; size.images * size.inputs * size.height * size.width];
+        conv::input_gradient(size, values(&grad), values(&weight), &mut out);
+        tensor(
+            out,
+            Shape::new([size.images, size.inputs, size.height, size.width]),
+        )
+    }
+
+    fn conv3x3_weight_gradient(x: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &weight, &grad]) {
+            return composed::conv3x3_weight_gradient::<Self>(x, weight, grad);
+        }
+        let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
+        let size = size(&x, &weight);
+        let mut out = vec![0.0; size.outputs * size.inputs * 9];
+        conv::weight_gradient(size, values(&x), values(&grad), &mut out);
+        tensor(out, weight.shape())
+    }
+}
+
+/// Whether all are f32: the only precision with kernels.
+fn single(tensors: &[&FlexTensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+/// Batch and resolution of an image, channels of a weight.
+fn size(image: &FlexTensor, weight: &FlexTensor) -> Size {
+    let (image, weight) = (image.shape(), weight.shape());
+    Size {
+        images: image[0],
+        inputs: weight[1],
+        outputs: weight[0],
+        height: image[2],
+        width: image[3],
+    }
+}
+
+/// The values of a contiguous tensor, in order.
+fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor
+        .as_slice()
+        .expect("made contiguous by the caller, and f32")
+}
+
+fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
+    FlexTensor::new(
+        Bytes::from_elems(values),
+        Layout::contiguous(shape),
+        DType::F32,
+    )
+}
