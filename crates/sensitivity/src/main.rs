@@ -100,6 +100,9 @@ enum DensityKind {
 /// Images of a direction shown on the page.
 const SHOWN: usize = 20;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match execute(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
