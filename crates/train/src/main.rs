@@ -33,7 +33,7 @@ struct Arguments {
     /// Network and settings to start from: faces16, mnist16, mnist28, celeba16, celeba32, celeba64, cifar10
     #[arg(long, default_value = "faces16")]
     preset: String,
-    /// A TOML file with the full configuration, instead of a preset
+    /// A TOML file with the full configuration, such as another run's run.toml, instead of a preset
     #[arg(long, conflicts_with = "preset")]
     config: Option<PathBuf>,
     /// Where checkpoints and the loss log go
@@ -133,9 +133,28 @@ fn run(arguments: &Arguments) -> Result<()> {
         );
         std::fs::create_dir_all(&arguments.out)
             .with_context(|| format!("cannot create {}", arguments.out.display()))?;
+        record(arguments, &config, &set)?;
         Trainer::new(config.clone(), set, &device)?
     };
     train(arguments, &config, &images, &mut trainer, &path)
+}
+
+/// `run.toml`: what was asked for and on which data, for people; a checkpoint says the same of itself.
+/// Its `[config]` is a file for `--config`.
+fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSet) -> Result<()> {
+    let text = format!(
+        "sway = {:?}\ndata = {:?}\nfingerprint = {:?}\ndevice = {:?}\n\n{}",
+        env!("CARGO_PKG_VERSION"),
+        set.name,
+        set.fingerprint,
+        arguments.device,
+        toml::to_string(&toml::Table::from_iter([(
+            "config".to_owned(),
+            toml::Value::try_from(config)?
+        )]))?
+    );
+    write_atomic(&arguments.out.join("run.toml"), text.as_bytes())?;
+    Ok(())
 }
 
 fn train(
@@ -216,8 +235,7 @@ fn configuration(arguments: &Arguments) -> Result<TrainConfig> {
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            toml::from_str(&text)
-                .with_context(|| format!("{} is not a configuration", path.display()))?
+            parse(&text).with_context(|| format!("{} is not a configuration", path.display()))?
         }
     };
     for set in &arguments.set {
@@ -239,6 +257,15 @@ fn configuration(arguments: &Arguments) -> Result<TrainConfig> {
         config.seed = seed;
     }
     Ok(config)
+}
+
+/// A configuration alone, or the `[config]` of a `run.toml`.
+fn parse(text: &str) -> Result<TrainConfig> {
+    let mut table: toml::Table = text.parse()?;
+    Ok(match table.remove("config") {
+        Some(config) => config.try_into()?,
+        None => table.try_into()?,
+    })
 }
 
 /// The images of a step, `[batch, c, h, w]`: drawn with replacement, mirrored half of the time if
