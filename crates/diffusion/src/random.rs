@@ -1,35 +1,63 @@
-//! Random numbers as a function of (seed, purpose, step), drawn on the CPU.
+//! Random numbers as a function of (seed, purpose, index), drawn on the CPU.
 //!
-//! Nothing is carried from one step to the next, so a resumed run draws what an uninterrupted one
-//! would have drawn, on every backend, and two runs with the same seed share their noise.
+//! Nothing is carried from one draw to the next, so a resumed run draws what an uninterrupted one would
+//! have drawn, every device sees the same, and two runs with the same seed share their noise.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// What a stream of random numbers is for; streams of different purposes never overlap.
-#[derive(Debug, Clone, Copy)]
+/// What random numbers are for; those of different purposes have nothing in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Initial weights.
-    Weights = 0,
-    /// Which images a batch holds, and which of them are flipped.
-    Batch = 1,
-    /// Noise levels and noise of a training batch.
-    TrainingNoise = 2,
-    /// Noise from which samples start.
-    Samples = 3,
+    /// Which images a batch holds, and which of them are mirrored; by step.
+    Batch,
+    /// Noise levels and noise of a training batch; by step.
+    TrainingNoise,
+    /// The noise of a sample; by sample and step of the sampler.
+    Sample,
+    /// The probes of a trace; by sample, step of the sampler and probe.
+    Probe,
 }
 
-/// The generator for a purpose at a step.
-pub fn generator(seed: u64, purpose: Purpose, step: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream((step << 8) | purpose as u64);
-    rng
+/// A generator of its own for each seed, purpose and index (up to three numbers below 2⁶⁴, 2⁶⁴ and 2³²).
+pub fn generator<const N: usize>(seed: u64, purpose: Purpose, index: [u64; N]) -> ChaCha8Rng {
+    const { assert!(N <= 3) };
+    let mut numbers = [seed, 0, 0, 0];
+    numbers[1..=N].copy_from_slice(&index);
+    numbers[3] = (numbers[3] << 32) | purpose as u64;
+    let mut key = [0; 32];
+    for (bytes, number) in key.chunks_exact_mut(8).zip(numbers) {
+        bytes.copy_from_slice(&number.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
 }
 
 /// Standard normal numbers of shape `[n, d]`, in f32.
 pub fn normal(rng: &mut ChaCha8Rng, [n, d]: [usize; 2], device: &Device) -> Tensor<2> {
     let values: Vec<f32> = StandardNormal.sample_iter(rng).take(n * d).collect();
     Tensor::from_data(TensorData::new(values, [n, d]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngExt;
+
+    #[test]
+    fn every_part_of_the_name_makes_another_stream() {
+        let draw =
+            |seed, purpose, index: [u64; 3]| -> u64 { generator(seed, purpose, index).random() };
+        let base = draw(1, Purpose::Sample, [2, 3, 4]);
+        assert_eq!(base, draw(1, Purpose::Sample, [2, 3, 4]));
+        for other in [
+            draw(2, Purpose::Sample, [2, 3, 4]),
+            draw(1, Purpose::Probe, [2, 3, 4]),
+            draw(1, Purpose::Sample, [3, 2, 4]),
+            draw(1, Purpose::Sample, [2, 3, 5]),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
 }

@@ -15,11 +15,10 @@
 //! `w_j·tr J_j/σ_j`, that is **minus the coefficient of `D_j` times `tr J_j`**.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use rand::SeedableRng;
-use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::denoiser::{Denoiser, check_points};
+use crate::random::{Purpose, generator};
 use crate::{DiffusionError, schedule};
 
 /// One step of a sampler, from one noise level of the grid to the next.
@@ -179,22 +178,13 @@ impl FrozenNoise {
     fn draw(&self, moment: u64, [n, d]: [usize; 2], device: &Device, dtype: DType) -> Tensor<2> {
         let mut values: Vec<f64> = Vec::with_capacity(n * d);
         for row in 0..n as u64 {
-            let mut rng = generator(self.seed, self.first + row, moment, 0);
+            let mut rng = generator(self.seed, Purpose::Sample, [self.first + row, moment]);
             values.extend(
                 std::iter::repeat_with(|| -> f64 { StandardNormal.sample(&mut rng) }).take(d),
             );
         }
         Tensor::from_data(TensorData::new(values, [n, d]), (device, dtype))
     }
-}
-
-/// A random generator of its own for each (seed, sample, moment, purpose).
-pub fn generator(seed: u64, sample: u64, moment: u64, purpose: u64) -> ChaCha12Rng {
-    let mut key = [0; 32];
-    for (bytes, value) in key.chunks_exact_mut(8).zip([seed, sample, moment, purpose]) {
-        bytes.copy_from_slice(&value.to_le_bytes());
-    }
-    ChaCha12Rng::from_seed(key)
 }
 
 /// Samples a model: `start` is standard normal, `[n, d]`; the result is at σ = 0.

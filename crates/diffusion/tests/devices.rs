@@ -32,7 +32,7 @@ fn config() -> UNetConfig {
 
 /// Normal numbers `[n, 192]`, the same on every device.
 fn draw(step: u64, n: usize, device: &Device) -> Tensor<2> {
-    let mut rng = generator(21, Purpose::Samples, step);
+    let mut rng = generator(21, Purpose::Sample, [step]);
     normal(&mut rng, [n, config().dim()], device)
 }
 

@@ -26,7 +26,7 @@ fn tiny() -> UNetConfig {
 }
 
 fn batch(seed: u64, device: &Device) -> Tensor<4> {
-    let mut rng = generator(seed, Purpose::Samples, 0);
+    let mut rng = generator(seed, Purpose::Sample, []);
     normal(&mut rng, [4, tiny().dim()], device).reshape([4, 3, 8, 8])
 }
 
@@ -206,7 +206,7 @@ impl burn::module::ModuleMapper for Randomize {
         param: burn::module::Param<Tensor<D>>,
     ) -> burn::module::Param<Tensor<D>> {
         self.step += 1;
-        let mut rng = generator(11, Purpose::Weights, self.step);
+        let mut rng = generator(11, Purpose::Batch, [self.step]);
         let dtype = self.dtype;
         param.map(|value| {
             let dims = value.dims();
@@ -223,7 +223,7 @@ fn the_whole_networks_jvp_is_its_central_difference_in_f64() {
     let model = random_denoiser(&device, DType::F64);
     let d = model.dim();
     let draw = |step| {
-        let mut rng = generator(12, Purpose::Samples, step);
+        let mut rng = generator(12, Purpose::Sample, [step]);
         normal(&mut rng, [2, d], &device).cast(DType::F64)
     };
     let (x, v, w) = (draw(0), draw(1), draw(2));
@@ -257,7 +257,7 @@ fn the_whole_networks_jvp_is_its_central_difference_in_f64() {
 fn the_kernels_in_f32_give_the_values_and_jvps_of_f64() {
     let device = Device::flex();
     let draw = |step| {
-        let mut rng = generator(13, Purpose::Samples, step);
+        let mut rng = generator(13, Purpose::Sample, [step]);
         normal(&mut rng, [3, tiny().dim()], &device)
     };
     let evaluate = |dtype: DType| {

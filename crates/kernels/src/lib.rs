@@ -8,6 +8,11 @@
 //!
 //! Results do not depend on the number of threads.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over registers and taps read best with their indices"
+)]
+
 mod autodiff;
 mod backend;
 mod capture;

@@ -122,7 +122,7 @@ fn views_are_read_in_their_own_order() {
         let [_, i, ..] = view.dims();
         let copy = Tensor::from_data(view.to_data(), &device);
         let weight = numbers([3, 3, 2, i], 8, &device).permute([2, 3, 0, 1]);
-        let bias = numbers([4], 9, &device).slice([1..3]);
+        let bias = numbers([4], 9, &device).slice_dim(0, 1..3);
         close("silu", silu(view.clone()), activation::silu(copy.clone()));
         let theirs = burns_conv(copy, weight.clone(), bias.clone());
         close("conv3x3", conv3x3(view, weight, bias), theirs);

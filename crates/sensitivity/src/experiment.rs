@@ -7,7 +7,7 @@ use diffusion::DiffusionError;
 use diffusion::denoiser::Denoiser;
 use diffusion::sampler::{FrozenNoise, Sampler};
 
-use crate::density::{ClosedForm, Density, GaussianStart, ProbabilityFlow, Trace};
+use crate::density::{ClosedForm, Density, ProbabilityFlow, Trace};
 use crate::measure::{Empirical, Gaussian, Measure};
 use crate::tangent::{Evaluations, propagate};
 
@@ -137,7 +137,7 @@ pub fn run(
         let density: Box<dyn Density> = match &settings.density {
             Estimator::Empirical(training) => Box::new(ClosedForm(training)),
             Estimator::ProbabilityFlow { start, probes } => Box::new(ProbabilityFlow {
-                start: GaussianStart(start.clone()),
+                start: start.clone(),
                 trace: Trace::Hutchinson {
                     probes: *probes,
                     seed: settings.seed,

@@ -2,11 +2,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 use diffusion::DiffusionError;
-use diffusion::sampler::generator;
+use diffusion::random::{Purpose, generator};
 use rand::RngExt;
-
-/// Keeps the probes apart from every other random number of the same seed ("prob" in ASCII).
-const PROBES: u64 = 0x70_72_6f_62;
 
 /// How the trace of the denoiser's Jacobian is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +52,8 @@ impl Trace {
                 let mut signs: Vec<f64> = Vec::with_capacity(probes * n * d);
                 for probe in 0..probes as u64 {
                     for row in 0..n as u64 {
-                        let mut rng =
-                            generator(seed, first + row, k as u64, PROBES + (probe << 32));
+                        let index = [first + row, k as u64, probe];
+                        let mut rng = generator(seed, Purpose::Probe, index);
                         signs.extend((0..d).map(|_| if rng.random() { 1.0 } else { -1.0 }));
                     }
                 }

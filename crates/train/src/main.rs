@@ -271,7 +271,7 @@ fn parse(text: &str) -> Result<TrainConfig> {
 /// The images of a step, `[batch, c, h, w]`: drawn with replacement, mirrored half of the time if
 /// the configuration says so. A function of (seed, step).
 fn batch(config: &TrainConfig, images: &Dataset, trainer: &Trainer) -> Tensor<4> {
-    let mut rng = generator(config.seed, Purpose::Batch, trainer.step());
+    let mut rng = generator(config.seed, Purpose::Batch, [trainer.step()]);
     let chosen: Vec<usize> = (0..config.batch)
         .map(|_| rng.random_range(0..images.len()))
         .collect();

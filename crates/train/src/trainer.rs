@@ -153,7 +153,7 @@ impl Trainer {
         let shape = clean.dims();
         let n = shape[0];
         let device = self.device.clone().autodiff();
-        let mut rng = generator(self.config.seed, Purpose::TrainingNoise, self.step);
+        let mut rng = generator(self.config.seed, Purpose::TrainingNoise, [self.step]);
         let sigmas = self.config.noise.sample(&mut rng, n);
         let noise = normal(&mut rng, [n, shape[1..].iter().product()], &device).reshape(shape);
         let precondition = self.precondition();

@@ -30,7 +30,7 @@ fn set() -> TrainingSet {
 }
 
 fn batch(step: u64, device: &Device) -> Tensor<4> {
-    let mut rng = generator(5, Purpose::Batch, step);
+    let mut rng = generator(5, Purpose::Batch, [step]);
     (normal(&mut rng, [4, 192], device) * 0.5).reshape([4, 3, 8, 8])
 }
 

@@ -8,7 +8,7 @@ use diffusion::DiffusionError;
 use diffusion::sampler::{Stage, Step};
 
 pub use closed_form::ClosedForm;
-pub use probability_flow::{GaussianStart, ProbabilityFlow};
+pub use probability_flow::ProbabilityFlow;
 
 pub use crate::trace::Trace;
 

@@ -1,6 +1,6 @@
 //! The density that the model itself implies, integrated along its ODE.
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::Tensor;
 use diffusion::DiffusionError;
 use diffusion::sampler::{Stage, Step};
 
@@ -8,39 +8,12 @@ use super::{Density, DensityPath};
 use crate::measure::{Gaussian, Measure};
 use crate::trace::{Trace, terms};
 
-/// Where the integral starts: at `sigma_max` the noised data are all but Gaussian.
-#[derive(Debug, Clone)]
-pub struct GaussianStart(pub Gaussian);
-
-impl GaussianStart {
-    /// Matches the mean and covariance of points, `[m, d]`, or their variances only: quicker where d is
-    /// in the thousands.
-    ///
-    /// # Errors
-    /// If there are no points or a value is not finite.
-    pub fn fitted(points: &Tensor<2>, diagonal: bool) -> Result<Self, DiffusionError> {
-        Gaussian::fitted(points, diagonal).map(Self)
-    }
-
-    /// From a mean and a covariance, row by row.
-    ///
-    /// # Errors
-    /// As [`Gaussian::new`].
-    pub fn new(
-        mean: &[f64],
-        covariance: &[f64],
-        device: &Device,
-        dtype: DType,
-    ) -> Result<Self, DiffusionError> {
-        Gaussian::new(mean, covariance, device, dtype).map(Self)
-    }
-}
-
 /// `dq/dσ = tr J/σ` along the probability-flow ODE, with the quadrature of the sampler that is followed.
 #[derive(Debug, Clone)]
 pub struct ProbabilityFlow {
-    /// The density at the first noise level.
-    pub start: GaussianStart,
+    /// The Gaussian that matches the mean and covariance of the data: at `sigma_max` the noised data are
+    /// all but Gaussian, and there the integral starts.
+    pub start: Gaussian,
     /// The estimate of `tr J`.
     pub trace: Trace,
 }
@@ -62,7 +35,7 @@ impl Density for ProbabilityFlow {
         x: &Tensor<2>,
         sigma: f64,
     ) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
-        let start = self.start.0.log_density(x.clone(), sigma)?;
+        let start = self.start.log_density(x.clone(), sigma)?;
         Ok(Box::new(Flow {
             trace: self.trace,
             now: start.clone(),
