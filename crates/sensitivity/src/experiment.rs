@@ -59,7 +59,7 @@ pub struct Sensitivities {
     pub log_density: Vec<f32>,
     /// `log r` there for each direction, each `[n, S]`.
     pub log_ratios: Vec<Vec<f32>>,
-    /// Standard deviation of the last `q^ρ` over the choice of probes, `[n]`; none if it cannot be told.
+    /// Standard deviation of `log_density` over the choice of probes, `[n, S]`; none if it cannot be told.
     pub log_density_deviation: Option<Vec<f32>>,
     /// What it cost.
     pub cost: Cost,
@@ -167,9 +167,9 @@ pub fn run(
             all.deltas[k].extend(values(part(&path.sensitivities))?);
             all.log_ratios[k].extend(values(part(&path.log_ratio).transpose())?);
         }
-        if let Some(variance) = path.trace_variance {
+        if let Some(variance) = path.log_density_variance {
             let deviations = all.log_density_deviation.get_or_insert_default();
-            deviations.extend(values(variance.sqrt().unsqueeze_dim::<2>(0))?);
+            deviations.extend(values(variance.sqrt().transpose())?);
         }
         progress(n);
     }

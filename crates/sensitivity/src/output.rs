@@ -102,7 +102,8 @@ fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, Out
         ),
     ];
     if let Some(deviation) = &results.log_density_deviation {
-        parts.push(("log_density_deviation".to_owned(), vec![n], deviation));
+        let shape = vec![n, steps];
+        parts.push(("log_density_deviation".to_owned(), shape, deviation));
     }
     for (k, direction) in directions.iter().enumerate() {
         let name = |what: &str| format!("{what}/{}", direction.name());

@@ -6,7 +6,8 @@ use crate::experiment::Sensitivities;
 /// stay small against the data: the first-order prediction has no range left.
 pub const MAX_LOG_RATIO: f32 = 5.0;
 
-/// Beyond this standard deviation of `log p^ρ` the density ratio is unknown within a factor e.
+/// Beyond this standard deviation of `log p^ρ`, where the direction weighs most, the density ratio is unknown
+/// within a factor e.
 pub const MAX_DEVIATION: f32 = 1.0;
 
 /// One sample in the ranking of a direction.
@@ -27,12 +28,15 @@ pub fn rank(results: &Sensitivities, direction: usize) -> Vec<Ranked> {
     let mut ranked: Vec<Ranked> = (0..results.count())
         .map(|sample| {
             let score = norm(results.delta(direction, sample));
-            let ratios = results.log_ratio(direction, sample).iter().copied();
-            let max_log_ratio = ratios.fold(f32::NEG_INFINITY, f32::max);
-            let deviation = results
-                .log_density_deviation
-                .as_ref()
-                .map(|all| all[sample]);
+            let ratios = results.log_ratio(direction, sample);
+            let max_log_ratio = ratios.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            // Where r is far below its peak, errors of it do not matter.
+            let weighty = |step: &usize| ratios[*step] >= max_log_ratio - 1.0;
+            let deviation = results.log_density_deviation.as_ref().map(|all| {
+                let steps = (0..ratios.len()).filter(weighty);
+                let deviations = steps.map(|step| all[sample * ratios.len() + step]);
+                deviations.fold(0.0, f32::max)
+            });
             Ranked {
                 sample,
                 score,
@@ -62,7 +66,7 @@ fn warnings(score: f64, max_log_ratio: f32, deviation: Option<f32>) -> Vec<Strin
     }
     if let Some(deviation) = deviation.filter(|d| *d > MAX_DEVIATION || d.is_nan()) {
         warnings.push(format!(
-            "The log-density is known only to ±{deviation:.1}: use more --probes."
+            "Where the direction weighs most, the log-density is known only to ±{deviation:.1}: use more --probes."
         ));
     }
     warnings
@@ -80,8 +84,8 @@ mod tests {
             deltas: vec![vec![3.0, 4.0, f32::NAN, 0.0, 6.0, 8.0]],
             sigmas: vec![80.0, 1.0],
             log_density: vec![0.0; 6],
-            log_ratios: vec![vec![0.0, 1.0, 0.0, 99.0, 0.0, 7.0]],
-            log_density_deviation: Some(vec![0.1, 0.1, 2.0]),
+            log_ratios: vec![vec![-9.0, 1.0, 0.0, 99.0, 0.0, 7.0]],
+            log_density_deviation: Some(vec![9.0, 0.1, 0.1, 0.1, 9.0, 2.0]),
             cost: Default::default(),
         }
     }

@@ -30,8 +30,8 @@ pub struct Propagation {
     pub log_density: Tensor<2>,
     /// `log r` there for each direction, `[K, S, n]`.
     pub log_ratio: Tensor<3>,
-    /// Variance of the last q^ρ over the choice of probes, `[n]`, where it can be told.
-    pub trace_variance: Option<Tensor<1>>,
+    /// Variance of each `log_density` over the choice of probes, `[S, n]`, where it can be told.
+    pub log_density_variance: Option<Tensor<2>>,
     /// What it cost.
     pub evaluations: Evaluations,
 }
@@ -82,6 +82,7 @@ pub fn propagate(
     let mut path = density.begin(&x, sigmas[0])?;
     let mut evaluations = Evaluations::default();
     let (mut levels, mut log_density, mut log_ratio) = (Vec::new(), Vec::new(), Vec::new());
+    let mut variances = Vec::new();
 
     for (k, step) in steps.iter().enumerate() {
         x = add_noise(x, step, k, noise);
@@ -110,6 +111,7 @@ pub fn propagate(
             if j == 0 {
                 levels.push(stage.sigma);
                 log_density.push(q);
+                variances.extend(path.variance());
                 log_ratio.push(Tensor::stack::<2>(ratios, 0));
             }
             let carried = products.clone().slice_dim(0, 0..count);
@@ -130,7 +132,7 @@ pub fn propagate(
         sigmas: levels,
         log_density: Tensor::stack(log_density, 0),
         log_ratio: Tensor::stack(log_ratio, 1),
-        trace_variance: path.trace_variance(),
+        log_density_variance: (!variances.is_empty()).then(|| Tensor::stack(variances, 0)),
         evaluations,
     })
 }

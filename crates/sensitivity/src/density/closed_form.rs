@@ -37,7 +37,7 @@ impl<M: Measure> DensityPath for Pointwise<'_, M> {
 
     fn advance(&mut self, _: &Stage, _: Option<Tensor<3>>, _: bool) {}
 
-    fn trace_variance(&self) -> Option<Tensor<1>> {
+    fn variance(&self) -> Option<Tensor<1>> {
         None
     }
 }

@@ -45,5 +45,5 @@ pub trait DensityPath {
 
     /// Variance of `q` over the choice of probes so far, `[n]`; none where nothing is random, or with a
     /// single probe, from which it cannot be told.
-    fn trace_variance(&self) -> Option<Tensor<1>>;
+    fn variance(&self) -> Option<Tensor<1>>;
 }

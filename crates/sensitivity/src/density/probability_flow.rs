@@ -39,10 +39,13 @@ impl Density for ProbabilityFlow {
         Ok(Box::new(Flow {
             trace: self.trace,
             now: start.clone(),
+            variance: match self.trace {
+                Trace::Hutchinson { probes: 2.., .. } => Some(start.zeros_like()),
+                _ => None,
+            },
             start,
             probes: None,
             traces: Vec::new(),
-            variance: None,
         }))
     }
 }
@@ -92,22 +95,18 @@ impl DensityPath for Flow {
         if last {
             self.start = self.now.clone();
             self.traces.clear();
-            if let Trace::Hutchinson { probes, .. } = self.trace
-                && probes > 1
+            if let (Trace::Hutchinson { probes, .. }, Some(sum)) = (self.trace, &mut self.variance)
             {
                 // Steps have independent probes, so their variances add up.
                 let spread = increment - mean.unsqueeze_dim::<2>(0);
                 let scale = 1.0 / (probes * (probes - 1)) as f64;
                 let variance = ((spread.clone() * spread).sum_dim(0) * scale).squeeze_dim::<1>(0);
-                self.variance = Some(match self.variance.take() {
-                    Some(sum) => sum + variance,
-                    None => variance,
-                });
+                *sum = sum.clone() + variance;
             }
         }
     }
 
-    fn trace_variance(&self) -> Option<Tensor<1>> {
+    fn variance(&self) -> Option<Tensor<1>> {
         self.variance.clone()
     }
 }
