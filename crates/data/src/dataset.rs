@@ -108,12 +108,17 @@ impl Dataset {
         &self.bytes()[i * dim..(i + 1) * dim]
     }
 
+    /// Image `i` as values `v / 127.5 - 1` in [-1, 1]. Panics if `i` is out of range.
+    pub fn values(&self, i: usize) -> impl Iterator<Item = f32> + '_ {
+        self.image(i).iter().map(|&v| f32::from(v) / 127.5 - 1.0)
+    }
+
     /// Replaces `out` by the images `indices`, `[n, channels, height, width]`, values `v / 127.5 - 1` in [-1, 1].
     pub fn fill(&self, indices: &[usize], out: &mut Vec<f32>) {
         out.clear();
         out.reserve(indices.len() * self.shape.dim());
         for &i in indices {
-            out.extend(self.image(i).iter().map(|&v| f32::from(v) / 127.5 - 1.0));
+            out.extend(self.values(i));
         }
     }
 

@@ -1,4 +1,5 @@
 //! Training of a score model, resumable bit for bit.
 
+pub mod batches;
 pub mod config;
 pub mod trainer;

@@ -8,18 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::DType;
 use clap::Parser;
 use data::{Dataset, LoadOptions, Source};
 use diffusion::checkpoint::Checkpoint;
 use diffusion::device::device;
 use diffusion::network::NetworkDenoiser;
-use diffusion::random::{Purpose, generator};
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule::karras;
 use indicatif::{ProgressBar, ProgressStyle};
-use rand::RngExt;
 use report::{GridStyle, Picture, grid_png, write_atomic};
+use train::batches::Batches;
 use train::config::TrainConfig;
 use train::trainer::{Trainer, TrainingSet};
 
@@ -168,6 +167,7 @@ fn train(
     let asked = Arc::clone(&stop);
     ctrlc::set_handler(move || asked.store(true, Ordering::SeqCst))
         .context("cannot listen for Ctrl-C")?;
+    let batches = Batches::new(images);
     let mut log = LossLog::open(&arguments.out.join("loss.csv"), trainer.step())?;
     let bar = ProgressBar::new(config.steps).with_position(trainer.step());
     bar.set_style(ProgressStyle::with_template(
@@ -178,7 +178,7 @@ fn train(
     let (started, first, mut saved) = (Instant::now(), trainer.step(), Instant::now());
     let mut smooth: Option<f32> = None;
     while trainer.step() < config.steps && !stop.load(Ordering::SeqCst) {
-        let loss = trainer.advance(batch(config, images, trainer))?;
+        let loss = trainer.advance(batches.at(config, trainer.step(), trainer.device()))?;
         log.push(trainer.step(), loss)?;
         let average = smooth.map_or(loss, |s| s + 0.02 * (loss - s));
         smooth = Some(average);
@@ -266,29 +266,6 @@ fn parse(text: &str) -> Result<TrainConfig> {
         Some(config) => config.try_into()?,
         None => table.try_into()?,
     })
-}
-
-/// The images of a step, `[batch, c, h, w]`: drawn with replacement, mirrored half of the time if
-/// the configuration says so. A function of (seed, step).
-fn batch(config: &TrainConfig, images: &Dataset, trainer: &Trainer) -> Tensor<4> {
-    let mut rng = generator(config.seed, Purpose::Batch, [trainer.step()]);
-    let chosen: Vec<usize> = (0..config.batch)
-        .map(|_| rng.random_range(0..images.len()))
-        .collect();
-    let mut pixels = Vec::new();
-    images.fill(&chosen, &mut pixels);
-    let shape = images.shape;
-    if config.flip {
-        for image in pixels.chunks_exact_mut(shape.dim()) {
-            if rng.random::<bool>() {
-                for row in image.chunks_exact_mut(shape.width) {
-                    row.reverse();
-                }
-            }
-        }
-    }
-    let dims = [config.batch, shape.channels, shape.height, shape.width];
-    Tensor::from_data(TensorData::new(pixels, dims), trainer.device())
 }
 
 /// Draws 64 samples of the averaged network with Heun's method in 18 steps, always from the same
