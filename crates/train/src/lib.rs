@@ -2,4 +2,5 @@
 
 pub mod batches;
 pub mod config;
+pub mod set;
 pub mod trainer;

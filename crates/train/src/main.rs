@@ -20,7 +20,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use report::{GridStyle, Picture, grid_png, write_atomic};
 use train::batches::Batches;
 use train::config::TrainConfig;
-use train::trainer::{Trainer, TrainingSet};
+use train::set::TrainingSet;
+use train::trainer::Trainer;
 
 /// Train a U-Net score model on an image data set.
 #[derive(Parser)]
@@ -110,15 +111,10 @@ fn run(arguments: &Arguments) -> Result<()> {
             images.skipped
         );
     }
-    let moments = Moments::of(&images, config.flip);
     let set = TrainingSet {
-        name: arguments.data.clone(),
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,
-        fingerprint: images.fingerprint.clone(),
-        sigma_data: moments.deviation,
-        mean: moments.mean,
-        variance: moments.variance,
+        ..TrainingSet::of(&images, &arguments.data, config.flip)
     };
     let device = device(&arguments.device)?;
     let path = arguments.out.join("checkpoint.safetensors");
@@ -293,52 +289,6 @@ fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<(
     let pictures: Vec<Picture> = pictures.collect();
     write_atomic(path, &grid_png(&pictures, &GridStyle::default())?)?;
     Ok(())
-}
-
-/// What preconditioning and log-density need to know of the images.
-struct Moments {
-    /// Standard deviation of all pixel values, in `[-1, 1]`.
-    deviation: f64,
-    /// Mean of each entry.
-    mean: Vec<f32>,
-    /// Variance of each entry.
-    variance: Vec<f32>,
-}
-
-impl Moments {
-    /// Of the images, and of their mirror images too if training shows them.
-    fn of(images: &Dataset, flip: bool) -> Self {
-        let (d, width) = (images.shape.dim(), images.shape.width);
-        let (mut sums, mut squares) = (vec![0.0; d], vec![0.0; d]);
-        for i in 0..images.len() {
-            for (j, &byte) in images.image(i).iter().enumerate() {
-                let value = f64::from(byte) / 127.5 - 1.0;
-                sums[j] += value;
-                squares[j] += value * value;
-            }
-        }
-        if flip {
-            for row in sums
-                .chunks_exact_mut(width)
-                .chain(squares.chunks_exact_mut(width))
-            {
-                let mirrored: Vec<f64> = row.iter().rev().copied().collect();
-                row.iter_mut()
-                    .zip(mirrored)
-                    .for_each(|(a, b)| *a = (*a + b) / 2.0);
-            }
-        }
-        let n = images.len() as f64;
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / (n * d as f64);
-        let entries = sums.iter().zip(&squares);
-        Self {
-            deviation: (mean(&squares) - mean(&sums).powi(2)).sqrt(),
-            variance: entries
-                .map(|(s, q)| (q / n - (s / n).powi(2)) as f32)
-                .collect(),
-            mean: sums.iter().map(|s| (s / n) as f32).collect(),
-        }
-    }
 }
 
 /// `step,loss` lines; a resumed run drops the lines after its checkpoint first.

@@ -15,25 +15,7 @@ use diffusion::unet::UNet;
 use diffusion::{ema, weights};
 
 use crate::config::TrainConfig;
-
-/// The images that a run trains on, as a checkpoint remembers them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainingSet {
-    /// How the set was named on the command line.
-    pub name: String,
-    /// At most this many of its images are used.
-    pub limit: Option<usize>,
-    /// Whether images that could not be read were left out.
-    pub skip_bad: bool,
-    /// Fingerprint of the decoded images.
-    pub fingerprint: String,
-    /// Standard deviation of all pixels, for the preconditioning.
-    pub sigma_data: f64,
-    /// Mean of each entry.
-    pub mean: Vec<f32>,
-    /// Variance of each entry.
-    pub variance: Vec<f32>,
-}
+use crate::set::TrainingSet;
 
 /// A training run between two steps.
 pub struct Trainer {
@@ -60,6 +42,31 @@ impl Trainer {
         device.seed(config.seed);
         let average = UNet::new(&config.network, device)?;
         let average = weights::apply(average.clone(), weights::collect(&average))
+            .map_err(DiffusionError::Config)?;
+        Ok(Self {
+            network: trainable(&average),
+            average,
+            optimizer: optimizer(&config),
+            config,
+            set,
+            device: device.clone(),
+            step: 0,
+        })
+    }
+
+    /// A run at step 0 that starts from the averaged weights of a checkpoint, with a fresh optimiser.
+    ///
+    /// # Errors
+    /// If the configuration contradicts itself, or the weights do not fit its network.
+    pub fn fine_tune(
+        config: TrainConfig,
+        set: TrainingSet,
+        checkpoint: &Checkpoint,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        config.validate()?;
+        let stored = checkpoint.with_ids(checkpoint.ema.clone());
+        let average = weights::apply(UNet::new(&config.network, device)?, stored)
             .map_err(DiffusionError::Config)?;
         Ok(Self {
             network: trainable(&average),

@@ -4,7 +4,8 @@ use burn::tensor::{Device, Tensor};
 use diffusion::checkpoint::Checkpoint;
 use diffusion::random::{Purpose, generator, normal};
 use train::config::{PRESETS, TrainConfig};
-use train::trainer::{Trainer, TrainingSet};
+use train::set::TrainingSet;
+use train::trainer::Trainer;
 
 fn config() -> TrainConfig {
     let mut config = TrainConfig::preset("faces16").unwrap();
@@ -143,4 +144,29 @@ fn any_field_can_be_set_and_a_wrong_one_is_named() {
         let error = config.with(field, value).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
+}
+
+#[test]
+fn fine_tuning_starts_at_the_average_and_forgets_the_optimiser() {
+    let device = Device::flex();
+    let mut base = Trainer::new(config(), set(), &device).unwrap();
+    advance(&mut base, 3, &device);
+    let base = base.checkpoint().unwrap().for_sampling();
+
+    let start = Trainer::fine_tune(config(), set(), &base, &device).unwrap();
+    assert_eq!(start.step(), 0);
+    let start = start.checkpoint().unwrap();
+    assert_eq!(start.model.as_ref(), Some(&base.ema));
+    assert_eq!(start.ema, base.ema);
+
+    // What two runs share they share to the last bit: the optimiser knows nothing of before.
+    let ends: Vec<Checkpoint> = (0..2)
+        .map(|_| {
+            let mut trainer = Trainer::fine_tune(config(), set(), &base, &device).unwrap();
+            advance(&mut trainer, 2, &device);
+            trainer.checkpoint().unwrap()
+        })
+        .collect();
+    assert_eq!(ends[0].model, ends[1].model);
+    assert_ne!(ends[0].ema, base.ema);
 }
