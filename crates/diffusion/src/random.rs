@@ -19,6 +19,8 @@ pub enum Purpose {
     Sample,
     /// The probes of a trace; by sample, step of the sampler and probe.
     Probe,
+    /// Parameters and points of made-up measures; by part.
+    Measure,
 }
 
 /// A generator of its own for each seed, purpose and index (up to three numbers below 2⁶⁴, 2⁶⁴ and 2³²).

@@ -12,5 +12,6 @@ pub mod output;
 pub mod ranking;
 pub mod tangent;
 pub mod trace;
+pub mod validation;
 
 pub use diffusion::DiffusionError;
