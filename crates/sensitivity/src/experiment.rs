@@ -7,7 +7,7 @@ use diffusion::DiffusionError;
 use diffusion::denoiser::Denoiser;
 use diffusion::sampler::{FrozenNoise, Sampler};
 
-use crate::density::{ClosedForm, Density, ProbabilityFlow, Trace};
+use crate::density::{ClosedForm, Cutoff, Density, ProbabilityFlow, Smoothed, Trace};
 use crate::measure::{Empirical, Gaussian, Measure};
 use crate::tangent::{Evaluations, propagate};
 
@@ -24,6 +24,8 @@ pub struct Settings {
     pub sigmas: Vec<f64>,
     /// How log p^ρ is estimated.
     pub density: Estimator,
+    /// Noise level below which the directions move nothing; 0 for none.
+    pub cutoff: f64,
     /// Seed of starting noise, fresh noise and probes.
     pub seed: u64,
 }
@@ -40,6 +42,8 @@ pub enum Estimator {
     },
     /// The closed form over the training set.
     Empirical(Empirical),
+    /// The closed form over the training set, smoothed, and its D in the network's place.
+    Smoothed(Smoothed<Empirical>),
 }
 
 /// Samples, sensitivities and log-densities on the CPU, in f32.
@@ -136,6 +140,7 @@ pub fn run(
         let x = noise.start([n, d], device, DType::F32);
         let density: Box<dyn Density> = match &settings.density {
             Estimator::Empirical(training) => Box::new(ClosedForm(training)),
+            Estimator::Smoothed(smoothed) => Box::new(smoothed.clone()),
             Estimator::ProbabilityFlow { start, probes } => Box::new(ProbabilityFlow {
                 start: start.clone(),
                 trace: Trace::Hutchinson {
@@ -145,10 +150,14 @@ pub fn run(
                 },
             }),
         };
+        let density = Cutoff {
+            density,
+            sigma: settings.cutoff,
+        };
         let path = propagate(
             model,
             directions,
-            density.as_ref(),
+            &density,
             &settings.sampler,
             &settings.sigmas,
             x.clone(),
@@ -216,11 +225,18 @@ fn values(tensor: Tensor<2>) -> Result<Vec<f32>, DiffusionError> {
     })
 }
 
-/// Images as points where the model lives: `[m, d]`, pixels in `[-1, 1]`.
-pub fn points(images: &data::Dataset, device: &Device) -> Tensor<2> {
+/// Images as points where the model lives: `[m, d]`, pixels in `[-1, 1]`; with their mirror images, `[2m, d]`, if
+/// the model was trained on those too.
+pub fn points(images: &data::Dataset, mirrored: bool, device: &Device) -> Tensor<2> {
     let all: Vec<usize> = (0..images.len()).collect();
     let mut values = Vec::new();
     images.fill(&all, &mut values);
-    let shape = [images.len(), images.shape.dim()];
+    if mirrored {
+        let rows = values.chunks_exact(images.shape.width);
+        let mirror: Vec<f32> = rows.flat_map(|row| row.iter().rev().copied()).collect();
+        values.extend(mirror);
+    }
+    let d = images.shape.dim();
+    let shape = [values.len() / d, d];
     Tensor::from_data(burn::tensor::TensorData::new(values, shape), device)
 }

@@ -14,6 +14,7 @@ use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule::karras;
 use indicatif::{ProgressBar, ProgressStyle};
+use sensitivity::density::Smoothed;
 use sensitivity::experiment::{Estimator, Sensitivities, Settings, points, run};
 use sensitivity::measure::{Empirical, Gaussian, Learned, Measure};
 use sensitivity::output::{Facts, Shown, peak_memory, write};
@@ -62,6 +63,13 @@ struct Arguments {
     /// Random probes of the trace, for probability-flow
     #[arg(long, default_value_t = 1)]
     probes: usize,
+    /// With --density empirical: compare the direction with the training images, all smoothed by a
+    /// Gaussian of this standard deviation, in pixels of [-1, 1]; 0 smooths nothing but leaves the network out
+    #[arg(long, value_name = "H")]
+    bandwidth: Option<f64>,
+    /// Noise level below which directions move nothing
+    #[arg(long, default_value_t = 0.0, value_name = "SIGMA")]
+    sigma_cut: f64,
     /// Seed of the samples' noise and the probes
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -151,8 +159,9 @@ fn execute(arguments: &Arguments) -> Result<()> {
         header.fingerprint,
         images.fingerprint
     );
-    let settings = settings(arguments, &checkpoint, &images, &device)?;
-    let directions = directions(arguments, &settings, &images, &options, &device)?;
+    let flip = flip(&checkpoint)?;
+    let settings = settings(arguments, &checkpoint, &images, flip, &device)?;
+    let directions = directions(arguments, &settings, &images, &options, flip, &device)?;
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();
 
     let bar = ProgressBar::new(settings.samples as u64);
@@ -197,6 +206,7 @@ fn settings(
     arguments: &Arguments,
     checkpoint: &Checkpoint,
     images: &Dataset,
+    flip: bool,
     device: &Device,
 ) -> Result<Settings> {
     Ok(Settings {
@@ -219,21 +229,38 @@ fn settings(
             arguments.sigma_max,
             7.0,
         ),
-        density: match arguments.density {
-            DensityKind::Empirical => Estimator::Empirical(empirical(images, device)?),
-            DensityKind::ProbabilityFlow => Estimator::ProbabilityFlow {
+        density: match (arguments.density, arguments.bandwidth) {
+            (DensityKind::Empirical, None) => {
+                Estimator::Empirical(empirical(images, flip, device)?)
+            }
+            (DensityKind::Empirical, Some(bandwidth)) => Estimator::Smoothed(Smoothed {
+                data: empirical(images, flip, device)?,
+                bandwidth,
+            }),
+            (DensityKind::ProbabilityFlow, None) => Estimator::ProbabilityFlow {
                 start: start(checkpoint, device)?,
                 probes: arguments.probes,
             },
+            (DensityKind::ProbabilityFlow, Some(_)) => {
+                bail!("--bandwidth smooths the training images and so needs --density empirical")
+            }
         },
+        cutoff: arguments.sigma_cut,
         seed: arguments.seed,
     })
 }
 
-/// The measure of a set of images, summed in the widest precision that the device has.
-fn empirical(images: &Dataset, device: &Device) -> Result<Empirical> {
-    let measure = Empirical::new(points(images, device))?;
+/// The measure of a set of images, and of their mirror images if the model was trained on those too,
+/// summed in the widest precision that the device has.
+fn empirical(images: &Dataset, flip: bool, device: &Device) -> Result<Empirical> {
+    let measure = Empirical::new(points(images, flip, device))?;
     Ok(measure.with_precision(widest_float(device)))
+}
+
+/// Whether the model was trained on mirror images too.
+fn flip(checkpoint: &Checkpoint) -> Result<bool> {
+    let training: toml::Table = checkpoint.header.training.parse()?;
+    Ok(training.get("flip").and_then(toml::Value::as_bool) == Some(true))
 }
 
 /// The Gaussian that matches a model's training data.
@@ -247,6 +274,7 @@ fn directions(
     settings: &Settings,
     images: &Dataset,
     options: &LoadOptions,
+    flip: bool,
     device: &Device,
 ) -> Result<Vec<Direction>> {
     let added = arguments.add.iter().map(|text| (text, false));
@@ -258,7 +286,7 @@ fn directions(
                 bail!("--remove {text}: only images of the training set can be removed")
             }
             Some(file) => model_direction(arguments, settings, text, file, device),
-            None => image_direction(arguments, text, removing, images, options, device),
+            None => image_direction(arguments, text, removing, images, options, flip, device),
         })
         .collect()
 }
@@ -269,6 +297,7 @@ fn image_direction(
     removing: bool,
     images: &Dataset,
     options: &LoadOptions,
+    flip: bool,
     device: &Device,
 ) -> Result<Direction> {
     let images = match Selection::parse(text)?.resolve(images, options)? {
@@ -288,7 +317,7 @@ fn image_direction(
         removing,
         count: images.len(),
         pictures,
-        measure: Box::new(empirical(&images, device)?),
+        measure: Box::new(empirical(&images, flip, device)?),
     })
 }
 
@@ -349,10 +378,14 @@ fn facts(
     let sampler = kebab(arguments.sampler.to_possible_value());
     let density = kebab(arguments.density.to_possible_value());
     let (cost, each) = (&results.cost, results.cost.evaluations);
-    let density_text = match arguments.density {
-        DensityKind::Empirical => density.clone(),
-        DensityKind::ProbabilityFlow => format!("{density}, {} probe(s)", arguments.probes),
+    let mut density_text = match (arguments.density, arguments.bandwidth) {
+        (DensityKind::Empirical, None) => density.clone(),
+        (DensityKind::Empirical, Some(h)) => format!("{density}, smoothed by h = {h}"),
+        (DensityKind::ProbabilityFlow, _) => format!("{density}, {} probe(s)", arguments.probes),
     };
+    if arguments.sigma_cut > 0.0 {
+        density_text += &format!("; directions count from σ = {} up", arguments.sigma_cut);
+    }
     let mut rows = vec![
         (
             "Model".to_owned(),
@@ -408,6 +441,9 @@ fn facts(
             "sigma_min": arguments.sigma_min,
             "sigma_max": arguments.sigma_max,
             "density": density,
+            "bandwidth": arguments.bandwidth,
+            "sigma_cut": arguments.sigma_cut,
+            "mirrored": flip(checkpoint).ok(),
             "probes": arguments.probes,
             "seed": arguments.seed,
             "batch": arguments.batch,

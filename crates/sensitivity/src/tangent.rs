@@ -1,7 +1,8 @@
 //! The exact tangent of the discrete sampler: how each sample moves with the mass of a direction.
 //!
 //! For `ρ_η ∝ ρ + ην` the denoiser changes as `∂_ηD = r·(D^ν − D)`, `r = p^ν/p^ρ` (Theorem 3.1 of
-//! arXiv 2509.23092 in denoiser form). Each step of a sampler is linear in x, D and fresh noise, so the table of
+//! arXiv 2509.23092 in denoiser form); some densities compare ν with ρ at another noise level and bring a D of their
+//! own ([`Reference`](crate::density::Reference)). Each step of a sampler is linear in x, D and fresh noise, so the table of
 //! coefficients that moves x moves `δ = dx/dη` as well, with `J·δ + ∂_ηD` in D's place, the noise left out
 //! because it is frozen, and δ = 0 at the start: there the sample is the same noise for every η.
 //!
@@ -98,19 +99,22 @@ pub fn propagate(
             evaluations.tangent += count;
             evaluations.density += tangents.dims()[0] - count;
             let (mean, products) = model.jvp(x.clone(), stage.sigma, tangents)?;
-            let q = path.at(&x, stage.sigma)?;
+            let data = path.at(&x, stage.sigma)?;
+            let center = data.denoised.unwrap_or_else(|| mean.clone());
 
             let (mut ratios, mut forcings) = (Vec::new(), Vec::new());
             for direction in directions {
-                let (q_direction, target) = direction.evaluate(x.clone(), stage.sigma)?;
-                let ratio = q_direction - q.clone();
-                let forcing = (target - mean.clone()) * ratio.clone().exp().unsqueeze_dim::<2>(1);
+                let (q, target) = direction.evaluate(x.clone(), data.sigma)?;
+                let ratio = q - data.log_density.clone();
+                forcings.push(match data.counts {
+                    true => (target - center.clone()) * ratio.clone().exp().unsqueeze_dim::<2>(1),
+                    false => x.zeros_like(),
+                });
                 ratios.push(ratio);
-                forcings.push(forcing);
             }
             if j == 0 {
                 levels.push(stage.sigma);
-                log_density.push(q);
+                log_density.push(data.log_density);
                 variances.extend(path.variance());
                 log_ratio.push(Tensor::stack::<2>(ratios, 0));
             }

@@ -5,7 +5,7 @@ use diffusion::DiffusionError;
 use diffusion::denoiser::Denoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule::karras;
-use sensitivity::density::{ClosedForm, Density, ProbabilityFlow, Trace};
+use sensitivity::density::{ClosedForm, Cutoff, Density, ProbabilityFlow, Smoothed, Trace};
 use sensitivity::measure::{
     Empirical, Gaussian, GaussianMixture, Learned, Measure, Mixture, perturbed,
 };
@@ -155,6 +155,101 @@ fn tangent_of_empirical_measures() {
         let group = Empirical::new(points.slice_dim(0, 4..12)).expect("points");
         check_tangent(&data, &group, low, "a group of the points");
         check_tangent(&data, &mixture(&gaussians(8, 2, d)), low, "a mixture");
+    }
+}
+
+/// The measure whose noise is larger than it seems: D(x, √(σ² + h²)).
+struct Blurred<'a>(&'a dyn Measure, f64);
+
+impl Denoiser for Blurred<'_> {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
+    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        self.0.denoise(x, sigma.hypot(self.1))
+    }
+
+    fn jvp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        tangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.0.jvp(x, sigma.hypot(self.1), tangents)
+    }
+}
+
+/// One denoiser down to a noise level, another below it.
+struct Switched<A, B>(A, B, f64);
+
+impl<A: Denoiser, B: Denoiser> Denoiser for Switched<A, B> {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
+    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        match sigma >= self.2 {
+            true => self.0.denoise(x, sigma),
+            false => self.1.denoise(x, sigma),
+        }
+    }
+
+    fn jvp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        tangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        match sigma >= self.2 {
+            true => self.0.jvp(x, sigma, tangents),
+            false => self.1.jvp(x, sigma, tangents),
+        }
+    }
+}
+
+#[test]
+fn bandwidth_and_cutoff_are_tangents_of_what_they_say() {
+    // The smoothed comparison is the derivative of the smoothed denoiser of ρ_η; the cut-off that of a model of
+    // which only the part above a noise level has seen the new data.
+    let points = normal(3, 24, 4);
+    let data = Empirical::new(points.clone()).expect("points");
+    let group = Empirical::new(points.slice_dim(0, 4..12)).expect("points");
+    let sigmas = karras(14, 0.6, 20.0, 7.0);
+    let (start, noise) = (normal(77, 6, 4), FrozenNoise::new(5));
+    for (bandwidth, cutoff) in [(0.0, 0.0), (0.8, 0.0), (0.0, 2.0), (1.5, 1.0)] {
+        let model = Blurred(&data, bandwidth);
+        let density = Cutoff {
+            density: Smoothed {
+                data: &data,
+                bandwidth,
+            },
+            sigma: cutoff,
+        };
+        let sampler = Sampler::Heun;
+        let result = propagate(
+            &model,
+            &[&group],
+            &density,
+            &sampler,
+            &sigmas,
+            start.clone(),
+            &noise,
+        )
+        .expect("a propagation");
+        let at = |mass: f64| {
+            let changed = perturbed(&data, &group, mass).expect("a positive measure");
+            let model = Switched(
+                Blurred(&changed, bandwidth),
+                Blurred(&data, bandwidth),
+                cutoff,
+            );
+            sample(&model, &sampler, &sigmas, start.clone(), &noise).expect("samples")
+        };
+        let h = 1e-5;
+        let slope = (at(h) - at(-h)) / (2.0 * h);
+        let error = distance(&result.sensitivities.squeeze_dim::<2>(0), &slope);
+        assert!(error < 1e-6, "h = {bandwidth}, σ ≥ {cutoff}: {error:e}");
     }
 }
 
@@ -457,6 +552,16 @@ fn bad_input_is_refused() {
         ),
         "stochastic",
     );
+    let smoothed = Smoothed {
+        data: &data,
+        bandwidth: -1.0,
+    };
+    refuses(smoothed.check(&[]), "bandwidth");
+    let cut = Cutoff {
+        density: ClosedForm(&data),
+        sigma: f64::INFINITY,
+    };
+    refuses(cut.check(&[]), "cut-off");
     refuses(
         propagate(&data, &[], &density, &Sampler::Heun, &sigmas, start, &noise),
         "direction",

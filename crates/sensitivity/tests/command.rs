@@ -172,6 +172,14 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             &["--add", "attr:Eyeglasses", "--probes", "0"],
             "at least one probe",
         ),
+        (
+            &["--add", "attr:Eyeglasses", "--bandwidth", "4"],
+            "--density empirical",
+        ),
+        (
+            &["--add", "attr:Eyeglasses", "--sigma-cut", "inf"],
+            "cut-off",
+        ),
     ] {
         let output = sensitivity(folder.path(), arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -5,7 +5,7 @@ use diffusion::DiffusionError;
 use diffusion::denoiser::check_points;
 use diffusion::sampler::{Stage, Step};
 
-use super::{Density, DensityPath};
+use super::{Density, DensityPath, Reference};
 use crate::measure::Measure;
 
 /// Any [`Measure`] as its own density. Over the training set
@@ -31,8 +31,9 @@ impl<M: Measure> DensityPath for Pointwise<'_, M> {
         None
     }
 
-    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
-        self.0.log_density(x.clone(), sigma)
+    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
+        let log_density = self.0.log_density(x.clone(), sigma)?;
+        Ok(Reference::plain(sigma, log_density))
     }
 
     fn advance(&mut self, _: &Stage, _: Option<Tensor<3>>, _: bool) {}

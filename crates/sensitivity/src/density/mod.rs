@@ -1,14 +1,18 @@
 //! Estimators of `q = log p^ρ + (d/2)·log 2πσ²` along a sampler's path.
 
 mod closed_form;
+mod cutoff;
 mod probability_flow;
+mod smoothed;
 
 use burn::tensor::Tensor;
 use diffusion::DiffusionError;
 use diffusion::sampler::{Stage, Step};
 
 pub use closed_form::ClosedForm;
+pub use cutoff::Cutoff;
 pub use probability_flow::ProbabilityFlow;
+pub use smoothed::Smoothed;
 
 pub use crate::trace::Trace;
 
@@ -28,17 +32,56 @@ pub trait Density {
     -> Result<Box<dyn DensityPath + '_>, DiffusionError>;
 }
 
+impl<D: Density + ?Sized> Density for Box<D> {
+    fn check(&self, steps: &[Step]) -> Result<(), DiffusionError> {
+        (**self).check(steps)
+    }
+
+    fn begin(
+        &self,
+        x: &Tensor<2>,
+        sigma: f64,
+    ) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
+        (**self).begin(x, sigma)
+    }
+}
+
+/// What ν is compared with at the points of a path.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// Noise level of the comparison: the path's, or one above it where ρ and ν are smoothed.
+    pub sigma: f64,
+    /// `q^ρ` there, `[n]`.
+    pub log_density: Tensor<1>,
+    /// `D^ρ` there, `[n, d]`; the model's own if none.
+    pub denoised: Option<Tensor<2>>,
+    /// Whether the comparison moves samples.
+    pub counts: bool,
+}
+
+impl Reference {
+    /// The density at the path's own noise level, to go with the model's denoiser.
+    fn plain(sigma: f64, log_density: Tensor<1>) -> Self {
+        Self {
+            sigma,
+            log_density,
+            denoised: None,
+            counts: true,
+        }
+    }
+}
+
 /// The density along one batch of paths: for each step [`probes`](Self::probes) once, then for each of
 /// its stages [`at`](Self::at) and [`advance`](Self::advance).
 pub trait DensityPath {
     /// Tangents, `[P, n, d]`, whose products with J each stage of step k must hand to `advance`.
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>>;
 
-    /// `q` at the stage's point, `[n]`.
+    /// ρ at the stage's point.
     ///
     /// # Errors
     /// If the density cannot be evaluated there.
-    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError>;
+    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError>;
 
     /// Moves on past a stage; `last` is true at the end of a step.
     fn advance(&mut self, stage: &Stage, products: Option<Tensor<3>>, last: bool);

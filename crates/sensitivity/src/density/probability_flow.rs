@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use diffusion::DiffusionError;
 use diffusion::sampler::{Stage, Step};
 
-use super::{Density, DensityPath};
+use super::{Density, DensityPath, Reference};
 use crate::measure::{Gaussian, Measure};
 use crate::trace::{Trace, terms};
 
@@ -73,8 +73,8 @@ impl DensityPath for Flow {
         self.probes.clone()
     }
 
-    fn at(&mut self, _: &Tensor<2>, _: f64) -> Result<Tensor<1>, DiffusionError> {
-        Ok(self.now.clone())
+    fn at(&mut self, _: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
+        Ok(Reference::plain(sigma, self.now.clone()))
     }
 
     fn advance(&mut self, stage: &Stage, products: Option<Tensor<3>>, last: bool) {
