@@ -1,0 +1,11 @@
+//! The statistics of the protocol. All of them agree with SciPy (`tests/statistics.rs`).
+
+mod bootstrap;
+mod correlation;
+mod summary;
+mod wilcoxon;
+
+pub use bootstrap::bootstrap;
+pub use correlation::{pearson, precision, ranks, spearman};
+pub use summary::{median, quantile};
+pub use wilcoxon::{SignedRank, signed_rank};
