@@ -10,6 +10,7 @@ use diffusion::sampler::{FrozenNoise, Sampler};
 use crate::density::{ClosedForm, Cutoff, Density, ProbabilityFlow, Smoothed, Trace};
 use crate::measure::{Empirical, Gaussian, Measure};
 use crate::tangent::{Evaluations, propagate};
+use crate::trace::ProbeLaw;
 
 /// What is computed, apart from the model and the directions.
 #[derive(Debug, Clone)]
@@ -144,6 +145,7 @@ pub fn run(
             Estimator::ProbabilityFlow { start, probes } => Box::new(ProbabilityFlow {
                 start: start.clone(),
                 trace: Trace::Hutchinson {
+                    law: ProbeLaw::Rademacher,
                     probes: *probes,
                     seed: settings.seed,
                     first: first as u64,

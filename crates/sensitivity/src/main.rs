@@ -19,7 +19,7 @@ use sensitivity::experiment::{Estimator, Sensitivities, Settings, points, run};
 use sensitivity::measure::{Empirical, Gaussian, Learned, Measure};
 use sensitivity::output::{Facts, Shown, peak_memory, write};
 use sensitivity::ranking::rank;
-use sensitivity::trace::Trace;
+use sensitivity::trace::{ProbeLaw, Trace};
 use serde_json::json;
 
 /// How samples of a trained model move when its training data change, ranked by how far.
@@ -339,6 +339,7 @@ fn model_direction(
         pictures = samples.into_data().iter::<f32>().collect();
     }
     let trace = Trace::Hutchinson {
+        law: ProbeLaw::Rademacher,
         probes: arguments.probes,
         seed: arguments.seed,
         first: 0,

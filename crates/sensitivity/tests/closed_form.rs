@@ -10,6 +10,7 @@ use sensitivity::measure::{
     Empirical, Gaussian, GaussianMixture, Learned, Measure, Mixture, perturbed,
 };
 use sensitivity::tangent::{Evaluations, Propagation, propagate};
+use sensitivity::trace::ProbeLaw;
 
 const F64: DType = DType::F64;
 
@@ -434,6 +435,7 @@ fn hutchinson_is_unbiased() {
     };
     let probes = 400;
     let trace = Trace::Hutchinson {
+        law: ProbeLaw::Rademacher,
         probes,
         seed: 1,
         first: 0,

@@ -67,7 +67,7 @@ impl DensityPath for Flow {
         let kept = match self.trace {
             // The unit tangents do not change along the path.
             Trace::Exact => self.probes.take(),
-            Trace::Hutchinson { .. } => None,
+            Trace::Hutchinson { .. } | Trace::Probing { .. } => None,
         };
         self.probes = Some(kept.unwrap_or_else(|| self.trace.tangents(x, k)));
         self.probes.clone()

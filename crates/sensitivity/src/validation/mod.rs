@@ -7,3 +7,4 @@ pub mod mixtures;
 pub mod order;
 pub mod problem;
 pub mod statistics;
+pub mod traces;
