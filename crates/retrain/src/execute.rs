@@ -1,0 +1,252 @@
+//! What each kind of job does.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use burn::tensor::DType;
+use diffusion::checkpoint::Checkpoint;
+use diffusion::denoiser::Denoiser;
+use diffusion::network::NetworkDenoiser;
+use diffusion::sampler::{FrozenNoise, Sampler, sample};
+use diffusion::schedule::karras;
+use sensitivity::density::Smoothed;
+use sensitivity::experiment::{self, Settings, points};
+use sensitivity::measure::{Gaussian, Measure};
+use train::config::TrainConfig;
+use train::trainer::Trainer;
+
+use crate::RetrainError;
+use crate::baseline::Scene;
+use crate::experiment::DensityKind;
+use crate::jobs::{Plan, Work};
+use crate::setup::Setup;
+use crate::store::{Array, Store, read_array, write_arrays};
+
+/// Executes jobs.
+#[derive(Clone, Copy)]
+pub struct Executor<'a> {
+    /// The experiment and its data.
+    pub setup: &'a Setup,
+    /// Its jobs.
+    pub plan: &'a Plan,
+    /// Their folders.
+    pub store: &'a Store,
+    /// Asks for an early end.
+    pub stop: &'a AtomicBool,
+    /// Between two checkpoints of a training job.
+    pub checkpoint_every: Duration,
+}
+
+impl Executor<'_> {
+    /// Whether a job's result is there.
+    pub fn done(&self, job: usize) -> bool {
+        self.result(job).exists()
+    }
+
+    fn result(&self, job: usize) -> std::path::PathBuf {
+        self.store.result(job, &self.plan.jobs[job].work)
+    }
+
+    /// Does a job whose inputs are done and whose folder is there, and says whether it came to its end: a
+    /// training job asked to stop leaves a checkpoint to go on from.
+    ///
+    /// # Errors
+    /// If a model fails or a file cannot be read or written.
+    pub fn execute(&self, job: usize) -> Result<bool, RetrainError> {
+        match &self.plan.jobs[job].work {
+            Work::Train {
+                config,
+                start,
+                change,
+            } => return self.train(job, config, *start, *change),
+            Work::Sample { model } => self.sample(job, *model)?,
+            Work::Sensitivity { model, estimator } => self.sensitivity(job, *model, *estimator)?,
+            Work::Baseline { samples, baseline } => self.baseline(job, *samples, *baseline)?,
+        }
+        Ok(true)
+    }
+
+    fn train(
+        &self,
+        job: usize,
+        config: &TrainConfig,
+        start: Option<usize>,
+        change: Option<usize>,
+    ) -> Result<bool, RetrainError> {
+        let path = self.store.folder(job).join("checkpoint.safetensors");
+        let (config, set) = (config.clone(), self.setup.set.clone());
+        let device = &self.setup.device;
+        let steps = config.steps;
+        let mut trainer = match start {
+            _ if path.exists() => {
+                Trainer::resume(config.clone(), set, Checkpoint::load(&path)?, device)?
+            }
+            None => Trainer::new(config.clone(), set, device)?,
+            Some(model) => {
+                let model = Checkpoint::load(&self.result(model))?;
+                Trainer::fine_tune(config.clone(), set, &model, device)?
+            }
+        };
+        let batches = self.setup.batches(change)?;
+        let (started, first, mut saved) = (Instant::now(), trainer.step(), Instant::now());
+        while trainer.step() < steps && !self.stop.load(Ordering::SeqCst) {
+            trainer.advance(batches.at(&config, trainer.step(), device))?;
+            if saved.elapsed() >= self.checkpoint_every {
+                trainer.checkpoint()?.save(&path)?;
+                saved = Instant::now();
+                let each = started.elapsed().as_secs_f64() / (trainer.step() - first) as f64;
+                let left = each * (steps - trainer.step()) as f64 / 60.0;
+                eprintln!("  step {} of {steps}, {left:.1} min left", trainer.step());
+            }
+        }
+        let finished = trainer.step() == steps;
+        let checkpoint = trainer.checkpoint()?;
+        if finished {
+            checkpoint.for_sampling().save(&self.result(job))?;
+            remove(&path)?;
+        } else {
+            checkpoint.save(&path)?;
+        }
+        Ok(finished)
+    }
+
+    fn model(&self, job: usize) -> Result<(Checkpoint, NetworkDenoiser), RetrainError> {
+        let checkpoint = Checkpoint::load(&self.result(job))?;
+        let model = NetworkDenoiser::from_checkpoint(&checkpoint, &self.setup.device)?;
+        Ok((checkpoint, model))
+    }
+
+    fn sample(&self, job: usize, model: usize) -> Result<(), RetrainError> {
+        let (_, model) = self.model(model)?;
+        let samples = &self.setup.experiment.samples;
+        let (d, sigmas) = (model.dim(), sigmas(samples.steps));
+        let mut values = Vec::with_capacity(samples.count * d);
+        for first in (0..samples.count).step_by(samples.batch) {
+            let n = samples.batch.min(samples.count - first);
+            let noise = FrozenNoise::new(samples.seed).starting_at(first as u64);
+            let start = noise.start([n, d], &self.setup.device, DType::F32);
+            let drawn = sample(&model, &Sampler::Heun, &sigmas, start, &noise)?;
+            values.extend(drawn.into_data().iter::<f32>());
+        }
+        let shape = vec![samples.count, d];
+        self.write(job, [("samples", Array { shape, values })])
+    }
+
+    fn sensitivity(&self, job: usize, model: usize, estimator: usize) -> Result<(), RetrainError> {
+        let (checkpoint, model) = self.model(model)?;
+        let samples = &self.setup.experiment.samples;
+        let settings = self.settings(&checkpoint, estimator)?;
+        // Directions of the same images share one tangent.
+        let mut different: Vec<&str> = Vec::new();
+        let (mut measures, mut places) = (Vec::new(), Vec::new());
+        for change in &self.setup.changes {
+            let fingerprint = change.images.fingerprint.as_str();
+            let known = different.iter().position(|other| *other == fingerprint);
+            places.push(known.unwrap_or(measures.len()));
+            if known.is_none() {
+                different.push(fingerprint);
+                measures.push(self.setup.measure(&change.images)?);
+            }
+        }
+        let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
+        let found = experiment::run(&model, &measures, &settings, &self.setup.device, |_| ())?;
+        let deltas = places.iter().flat_map(|&k| found.deltas[k].iter().copied());
+        let tops = places.iter().flat_map(|&k| {
+            let rows = found.log_ratios[k].chunks_exact(found.sigmas.len());
+            rows.map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+        });
+        let (k, n, d) = (places.len(), samples.count, found.dim);
+        let delta = Array {
+            shape: vec![k, n, d],
+            values: deltas.collect(),
+        };
+        let max_log_ratio = Array {
+            shape: vec![k, n],
+            values: tops.collect(),
+        };
+        self.write(job, [("delta", delta), ("max_log_ratio", max_log_ratio)])
+    }
+
+    /// The settings of a sensitivity job; `checkpoint` tells the moments of the data.
+    pub(crate) fn settings(
+        &self,
+        checkpoint: &Checkpoint,
+        estimator: usize,
+    ) -> Result<Settings, RetrainError> {
+        let samples = &self.setup.experiment.samples;
+        let estimator = &self.setup.experiment.estimators[estimator];
+        let data = || self.setup.measure(&self.setup.images);
+        let density = match (estimator.density, estimator.bandwidth) {
+            (DensityKind::ProbabilityFlow, _) => experiment::Estimator::ProbabilityFlow {
+                start: Gaussian::from_moments(
+                    &checkpoint.data_mean,
+                    &checkpoint.data_variance,
+                    &self.setup.device,
+                    DType::F32,
+                )?,
+                probes: estimator.probes,
+            },
+            (DensityKind::Empirical, None) => experiment::Estimator::Empirical(data()?),
+            (DensityKind::Empirical, Some(bandwidth)) => {
+                experiment::Estimator::Smoothed(Smoothed {
+                    data: data()?,
+                    bandwidth,
+                })
+            }
+        };
+        Ok(Settings {
+            samples: samples.count,
+            batch: samples.batch,
+            sampler: Sampler::Heun,
+            sigmas: sigmas(samples.steps),
+            density,
+            cutoff: estimator.sigma_cut,
+            seed: samples.seed,
+        })
+    }
+
+    fn baseline(&self, job: usize, samples: usize, baseline: usize) -> Result<(), RetrainError> {
+        let samples = read_array(&self.result(samples), "samples")?;
+        let baseline = &self.setup.experiment.baselines[baseline];
+        let mut values = Vec::new();
+        for (k, change) in self.setup.changes.iter().enumerate() {
+            let images = points(&change.images, self.setup.config.flip, &self.setup.device);
+            let images: Vec<f32> = images.into_data().iter::<f32>().collect();
+            values.extend(baseline.displace(&Scene {
+                samples: &samples.values,
+                images: &images,
+                data_mean: &self.setup.set.mean,
+                seed: k as u64,
+            }));
+        }
+        let shape = [vec![self.setup.changes.len()], samples.shape].concat();
+        self.write(job, [("delta", Array { shape, values })])
+    }
+
+    fn write<const N: usize>(
+        &self,
+        job: usize,
+        arrays: [(&str, Array); N],
+    ) -> Result<(), RetrainError> {
+        let arrays = arrays
+            .into_iter()
+            .map(|(name, array)| (name.to_owned(), array));
+        write_arrays(&self.result(job), &BTreeMap::from_iter(arrays))
+    }
+}
+
+/// The sampler's noise levels.
+pub(crate) fn sigmas(steps: usize) -> Vec<f64> {
+    karras(steps, 0.002, 80.0, 7.0)
+}
+
+fn remove(path: &Path) -> Result<(), RetrainError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(RetrainError::file(path, "cannot be removed")(error))
+        }
+        _ => Ok(()),
+    }
+}

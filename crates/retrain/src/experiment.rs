@@ -1,0 +1,394 @@
+//! The experiment file: what is trained, changed, predicted and compared.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use diffusion::DiffusionError;
+use serde::{Deserialize, Serialize};
+use train::config::TrainConfig;
+
+use crate::RetrainError;
+use crate::baseline::Baseline;
+
+/// An experiment, as its TOML file says it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Name, for the results.
+    pub name: String,
+    /// The images, as for `train --data`.
+    pub data: String,
+    /// At most this many images.
+    pub limit: Option<usize>,
+    /// Whether images that cannot be read are left out.
+    #[serde(default)]
+    pub skip_bad: bool,
+    /// Preset of network and training.
+    pub preset: String,
+    /// Fields of the preset to replace, for every model.
+    #[serde(default)]
+    pub set: toml::Table,
+    /// Seeds of base models: initial weights, batches and noise.
+    pub seeds: Vec<u64>,
+    /// The samples that are compared.
+    #[serde(default)]
+    pub samples: Samples,
+    /// What "really changing the data" means.
+    pub variants: Vec<Variant>,
+    /// The changes of the data.
+    pub directions: Vec<Direction>,
+    /// The predictions.
+    pub estimators: Vec<Estimator>,
+    /// What they must beat.
+    #[serde(default)]
+    pub baselines: Vec<Baseline>,
+}
+
+/// The samples, drawn by Heun's method from noise that every model shares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Samples {
+    /// How many.
+    pub count: usize,
+    /// Seed of their noise and of probes.
+    pub seed: u64,
+    /// Steps of the sampler.
+    pub steps: usize,
+    /// Samples at a time; results do not depend on it beyond rounding.
+    pub batch: usize,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self {
+            count: 256,
+            seed: 0,
+            steps: 18,
+            batch: 64,
+        }
+    }
+}
+
+/// One way to make a model of the changed data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Which way.
+    pub kind: VariantKind,
+    /// Name in the tables; the kind if absent.
+    name: Option<String>,
+    /// Fields of the training configuration to replace, such as steps and `learning_rate`.
+    #[serde(default)]
+    pub set: toml::Table,
+}
+
+/// Where the model of the changed data starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VariantKind {
+    /// At the initial weights of the base model.
+    Retrain,
+    /// At the averaged weights of the base model, with a fresh optimiser; compared with the base model
+    /// trained on as long on unchanged data.
+    FineTune,
+}
+
+impl Variant {
+    /// Name in the tables.
+    pub fn name(&self) -> &str {
+        match (&self.name, self.kind) {
+            (Some(name), _) => name,
+            (None, VariantKind::Retrain) => "retrain",
+            (None, VariantKind::FineTune) => "fine-tune",
+        }
+    }
+}
+
+/// One change of the data: exactly one of `add` and `remove` names the images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Direction {
+    /// The selection to add, such as `attr:Eyeglasses`.
+    add: Option<String>,
+    /// The selection to remove.
+    remove: Option<String>,
+    /// |η|: the mass added or removed, the data having mass 1.
+    pub mass: f64,
+    /// Whether choices such as the bandwidth may be made by looking at this direction; the others judge them.
+    #[serde(default)]
+    pub tuning: bool,
+}
+
+impl Direction {
+    /// The images, as for `sensitivity --add`.
+    pub fn selection(&self) -> &str {
+        let either = self.add.as_deref().or(self.remove.as_deref());
+        either.unwrap_or_default()
+    }
+
+    /// Whether they are removed: η < 0.
+    pub fn removing(&self) -> bool {
+        self.remove.is_some()
+    }
+
+    /// η.
+    pub fn signed_mass(&self) -> f64 {
+        if self.removing() {
+            -self.mass
+        } else {
+            self.mass
+        }
+    }
+
+    /// `add attr:Eyeglasses 0.3`.
+    pub fn name(&self) -> String {
+        let verb = if self.removing() { "remove" } else { "add" };
+        format!("{verb} {} {}", self.selection(), self.mass)
+    }
+}
+
+/// A way to predict: the estimator of the log-density and its options (see `sensitivity --help`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Estimator {
+    /// Name in the tables; made of the options if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Which estimator.
+    pub density: DensityKind,
+    /// Random probes of the trace, for `probability-flow`.
+    #[serde(default = "one")]
+    pub probes: usize,
+    /// Bandwidth h of the smoothed comparison, for `empirical`; the network's own D if absent.
+    pub bandwidth: Option<f64>,
+    /// Noise level below which directions move nothing.
+    #[serde(default)]
+    pub sigma_cut: f64,
+}
+
+/// An estimator of log p^ρ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DensityKind {
+    /// The trace of the network's Jacobian, integrated along the path.
+    ProbabilityFlow,
+    /// The closed form over the training set.
+    Empirical,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Estimator {
+    /// What tells it from others, in a few characters.
+    pub fn options(&self) -> String {
+        let mut text = match self.density {
+            DensityKind::ProbabilityFlow => format!("flow-{}", self.probes),
+            DensityKind::Empirical => "empirical".to_owned(),
+        };
+        if let Some(bandwidth) = self.bandwidth {
+            text += &format!("-h{bandwidth}");
+        }
+        if self.sigma_cut > 0.0 {
+            text += &format!("-c{}", self.sigma_cut);
+        }
+        text
+    }
+
+    /// Name in the tables.
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.options())
+    }
+
+    /// The same estimator, whatever it is called.
+    pub(crate) fn unnamed(&self) -> Self {
+        Self {
+            name: None,
+            ..self.clone()
+        }
+    }
+}
+
+impl Experiment {
+    /// Reads an experiment file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not of this form, or contradicts itself.
+    pub fn load(path: &Path) -> Result<Self, RetrainError> {
+        let text =
+            std::fs::read_to_string(path).map_err(RetrainError::file(path, "cannot be read"))?;
+        let experiment: Self =
+            toml::from_str(&text).map_err(RetrainError::file(path, "is not an experiment file"))?;
+        experiment
+            .check()
+            .map_err(RetrainError::file(path, "cannot be run"))?;
+        Ok(experiment)
+    }
+
+    /// The names of the predictions, the estimators before the baselines.
+    pub fn predictions(&self) -> Vec<String> {
+        let estimators = self.estimators.iter().map(Estimator::name);
+        let baselines = self.baselines.iter().map(Baseline::name);
+        estimators.chain(baselines).collect()
+    }
+
+    /// The configuration of base models, but for the seed.
+    ///
+    /// # Errors
+    /// If there is no such preset or field.
+    pub fn config(&self) -> Result<TrainConfig, DiffusionError> {
+        replace(TrainConfig::preset(&self.preset)?, &self.set)
+    }
+
+    fn check(&self) -> Result<(), RetrainError> {
+        let lists = [
+            ("seeds", self.seeds.len()),
+            ("variants", self.variants.len()),
+            ("directions", self.directions.len()),
+            ("estimators", self.estimators.len()),
+        ];
+        if let Some((name, _)) = lists.iter().find(|(_, length)| *length == 0) {
+            return Err(RetrainError::experiment(format!(
+                "{name} is empty; name at least one"
+            )));
+        }
+        let s = &self.samples;
+        if s.count < 2 || s.steps == 0 || s.batch == 0 {
+            return Err(RetrainError::experiment(
+                "samples need a count of at least 2, and steps and a batch of at least 1",
+            ));
+        }
+        for direction in &self.directions {
+            if direction.add.is_some() == direction.remove.is_some() {
+                return Err(RetrainError::experiment(
+                    "each direction needs one selection: either add or remove",
+                ));
+            }
+        }
+        for estimator in &self.estimators {
+            if estimator.bandwidth.is_some() && estimator.density == DensityKind::ProbabilityFlow {
+                return Err(RetrainError::experiment(format!(
+                    "estimator {}: a bandwidth smooths the training images and so needs density = \"empirical\"",
+                    estimator.name()
+                )));
+            }
+        }
+        distinct("seeds", self.seeds.iter().map(u64::to_string))?;
+        distinct(
+            "variants",
+            self.variants.iter().map(|v| v.name().to_owned()),
+        )?;
+        distinct("directions", self.directions.iter().map(Direction::name))?;
+        distinct("estimators and baselines", self.predictions().into_iter())
+    }
+}
+
+fn distinct(what: &str, names: impl Iterator<Item = String>) -> Result<(), RetrainError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if seen.contains(&name) {
+            return Err(RetrainError::experiment(format!(
+                "two {what} are called {name}; rename or remove one"
+            )));
+        }
+        seen.insert(name);
+    }
+    Ok(())
+}
+
+/// A configuration with the fields of a table replaced; tables in it are groups of fields.
+pub(crate) fn replace(
+    config: TrainConfig,
+    fields: &toml::Table,
+) -> Result<TrainConfig, DiffusionError> {
+    fn walk(
+        mut config: TrainConfig,
+        group: &str,
+        fields: &toml::Table,
+    ) -> Result<TrainConfig, DiffusionError> {
+        for (name, value) in fields {
+            let path = format!("{group}{name}");
+            config = match value {
+                toml::Value::Table(inner) => walk(config, &format!("{path}."), inner)?,
+                value => config.with(&path, &value.to_string())?,
+            };
+        }
+        Ok(config)
+    }
+    walk(config, "", fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        name = "small"
+        data = "faces:100"
+        preset = "faces16"
+        set = { steps = 10, network = { channels = 16 } }
+        seeds = [0]
+        [[variants]]
+        kind = "fine-tune"
+        set = { steps = 3 }
+        [[directions]]
+        add = "attr:Eyeglasses"
+        mass = 0.3
+        [[estimators]]
+        density = "empirical"
+        bandwidth = 4.0
+        [[baselines]]
+        kind = "optimal-transport"
+    "#;
+
+    fn read(text: &str) -> Result<Experiment, RetrainError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.toml");
+        std::fs::write(&path, text).unwrap();
+        Experiment::load(&path)
+    }
+
+    #[test]
+    fn fields_of_the_preset_are_replaced_and_names_are_made() {
+        let small = read(SMALL).unwrap();
+        let config = small.config().unwrap();
+        assert_eq!((config.steps, config.network.channels), (10, 16));
+        assert_eq!(
+            small.predictions(),
+            ["empirical-h4", "optimal-transport-0.05"]
+        );
+        assert_eq!(small.directions[0].name(), "add attr:Eyeglasses 0.3");
+        assert_eq!(small.variants[0].name(), "fine-tune");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (old, new, says) in [
+            ("seeds = [0]", "seeds = []", "seeds is empty"),
+            ("seeds = [0]", "seeds = [0, 0]", "two seeds are called 0"),
+            ("add = ", "plus = ", "unknown field `plus`"),
+            (
+                "mass = 0.3",
+                "mass = 0.3\nremove = \"all\"",
+                "either add or remove",
+            ),
+            ("\"empirical\"", "\"probability-flow\"", "needs density"),
+            (
+                "kind = \"optimal-transport\"",
+                "kind = \"random\"\n[[baselines]]\nkind = \"random\"",
+                "called random",
+            ),
+        ] {
+            let error = read(&SMALL.replacen(old, new, 1)).unwrap_err().to_string();
+            assert!(
+                error.contains("small.toml") && error.contains(says),
+                "{error}"
+            );
+        }
+        let mut unknown = read(SMALL).unwrap();
+        unknown.set.insert("stpes".into(), 3.into());
+        let error = unknown.config().unwrap_err().to_string();
+        assert!(error.contains("no such field"), "{error}");
+    }
+}

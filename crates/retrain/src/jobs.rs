@@ -1,0 +1,301 @@
+//! An experiment as jobs, each named by its content.
+//!
+//! A job's key is the SHA-256 of everything that decides its result: kind, settings, fingerprints of the data and the keys of the jobs
+//! it builds on. So a result is found again whatever else in the experiment changes, and a change makes new keys
+//! for what depends on it and for nothing else.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use train::config::TrainConfig;
+
+use crate::RetrainError;
+use crate::experiment::{VariantKind, replace};
+use crate::setup::Setup;
+
+/// Raised whenever the same settings begin to give other results: no old result is then found.
+const FORMAT: u32 = 1;
+
+/// Batches and noise of fine-tuning are those of the seed plus this, so that they are not the base model's again.
+const FINE_TUNING: u64 = 1 << 32;
+
+/// Something to compute once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// What it is, as the first word of its folder.
+    pub kind: &'static str,
+    /// What it is about, for people.
+    pub label: String,
+    /// Hexadecimal SHA-256 of what decides the result.
+    pub key: String,
+    /// The settings behind the key.
+    pub settings: Value,
+    /// Jobs whose results it reads.
+    pub inputs: Vec<usize>,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What a job does. Numbers are places in [`Plan::jobs`] and in the lists of the experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Trains a model.
+    Train {
+        /// How.
+        config: Box<TrainConfig>,
+        /// The model to start from; random weights if none.
+        start: Option<usize>,
+        /// The change of the data, if any.
+        change: Option<usize>,
+    },
+    /// Draws the samples of a model.
+    Sample {
+        /// The training job.
+        model: usize,
+    },
+    /// Predicts by an estimator, for every direction.
+    Sensitivity {
+        /// The training job.
+        model: usize,
+        /// The estimator.
+        estimator: usize,
+    },
+    /// Predicts by a baseline, for every direction.
+    Baseline {
+        /// The sampling job.
+        samples: usize,
+        /// The baseline.
+        baseline: usize,
+    },
+}
+
+/// All jobs, those that others build on first, and what is compared with what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The jobs.
+    pub jobs: Vec<Job>,
+    /// One entry for each variant and seed.
+    pub runs: Vec<Run>,
+}
+
+/// The results that belong to one variant and one seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The variant.
+    pub variant: usize,
+    /// The seed's place.
+    pub seed: usize,
+    /// Samples of the base model, from which predictions are made.
+    pub base: usize,
+    /// Samples before the change: of the base model, or of the base model fine-tuned on unchanged data.
+    pub before: usize,
+    /// Samples after each change.
+    pub after: Vec<usize>,
+    /// The predictions of each estimator, then of each baseline.
+    pub predictions: Vec<usize>,
+}
+
+impl Plan {
+    /// Expands an experiment.
+    ///
+    /// # Errors
+    /// If a variant's configuration is not one.
+    pub fn new(setup: &Setup) -> Result<Self, RetrainError> {
+        let mut planner = Planner {
+            setup,
+            jobs: Vec::new(),
+            places: HashMap::new(),
+        };
+        let mut runs = Vec::new();
+        for variant in 0..setup.experiment.variants.len() {
+            for seed in 0..setup.experiment.seeds.len() {
+                runs.push(planner.run(variant, seed)?);
+            }
+        }
+        Ok(Self {
+            jobs: planner.jobs,
+            runs,
+        })
+    }
+}
+
+struct Planner<'a> {
+    setup: &'a Setup,
+    jobs: Vec<Job>,
+    places: HashMap<String, usize>,
+}
+
+impl Planner<'_> {
+    fn run(&mut self, variant: usize, seed: usize) -> Result<Run, RetrainError> {
+        let experiment = &self.setup.experiment;
+        let number = experiment.seeds[seed];
+        let ways = &experiment.variants[variant];
+        let changed = replace(self.setup.config.clone(), &ways.set)?;
+        changed.validate()?;
+        let sees = |config: &TrainConfig| (config.flip, config.network.image_size);
+        if sees(&changed) != sees(&self.setup.config) {
+            return Err(RetrainError::Experiment(format!(
+                "variant {}: flip and network.image_size belong to the data; set them for the whole experiment",
+                ways.name()
+            )));
+        }
+        // Retraining with a configuration of its own has a base model of its own.
+        let base_config = match ways.kind {
+            VariantKind::Retrain => changed.clone(),
+            VariantKind::FineTune => self.setup.config.clone(),
+        };
+        let base_config = TrainConfig {
+            seed: number,
+            ..base_config
+        };
+        let base = self.train("base", number, base_config.clone(), None, None);
+        let base_samples = self.sample(base);
+        let (kind, config, start) = match ways.kind {
+            VariantKind::Retrain => ("retrain", base_config, None),
+            VariantKind::FineTune => {
+                let seed = number.wrapping_add(FINE_TUNING);
+                ("fine-tune", TrainConfig { seed, ..changed }, Some(base))
+            }
+        };
+        let before = match start {
+            None => base_samples,
+            Some(_) => {
+                let unchanged = self.train(kind, number, config.clone(), start, None);
+                self.sample(unchanged)
+            }
+        };
+        let after = (0..self.setup.changes.len())
+            .map(|change| {
+                let model = self.train(kind, number, config.clone(), start, Some(change));
+                self.sample(model)
+            })
+            .collect();
+        let estimators = 0..experiment.estimators.len();
+        let mut predictions: Vec<usize> = estimators
+            .map(|estimator| self.sensitivity(base, number, estimator))
+            .collect();
+        let baselines = 0..experiment.baselines.len();
+        predictions.extend(baselines.map(|which| self.baseline(base_samples, number, which)));
+        Ok(Run {
+            variant,
+            seed,
+            base: base_samples,
+            before,
+            after,
+            predictions,
+        })
+    }
+
+    fn train(
+        &mut self,
+        kind: &'static str,
+        seed: u64,
+        config: TrainConfig,
+        start: Option<usize>,
+        change: Option<usize>,
+    ) -> usize {
+        let change_of = change.map(|k| &self.setup.changes[k]);
+        let about = match change_of {
+            Some(change) => change.direction.name(),
+            None if start.is_some() => "unchanged".to_owned(),
+            None => String::new(),
+        };
+        let change_settings = change_of.map(|change| {
+            json!({
+                "images": change.images.fingerprint,
+                "mass": change.direction.signed_mass(),
+            })
+        });
+        let settings = json!({
+            "config": config,
+            "data": self.setup.images.fingerprint,
+            "change": change_settings,
+        });
+        let work = Work::Train {
+            config: Box::new(config),
+            start,
+            change,
+        };
+        let inputs = start.into_iter().collect();
+        self.add(kind, format!("s{seed} {about}"), settings, inputs, work)
+    }
+
+    fn sample(&mut self, model: usize) -> usize {
+        let Job { kind, label, .. } = &self.jobs[model];
+        let label = format!("{kind} {label}");
+        let settings = json!({ "samples": self.setup.experiment.samples });
+        self.add(
+            "samples",
+            label,
+            settings,
+            vec![model],
+            Work::Sample { model },
+        )
+    }
+
+    fn sensitivity(&mut self, model: usize, seed: u64, estimator: usize) -> usize {
+        let experiment = &self.setup.experiment;
+        let options = &experiment.estimators[estimator];
+        let settings = json!({
+            "samples": experiment.samples,
+            "estimator": options.unnamed(),
+            "data": self.setup.images.fingerprint,
+            "directions": self.directions(),
+        });
+        let label = format!("s{seed} {}", options.options());
+        let work = Work::Sensitivity { model, estimator };
+        self.add("sensitivity", label, settings, vec![model], work)
+    }
+
+    fn baseline(&mut self, samples: usize, seed: u64, which: usize) -> usize {
+        let baseline = &self.setup.experiment.baselines[which];
+        let settings = json!({
+            "baseline": baseline,
+            "data": self.setup.images.fingerprint,
+            "directions": self.directions(),
+        });
+        let label = format!("s{seed} {}", baseline.name());
+        let work = Work::Baseline {
+            samples,
+            baseline: which,
+        };
+        self.add("baseline", label, settings, vec![samples], work)
+    }
+
+    /// Which images each prediction is about, in order.
+    fn directions(&self) -> Vec<&str> {
+        let changes = self.setup.changes.iter();
+        changes
+            .map(|change| change.images.fingerprint.as_str())
+            .collect()
+    }
+
+    /// The job's place; the same job is there once.
+    fn add(
+        &mut self,
+        kind: &'static str,
+        label: String,
+        settings: Value,
+        inputs: Vec<usize>,
+        work: Work,
+    ) -> usize {
+        let keys: Vec<&str> = inputs.iter().map(|&i| self.jobs[i].key.as_str()).collect();
+        let content = json!([FORMAT, kind, settings, keys]);
+        let hash = Sha256::digest(content.to_string());
+        let key: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let new = self.jobs.len();
+        let place = *self.places.entry(key.clone()).or_insert(new);
+        if place == new {
+            self.jobs.push(Job {
+                kind,
+                label: label.trim_end().to_owned(),
+                key,
+                settings,
+                inputs,
+                work,
+            });
+        }
+        place
+    }
+}

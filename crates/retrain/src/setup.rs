@@ -1,0 +1,144 @@
+//! An experiment with its data at hand.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use data::{Dataset, LoadOptions, Selected, Selection, Source};
+use diffusion::device::{device, widest_float};
+use sensitivity::experiment::points;
+use sensitivity::measure::Empirical;
+use train::batches::Batches;
+use train::config::TrainConfig;
+use train::set::TrainingSet;
+
+use crate::RetrainError;
+use crate::experiment::{Direction, Experiment};
+
+/// Where an experiment finds its data and computes; nothing here changes a result beyond rounding.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The images, if they are not where the experiment file says.
+    pub data: Option<String>,
+    /// Where decoded images are kept for the next start.
+    pub cache: PathBuf,
+    /// Name of the device.
+    pub device: String,
+}
+
+/// Everything that jobs share.
+pub struct Setup {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// Configuration of base models, but for the seed.
+    pub config: TrainConfig,
+    /// The training images.
+    pub images: Dataset,
+    /// What their checkpoints say of them.
+    pub set: TrainingSet,
+    /// The changes of the data, in the experiment's order.
+    pub changes: Vec<Change>,
+    /// Where to compute.
+    pub device: Device,
+}
+
+/// A direction with its images.
+pub struct Change {
+    /// As the experiment says it.
+    pub direction: Direction,
+    /// The images of ν.
+    pub images: Dataset,
+    /// Their indices in the training set; empty where they come from elsewhere.
+    indices: Vec<usize>,
+}
+
+impl Setup {
+    /// Loads the data and finds every direction in them.
+    ///
+    /// # Errors
+    /// If the data or a direction's images cannot be loaded, a mass makes no measure, or the configuration
+    /// contradicts itself.
+    pub fn new(experiment: Experiment, place: &Place) -> Result<Self, RetrainError> {
+        let config = experiment.config()?;
+        config.validate()?;
+        let options = LoadOptions {
+            size: Some(config.network.image_size),
+            grey: config.network.image_channels == 1,
+            limit: experiment.limit,
+            skip_bad: experiment.skip_bad,
+            cache_dir: Some(place.cache.clone()),
+            progress: true,
+        };
+        let name = place.data.as_deref().unwrap_or(&experiment.data);
+        let images = data::load(&Source::parse(name)?, &options)?;
+        let changes = experiment.directions.iter();
+        let changes = changes.map(|direction| Change::find(direction, &images, &options));
+        let setup = Self {
+            changes: changes.collect::<Result<_, _>>()?,
+            set: TrainingSet {
+                limit: experiment.limit,
+                skip_bad: experiment.skip_bad,
+                ..TrainingSet::of(&images, name, config.flip)
+            },
+            config,
+            images,
+            device: device(&place.device)?,
+            experiment,
+        };
+        for change in 0..setup.changes.len() {
+            setup.batches(Some(change))?;
+        }
+        Ok(setup)
+    }
+
+    /// Batches of the training data, or of the data after a change.
+    ///
+    /// # Errors
+    /// If the change's mass makes no measure.
+    pub fn batches(&self, change: Option<usize>) -> Result<Batches<'_>, RetrainError> {
+        let Some(change) = change.map(|k| &self.changes[k]) else {
+            return Ok(Batches::new(&self.images));
+        };
+        let mass = change.direction.mass;
+        let batches = match change.direction.removing() {
+            true => Batches::removing(&self.images, &change.indices, mass),
+            false => Batches::adding(&self.images, &change.images, mass),
+        };
+        batches.map_err(|error| {
+            RetrainError::Experiment(format!("{}: {error}", change.direction.name()))
+        })
+    }
+
+    /// Images as the measure that training sees: with their mirror images, if it mirrors.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn measure(&self, images: &Dataset) -> Result<Empirical, RetrainError> {
+        let measure = Empirical::new(points(images, self.config.flip, &self.device))?;
+        Ok(measure.with_precision(widest_float(&self.device)))
+    }
+}
+
+impl Change {
+    fn find(
+        direction: &Direction,
+        images: &Dataset,
+        options: &LoadOptions,
+    ) -> Result<Self, RetrainError> {
+        let selection = Selection::parse(direction.selection())?;
+        let (images, indices) = match selection.resolve(images, options)? {
+            Selected::Indices(indices) => (images.subset(&indices), indices),
+            Selected::External(_) if direction.removing() => {
+                return Err(RetrainError::Experiment(format!(
+                    "{}: only images of the training set can be removed",
+                    direction.name()
+                )));
+            }
+            Selected::External(images) => (images, Vec::new()),
+        };
+        Ok(Self {
+            direction: direction.clone(),
+            images,
+            indices,
+        })
+    }
+}
