@@ -5,7 +5,7 @@ use diffusion::DiffusionError;
 use diffusion::denoiser::{Denoiser, check_points, check_tangents};
 use nalgebra::DMatrix;
 
-use super::{Measure, Mixture, map_tangents, rows_dot};
+use super::{Measure, Mixture, rows_dot};
 
 /// `N(m, Σ)`. With the eigenvectors U and eigenvalues λ of Σ and `z = Uᵀ(x − m)`,
 /// `q = −½·Σ_i [z_i²/(λ_i + σ²) + log(1 + λ_i/σ²)]` and `D = m + U·(λ/(λ + σ²)·z)`.
@@ -202,11 +202,10 @@ impl Denoiser for Gaussian {
         tangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
         check_tangents(&x, &tangents)?;
-        let gain = self.gain(sigma);
-        let moved = map_tangents(tangents, |v| {
-            Ok(self.restored(self.along_axes(v) * gain.clone()))
-        })?;
-        Ok((self.denoise(x, sigma)?, moved))
+        let [count, n, d] = tangents.dims();
+        let along = self.along_axes(tangents.reshape([count * n, d]));
+        let moved = self.restored(along * self.gain(sigma));
+        Ok((self.denoise(x, sigma)?, moved.reshape([count, n, d])))
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 use diffusion::DiffusionError;
 use diffusion::denoiser::{Denoiser, check_points, check_tangents};
 
-use super::{Measure, map_tangents, rows_dot};
+use super::Measure;
 
 /// `Σ_c π_c·μ_c / Σ_c π_c`. Weights may be negative where that removes mass that another part has.
 ///
@@ -135,10 +135,9 @@ impl Denoiser for Mixture<'_> {
         let parts = self.parts.iter().filter(|part| part.0 != 0.0);
         for ((_, part), (a, d)) in parts.zip(pass.parts) {
             let (_, within) = part.jvp(x.clone(), sigma, tangents.clone())?;
-            let shift = d - denoised.clone();
-            let between = map_tangents(tangents.clone(), |v| {
-                Ok(shift.clone() * rows_dot(shift.clone(), v) / (sigma * sigma))
-            })?;
+            let shift = (d - denoised.clone()).unsqueeze_dim::<3>(0);
+            let along = (shift.clone() * tangents.clone()).sum_dim(2);
+            let between = shift * along / (sigma * sigma);
             sum = sum + (within + between) * a.unsqueeze_dim::<3>(0);
         }
         Ok((denoised, sum))

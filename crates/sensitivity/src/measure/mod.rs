@@ -47,15 +47,3 @@ impl<T: Measure + ?Sized> Measure for &T {
 fn rows_dot(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     (a * b).sum_dim(1)
 }
-
-/// Applies a function to each of K stacked tangents.
-fn map_tangents(
-    tangents: Tensor<3>,
-    mut f: impl FnMut(Tensor<2>) -> Result<Tensor<2>, DiffusionError>,
-) -> Result<Tensor<3>, DiffusionError> {
-    let moved: Result<Vec<_>, _> = tangents
-        .iter_dim(0)
-        .map(|tangent| f(tangent.squeeze_dim::<2>(0)))
-        .collect();
-    Ok(Tensor::stack(moved?, 0))
-}

@@ -3,8 +3,12 @@
 //! The truth is always the same discrete sampler run with the exact denoiser of ρ_η and the same noise, never a
 //! derivative of ours.
 
+pub mod agreement;
+pub mod learned;
 pub mod mixtures;
+pub mod mlp;
 pub mod order;
 pub mod problem;
+pub mod robustness;
 pub mod statistics;
 pub mod traces;
