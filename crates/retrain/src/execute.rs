@@ -1,7 +1,7 @@
 //! What each kind of job does.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,13 @@ use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule::karras;
 use sensitivity::density::Smoothed;
 use sensitivity::experiment::{self, Settings, points};
-use sensitivity::measure::{Gaussian, Measure};
+use sensitivity::measure::{Empirical, Gaussian, Measure};
 use train::config::TrainConfig;
 use train::trainer::Trainer;
 
 use crate::RetrainError;
 use crate::baseline::Scene;
+use crate::claim::{Claim, Holder};
 use crate::experiment::DensityKind;
 use crate::jobs::{Plan, Work};
 use crate::setup::Setup;
@@ -39,13 +40,41 @@ pub struct Executor<'a> {
     pub checkpoint_every: Duration,
 }
 
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Its result is there.
+    Done,
+    /// A runner holds it; the step of its last checkpoint, if there is one.
+    Running(Holder, Option<u64>),
+    /// Nobody holds it, and it has a checkpoint of this step to go on from.
+    Stopped(u64),
+    /// Not begun.
+    Open,
+}
+
 impl Executor<'_> {
     /// Whether a job's result is there.
     pub fn done(&self, job: usize) -> bool {
         self.result(job).exists()
     }
 
-    fn result(&self, job: usize) -> std::path::PathBuf {
+    /// How far a job is.
+    pub fn state(&self, job: usize) -> State {
+        let folder = self.store.folder(job);
+        if self.done(job) {
+            return State::Done;
+        }
+        let checkpoint = Checkpoint::load(&folder.join("checkpoint.safetensors"));
+        let step = checkpoint.ok().map(|checkpoint| checkpoint.header.step);
+        match (Claim::holder(folder), step) {
+            (Some(holder), step) => State::Running(holder, step),
+            (None, Some(step)) => State::Stopped(step),
+            (None, None) => State::Open,
+        }
+    }
+
+    fn result(&self, job: usize) -> PathBuf {
         self.store.result(job, &self.plan.jobs[job].work)
     }
 
@@ -138,18 +167,7 @@ impl Executor<'_> {
         let (checkpoint, model) = self.model(model)?;
         let samples = &self.setup.experiment.samples;
         let settings = self.settings(&checkpoint, estimator)?;
-        // Directions of the same images share one tangent.
-        let mut different: Vec<&str> = Vec::new();
-        let (mut measures, mut places) = (Vec::new(), Vec::new());
-        for change in &self.setup.changes {
-            let fingerprint = change.images.fingerprint.as_str();
-            let known = different.iter().position(|other| *other == fingerprint);
-            places.push(known.unwrap_or(measures.len()));
-            if known.is_none() {
-                different.push(fingerprint);
-                measures.push(self.setup.measure(&change.images)?);
-            }
-        }
+        let (measures, places) = self.measures()?;
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
         let found = experiment::run(&model, &measures, &settings, &self.setup.device, |_| ())?;
         let deltas = places.iter().flat_map(|&k| found.deltas[k].iter().copied());
@@ -167,6 +185,23 @@ impl Executor<'_> {
             values: tops.collect(),
         };
         self.write(job, [("delta", delta), ("max_log_ratio", max_log_ratio)])
+    }
+
+    /// The different ν of the directions, and each direction's place among them: directions of the same images
+    /// share one tangent.
+    pub(crate) fn measures(&self) -> Result<(Vec<Empirical>, Vec<usize>), RetrainError> {
+        let mut different: Vec<&str> = Vec::new();
+        let (mut measures, mut places) = (Vec::new(), Vec::new());
+        for change in &self.setup.changes {
+            let fingerprint = change.images.fingerprint.as_str();
+            let known = different.iter().position(|other| *other == fingerprint);
+            places.push(known.unwrap_or(measures.len()));
+            if known.is_none() {
+                different.push(fingerprint);
+                measures.push(self.setup.measure(&change.images)?);
+            }
+        }
+        Ok((measures, places))
     }
 
     /// The settings of a sensitivity job; `checkpoint` tells the moments of the data.

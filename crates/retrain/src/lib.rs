@@ -3,13 +3,17 @@
 
 pub mod baseline;
 pub mod claim;
+pub mod comparison;
 mod error;
+pub mod evaluation;
 pub mod execute;
 pub mod experiment;
 pub mod jobs;
+pub mod probe;
 pub mod runner;
 pub mod setup;
 pub mod statistics;
 pub mod store;
+pub mod table;
 
 pub use error::RetrainError;

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use retrain::execute::Executor;
+use retrain::evaluation::evaluate;
+use retrain::execute::{Executor, State};
 use retrain::experiment::Experiment;
 use retrain::jobs::Plan;
+use retrain::probe::estimate;
 use retrain::runner::{Ending, Shard, run};
 use retrain::setup::{Place, Setup};
 use retrain::store::Store;
+use retrain::table;
 
 /// How well predicted sensitivities agree with what samples do after retraining and fine-tuning.
 #[derive(Parser)]
@@ -25,6 +28,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show the jobs and what they will cost, measured by a short probe on this machine as it is now
+    Plan {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Do every job that is not done; any number of runners may share one folder
     Run {
         #[command(flatten)]
@@ -35,6 +43,19 @@ enum Command {
         /// Minutes between checkpoints of a training job
         #[arg(long, default_value_t = 1.0)]
         checkpoint_minutes: f64,
+    },
+    /// Show how far each job is
+    Status {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Compare what is done, and write tables, raw numbers, plots and a page to OUT/table
+    Table {
+        #[command(flatten)]
+        common: Common,
+        /// Leave pictures of samples out of the page
+        #[arg(long)]
+        no_photos: bool,
     },
 }
 
@@ -71,6 +92,11 @@ fn main() -> ExitCode {
 
 fn execute(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
+        Command::Plan { common } => plan(&Opened::new(common)?),
+        Command::Status { common } => {
+            status(&Opened::new(common)?);
+            Ok(())
+        }
         Command::Run {
             common,
             shard,
@@ -84,7 +110,65 @@ fn execute(arguments: &Arguments) -> Result<()> {
                 Ending::Stopped => bail!("stopped; the same command goes on"),
             }
         }
+        Command::Table { common, no_photos } => {
+            let opened = Opened::new(common)?;
+            let (stop, folder) = (AtomicBool::new(false), opened.out.join("table"));
+            let executor = opened.executor(&stop, Duration::MAX);
+            let evaluation = evaluate(&executor)?;
+            table::write(&folder, &executor, &evaluation, !no_photos)?;
+            print!("{}", std::fs::read_to_string(folder.join("table.md"))?);
+            eprintln!(
+                "raw numbers, plots and index.html are in {}",
+                folder.display()
+            );
+            Ok(())
+        }
     }
+}
+
+fn plan(opened: &Opened) -> Result<()> {
+    let stop = AtomicBool::new(false);
+    let executor = opened.executor(&stop, Duration::MAX);
+    let (mut all, mut left) = (0.0, 0.0);
+    for (job, seconds) in estimate(&executor)?.into_iter().enumerate() {
+        let done = executor.done(job);
+        let mark = if done { "done" } else { "" };
+        println!("{seconds:>9.1} s  {mark:>4}  {}", opened.name(job));
+        all += seconds;
+        left += if done { 0.0 } else { seconds };
+    }
+    println!(
+        "{} jobs of {:.0} min by the probe, of which {:.0} min are left for one runner on this machine",
+        opened.plan.jobs.len(),
+        all / 60.0,
+        left / 60.0
+    );
+    Ok(())
+}
+
+fn status(opened: &Opened) {
+    let stop = AtomicBool::new(false);
+    let executor = opened.executor(&stop, Duration::MAX);
+    let states: Vec<State> = (0..opened.plan.jobs.len())
+        .map(|job| executor.state(job))
+        .collect();
+    for (job, state) in states.iter().enumerate() {
+        let at = |step: &u64| format!("at step {step}");
+        let words = match state {
+            State::Done => "done".to_owned(),
+            State::Running(holder, step) => format!(
+                "running on {} (process {}) {}",
+                holder.host,
+                holder.pid,
+                step.as_ref().map(at).unwrap_or_default()
+            ),
+            State::Stopped(step) => format!("stopped {}", at(step)),
+            State::Open => "open".to_owned(),
+        };
+        println!("{}: {}", opened.name(job), words.trim_end());
+    }
+    let done = states.iter().filter(|state| **state == State::Done).count();
+    println!("{done} of {} jobs are done", states.len());
 }
 
 /// An experiment with its data, jobs and folders.
@@ -92,6 +176,7 @@ struct Opened {
     setup: Setup,
     plan: Plan,
     store: Store,
+    out: PathBuf,
 }
 
 impl Opened {
@@ -109,7 +194,18 @@ impl Opened {
         let setup = Setup::new(experiment, &place)?;
         let plan = Plan::new(&setup)?;
         let store = Store::open(&out, &plan.jobs)?;
-        Ok(Self { setup, plan, store })
+        Ok(Self {
+            setup,
+            plan,
+            store,
+            out,
+        })
+    }
+
+    /// A job, for people.
+    fn name(&self, job: usize) -> String {
+        let job = &self.plan.jobs[job];
+        format!("{} {}", job.kind, job.label)
     }
 
     fn executor<'a>(&'a self, stop: &'a AtomicBool, checkpoint_every: Duration) -> Executor<'a> {

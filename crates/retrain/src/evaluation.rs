@@ -1,0 +1,374 @@
+//! All comparisons of an experiment: for each variant, each seed and the mean of the seeds, each direction and the
+//! directions together, each prediction and the ceiling.
+
+use serde::Serialize;
+
+use crate::RetrainError;
+use crate::comparison::{Comparison, Summary};
+use crate::execute::Executor;
+use crate::jobs::Run;
+use crate::statistics::{bootstrap, median, signed_rank};
+use crate::store::read_array;
+
+/// The name under which the next seed's real changes stand among the predictions: what retraining itself can say.
+pub const CEILING: &str = "another seed";
+
+/// What is published of an experiment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// How well predictions agree with what happened.
+    pub rows: Vec<Row>,
+    /// Estimators against baselines, sample by sample.
+    pub tests: Vec<Test>,
+    /// Real changes of one selection by different masses, against each other.
+    pub linearity: Vec<Linearity>,
+    /// The comparisons behind them.
+    #[serde(skip)]
+    pub details: Vec<Detail>,
+    /// Variants and seeds left out because their jobs are not done.
+    pub missing: Vec<String>,
+}
+
+/// Who is compared with whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// The variant.
+    pub variant: String,
+    /// The seed, or `mean`: the mean prediction of all seeds against the mean change.
+    pub seed: String,
+    /// The direction, or `pooled`: all that are not for tuning, or `tuning`: all that are.
+    pub direction: String,
+}
+
+/// The agreement of one prediction.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// What is compared.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The estimator, baseline, or [`CEILING`].
+    pub prediction: String,
+    /// How well it agrees.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// The median correlation that another training of the same kind would reach.
+    pub ceiling: Option<f64>,
+    /// Median correlation over √ceiling: with the noise of retraining taken out (Spearman 1904).
+    pub disattenuated: Option<f64>,
+}
+
+/// An estimator against a baseline on the same samples.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Test {
+    /// What is compared.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// Ours.
+    pub estimator: String,
+    /// Theirs.
+    pub baseline: String,
+    /// Median difference of the correlations, ours less theirs, of one sample (its mean over directions).
+    pub difference: f64,
+    /// Bootstrap 95 % interval of it.
+    pub interval: [f64; 2],
+    /// Wilcoxon's signed-rank probability, two-sided.
+    pub p: f64,
+}
+
+/// Whether twice the mass moves samples twice as far.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Linearity {
+    /// The variant.
+    pub variant: String,
+    /// The seed, or `mean`.
+    pub seed: String,
+    /// The smaller change.
+    pub small: String,
+    /// The larger change of the same images.
+    pub large: String,
+    /// Median correlation of the two.
+    pub median: f64,
+    /// Slope of the larger on the smaller, whose size is first multiplied by the ratio of the masses: 1 if linear.
+    pub slope: f64,
+}
+
+/// Sample by sample, what one prediction says of one direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detail {
+    /// What is compared.
+    pub subject: Subject,
+    /// The prediction.
+    pub prediction: String,
+    /// The numbers.
+    pub comparison: Comparison,
+}
+
+/// Changes of the samples in every direction, `[n, d]` each.
+type Changes = Vec<Vec<f32>>;
+
+/// What happened and what was predicted with one seed, or in the mean of several.
+struct Outcome {
+    seed: String,
+    real: Changes,
+    /// By estimators, then by baselines.
+    predicted: Vec<Changes>,
+}
+
+/// Compares everything that is done.
+///
+/// # Errors
+/// If a result cannot be read, or no variant is done with any seed.
+pub fn evaluate(executor: &Executor<'_>) -> Result<Evaluation, RetrainError> {
+    let experiment = &executor.setup.experiment;
+    let mut all = Evaluation {
+        rows: Vec::new(),
+        tests: Vec::new(),
+        linearity: Vec::new(),
+        details: Vec::new(),
+        missing: Vec::new(),
+    };
+    for (place, variant) in experiment.variants.iter().enumerate() {
+        let mut outcomes = Vec::new();
+        for run in executor.plan.runs.iter().filter(|run| run.variant == place) {
+            let seed = experiment.seeds[run.seed].to_string();
+            match complete(executor, run) {
+                true => outcomes.push(outcome(executor, run, seed)?),
+                false => all.missing.push(format!("{}, seed {seed}", variant.name())),
+            }
+        }
+        all.variant(executor, variant.name(), outcomes);
+    }
+    match all.rows.is_empty() {
+        true => Err(RetrainError::experiment(
+            "no variant is done with any seed yet: go on with `retrain run`",
+        )),
+        false => Ok(all),
+    }
+}
+
+fn complete(executor: &Executor<'_>, run: &Run) -> bool {
+    let jobs = [run.base, run.before].into_iter();
+    let mut jobs = jobs.chain(run.after.iter().copied());
+    jobs.all(|job| executor.done(job)) && run.predictions.iter().all(|&job| executor.done(job))
+}
+
+fn outcome(executor: &Executor<'_>, run: &Run, seed: String) -> Result<Outcome, RetrainError> {
+    let read = |job: usize, name: &str| {
+        let work = &executor.plan.jobs[job].work;
+        Ok::<Vec<f32>, RetrainError>(read_array(&executor.store.result(job, work), name)?.values)
+    };
+    let before = read(run.before, "samples")?;
+    let change = |job: &usize| {
+        let after = read(*job, "samples")?;
+        Ok(after.iter().zip(&before).map(|(a, b)| a - b).collect())
+    };
+    let prediction = |job: &usize| {
+        let all = read(*job, "delta")?;
+        Ok(all
+            .chunks_exact(before.len())
+            .map(<[f32]>::to_vec)
+            .collect())
+    };
+    Ok(Outcome {
+        seed,
+        real: run
+            .after
+            .iter()
+            .map(change)
+            .collect::<Result<_, RetrainError>>()?,
+        predicted: run
+            .predictions
+            .iter()
+            .map(prediction)
+            .collect::<Result<_, RetrainError>>()?,
+    })
+}
+
+/// The mean of several outcomes.
+fn mean(outcomes: &[Outcome]) -> Outcome {
+    let mean = |of: &dyn Fn(&Outcome) -> &Changes| -> Changes {
+        let directions = 0..of(&outcomes[0]).len();
+        directions
+            .map(|k| {
+                let mut sum = vec![0.0; of(&outcomes[0])[k].len()];
+                for outcome in outcomes {
+                    let parts = sum.iter_mut().zip(&of(outcome)[k]);
+                    parts.for_each(|(sum, v)| *sum += v / outcomes.len() as f32);
+                }
+                sum
+            })
+            .collect()
+    };
+    let predictions = 0..outcomes[0].predicted.len();
+    Outcome {
+        seed: "mean".to_owned(),
+        real: mean(&|outcome| &outcome.real),
+        predicted: predictions
+            .map(|p| mean(&|outcome| &outcome.predicted[p]))
+            .collect(),
+    }
+}
+
+impl Evaluation {
+    fn variant(&mut self, executor: &Executor<'_>, variant: &str, mut outcomes: Vec<Outcome>) {
+        let seeds = outcomes.len();
+        if seeds > 1 {
+            outcomes.push(mean(&outcomes));
+        }
+        // Each seed's real changes against the next seed's.
+        let d = executor.setup.images.shape.dim();
+        let agreement: Vec<Vec<Comparison>> = (0..if seeds > 1 { seeds } else { 0 })
+            .map(|s| {
+                let next = &outcomes[(s + 1) % seeds].real;
+                let pairs = next.iter().zip(&outcomes[s].real);
+                pairs
+                    .map(|(next, this)| Comparison::new(next, 1.0, this, d))
+                    .collect()
+            })
+            .collect();
+        for (s, outcome) in outcomes.iter().enumerate() {
+            self.outcome(executor, variant, outcome, s, seeds, &agreement);
+            self.linearity(executor, variant, outcome);
+        }
+    }
+
+    fn outcome(
+        &mut self,
+        executor: &Executor<'_>,
+        variant: &str,
+        outcome: &Outcome,
+        place: usize,
+        seeds: usize,
+        agreement: &[Vec<Comparison>],
+    ) {
+        let experiment = &executor.setup.experiment;
+        let d = executor.setup.images.shape.dim();
+        let directions = &experiment.directions;
+        let mut named: Vec<(String, Vec<Comparison>)> = experiment
+            .predictions()
+            .into_iter()
+            .zip(&outcome.predicted)
+            .map(|(name, predicted)| {
+                let comparisons = (0..directions.len()).map(|k| {
+                    let mass = directions[k].signed_mass();
+                    Comparison::new(&predicted[k], mass, &outcome.real[k], d)
+                });
+                (name, comparisons.collect())
+            })
+            .collect();
+        let estimators = experiment.estimators.len();
+        let predictions = named.len();
+        if let Some(agreement) = agreement.get(place) {
+            named.push((CEILING.to_owned(), agreement.clone()));
+        }
+
+        for (scope, members) in scopes(executor) {
+            let subject = Subject {
+                variant: variant.to_owned(),
+                seed: outcome.seed.clone(),
+                direction: scope,
+            };
+            let pool = |all: &[Comparison]| Comparison::pooled(members.iter().map(|&k| &all[k]));
+            let ceiling = (!agreement.is_empty()).then(|| {
+                let medians = agreement.iter().map(|all| median(&pool(all).correlation));
+                let one = medians.sum::<f64>() / seeds as f64;
+                // The mean of n trainings agrees with the mean of n others by Spearman and Brown's formula.
+                let n = if place == seeds { seeds as f64 } else { 1.0 };
+                n * one / (1.0 + (n - 1.0) * one)
+            });
+            for (name, comparisons) in &named {
+                let summary = pool(comparisons).summary(members.len());
+                let own = ceiling.filter(|_| name != CEILING);
+                self.rows.push(Row {
+                    subject: subject.clone(),
+                    prediction: name.clone(),
+                    ceiling: own,
+                    disattenuated: own.filter(|c| *c > 0.0).map(|c| summary.median / c.sqrt()),
+                    summary,
+                });
+            }
+            let (ours, theirs) = named[..predictions].split_at(estimators);
+            for (estimator, ours) in ours {
+                for (baseline, theirs) in theirs {
+                    let differences = paired(ours, theirs, &members);
+                    self.tests.push(Test {
+                        subject: subject.clone(),
+                        estimator: estimator.clone(),
+                        baseline: baseline.clone(),
+                        difference: median(&differences),
+                        interval: bootstrap(differences.len(), |draw| {
+                            median(&draw.iter().map(|&i| differences[i]).collect::<Vec<_>>())
+                        }),
+                        p: signed_rank(&differences).p,
+                    });
+                }
+            }
+        }
+        for (prediction, comparisons) in named {
+            for (direction, comparison) in directions.iter().zip(comparisons) {
+                self.details.push(Detail {
+                    subject: Subject {
+                        variant: variant.to_owned(),
+                        seed: outcome.seed.clone(),
+                        direction: direction.name(),
+                    },
+                    prediction: prediction.clone(),
+                    comparison,
+                });
+            }
+        }
+    }
+
+    fn linearity(&mut self, executor: &Executor<'_>, variant: &str, outcome: &Outcome) {
+        let d = executor.setup.images.shape.dim();
+        let changes = &executor.setup.changes;
+        for (a, small) in changes.iter().enumerate() {
+            for (b, large) in changes.iter().enumerate() {
+                let same = small.images.fingerprint == large.images.fingerprint;
+                let (from, to) = (small.direction.signed_mass(), large.direction.signed_mass());
+                // Pairs once, the smaller mass first; of equal ones, removing first.
+                if !same || a == b || (from.abs(), from) > (to.abs(), to) {
+                    continue;
+                }
+                let (real, other) = (&outcome.real[a], &outcome.real[b]);
+                let summary = Comparison::new(real, to / from, other, d).summary(1);
+                self.linearity.push(Linearity {
+                    variant: variant.to_owned(),
+                    seed: outcome.seed.clone(),
+                    small: small.direction.name(),
+                    large: large.direction.name(),
+                    median: summary.median,
+                    slope: summary.slope,
+                });
+            }
+        }
+    }
+}
+
+/// Each direction alone, and the two pools.
+fn scopes(executor: &Executor<'_>) -> Vec<(String, Vec<usize>)> {
+    let directions = &executor.setup.experiment.directions;
+    let alone = directions.iter().enumerate();
+    let mut scopes: Vec<(String, Vec<usize>)> = alone
+        .map(|(k, direction)| (direction.name(), vec![k]))
+        .collect();
+    for (name, tuning) in [("pooled", false), ("tuning", true)] {
+        let members = (0..directions.len()).filter(|&k| directions[k].tuning == tuning);
+        let members: Vec<usize> = members.collect();
+        if !members.is_empty() {
+            scopes.push((name.to_owned(), members));
+        }
+    }
+    scopes
+}
+
+/// For each sample, the mean over directions of the difference of two correlations.
+fn paired(ours: &[Comparison], theirs: &[Comparison], directions: &[usize]) -> Vec<f64> {
+    let samples = 0..ours[0].correlation.len();
+    let difference = |i: usize| {
+        let each = directions.iter();
+        let each = each.map(|&k| ours[k].correlation[i] - theirs[k].correlation[i]);
+        each.sum::<f64>() / directions.len() as f64
+    };
+    samples.map(difference).collect()
+}

@@ -1,0 +1,210 @@
+//! The tables, to be read.
+
+use std::fmt::Write;
+
+use crate::evaluation::{CEILING, Evaluation, Row};
+use crate::execute::Executor;
+
+use super::{headline, pool, variants};
+
+/// All tables of an experiment.
+pub fn table(executor: &Executor<'_>, evaluation: &Evaluation) -> String {
+    let setup = executor.setup;
+    let (experiment, config) = (&setup.experiment, &setup.config);
+    let seeds: Vec<String> = experiment.seeds.iter().map(u64::to_string).collect();
+    let mut text = format!(
+        "# {}\n\n{} images of {} (fingerprint {}), {} steps of batch {}, {} samples, seeds {}.\n",
+        experiment.name,
+        setup.images.len(),
+        experiment.data,
+        &setup.images.fingerprint[..16],
+        config.steps,
+        config.batch,
+        experiment.samples.count,
+        seeds.join(", ")
+    );
+    // Writing to a String cannot fail, here and below.
+    for missing in &evaluation.missing {
+        let _ = write!(text, "\nNot done yet: {missing}.\n");
+    }
+    for variant in variants(executor, evaluation) {
+        let _ = write!(text, "\n## {variant}\n");
+        predictions(&mut text, executor, evaluation, variant);
+        directions(&mut text, executor, evaluation, variant);
+        tests(&mut text, executor, evaluation, variant);
+        linearity(&mut text, evaluation, variant);
+    }
+    text
+}
+
+/// The names of the rows: predictions, then the ceiling where there is one.
+fn names(executor: &Executor<'_>, evaluation: &Evaluation) -> Vec<String> {
+    let mut names = executor.setup.experiment.predictions();
+    if evaluation.rows.iter().any(|row| row.prediction == CEILING) {
+        names.push(CEILING.to_owned());
+    }
+    names
+}
+
+fn predictions(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) {
+    let (pool, headline) = (pool(executor), headline(evaluation, variant));
+    let of = |row: &&Row| row.subject.variant == variant && row.subject.direction == pool;
+    let rows: Vec<&Row> = evaluation.rows.iter().filter(of).collect();
+    let mut seeds: Vec<&str> = Vec::new();
+    for row in &rows {
+        if !seeds.contains(&row.subject.seed.as_str()) {
+            seeds.push(&row.subject.seed);
+        }
+    }
+    seeds.retain(|seed| *seed != headline);
+    let others: String = seeds.iter().map(|seed| format!(" seed {seed} |")).collect();
+    let rules: String = seeds.iter().map(|_| " --- |").collect();
+    let title = match headline.as_str() {
+        "mean" => "mean of the seeds".to_owned(),
+        seed => format!("seed {seed}"),
+    };
+    let ceiling = rows.iter().find(|row| row.subject.seed == headline);
+    let ceiling = ceiling.and_then(|row| row.ceiling);
+    let _ = write!(
+        text,
+        "\nMedian correlation of predicted and real change of each sample, with its bootstrap 95 % interval; \
+         all directions {}.{}\n\n\
+         | prediction | {title} | quartiles |{others} ÷ √ceiling | Spearman of norms | precision at 10 % | slope | median slope |\n\
+         | --- | --- | --- |{rules} --- | --- | --- | --- | --- |\n",
+        if pool == "pooled" {
+            "that were not used for tuning"
+        } else {
+            "(used for tuning)"
+        },
+        ceiling.map_or(String::new(), |c| format!(" Ceiling: {c:.2}."))
+    );
+    for name in names(executor, evaluation) {
+        let of_seed = |seed: &str| {
+            let mut rows = rows.iter();
+            rows.find(|row| row.prediction == name && row.subject.seed == seed)
+        };
+        let main = of_seed(&headline);
+        let cell = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+        let number = |f: &dyn Fn(&Row) -> f64| cell(main.map(|row| format!("{:.2}", f(row))));
+        let interval = |row: &Row| {
+            let [low, high] = row.summary.interval;
+            format!("{:.2} [{low:.2}, {high:.2}]", row.summary.median)
+        };
+        let mut cells = vec![
+            cell(main.map(|row| interval(row))),
+            cell(main.map(|row| {
+                let [low, high] = row.summary.quartiles;
+                format!("{low:.2} to {high:.2}")
+            })),
+        ];
+        cells.extend(
+            seeds
+                .iter()
+                .map(|seed| cell(of_seed(seed).map(|row| interval(row)))),
+        );
+        cells.push(cell(
+            main.and_then(|row| row.disattenuated)
+                .map(|c| format!("{c:.2}")),
+        ));
+        cells.push(number(&|row| row.summary.spearman));
+        cells.push(number(&|row| row.summary.precision));
+        cells.push(cell(
+            main.map(|row| report::plot::number(row.summary.slope)),
+        ));
+        cells.push(cell(
+            main.map(|row| report::plot::number(row.summary.median_slope)),
+        ));
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
+}
+
+fn directions(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) {
+    let headline = headline(evaluation, variant);
+    let names = executor.setup.experiment.predictions();
+    let _ = write!(
+        text,
+        "\nMedian correlation by direction.\n\n| direction | images | size of the change | ceiling | {} |\n|{}\n",
+        names.join(" | "),
+        " --- |".repeat(names.len() + 4)
+    );
+    for change in &executor.setup.changes {
+        let direction = change.direction.name();
+        let row = |name: &str| {
+            evaluation.rows.iter().find(|row| {
+                row.prediction == name
+                    && row.subject.variant == variant
+                    && row.subject.seed == headline
+                    && row.subject.direction == direction
+            })
+        };
+        let medians = names
+            .iter()
+            .map(|name| row(name).map_or(f64::NAN, |r| r.summary.median));
+        let medians: Vec<String> = medians.map(|median| format!("{median:.2}")).collect();
+        let first = row(&names[0]);
+        let _ = writeln!(
+            text,
+            "| {direction}{} | {} | {} | {} | {} |",
+            if change.direction.tuning {
+                " (tuning)"
+            } else {
+                ""
+            },
+            change.images.len(),
+            first.map_or(String::new(), |row| report::plot::number(
+                row.summary.real_norm
+            )),
+            first
+                .and_then(|row| row.ceiling)
+                .map_or("–".to_owned(), |c| format!("{c:.2}")),
+            medians.join(" | ")
+        );
+    }
+}
+
+fn tests(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) {
+    let (pool, headline) = (pool(executor), headline(evaluation, variant));
+    let tests = evaluation.tests.iter().filter(|test| {
+        let subject = &test.subject;
+        subject.variant == variant && subject.seed == headline && subject.direction == pool
+    });
+    let mut tests = tests.peekable();
+    if tests.peek().is_none() {
+        return;
+    }
+    text.push_str(
+        "\nPaired differences of the correlation, sample by sample.\n\n\
+         | estimator | baseline | median difference | Wilcoxon p |\n| --- | --- | --- | --- |\n",
+    );
+    for test in tests {
+        let [low, high] = test.interval;
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.2} [{low:.2}, {high:.2}] | {:.1e} |",
+            test.estimator, test.baseline, test.difference, test.p
+        );
+    }
+}
+
+fn linearity(text: &mut String, evaluation: &Evaluation, variant: &str) {
+    let pairs = evaluation
+        .linearity
+        .iter()
+        .filter(|pair| pair.variant == variant);
+    let mut pairs = pairs.peekable();
+    if pairs.peek().is_none() {
+        return;
+    }
+    text.push_str(
+        "\nReal changes by different masses of the same images: their correlation, and the slope of the larger on the \
+         smaller times the ratio of masses (1 where changes are linear and free of noise).\n\n\
+         | seed | smaller | larger | median correlation | slope |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for pair in pairs {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.2} | {:.2} |",
+            pair.seed, pair.small, pair.large, pair.median, pair.slope
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! What is published of an experiment: Markdown, CSV, JSON, plots and a page.
+
+mod csv;
+mod markdown;
+mod page;
+mod plots;
+
+use std::path::Path;
+
+use report::write_atomic;
+use serde_json::{Value, json};
+
+use crate::RetrainError;
+use crate::evaluation::{Detail, Evaluation, Row};
+use crate::execute::Executor;
+
+/// Writes `table.md`, `statistics.csv`, `tests.csv`, `samples.csv` (the raw numbers), `statistics.json`, plots as SVG and
+/// `index.html` into a folder. Without `photos` there is no picture of a sample in them.
+///
+/// # Errors
+/// If a result cannot be read or a file cannot be written.
+pub fn write(
+    folder: &Path,
+    executor: &Executor<'_>,
+    evaluation: &Evaluation,
+    photos: bool,
+) -> Result<(), RetrainError> {
+    std::fs::create_dir_all(folder).map_err(RetrainError::file(folder, "cannot be made"))?;
+    let markdown = markdown::table(executor, evaluation);
+    let plots = plots::all(executor, evaluation)?;
+    let page = page::page(executor, evaluation, &plots, photos)?;
+    let json = format!("{:#}\n", summary(executor, evaluation));
+    let texts = [
+        ("table.md", markdown),
+        ("statistics.csv", csv::statistics(evaluation)),
+        ("tests.csv", csv::tests(evaluation)),
+        ("samples.csv", csv::samples(evaluation)),
+        ("statistics.json", json),
+        ("index.html", page),
+    ];
+    for (name, text) in &texts {
+        write_atomic(&folder.join(name), text.as_bytes())?;
+    }
+    for plot in &plots {
+        write_atomic(&folder.join(&plot.file), plot.svg.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn summary(executor: &Executor<'_>, evaluation: &Evaluation) -> Value {
+    let setup = executor.setup;
+    let directions: Vec<Value> = setup
+        .changes
+        .iter()
+        .map(|change| {
+            json!({
+                "name": change.direction.name(),
+                "images": change.images.len(),
+                "share_of_the_data": change.images.len() as f64 / setup.images.len() as f64,
+                "tuning": change.direction.tuning,
+            })
+        })
+        .collect();
+    json!({
+        "sway": env!("CARGO_PKG_VERSION"),
+        "experiment": setup.experiment,
+        "config": setup.config,
+        "images": setup.images.len(),
+        "fingerprint": setup.images.fingerprint,
+        "directions": directions,
+        "evaluation": evaluation,
+    })
+}
+
+/// The seed whose numbers stand for a variant: the mean of the seeds, or the only one.
+fn headline(evaluation: &Evaluation, variant: &str) -> String {
+    let of = |row: &&Row| row.subject.variant == variant;
+    let last = evaluation.rows.iter().rfind(of);
+    last.map(|row| row.subject.seed.clone()).unwrap_or_default()
+}
+
+/// The variants that have numbers, in the experiment's order.
+fn variants<'a>(executor: &Executor<'a>, evaluation: &Evaluation) -> Vec<&'a str> {
+    let names = executor.setup.experiment.variants.iter().map(|v| v.name());
+    let has = |name: &&str| {
+        evaluation
+            .rows
+            .iter()
+            .any(|row| row.subject.variant == *name)
+    };
+    names.filter(has).collect()
+}
+
+/// The pool that judges: `pooled`, or `tuning` if every direction is for tuning.
+fn pool(executor: &Executor<'_>) -> &'static str {
+    let directions = &executor.setup.experiment.directions;
+    match directions.iter().all(|direction| direction.tuning) {
+        true => "tuning",
+        false => "pooled",
+    }
+}
+
+/// The details of one prediction in the directions that judge.
+fn judged<'a>(
+    executor: &'a Executor<'_>,
+    evaluation: &'a Evaluation,
+    variant: &'a str,
+    prediction: &'a str,
+) -> impl Iterator<Item = &'a Detail> {
+    let tuning = pool(executor) == "tuning";
+    let directions = &executor.setup.experiment.directions;
+    let counts = move |name: &str| {
+        let mut same = directions.iter().filter(|d| d.name() == name);
+        same.any(|direction| direction.tuning == tuning)
+    };
+    let details = evaluation.details.iter();
+    details.filter(move |detail| {
+        detail.subject.variant == variant
+            && detail.prediction == prediction
+            && counts(&detail.subject.direction)
+    })
+}

@@ -1,0 +1,145 @@
+//! The plots.
+
+use report::{Axes, Curve, line_plot, scatter};
+
+use crate::RetrainError;
+use crate::comparison::Comparison;
+use crate::evaluation::{CEILING, Evaluation};
+use crate::execute::Executor;
+
+use super::{headline, judged, variants};
+
+/// As many curves as there are colours.
+const CURVES: usize = 6;
+
+/// A plot and the file it goes to.
+pub struct Plot {
+    /// The variant it is about.
+    pub variant: String,
+    /// Name of the file.
+    pub file: String,
+    /// What it shows, in a sentence.
+    pub caption: &'static str,
+    /// The drawing.
+    pub svg: String,
+}
+
+/// Three plots a variant.
+pub fn all(executor: &Executor<'_>, evaluation: &Evaluation) -> Result<Vec<Plot>, RetrainError> {
+    let mut plots = Vec::new();
+    for variant in variants(executor, evaluation) {
+        let mut add = |what: &str, caption: &'static str, svg: String| {
+            plots.push(Plot {
+                variant: variant.to_owned(),
+                file: format!("{what}-{variant}.svg"),
+                caption,
+                svg,
+            });
+        };
+        add(
+            "correlations",
+            "How the correlations are distributed: the part of samples (in all judged directions) at or above each value.",
+            correlations(executor, evaluation, variant)?,
+        );
+        add(
+            "norms",
+            "Size of the predicted and of the real change of each sample in each judged direction, by the first estimator.",
+            norms(executor, evaluation, variant)?,
+        );
+        if evaluation.rows.iter().any(|row| row.ceiling.is_some()) {
+            add(
+                "ceiling",
+                "Median correlation of each estimator in each direction against the ceiling there.",
+                ceiling(executor, evaluation, variant)?,
+            );
+        }
+    }
+    Ok(plots)
+}
+
+fn pooled(
+    executor: &Executor<'_>,
+    evaluation: &Evaluation,
+    variant: &str,
+    prediction: &str,
+    seed: &str,
+) -> Comparison {
+    let details = judged(executor, evaluation, variant, prediction);
+    // The mean of the seeds has no other seed to be compared with: its ceiling is that of the single seeds.
+    let of_seed = details.filter(|detail| prediction == CEILING || detail.subject.seed == seed);
+    Comparison::pooled(of_seed.map(|detail| &detail.comparison))
+}
+
+fn correlations(
+    executor: &Executor<'_>,
+    evaluation: &Evaluation,
+    variant: &str,
+) -> Result<String, RetrainError> {
+    let seed = headline(evaluation, variant);
+    let mut names = executor.setup.experiment.predictions();
+    names.truncate(CURVES - 1);
+    names.push(CEILING.to_owned());
+    let curves = names.into_iter().filter_map(|name| {
+        let mut values = pooled(executor, evaluation, variant, &name, &seed).correlation;
+        values.sort_by(f64::total_cmp);
+        let n = values.len();
+        let points = values.into_iter().enumerate();
+        (n > 0).then(|| Curve {
+            name,
+            points: points
+                .map(|(i, c)| (c, 1.0 - i as f64 / n as f64))
+                .collect(),
+        })
+    });
+    let axes = Axes {
+        title: variant.to_owned(),
+        x_label: "correlation of predicted and real change".into(),
+        y_label: "part of samples at or above".into(),
+        height: 380,
+        ..Axes::default()
+    };
+    Ok(line_plot(&axes, &curves.collect::<Vec<_>>())?)
+}
+
+fn norms(
+    executor: &Executor<'_>,
+    evaluation: &Evaluation,
+    variant: &str,
+) -> Result<String, RetrainError> {
+    let estimator = executor.setup.experiment.estimators[0].name();
+    let seed = headline(evaluation, variant);
+    let comparison = pooled(executor, evaluation, variant, &estimator, &seed);
+    let pairs = comparison.predicted.iter().zip(&comparison.real);
+    let points: Vec<(f64, f64)> = pairs.map(|(p, r)| (p.log10(), r.log10())).collect();
+    let axes = Axes {
+        title: format!("{variant}, {estimator}"),
+        x_label: "log₁₀ of the predicted norm (pixels)".into(),
+        y_label: "log₁₀ of the real norm".into(),
+        ..Axes::default()
+    };
+    Ok(scatter(&axes, &points)?)
+}
+
+fn ceiling(
+    executor: &Executor<'_>,
+    evaluation: &Evaluation,
+    variant: &str,
+) -> Result<String, RetrainError> {
+    let (seed, experiment) = (headline(evaluation, variant), &executor.setup.experiment);
+    let estimators: Vec<String> = experiment.estimators.iter().map(|e| e.name()).collect();
+    let single = |name: &str| experiment.directions.iter().any(|d| d.name() == name);
+    let rows = evaluation.rows.iter().filter(|row| {
+        row.subject.variant == variant
+            && row.subject.seed == seed
+            && estimators.contains(&row.prediction)
+            && single(&row.subject.direction)
+    });
+    let points = rows.filter_map(|row| Some((row.ceiling?, row.summary.median)));
+    let axes = Axes {
+        title: variant.to_owned(),
+        x_label: "ceiling: agreement of seeds".into(),
+        y_label: "median correlation".into(),
+        ..Axes::default()
+    };
+    Ok(scatter(&axes, &points.collect::<Vec<_>>())?)
+}
