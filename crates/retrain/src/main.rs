@@ -41,8 +41,8 @@ enum Command {
         #[arg(long, value_name = "I/N")]
         shard: Option<Shard>,
         /// Minutes between checkpoints of a training job
-        #[arg(long, default_value_t = 1.0)]
-        checkpoint_minutes: f64,
+        #[arg(long, default_value = "1", value_parser = minutes)]
+        checkpoint_minutes: Duration,
     },
     /// Show how far each job is
     Status {
@@ -104,8 +104,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
         } => {
             let opened = Opened::new(common)?;
             let stop = stop_on_ctrl_c()?;
-            let every = Duration::from_secs_f64(60.0 * checkpoint_minutes.max(0.0));
-            match run(&opened.executor(&stop, every), *shard)? {
+            match run(&opened.executor(&stop, *checkpoint_minutes), *shard)? {
                 Ending::Finished => Ok(()),
                 Ending::Stopped => bail!("stopped; the same command goes on"),
             }
@@ -124,6 +123,12 @@ fn execute(arguments: &Arguments) -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let duration = |minutes: f64| Duration::try_from_secs_f64(60.0 * minutes).ok();
+    let minutes = text.parse().ok().and_then(duration);
+    minutes.ok_or_else(|| "write minutes from 0 up, such as 0.5".to_owned())
 }
 
 fn plan(opened: &Opened) -> Result<()> {

@@ -1,0 +1,288 @@
+//! The binary, run as a user does.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use safetensors::SafeTensors;
+
+/// A folder with the experiments of this folder.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("tiny.toml", include_str!("tiny.toml")),
+        ("small.toml", include_str!("small.toml")),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retrain"));
+    command.current_dir(folder).args(arguments);
+    command
+}
+
+/// Standard output and error of a command that succeeds.
+#[track_caller]
+fn succeed(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command(folder, arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    assert!(status.success(), "{stderr}");
+    (stdout, stderr)
+}
+
+/// Names of the jobs that a runner began.
+fn begun(stderr: &str) -> Vec<&str> {
+    let lines = stderr.lines().filter(|line| line.starts_with('['));
+    lines.filter_map(|line| line.split("] ").nth(1)).collect()
+}
+
+/// Every job's result, as a hash of its numbers; the rest of a model's file holds parameter ids, which are random.
+fn results(out: &Path) -> BTreeMap<String, u64> {
+    let mut results = BTreeMap::new();
+    for job in std::fs::read_dir(out.join("jobs")).unwrap() {
+        let job = job.unwrap();
+        for file in std::fs::read_dir(job.path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|e| e == "safetensors") {
+                let name = path.strip_prefix(out).unwrap().display().to_string();
+                let bytes = std::fs::read(&path).unwrap();
+                let tensors = SafeTensors::deserialize(&bytes).unwrap();
+                let mut hasher = DefaultHasher::new();
+                let tensors: BTreeMap<_, _> = tensors.tensors().into_iter().collect();
+                for (name, view) in &tensors {
+                    (name, view.shape(), view.data()).hash(&mut hasher);
+                }
+                results.insert(name, hasher.finish());
+            }
+        }
+    }
+    results
+}
+
+/// Whether a training job has a checkpoint to go on from.
+fn unfinished(out: &Path) -> bool {
+    let jobs = std::fs::read_dir(out.join("jobs"));
+    let mut jobs = jobs.into_iter().flatten().map(|job| job.unwrap().path());
+    jobs.any(|job| job.join("checkpoint.safetensors").exists())
+}
+
+#[test]
+fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
+    let folder = folder();
+    let folder = folder.path();
+    succeed(folder, &["run", "tiny.toml"]);
+    let (markdown, _) = succeed(folder, &["table", "tiny.toml"]);
+    assert!(markdown.contains("| paper | "), "{markdown}");
+    let table = folder.join("runs/tiny/table");
+    let json = std::fs::read_to_string(table.join("statistics.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let rows = json["evaluation"]["rows"].as_array().unwrap();
+    let median = |prediction: &str| {
+        let mut rows = rows.iter();
+        let row = rows.find(|r| r["direction"] == "pooled" && r["prediction"] == prediction);
+        row.unwrap()["median"].as_f64().unwrap()
+    };
+    let (ours, random) = (median("paper"), median("random"));
+    assert!(ours > 0.4 && random.abs() < 0.15, "{ours} against {random}");
+    let mut tests = json["evaluation"]["tests"].as_array().unwrap().iter();
+    let test = tests
+        .find(|t| t["direction"] == "pooled" && t["baseline"] == "random")
+        .unwrap();
+    assert!(test["interval"][0].as_f64().unwrap() > 0.3, "{test}");
+    assert!(test["p"].as_f64().unwrap() < 1e-4, "{test}");
+
+    // Raw numbers for every sample, plots, and a page that can do without pictures.
+    let read = |name: &str| std::fs::read_to_string(table.join(name)).unwrap();
+    assert_eq!(read("samples.csv").lines().count(), 1 + 48);
+    assert!(read("correlations-fine-tune.svg").starts_with("<svg"));
+    assert!(read("index.html").contains("data:image/png"));
+    succeed(folder, &["table", "tiny.toml", "--no-photos"]);
+    let page = read("index.html");
+    assert!(!page.contains("data:image/png") && page.contains("<svg"));
+}
+
+#[test]
+fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
+    let folder = folder();
+    let folder = folder.path();
+    let (_, errors) = succeed(folder, &["run", "small.toml"]);
+    assert_eq!(begun(&errors).len(), 14, "{errors}");
+    let before = results(&folder.join("runs/small"));
+    let (_, errors) = succeed(folder, &["run", "small.toml"]);
+    assert!(begun(&errors).is_empty(), "{errors}");
+
+    // Another mass: its two models and their samples, and nothing else; predictions are per unit of mass.
+    let text = include_str!("small.toml").replace("mass = 0.3", "mass = 0.2");
+    std::fs::write(folder.join("small.toml"), text).unwrap();
+    let (status, _) = succeed(folder, &["status", "small.toml"]);
+    assert!(status.contains("10 of 14 jobs are done"), "{status}");
+    let (_, errors) = succeed(folder, &["run", "small.toml"]);
+    let new = [
+        "retrain s0 add attr:Eyeglasses 0.2",
+        "samples retrain s0 add attr:Eyeglasses 0.2",
+        "fine-tune s0 add attr:Eyeglasses 0.2",
+        "samples fine-tune s0 add attr:Eyeglasses 0.2",
+    ];
+    assert_eq!(begun(&errors), new);
+
+    // What was there is as it was.
+    let after = results(&folder.join("runs/small"));
+    assert!(before.iter().all(|(name, hash)| after[name] == *hash));
+    assert_eq!(after.len(), before.len() + new.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_runner_killed_again_and_again_ends_with_the_same_numbers() {
+    let folder = folder();
+    let folder = folder.path();
+    succeed(folder, &["run", "small.toml", "--out", "straight"]);
+    let (mut kills, mut in_training) = (0, 0);
+    for delay in (0..).map(|i| Duration::from_millis(60 + 37 * (i % 7))) {
+        let arguments = [
+            "run",
+            "small.toml",
+            "--out",
+            "killed",
+            "--checkpoint-minutes",
+            "0",
+        ];
+        let mut child = command(folder, &arguments)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(delay);
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+        kills += 1;
+        in_training += usize::from(unfinished(&folder.join("killed")));
+        assert!(kills < 200, "no run comes to an end");
+    }
+    assert!(
+        in_training > 1,
+        "{in_training} of {kills} kills hit a training job after its first checkpoint"
+    );
+    assert_eq!(
+        results(&folder.join("straight")),
+        results(&folder.join("killed"))
+    );
+}
+
+#[test]
+fn two_runners_share_one_folder() {
+    let folder = folder();
+    let folder = folder.path();
+    succeed(folder, &["run", "small.toml", "--out", "alone"]);
+    let expected = results(&folder.join("alone"));
+    let parts: [&[&[&str]]; 2] = [
+        &[&[], &[]],
+        &[
+            &["--shard", "0/3"],
+            &["--shard", "1/3"],
+            &["--shard", "2/3"],
+        ],
+    ];
+    for (out, runners) in ["claims", "shards"].iter().zip(parts) {
+        let children: Vec<_> = runners
+            .iter()
+            .map(|part| {
+                let arguments = [&["run", "small.toml", "--out", out], *part].concat();
+                let mut command = command(folder, &arguments);
+                command.stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let mut jobs = Vec::new();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{errors}");
+            jobs.extend(begun(&errors).iter().map(|job| (*job).to_owned()));
+        }
+        // Each job once, whoever did it.
+        assert_eq!(jobs.len(), 14, "{out}: {jobs:?}");
+        assert_eq!(results(&folder.join(out)), expected, "{out}");
+    }
+}
+
+#[test]
+fn a_plan_tells_what_jobs_cost() {
+    let folder = folder();
+    let (plan, _) = succeed(folder.path(), &["plan", "small.toml"]);
+    assert_eq!(plan.lines().count(), 14 + 1, "{plan}");
+    assert!(plan.contains("fine-tune s0 unchanged"), "{plan}");
+    assert!(plan.contains("14 jobs of "), "{plan}");
+}
+
+#[test]
+fn mistakes_get_one_sentence_and_exit_code_1() {
+    let folder = folder();
+    let folder = folder.path();
+    let small = include_str!("small.toml");
+    for (name, old, new, says) in [
+        (
+            "mass",
+            "mass = 0.1",
+            "mass = 0.9",
+            "the mass to remove must be in (0, ",
+        ),
+        ("attribute", "attr:Smiling", "attr:Smilling", "Smiling"),
+        ("field", "steps = 60", "stpes = 60", "no such field"),
+        ("preset", "faces16", "faces17", "there is no preset"),
+        (
+            "seeds",
+            "seeds = [0]",
+            "seeds = []",
+            "seeds.toml: cannot be run: seeds is empty",
+        ),
+    ] {
+        let path = format!("{name}.toml");
+        std::fs::write(folder.join(&path), small.replacen(old, new, 1)).unwrap();
+        let output = command(folder, &["run", &path]).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        let last = errors.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with("error: ") && last.contains(says),
+            "{errors}"
+        );
+    }
+    for (arguments, code, says) in [
+        (&["table", "small.toml"][..], 1, "go on with `retrain run`"),
+        (&["run", "absent.toml"], 1, "absent.toml: cannot be read"),
+        (
+            &["run", "small.toml", "--data", "celeba:absent"],
+            1,
+            "absent",
+        ),
+        (
+            &["run", "small.toml", "--shard", "3/3"],
+            2,
+            "write I/N with I from 0 to N-1",
+        ),
+        (
+            &["run", "small.toml", "--checkpoint-minutes", "inf"],
+            2,
+            "write minutes",
+        ),
+    ] {
+        let output = command(folder, arguments).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{errors}");
+        assert!(errors.contains(says), "{errors}");
+        assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
+    }
+}
