@@ -37,7 +37,7 @@ enum Command {
     Run {
         #[command(flatten)]
         common: Common,
-        /// Do one part of N of the jobs and wait for what it needs of the others: 0/N … (N-1)/N
+        /// Do one part of N of the jobs, and what they build on if no other runner is at it: 0/N … (N-1)/N
         #[arg(long, value_name = "I/N")]
         shard: Option<Shard>,
         /// Minutes between checkpoints of a training job

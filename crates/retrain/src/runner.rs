@@ -60,7 +60,8 @@ pub enum Ending {
     Stopped,
 }
 
-/// Does every job of a part that is not done, waiting for those that other runners hold or must do first.
+/// Does every job of a part that is not done. What they build on belongs to other parts too: it is done here if no
+/// runner holds it, because the scheduler may not have started that part's runner yet and may wait for this one to end.
 ///
 /// # Errors
 /// The first error of a job.
@@ -70,20 +71,33 @@ pub fn run(executor: &Executor<'_>, shard: Option<Shard>) -> Result<Ending, Retr
         Some(shard) => shard.deal(plan),
         None => vec![true; plan.jobs.len()],
     };
+    let inputs = inputs(plan, &mine);
+    let open = |among: &[bool]| -> Vec<usize> {
+        let open = |job: &usize| among[*job] && !executor.done(*job);
+        (0..plan.jobs.len()).filter(open).collect()
+    };
+    let work = |job: usize| -> Result<bool, RetrainError> {
+        let mut inputs = plan.jobs[job].inputs.iter();
+        Ok(inputs.all(|&input| executor.done(input)) && attempt(executor, job)?)
+    };
     let mut waiting = false;
     loop {
-        let open = |job: &usize| mine[*job] && !executor.done(*job);
-        let open: Vec<usize> = (0..plan.jobs.len()).filter(open).collect();
-        if open.is_empty() {
+        let own = open(&mine);
+        if own.is_empty() {
             return Ok(Ending::Finished);
         }
         let mut worked = false;
-        for job in open {
+        for job in own {
             if executor.stop.load(Ordering::SeqCst) {
                 return Ok(Ending::Stopped);
             }
-            let ready = plan.jobs[job].inputs.iter().all(|&i| executor.done(i));
-            worked |= ready && attempt(executor, job)?;
+            worked |= work(job)?;
+        }
+        for job in open(&inputs) {
+            if worked || executor.stop.load(Ordering::SeqCst) {
+                break;
+            }
+            worked = work(job)?;
         }
         if !worked {
             if !waiting {
@@ -93,6 +107,19 @@ pub fn run(executor: &Executor<'_>, shard: Option<Shard>) -> Result<Ending, Retr
         }
         waiting = !worked;
     }
+}
+
+/// The jobs that these build on, near or far, and that are not among them.
+fn inputs(plan: &Plan, jobs: &[bool]) -> Vec<bool> {
+    let mut needed = jobs.to_vec();
+    // A job comes after those that it builds on.
+    for (place, job) in plan.jobs.iter().enumerate().rev() {
+        if needed[place] {
+            job.inputs.iter().for_each(|&i| needed[i] = true);
+        }
+    }
+    let both = needed.iter().zip(jobs);
+    both.map(|(needed, own)| *needed && !own).collect()
 }
 
 /// Does a job unless another runner holds it or has just done it.

@@ -218,6 +218,20 @@ fn two_runners_share_one_folder() {
     }
 }
 
+/// A scheduler with one place starts the second part when the first has ended.
+#[test]
+fn parts_that_run_one_after_the_other_wait_for_nothing() {
+    let folder = folder();
+    let folder = folder.path();
+    let mut jobs = Vec::new();
+    for shard in ["2/3", "0/3", "1/3"] {
+        let (_, errors) = succeed(folder, &["run", "small.toml", "--shard", shard]);
+        assert!(!errors.contains("waiting"), "{errors}");
+        jobs.extend(begun(&errors).iter().map(|job| (*job).to_owned()));
+    }
+    assert_eq!(jobs.len(), 14, "{jobs:?}");
+}
+
 #[test]
 fn a_plan_tells_what_jobs_cost() {
     let folder = folder();
