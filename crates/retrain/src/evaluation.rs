@@ -9,6 +9,7 @@ use crate::execute::Executor;
 use crate::jobs::Run;
 use crate::statistics::{bootstrap, median, signed_rank};
 use crate::store::read_array;
+use crate::traits::Traits;
 
 /// The name under which the next seed's real changes stand among the predictions: what retraining itself can say.
 pub const CEILING: &str = "another seed";
@@ -22,6 +23,10 @@ pub struct Evaluation {
     pub tests: Vec<Test>,
     /// Real changes of one selection by different masses, against each other.
     pub linearity: Vec<Linearity>,
+    /// What the samples that move far have in common.
+    pub traits: Vec<Traits>,
+    /// The estimator that each variant would have chosen without looking at the directions that judge.
+    pub choices: Vec<Choice>,
     /// The comparisons behind them.
     #[serde(skip)]
     pub details: Vec<Detail>,
@@ -92,6 +97,21 @@ pub struct Linearity {
     pub slope: f64,
 }
 
+/// The estimator that is best on the tuning directions, and what it is worth on the others.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Choice {
+    /// The variant.
+    pub variant: String,
+    /// The seed, or `mean`.
+    pub seed: String,
+    /// The estimator.
+    pub estimator: String,
+    /// Its median correlation on the tuning directions, which is the highest there.
+    pub tuning: f64,
+    /// Its median correlation on the directions that judge.
+    pub judged: f64,
+}
+
 /// Sample by sample, what one prediction says of one direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detail {
@@ -114,6 +134,20 @@ struct Outcome {
     predicted: Vec<Changes>,
 }
 
+impl Outcome {
+    /// Norms of the real changes, `[directions, n]`.
+    fn norms(&self, d: usize) -> Vec<Vec<f64>> {
+        let squared = |row: &[f32]| -> f64 { row.iter().map(|v| f64::from(*v).powi(2)).sum() };
+        let of = |change: &Vec<f32>| {
+            change
+                .chunks_exact(d)
+                .map(|row| squared(row).sqrt())
+                .collect()
+        };
+        self.real.iter().map(of).collect()
+    }
+}
+
 /// Compares everything that is done.
 ///
 /// # Errors
@@ -124,6 +158,8 @@ pub fn evaluate(executor: &Executor<'_>) -> Result<Evaluation, RetrainError> {
         rows: Vec::new(),
         tests: Vec::new(),
         linearity: Vec::new(),
+        traits: Vec::new(),
+        choices: Vec::new(),
         details: Vec::new(),
         missing: Vec::new(),
     };
@@ -132,7 +168,12 @@ pub fn evaluate(executor: &Executor<'_>) -> Result<Evaluation, RetrainError> {
         for run in executor.plan.runs.iter().filter(|run| run.variant == place) {
             let seed = experiment.seeds[run.seed].to_string();
             match complete(executor, run) {
-                true => outcomes.push(outcome(executor, run, seed)?),
+                true => {
+                    let outcome = outcome(executor, run, seed)?;
+                    let norms: Vec<Vec<f64>> = outcome.norms(executor.setup.images.shape.dim());
+                    all.traits.extend(Traits::find(executor, run, &norms)?);
+                    outcomes.push(outcome);
+                }
                 false => all.missing.push(format!("{}, seed {seed}", variant.name())),
             }
         }
@@ -229,6 +270,10 @@ impl Evaluation {
         for (s, outcome) in outcomes.iter().enumerate() {
             self.outcome(executor, variant, outcome, s, seeds, &agreement);
             self.linearity(executor, variant, outcome);
+            let estimators = executor.setup.experiment.estimators.iter();
+            let estimators: Vec<String> = estimators.map(|e| e.name()).collect();
+            let choice = choose(&self.rows, &estimators, variant, &outcome.seed);
+            self.choices.extend(choice);
         }
     }
 
@@ -345,6 +390,31 @@ impl Evaluation {
     }
 }
 
+/// The best of the estimators by their tuning rows; none without both tuning and judging directions.
+fn choose(rows: &[Row], estimators: &[String], variant: &str, seed: &str) -> Option<Choice> {
+    let median = |estimator: &str, direction: &str| {
+        let mut rows = rows.iter();
+        let row = rows.find(|row| {
+            let subject = &row.subject;
+            row.prediction == estimator
+                && subject.variant == variant
+                && subject.seed == seed
+                && subject.direction == direction
+        });
+        row.map(|row| row.summary.median)
+    };
+    let choices = estimators.iter().filter_map(|estimator| {
+        Some(Choice {
+            variant: variant.to_owned(),
+            seed: seed.to_owned(),
+            estimator: estimator.clone(),
+            tuning: median(estimator, "tuning")?,
+            judged: median(estimator, "pooled")?,
+        })
+    });
+    choices.max_by(|a, b| a.tuning.total_cmp(&b.tuning))
+}
+
 /// Each direction alone, and the two pools.
 fn scopes(executor: &Executor<'_>) -> Vec<(String, Vec<usize>)> {
     let directions = &executor.setup.experiment.directions;
@@ -371,4 +441,40 @@ fn paired(ours: &[Comparison], theirs: &[Comparison], directions: &[usize]) -> V
         each.sum::<f64>() / directions.len() as f64
     };
     samples.map(difference).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_looks_at_the_tuning_directions_only() {
+        let row = |direction: &str, prediction: &str, predicted: [f32; 3]| {
+            let comparison = Comparison::new(&predicted, 1.0, &[1.0, 2.0, 4.0], 3);
+            Row {
+                subject: Subject {
+                    variant: "retrain".into(),
+                    seed: "0".into(),
+                    direction: direction.into(),
+                },
+                prediction: prediction.into(),
+                summary: comparison.summary(1),
+                ceiling: None,
+                disattenuated: None,
+            }
+        };
+        let (good, fair, bad) = ([1.0, 2.0, 4.0], [1.0, 2.0, 2.0], [4.0, 2.0, 1.0]);
+        let rows = [
+            row("tuning", "a", fair),
+            row("tuning", "b", good),
+            row("tuning", "random", good),
+            row("pooled", "a", good),
+            row("pooled", "b", bad),
+        ];
+        let estimators = ["a".to_owned(), "b".to_owned()];
+        let choice = choose(&rows, &estimators, "retrain", "0").unwrap();
+        assert_eq!(choice.estimator, "b");
+        assert!(choice.tuning > 0.99 && choice.judged < 0.0, "{choice:?}");
+        assert_eq!(choose(&rows[..3], &estimators, "retrain", "0"), None);
+    }
 }

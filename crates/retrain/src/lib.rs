@@ -15,5 +15,6 @@ pub mod setup;
 pub mod statistics;
 pub mod store;
 pub mod table;
+pub mod traits;
 
 pub use error::RetrainError;

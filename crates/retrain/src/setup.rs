@@ -47,8 +47,8 @@ pub struct Change {
     pub direction: Direction,
     /// The images of ν.
     pub images: Dataset,
-    /// Their indices in the training set; empty where they come from elsewhere.
-    indices: Vec<usize>,
+    /// Their indices in the training set, ascending; empty where they come from elsewhere.
+    pub indices: Vec<usize>,
 }
 
 impl Setup {

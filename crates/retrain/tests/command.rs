@@ -135,6 +135,11 @@ fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
     ];
     assert_eq!(begun(&errors), new);
 
+    // One direction is for choosing, the other judges.
+    let (markdown, _) = succeed(folder, &["table", "small.toml"]);
+    let chosen = "Best of the estimators on the tuning directions: empirical (";
+    assert_eq!(markdown.matches(chosen).count(), 2, "{markdown}");
+
     // What was there is as it was.
     let after = results(&folder.join("runs/small"));
     assert!(before.iter().all(|(name, hash)| after[name] == *hash));

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crate::evaluation::{CEILING, Evaluation, Row};
 use crate::execute::Executor;
+use crate::traits::Traits;
 
-use super::{headline, pool, variants};
+use super::{choice, headline, pool, variants};
 
 /// All tables of an experiment.
 pub fn table(executor: &Executor<'_>, evaluation: &Evaluation) -> String {
@@ -33,6 +34,7 @@ pub fn table(executor: &Executor<'_>, evaluation: &Evaluation) -> String {
         directions(&mut text, executor, evaluation, variant);
         tests(&mut text, executor, evaluation, variant);
         linearity(&mut text, evaluation, variant);
+        traits(&mut text, executor, evaluation, variant);
     }
     text
 }
@@ -115,6 +117,9 @@ fn predictions(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluati
             main.map(|row| report::plot::number(row.summary.median_slope)),
         ));
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
+    if let Some(choice) = choice(evaluation, variant) {
+        let _ = write!(text, "\n{choice}\n");
     }
 }
 
@@ -206,5 +211,30 @@ fn linearity(text: &mut String, evaluation: &Evaluation, variant: &str) {
             "| {} | {} | {} | {:.2} | {:.2} |",
             pair.seed, pair.small, pair.large, pair.median, pair.slope
         );
+    }
+}
+
+fn traits(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) {
+    text.push_str(
+        "\nWhich samples move far: Spearman's correlation of the norm of the real change with the sample's distance to the \
+         nearest training image, its distance to the nearest image of ν, the difference between that and the distance to the \
+         nearest image of the rest (0 on the boundary), and the largest log r on its path; mean of the seeds.\n\n\
+         | direction | outlier | distance to ν | distance to the boundary | log r |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for change in &executor.setup.changes {
+        let direction = change.direction.name();
+        let of = |traits: &&Traits| traits.variant == variant && traits.direction == direction;
+        let rows: Vec<&Traits> = evaluation.traits.iter().filter(of).collect();
+        let mean = |value: &dyn Fn(&Traits) -> f64| {
+            let mean = rows.iter().map(|traits| value(traits)).sum::<f64>() / rows.len() as f64;
+            format!("{mean:.2}")
+        };
+        let cells = [
+            mean(&|t| t.outlier),
+            mean(&|t| t.distance),
+            mean(&|t| t.margin),
+            mean(&|t| t.log_ratio),
+        ];
+        let _ = writeln!(text, "| {direction} | {} |", cells.join(" | "));
     }
 }

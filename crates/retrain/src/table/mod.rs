@@ -100,6 +100,17 @@ fn pool(executor: &Executor<'_>) -> &'static str {
     }
 }
 
+/// What would have been chosen on the tuning directions, as a sentence.
+fn choice(evaluation: &Evaluation, variant: &str) -> Option<String> {
+    let seed = headline(evaluation, variant);
+    let mut choices = evaluation.choices.iter();
+    let choice = choices.find(|choice| choice.variant == variant && choice.seed == seed)?;
+    Some(format!(
+        "Best of the estimators on the tuning directions: {} ({:.2} there, {:.2} on the others).",
+        choice.estimator, choice.tuning, choice.judged
+    ))
+}
+
 /// The details of one prediction in the directions that judge.
 fn judged<'a>(
     executor: &'a Executor<'_>,

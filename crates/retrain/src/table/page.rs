@@ -12,7 +12,7 @@ use crate::execute::Executor;
 use crate::store::read_array;
 
 use super::plots::Plot;
-use super::{headline, pool, variants};
+use super::{choice, headline, pool, variants};
 
 /// Samples shown at either end.
 const SHOWN: usize = 8;
@@ -34,6 +34,7 @@ pub fn page(
         sections.push(html! {
             h2 { (variant) }
             (numbers(executor, evaluation, variant))
+            @if let Some(choice) = choice(evaluation, variant) { p { (choice) } }
             div.plots {
                 @for plot in plots.iter().filter(|plot| plot.variant == variant) {
                     figure { (PreEscaped(&plot.svg)) figcaption { (plot.caption) } }
