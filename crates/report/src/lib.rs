@@ -3,6 +3,7 @@
 //! Knows nothing of diffusion models or of Burn: it takes plain slices and writes pictures and pages. Every file it writes
 //! is complete or absent ([`mod@write`]), and a page needs no network, no script and no second file.
 
+pub mod arrows;
 pub mod error;
 pub mod grid;
 pub mod heat;
@@ -11,6 +12,7 @@ pub mod picture;
 pub mod plot;
 pub mod write;
 
+pub use arrows::{Arrows, arrow_plot};
 pub use error::ReportError;
 pub use grid::{GridStyle, grid, grid_png};
 pub use heat::{HeatMap, heat_map};

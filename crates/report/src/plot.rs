@@ -59,12 +59,15 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-type Failure = Box<dyn std::error::Error>;
-type Drawn = Result<(), Failure>;
-type Area<'b> = DrawingArea<SVGBackend<'b>, Shift>;
-type Chart<'a, 'b, X> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, RangedCoordf64>>;
+pub(crate) type Failure = Box<dyn std::error::Error>;
+pub(crate) type Drawn = Result<(), Failure>;
+pub(crate) type Area<'b> = DrawingArea<SVGBackend<'b>, Shift>;
+pub(crate) type Chart<'a, 'b, X> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, RangedCoordf64>>;
 
-fn svg(axes: &Axes, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, ReportError> {
+pub(crate) fn svg(
+    axes: &Axes,
+    draw: impl FnOnce(&Area<'_>) -> Drawn,
+) -> Result<String, ReportError> {
     let mut text = String::new();
     let drawn = {
         let area =
@@ -106,7 +109,7 @@ fn escape(text: &str) -> String {
 }
 
 /// The finite range of `values`, never empty, with a little air.
-fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
+pub(crate) fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = values
         .filter(|v| v.is_finite())
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
@@ -142,7 +145,7 @@ pub fn number(value: f64) -> String {
     text.replace('-', "−")
 }
 
-fn chart<'a, 'b, X>(
+pub(crate) fn chart<'a, 'b, X>(
     area: &'a Area<'b>,
     axes: &Axes,
     x: X,
@@ -180,7 +183,7 @@ where
     Ok(chart)
 }
 
-fn colour(i: usize) -> RGBColor {
+pub(crate) fn colour(i: usize) -> RGBColor {
     let [r, g, b] = PALETTE[i % PALETTE.len()];
     RGBColor(r, g, b)
 }

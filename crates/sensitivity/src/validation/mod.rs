@@ -4,11 +4,16 @@
 //! derivative of ours.
 
 pub mod agreement;
+pub mod complexity;
+pub mod curvature;
+pub mod field;
 pub mod learned;
 pub mod mixtures;
 pub mod mlp;
 pub mod order;
 pub mod problem;
 pub mod robustness;
+pub mod shapes;
 pub mod statistics;
 pub mod traces;
+pub mod validity;

@@ -1,0 +1,266 @@
+//! What a prediction costs, and how that grows.
+
+use std::time::Instant;
+
+use burn::tensor::{DType, Device};
+use diffusion::DiffusionError;
+use diffusion::config::UNetConfig;
+use diffusion::network::NetworkDenoiser;
+use diffusion::precondition::Precondition;
+use diffusion::sampler::{FrozenNoise, Sampler};
+use diffusion::schedule::karras;
+use diffusion::unet::UNet;
+use nalgebra::{DMatrix, DVector};
+
+use super::problem::rows;
+use crate::density::ProbabilityFlow;
+use crate::measure::{Empirical, Gaussian, Measure};
+use crate::tangent::propagate;
+use crate::trace::{ProbeLaw, Trace};
+
+/// The size of one prediction: a small U-Net on grey pictures, Heun, the probability-flow density, and empirical ν.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Rows and columns of a picture, √d.
+    pub side: usize,
+    /// Samples in the batch, n.
+    pub samples: usize,
+    /// Steps of the sampler, S.
+    pub steps: usize,
+    /// Probes of the trace, P.
+    pub probes: usize,
+    /// Directions, K.
+    pub directions: usize,
+    /// Points of each ν, m.
+    pub points: usize,
+}
+
+/// What one of the sizes is varied from.
+pub const BASE: Load = Load {
+    side: 16,
+    samples: 16,
+    steps: 8,
+    probes: 1,
+    directions: 1,
+    points: 1_000,
+};
+
+/// A size that is varied, and the sizes.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// What is varied.
+    pub factor: &'static str,
+    /// Its values, each with the whole load.
+    pub loads: Vec<(f64, Load)>,
+}
+
+/// Each size in turn, all others as in [`BASE`].
+pub fn sweeps() -> Vec<Sweep> {
+    fn sweep(factor: &'static str, values: &[usize], set: fn(&mut Load, usize)) -> Sweep {
+        let load = |value: &usize| {
+            let mut load = BASE;
+            set(&mut load, *value);
+            let size = if factor == "d" { value * value } else { *value };
+            (size as f64, load)
+        };
+        Sweep {
+            factor,
+            loads: values.iter().map(load).collect(),
+        }
+    }
+    vec![
+        sweep("d", &[8, 16, 32, 64], |load, side| load.side = side),
+        sweep("samples", &[16, 32, 64, 128], |load, n| load.samples = n),
+        sweep("steps", &[8, 16, 32, 64], |load, steps| load.steps = steps),
+        sweep("probes", &[1, 4, 16, 64], |load, probes| {
+            load.probes = probes
+        }),
+        sweep("directions", &[1, 4, 16, 64], |load, count| {
+            load.directions = count
+        }),
+        sweep(
+            "points of ν",
+            &[1_000, 10_000, 30_000, 100_000],
+            |load, m| load.points = m,
+        ),
+    ]
+}
+
+impl Load {
+    /// Evaluations of the network for each sample: two a step, one in the last.
+    pub fn evaluations(&self) -> usize {
+        2 * self.steps - 1
+    }
+
+    /// The terms of the law of time: evaluations of D, products with its Jacobian, and passes over the points
+    /// of ν, each times the entries that it touches.
+    pub fn terms(&self) -> [f64; 3] {
+        let d = (self.side * self.side) as f64;
+        let passes = (self.samples * self.evaluations()) as f64 * d;
+        [
+            passes,
+            passes * (self.directions + self.probes) as f64,
+            passes * (self.directions * self.points) as f64,
+        ]
+    }
+
+    /// Runs it once.
+    ///
+    /// # Errors
+    /// As [`propagate`]; if a size is 0.
+    pub fn run(&self) -> Result<Cost, DiffusionError> {
+        let device = Device::flex();
+        device.seed(0);
+        let config = UNetConfig {
+            image_channels: 1,
+            image_size: self.side,
+            channels: 16,
+            multipliers: vec![1, 2],
+            blocks: 1,
+            attention: vec![],
+            head_channels: 16,
+        };
+        let network = UNet::new(&config, &device)?;
+        let precondition = Precondition { sigma_data: 0.5 };
+        let model = NetworkDenoiser::new(network, config, precondition);
+        let d = self.side * self.side;
+        let cloud = |seed: u64| {
+            let noise = FrozenNoise::new(seed);
+            Empirical::new(noise.start([self.points, d], &device, DType::F32) * 0.5)
+        };
+        let directions: Result<Vec<Empirical>, _> = (0..self.directions as u64)
+            .map(|k| cloud(100 + k))
+            .collect();
+        let directions = directions?;
+        let measures: Vec<&dyn Measure> = directions.iter().map(|v| v as &dyn Measure).collect();
+        let noise = FrozenNoise::new(0);
+        let start = noise.start([self.samples, d], &device, DType::F32);
+        let density = ProbabilityFlow {
+            start: Gaussian::diagonal(&vec![0.0; d], &vec![0.25; d], &device, DType::F32)?,
+            trace: Trace::Hutchinson {
+                law: ProbeLaw::Rademacher,
+                probes: self.probes,
+                seed: 0,
+                first: 0,
+            },
+        };
+        let sigmas = karras(self.steps, 0.02, 80.0, 7.0);
+        let (before, started, processor) = (resident(), Instant::now(), processor_seconds());
+        let found = propagate(
+            &model,
+            &measures,
+            &density,
+            &Sampler::Heun,
+            &sigmas,
+            start,
+            &noise,
+        )?;
+        rows(&found.samples)?;
+        let wall = started.elapsed().as_secs_f64();
+        let memory = crate::output::peak_memory().zip(before);
+        Ok(Cost {
+            wall,
+            processor: processor_seconds()
+                .zip(processor)
+                .map(|(to, from)| to - from),
+            memory: memory.map(|(peak, before)| peak.saturating_sub(before)),
+        })
+    }
+}
+
+/// What one run took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Seconds on the clock.
+    pub wall: f64,
+    /// Seconds of all processors, where the system tells (Linux).
+    pub processor: Option<f64>,
+    /// Bytes above what was resident before, the points of ν among it, where the system tells. True only of the
+    /// first run of a process: its peak does not fall.
+    pub memory: Option<u64>,
+}
+
+/// The process's resident size, where the system tells (Linux).
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(1024 * kib)
+}
+
+/// Processor time of all threads so far, where the system tells (Linux).
+fn processor_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is a name in parentheses; user and system time are the 14th and 15th, in hundredths of a second.
+    let rest = stat.rsplit_once(')')?.1;
+    let mut ticks = rest.split_whitespace().skip(11).map(str::parse::<u64>);
+    let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+    Some((user + system) as f64 / 100.0)
+}
+
+/// Coefficients of `cost = Σ_i c_i·term_i` by least squares of the relative error, and the median relative error.
+pub fn law<const N: usize>(observed: &[([f64; N], f64)]) -> Option<([f64; N], f64)> {
+    let rows = observed.len();
+    let scaled = DMatrix::from_fn(rows, N, |i, j| observed[i].0[j] / observed[i].1);
+    // Columns differ by many powers of ten.
+    let size: Vec<f64> = (0..N).map(|j| scaled.column(j).norm()).collect();
+    let even = DMatrix::from_fn(rows, N, |i, j| scaled[(i, j)] / size[j]);
+    let solution = even
+        .svd(true, true)
+        .solve(&DVector::from_element(rows, 1.0), 1e-12)
+        .ok()?;
+    let coefficients: [f64; N] = std::array::from_fn(|j| solution[j] / size[j]);
+    let errors: Vec<f64> = (0..rows)
+        .map(|i| {
+            let fitted: f64 = (0..N).map(|j| scaled[(i, j)] * coefficients[j]).sum();
+            (fitted - 1.0).abs()
+        })
+        .collect();
+    Some((coefficients, super::statistics::median(&errors)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_law_is_found_over_many_powers_of_ten() {
+        let observed: Vec<([f64; 2], f64)> = (0..6)
+            .map(|i| {
+                let terms = [10f64.powi(i), 10f64.powi(2 * (i % 3) + 3)];
+                (terms, 3e-9 * terms[0] + 2e-12 * terms[1])
+            })
+            .collect();
+        let ([a, b], error) = law(&observed).expect("a law");
+        assert!(
+            (a / 3e-9 - 1.0).abs() < 1e-6 && (b / 2e-12 - 1.0).abs() < 1e-6,
+            "{a} {b}"
+        );
+        assert!(error < 1e-6);
+    }
+
+    #[test]
+    fn one_size_differs_in_each_sweep() {
+        for sweep in sweeps() {
+            assert!(sweep.loads.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            assert_eq!(
+                sweep.loads.iter().filter(|(_, load)| *load == BASE).count(),
+                1
+            );
+        }
+    }
+
+    #[test]
+    fn a_load_is_measured() {
+        let load = Load {
+            side: 8,
+            samples: 2,
+            steps: 2,
+            points: 10,
+            ..BASE
+        };
+        let cost = load.run().expect("a cost");
+        assert!(cost.wall > 0.0 && cost.processor.is_none_or(|s| s <= 60.0));
+        assert_eq!(load.evaluations(), 3);
+    }
+}
