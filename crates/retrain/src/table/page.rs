@@ -136,6 +136,7 @@ fn pictures(
         let (most, least) = scene.ends()?;
         sections.push(html! {
             h3 { (change.direction.name()) }
+            (agreement(executor, evaluation, variant, &change.direction.name()))
             p { "Moved most:" } div.samples { (most) }
             p { "Moved least:" } div.samples { (least) }
         });
@@ -148,6 +149,36 @@ fn pictures(
         }
         @for section in &sections { (section) }
     })
+}
+
+/// One direction's median correlation by every prediction, in a sentence.
+fn agreement(
+    executor: &Executor<'_>,
+    evaluation: &Evaluation,
+    variant: &str,
+    direction: &str,
+) -> Markup {
+    let seed = headline(evaluation, variant);
+    let names = executor.setup.experiment.predictions();
+    let rows = evaluation.rows.iter().filter(|row| {
+        let subject = &row.subject;
+        subject.variant == variant
+            && subject.seed == seed
+            && subject.direction == direction
+            && names.contains(&row.prediction)
+    });
+    let rows: Vec<_> = rows.collect();
+    html! {
+        p {
+            "Median correlation: "
+            @for (i, row) in rows.iter().enumerate() {
+                @if i > 0 { ", " }
+                (row.prediction) " " (number(row.summary.median))
+            }
+            @if let Some(ceiling) = rows.first().and_then(|row| row.ceiling) { "; ceiling " (number(ceiling)) }
+            "."
+        }
+    }
 }
 
 /// The samples of one direction.
