@@ -53,6 +53,18 @@ impl Comparison {
         all
     }
 
+    /// The correlations of the samples that moved least, of the next ones, …, of those that moved most: four quarters.
+    pub fn quarters(&self) -> [Vec<f64>; 4] {
+        let mut order: Vec<usize> = (0..self.real.len()).collect();
+        order.sort_by(|&i, &j| self.real[i].total_cmp(&self.real[j]));
+        let n = order.len();
+        [0, 1, 2, 3].map(|quarter| {
+            let places = quarter * n / 4..(quarter + 1) * n / 4;
+            let samples = order[places].iter();
+            samples.map(|&i| self.correlation[i]).collect()
+        })
+    }
+
     /// The statistics of these comparisons, of which each sample has `directions`. Whole samples are drawn for the
     /// interval, because what one sample does in several directions is not independent; norms are ranked within each
     /// direction, because that directions move samples differently far is no merit of a ranking.
@@ -144,6 +156,15 @@ mod tests {
         let summary = comparison.summary(1);
         assert_eq!(summary.not_finite, 1);
         assert!((summary.slope - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn quarters_are_ordered_by_what_happened() {
+        let predicted = [1.0, 2.0, 1.0, 2.0, 2.0, 1.0, 2.0, 1.0];
+        let real = [4.0, 8.0, 1.0, 2.0, 3.0, 6.0, 2.0, 4.0];
+        let quarters = Comparison::new(&predicted, 1.0, &real, 2).quarters();
+        let signs = quarters.map(|quarter| quarter.iter().map(|c| c.round()).sum::<f64>());
+        assert_eq!(signs, [1.0, -1.0, -1.0, 1.0]);
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use crate::evaluation::{CEILING, Evaluation, Row};
 use crate::execute::Executor;
+use crate::statistics::median;
 use crate::traits::Traits;
 
-use super::{choice, headline, pool, variants};
+use super::{choice, headline, judged, pool, variants};
 
 /// All tables of an experiment.
 pub fn table(executor: &Executor<'_>, evaluation: &Evaluation) -> String {
@@ -34,6 +35,7 @@ pub fn table(executor: &Executor<'_>, evaluation: &Evaluation) -> String {
         directions(&mut text, executor, evaluation, variant);
         tests(&mut text, executor, evaluation, variant);
         linearity(&mut text, evaluation, variant);
+        quarters(&mut text, executor, evaluation, variant);
         traits(&mut text, executor, evaluation, variant);
     }
     text
@@ -211,6 +213,24 @@ fn linearity(text: &mut String, evaluation: &Evaluation, variant: &str) {
             "| {} | {} | {} | {:.2} | {:.2} |",
             pair.seed, pair.small, pair.large, pair.median, pair.slope
         );
+    }
+}
+
+fn quarters(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) {
+    let seed = headline(evaluation, variant);
+    text.push_str(
+        "\nMedian correlation by how far samples really moved, in quarters of each judged direction.\n\n\
+         | prediction | least | | | most |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for name in executor.setup.experiment.predictions() {
+        let details = judged(executor, evaluation, variant, &name);
+        let mut quarters = [const { Vec::new() }; 4];
+        for detail in details.filter(|detail| detail.subject.seed == seed) {
+            let parts = quarters.iter_mut().zip(detail.comparison.quarters());
+            parts.for_each(|(all, part)| all.extend(part));
+        }
+        let cells = quarters.map(|quarter| format!("{:.2}", median(&quarter)));
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
     }
 }
 
