@@ -6,12 +6,12 @@
 # Ctrl-C or a crash costs a minute of training; the same command goes on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release --locked --package retrain
+cargo build --workspace --locked
 runners=$(nproc)
 pids=()
 for _ in $(seq "$runners"); do
-  RAYON_NUM_THREADS=1 target/release/retrain run "$@" &
+  RAYON_NUM_THREADS=1 target/debug/retrain run "$@" &
   pids+=($!)
 done
 for pid in "${pids[@]}"; do wait "$pid"; done
-target/release/retrain table "$@"
+target/debug/retrain table "$@"
