@@ -58,6 +58,10 @@ pub struct Row {
     pub summary: Summary,
     /// The median correlation that another training of the same kind would reach.
     pub ceiling: Option<f64>,
+    /// Median correlation of this seed's prediction with the next seed's real change; for the mean of the seeds, the mean of
+    /// these. A prediction and the change of its own seed are made from the same base samples, whose chance deviations
+    /// both may carry; those of another seed have none in common.
+    pub next_seed: Option<f64>,
     /// Median correlation over √ceiling: with the noise of retraining taken out (Spearman 1904).
     pub disattenuated: Option<f64>,
 }
@@ -146,6 +150,17 @@ impl Outcome {
         };
         self.real.iter().map(of).collect()
     }
+}
+
+/// What the seeds say of each other: empty lists if there is only one.
+#[derive(Clone, Copy)]
+struct Others<'a> {
+    /// How many there are.
+    seeds: usize,
+    /// Each seed's real changes against the next seed's, by directions.
+    agreement: &'a [Vec<Comparison>],
+    /// Each seed's predictions against the next seed's real changes, by predictions and directions.
+    crossed: &'a [Vec<Vec<Comparison>>],
 }
 
 /// Compares everything that is done.
@@ -267,8 +282,28 @@ impl Evaluation {
                     .collect()
             })
             .collect();
+        let directions = &executor.setup.experiment.directions;
+        let crossed: Vec<Vec<Vec<Comparison>>> = (0..agreement.len())
+            .map(|s| {
+                let next = &outcomes[(s + 1) % seeds].real;
+                let compare = |changes: &Changes| {
+                    let triples = changes.iter().zip(next).zip(directions);
+                    triples
+                        .map(|((change, next), direction)| {
+                            Comparison::new(change, direction.signed_mass(), next, d)
+                        })
+                        .collect()
+                };
+                outcomes[s].predicted.iter().map(compare).collect()
+            })
+            .collect();
         for (s, outcome) in outcomes.iter().enumerate() {
-            self.outcome(executor, variant, outcome, s, seeds, &agreement);
+            let others = Others {
+                seeds,
+                agreement: &agreement,
+                crossed: &crossed,
+            };
+            self.outcome(executor, variant, outcome, s, &others);
             self.linearity(executor, variant, outcome);
             let estimators = executor.setup.experiment.estimators.iter();
             let estimators: Vec<String> = estimators.map(|e| e.name()).collect();
@@ -283,9 +318,13 @@ impl Evaluation {
         variant: &str,
         outcome: &Outcome,
         place: usize,
-        seeds: usize,
-        agreement: &[Vec<Comparison>],
+        others: &Others<'_>,
     ) {
+        let Others {
+            seeds,
+            agreement,
+            crossed,
+        } = *others;
         let experiment = &executor.setup.experiment;
         let d = executor.setup.images.shape.dim();
         let directions = &experiment.directions;
@@ -321,13 +360,24 @@ impl Evaluation {
                 let n = if place == seeds { seeds as f64 } else { 1.0 };
                 n * one / (1.0 + (n - 1.0) * one)
             });
-            for (name, comparisons) in &named {
+            let next_seed = |prediction: usize| {
+                let median = |s: usize| median(&pool(&crossed[s][prediction]).correlation);
+                let of = if place == seeds {
+                    0..seeds
+                } else {
+                    place..place + 1
+                };
+                (prediction < predictions && seeds > 1)
+                    .then(|| of.clone().map(median).sum::<f64>() / of.len() as f64)
+            };
+            for (which, (name, comparisons)) in named.iter().enumerate() {
                 let summary = pool(comparisons).summary(members.len());
                 let own = ceiling.filter(|_| name != CEILING);
                 self.rows.push(Row {
                     subject: subject.clone(),
                     prediction: name.clone(),
                     ceiling: own,
+                    next_seed: next_seed(which),
                     disattenuated: own.filter(|c| *c > 0.0).map(|c| summary.median / c.sqrt()),
                     summary,
                 });
@@ -460,6 +510,7 @@ mod tests {
                 prediction: prediction.into(),
                 summary: comparison.summary(1),
                 ceiling: None,
+                next_seed: None,
                 disattenuated: None,
             }
         };

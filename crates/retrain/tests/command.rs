@@ -123,7 +123,7 @@ fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
 
     // Another mass: its two models and their samples, and nothing else; predictions are per unit of mass.
     let text = include_str!("small.toml").replace("mass = 0.3", "mass = 0.2");
-    std::fs::write(folder.join("small.toml"), text).unwrap();
+    std::fs::write(folder.join("small.toml"), &text).unwrap();
     let (status, _) = succeed(folder, &["status", "small.toml"]);
     assert!(status.contains("10 of 14 jobs are done"), "{status}");
     let (_, errors) = succeed(folder, &["run", "small.toml"]);
@@ -140,10 +140,30 @@ fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
     let chosen = "Best of the estimators on the tuning directions: empirical (";
     assert_eq!(markdown.matches(chosen).count(), 2, "{markdown}");
 
+    // Another seed: its own jobs, and each seed is compared with the other.
+    let text = text.replace("seeds = [0]", "seeds = [0, 1]");
+    std::fs::write(folder.join("small.toml"), text).unwrap();
+    let (_, errors) = succeed(folder, &["run", "small.toml"]);
+    assert_eq!(begun(&errors).len(), 14, "{errors}");
+    succeed(folder, &["table", "small.toml"]);
+    let csv = std::fs::read_to_string(folder.join("runs/small/table/statistics.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
+    let value = |seed: &str, name: &str| -> f64 {
+        let row = rows
+            .iter()
+            .find(|row| row[..4] == ["fine-tune", seed, "pooled", "empirical"]);
+        row.unwrap()[column(name)].parse().unwrap()
+    };
+    let crossed = ["0", "1", "mean"].map(|seed| value(seed, "next_seed"));
+    assert!((crossed[2] - (crossed[0] + crossed[1]) / 2.0).abs() < 1e-4);
+    assert_ne!(crossed[0], crossed[1]);
+    assert_ne!(crossed[0], value("0", "median"));
+
     // What was there is as it was.
     let after = results(&folder.join("runs/small"));
     assert!(before.iter().all(|(name, hash)| after[name] == *hash));
-    assert_eq!(after.len(), before.len() + new.len());
+    assert_eq!(after.len(), before.len() + new.len() + 14);
 }
 
 #[cfg(unix)]

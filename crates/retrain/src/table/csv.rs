@@ -8,7 +8,7 @@ use crate::evaluation::{Evaluation, Subject};
 /// One line a row of the evaluation.
 pub fn statistics(evaluation: &Evaluation) -> String {
     let mut csv = String::from(
-        "variant,seed,direction,prediction,count,not_finite,median,lower_quartile,upper_quartile,low_95,high_95,ceiling,disattenuated,spearman,precision_at_10,slope,median_slope,real_norm,predicted_norm\n",
+        "variant,seed,direction,prediction,count,not_finite,median,lower_quartile,upper_quartile,low_95,high_95,ceiling,next_seed,disattenuated,spearman,precision_at_10,slope,median_slope,real_norm,predicted_norm\n",
     );
     for row in &evaluation.rows {
         let s = &row.summary;
@@ -19,6 +19,7 @@ pub fn statistics(evaluation: &Evaluation) -> String {
             s.interval[0],
             s.interval[1],
             row.ceiling.unwrap_or(f64::NAN),
+            row.next_seed.unwrap_or(f64::NAN),
             row.disattenuated.unwrap_or(f64::NAN),
             s.spearman,
             s.precision,

@@ -73,8 +73,8 @@ fn predictions(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluati
         text,
         "\nMedian correlation of predicted and real change of each sample, with its bootstrap 95 % interval; \
          all directions {}.{}\n\n\
-         | prediction | {title} | quartiles |{others} ÷ √ceiling | Spearman of norms | precision at 10 % | slope | median slope |\n\
-         | --- | --- | --- |{rules} --- | --- | --- | --- | --- |\n",
+         | prediction | {title} | quartiles |{others} next seed | ÷ √ceiling | Spearman of norms | precision at 10 % | slope | median slope |\n\
+         | --- | --- | --- |{rules} --- | --- | --- | --- | --- | --- |\n",
         if pool == "pooled" {
             "that were not used for tuning"
         } else {
@@ -106,10 +106,12 @@ fn predictions(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluati
                 .iter()
                 .map(|seed| cell(of_seed(seed).map(|row| interval(row)))),
         );
-        cells.push(cell(
-            main.and_then(|row| row.disattenuated)
-                .map(|c| format!("{c:.2}")),
-        ));
+        for value in [
+            main.and_then(|row| row.next_seed),
+            main.and_then(|row| row.disattenuated),
+        ] {
+            cells.push(cell(value.map(|c| format!("{c:.2}"))));
+        }
         cells.push(number(&|row| row.summary.spearman));
         cells.push(number(&|row| row.summary.precision));
         cells.push(cell(

@@ -78,7 +78,7 @@ fn numbers(executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) -> M
     html! {
         table {
             thead { tr {
-                th { "prediction" } th { "median correlation" } th { "95 % interval" } th { "ceiling" }
+                th { "prediction" } th { "median correlation" } th { "95 % interval" } th { "next seed" } th { "ceiling" }
                 th { "÷ √ceiling" } th { "Spearman of norms" } th { "precision at 10 %" }
             } }
             tbody {
@@ -87,6 +87,7 @@ fn numbers(executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) -> M
                         td { (row.prediction) }
                         td { (number(row.summary.median)) }
                         td { (number(row.summary.interval[0])) " to " (number(row.summary.interval[1])) }
+                        td { (row.next_seed.map_or("–".to_owned(), number)) }
                         td { (row.ceiling.map_or("–".to_owned(), number)) }
                         td { (row.disattenuated.map_or("–".to_owned(), number)) }
                         td { (number(row.summary.spearman)) }
