@@ -1,9 +1,11 @@
 //! `cargo run -p sensitivity`: how samples move when the training data change, ranked.
 
+mod convergence;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{DType, Device};
 use clap::{Parser, ValueEnum};
 use data::{Dataset, LoadOptions, Selected, Selection, Source};
@@ -24,11 +26,17 @@ use serde_json::json;
 
 /// How samples of a trained model move when its training data change, ranked by how far.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// A checkpoint of `train`
     #[arg(long)]
-    checkpoint: PathBuf,
+    checkpoint: Option<PathBuf>,
     /// The training images, if not where the checkpoint says
     #[arg(long)]
     data: Option<String>,
@@ -87,6 +95,11 @@ struct Arguments {
     cache: PathBuf,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    Convergence(convergence::Arguments),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum SamplerKind {
     /// First order
@@ -133,12 +146,15 @@ struct Direction {
 }
 
 fn execute(arguments: &Arguments) -> Result<()> {
+    if let Some(Command::Convergence(convergence)) = &arguments.command {
+        return convergence::execute(convergence);
+    }
     if arguments.add.is_empty() && arguments.remove.is_empty() {
         bail!("name a change of the data with --add or --remove, such as --add attr:Eyeglasses");
     }
     ensure!(arguments.steps > 0, "--steps must be at least 1");
     let device = device(&arguments.device)?;
-    let checkpoint = Checkpoint::load(&arguments.checkpoint)?;
+    let checkpoint = Checkpoint::load(model_file(arguments)?)?;
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
     let header = &checkpoint.header;
     let options = LoadOptions {
@@ -154,7 +170,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
     ensure!(
         images.fingerprint == header.fingerprint,
         "{} was trained on {} (fingerprint {}), but {name} has fingerprint {}: pass the training images with --data",
-        arguments.checkpoint.display(),
+        model_file(arguments)?.display(),
         header.data,
         header.fingerprint,
         images.fingerprint
@@ -200,6 +216,16 @@ fn execute(arguments: &Arguments) -> Result<()> {
         arguments.out.join("index.html").display()
     );
     Ok(())
+}
+
+fn model_file(arguments: &Arguments) -> Result<&Path> {
+    let file = arguments.checkpoint.as_deref();
+    file.context("name a model with --checkpoint")
+}
+
+fn model_name(arguments: &Arguments) -> String {
+    let file = arguments.checkpoint.as_deref();
+    file.map_or_else(String::new, |file| file.display().to_string())
 }
 
 fn settings(
@@ -388,10 +414,7 @@ fn facts(
         density_text += &format!("; directions count from σ = {} up", arguments.sigma_cut);
     }
     let mut rows = vec![
-        (
-            "Model".to_owned(),
-            arguments.checkpoint.display().to_string(),
-        ),
+        ("Model".to_owned(), model_name(arguments)),
         (
             "Training".to_owned(),
             format!("{} steps on {}", header.step, header.data),
@@ -431,7 +454,7 @@ fn facts(
         rows,
         json: json!({
             "sway": env!("CARGO_PKG_VERSION"),
-            "checkpoint": arguments.checkpoint.display().to_string(),
+            "checkpoint": model_name(arguments),
             "training_step": header.step,
             "data": header.data,
             "fingerprint": header.fingerprint,

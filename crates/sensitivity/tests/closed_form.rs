@@ -518,6 +518,14 @@ fn bad_input_is_refused() {
     refuses(gmm(&[1.0], vec![0.0; 2], one.clone()), "2×2");
     refuses(gmm(&[1.0], vec![f64::NAN], one), "finite");
     refuses(Mixture::new(vec![]), "part");
+    let nothing = || Tensor::<2>::zeros([3, 0], (&device, F64));
+    refuses(Empirical::new(nothing()), "at least one entry");
+    refuses(Gaussian::fitted(&nothing(), true), "0 entries");
+    refuses(Gaussian::diagonal(&[], &[], &device, F64), "dimension");
+    refuses(
+        Gaussian::from_moments(&[], &[], &device, F64),
+        "at least one",
+    );
     refuses(Empirical::weighted(normal(0, 2, 2), &[1.0]), "weights");
     refuses(
         Empirical::weighted(normal(0, 2, 2), &[1.0, 0.0]),
@@ -527,6 +535,7 @@ fn bad_input_is_refused() {
     let data = mixture(&gaussians(1, 2, 2));
     let group = mixture(&gaussians(1, 1, 2));
     refuses(perturbed(&data, &group, -1.5), "removed");
+    refuses(perturbed(&data, &group, f64::NAN), "positive sum");
     let too_much = perturbed(&data, &group, -0.9).expect("a positive total");
     let mean = Tensor::from_data(
         TensorData::new(gaussians(1, 1, 2)[0].0.clone(), [1, 2]),

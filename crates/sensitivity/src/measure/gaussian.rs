@@ -137,7 +137,7 @@ impl Gaussian {
     /// border pixels may not vary at all: variances of 0 are fine.
     ///
     /// # Errors
-    /// If the numbers of entries differ, a variance is negative, or a value is not finite.
+    /// If there are no entries, their numbers differ, a variance is negative, or a value is not finite.
     pub fn from_moments(
         mean: &[f32],
         variance: &[f32],
@@ -145,9 +145,13 @@ impl Gaussian {
         dtype: DType,
     ) -> Result<Self, DiffusionError> {
         let valid = variance.iter().all(|v| v.is_finite() && *v >= 0.0);
-        if mean.len() != variance.len() || !valid || mean.iter().any(|m| !m.is_finite()) {
+        if mean.is_empty()
+            || mean.len() != variance.len()
+            || !valid
+            || mean.iter().any(|m| !m.is_finite())
+        {
             return Err(DiffusionError::Config(
-                "moments must be finite, as many means as variances, and no variance negative"
+                "moments must be finite, as many means as variances and at least one of each, and no variance negative"
                     .to_owned(),
             ));
         }

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::problem::rows;
+use crate::trace::Colouring;
 
 /// A way to spend products with J on its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,21 @@ fn xtrace(j: &DMatrix<f64>, products: usize, rng: &mut ChaCha8Rng) -> f64 {
     estimates.sum::<f64>() / count as f64
 }
 
+/// Probing with colours ([`Trace::Probing`](crate::trace::Trace::Probing)): the sum of `⟨v, Jv⟩` over one vector of
+/// random signs for each colour, as many products as there are colours.
+pub fn probing(j: &DMatrix<f64>, colouring: Colouring, rng: &mut ChaCha8Rng) -> f64 {
+    let colours = colouring.colours();
+    let sign = signs(rng, j.nrows(), 1);
+    let vectors = DMatrix::from_fn(j.nrows(), colouring.count(), |entry, colour| {
+        if colours[entry] == colour {
+            sign[entry]
+        } else {
+            0.0
+        }
+    });
+    vectors.dot(&(j * &vectors))
+}
+
 /// Tangents pushed through a model together.
 const TOGETHER: usize = 64;
 
@@ -157,6 +173,20 @@ mod tests {
                 "{estimator:?}: {mean} for {truth}, {error} deviations"
             );
         }
+    }
+
+    #[test]
+    fn probing_is_exact_where_neighbours_alone_interact() {
+        // Pixels in a row, each coupled to the next: another colour.
+        let j = DMatrix::from_fn(16, 16, |i, k| if i.abs_diff(k) < 2 { 1.0 } else { 0.0 });
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let colouring = |period| Colouring {
+            shape: [1, 1, 16],
+            period,
+        };
+        assert_eq!(probing(&j, colouring(2), &mut rng), 16.0);
+        let of_one = (0..9).map(|_| probing(&j, colouring(1), &mut rng));
+        assert!(of_one.into_iter().any(|trace| trace != 16.0));
     }
 
     #[test]

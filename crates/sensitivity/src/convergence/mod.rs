@@ -1,0 +1,146 @@
+//! `sensitivity convergence`: the prediction held against the truth where the truth is known in closed form.
+
+mod beyond;
+mod complexity;
+mod order;
+mod pictures;
+mod robustness;
+mod section;
+mod traces;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use diffusion::checkpoint::Checkpoint;
+use indicatif::{ProgressBar, ProgressStyle};
+use maud::{DOCTYPE, PreEscaped, html};
+use report::write_atomic;
+use section::Section;
+
+/// How far the prediction can be trusted, measured on data known in closed form: order of convergence,
+/// robustness, trace estimators, data beyond Gaussians, reach, and cost. Writes tables, plots and a page.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Where the results go
+    #[arg(long, default_value = "runs/convergence")]
+    out: PathBuf,
+    /// Seed of mixtures, points, noise, probes and networks
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Everything at a fraction of its size, to see that it works: the numbers mean less
+    #[arg(long)]
+    quick: bool,
+    /// A checkpoint of `train`, whose U-Net's Jacobians the trace estimators are compared on beside a mixture's
+    #[arg(long)]
+    checkpoint: Option<PathBuf>,
+    /// Only measure one load in this process (side,samples,steps,probes,directions,points), and print its cost
+    #[arg(long, hide = true)]
+    measure: Option<String>,
+}
+
+/// How much is done.
+struct Effort {
+    seed: u64,
+    quick: bool,
+    bar: ProgressBar,
+}
+
+impl Effort {
+    /// The full size, or the one of a quick run.
+    fn size(&self, full: usize, quick: usize) -> usize {
+        if self.quick { quick } else { full }
+    }
+
+    /// Tells what is being done.
+    fn says(&self, what: impl Into<String>) {
+        self.bar.set_message(what.into());
+        self.bar.inc(1);
+    }
+}
+
+/// Runs all of it.
+///
+/// # Errors
+/// If a model fails or a file cannot be written.
+pub fn execute(arguments: &Arguments) -> Result<()> {
+    if let Some(sizes) = &arguments.measure {
+        return complexity::measure(sizes);
+    }
+    std::fs::create_dir_all(&arguments.out).with_context(|| {
+        let folder = arguments.out.display();
+        format!("{folder} cannot be created; choose another folder with --out")
+    })?;
+    let checkpoint = arguments.checkpoint.as_deref().map(Checkpoint::load);
+    let checkpoint = checkpoint.transpose()?;
+    let started = Instant::now();
+    let effort = Effort {
+        seed: arguments.seed,
+        quick: arguments.quick,
+        bar: ProgressBar::new_spinner(),
+    };
+    effort
+        .bar
+        .set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
+    effort
+        .bar
+        .enable_steady_tick(std::time::Duration::from_millis(200));
+
+    let mut sections = Vec::new();
+    let mut done = |section: Section| -> Result<()> {
+        section.write(&arguments.out)?;
+        effort.bar.suspend(|| print!("{}", section.markdown()));
+        sections.push(section);
+        Ok(())
+    };
+    done(order::section(&effort)?)?;
+    let studied = robustness::section(&effort)?;
+    done(studied.section)?;
+    done(traces::section(&effort, checkpoint.as_ref())?)?;
+    done(pictures::section(&effort)?)?;
+    done(beyond::section(&effort, &studied.learned)?)?;
+    done(complexity::section(&effort)?)?;
+    effort.bar.finish_and_clear();
+
+    let seconds = started.elapsed().as_secs_f64();
+    write_page(arguments, &sections, seconds)?;
+    eprintln!(
+        "{seconds:.0} s; open {}",
+        arguments.out.join("index.html").display()
+    );
+    Ok(())
+}
+
+/// One HTML file that loads nothing from anywhere.
+fn write_page(arguments: &Arguments, sections: &[Section], seconds: f64) -> Result<()> {
+    let title = "How far the prediction can be trusted";
+    let size = if arguments.quick {
+        "quick (too small to quote)"
+    } else {
+        "full"
+    };
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                link rel="icon" href="data:,";
+                title { (title) }
+                style { (PreEscaped(include_str!("page.css"))) }
+            }
+            body {
+                h1 { (title) }
+                p {
+                    "Training data ρ are changed to ρ + ην. The prediction is that a sample x moves by ηδ; the truth here is the sample that "
+                    "the same sampler draws from the exactly changed data with the same noise. Size: " (size) "; seed " (arguments.seed)
+                    "; " (format!("{seconds:.0}")) " s; Sway " (env!("CARGO_PKG_VERSION")) "."
+                }
+                @for section in sections { (section.html()) }
+                footer { p { "Made by Sway. This file is complete in itself: it loads nothing from anywhere." } }
+            }
+        }
+    };
+    let path: &Path = &arguments.out.join("index.html");
+    Ok(write_atomic(path, page.into_string().as_bytes())?)
+}
