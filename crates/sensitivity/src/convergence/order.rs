@@ -6,6 +6,7 @@ use diffusion::sampler::Sampler;
 use report::{Axes, Curve, line_plot};
 use sensitivity::validation::mixtures::{Change, Covariances, Mixture};
 use sensitivity::validation::order::{LEAST, Order, Setting, order};
+use sensitivity::validation::statistics::quantile;
 
 use super::Effort;
 use super::section::{Figure, Section, Table, raw, short};
@@ -139,7 +140,11 @@ fn summary(cases: &[Case]) -> Table {
                     sampler.to_owned(),
                     precision(dtype).to_owned(),
                     format!("{} of {}", slopes.len(), typical.len()),
-                    span(slopes.iter().copied()),
+                    format!(
+                        "{:.3} to {:.3}",
+                        quantile(&slopes, 0.0),
+                        quantile(&slopes, 1.0)
+                    ),
                     span(lengths),
                     span(typical.iter().map(|r| r.floor())),
                     span(
