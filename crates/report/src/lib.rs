@@ -5,11 +5,13 @@
 
 pub mod arrows;
 pub mod error;
+mod exaggerate;
 pub mod grid;
 pub mod heat;
 pub mod page;
 pub mod picture;
 pub mod plot;
+pub mod strip;
 pub mod write;
 
 pub use arrows::{Arrows, arrow_plot};
@@ -19,4 +21,5 @@ pub use heat::{HeatMap, heat_map};
 pub use page::{Card, DirectionSection, SensitivityPage};
 pub use picture::Picture;
 pub use plot::{Axes, Curve, histogram, line_plot, log_ratio_plot, scatter};
+pub use strip::strip_png;
 pub use write::{write_atomic, write_png};

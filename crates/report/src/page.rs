@@ -3,6 +3,7 @@
 //! No script, no request, no font: it opens from a disk, a mail or an archive, now and in ten years. Small pictures are
 //! embedded at their own resolution and enlarged by the browser, and cards off screen are not laid out, so 256 samples stay quick.
 
+use crate::exaggerate::{exaggeration, moved};
 use crate::plot::{PALETTE, log_ratio_axes, number};
 use crate::write::{png_bytes, write_atomic};
 use crate::{Axes, Curve, Picture, ReportError, heat_map, histogram, line_plot};
@@ -12,8 +13,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::fmt::Write;
 use std::path::Path;
 
-/// Exaggerated changes are scaled so that their root mean square is this, in pixels of [-1, 1].
-const EXAGGERATED_RMS: f64 = 0.25;
 /// Log ratios are drawn no lower than this: at e⁻³⁰ the direction has no say, and millions of nats below it there would
 /// be nothing else to see.
 const LOG_RATIO_FLOOR: f64 = -30.0;
@@ -286,26 +285,12 @@ impl Card<'_> {
         let heat = heat_map(&self.delta, None)?;
         let c = exaggeration(&self.delta);
         let moved = |sign: f64| -> Result<String, ReportError> {
-            let values: Vec<f32> = self
-                .sample
-                .values
-                .iter()
-                .zip(self.delta.values)
-                .map(|(&x, &d)| {
-                    if d.is_finite() {
-                        (f64::from(x) + sign * c * f64::from(d)) as f32
-                    } else {
-                        x
-                    }
-                })
-                .collect();
-            data_uri(
-                &Picture {
-                    values: &values,
-                    ..self.sample
-                }
-                .to_rgb()?,
-            )
+            let values = moved(&self.sample, &self.delta, sign * c);
+            let picture = Picture {
+                values: &values,
+                ..self.sample
+            };
+            data_uri(&picture.to_rgb()?)
         };
         let (index, factor) = (self.index, number(c));
         let picture = |uri: String, alt: String, caption: String, wanted: bool| {
@@ -350,23 +335,6 @@ fn score(value: f64) -> String {
     } else {
         number(value)
     }
-}
-
-/// The factor that makes a change visible, rounded to two digits so that it can be quoted; 1 for a change that is nothing.
-fn exaggeration(delta: &Picture<'_>) -> f64 {
-    let finite: Vec<f64> = delta
-        .values
-        .iter()
-        .map(|&v| f64::from(v))
-        .filter(|v| v.is_finite())
-        .collect();
-    let rms = (finite.iter().map(|v| v * v).sum::<f64>() / finite.len().max(1) as f64).sqrt();
-    if rms <= 0.0 {
-        return 1.0;
-    }
-    format!("{:.1e}", EXAGGERATED_RMS / rms)
-        .parse()
-        .unwrap_or(1.0)
 }
 
 fn data_uri(image: &RgbImage) -> Result<String, ReportError> {

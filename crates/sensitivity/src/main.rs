@@ -5,11 +5,11 @@ mod convergence;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::{DType, Device};
 use clap::{Parser, ValueEnum};
 use data::{Dataset, LoadOptions, Selected, Selection, Source};
-use diffusion::checkpoint::Checkpoint;
+use diffusion::checkpoint::{Checkpoint, Header};
 use diffusion::denoiser::Denoiser;
 use diffusion::device::{device, widest_float};
 use diffusion::network::NetworkDenoiser;
@@ -26,15 +26,11 @@ use serde_json::json;
 
 /// How samples of a trained model move when its training data change, ranked by how far.
 #[derive(Parser)]
-#[command(
-    version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true
-)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// A checkpoint of `train`
+    /// A checkpoint of `train` [default: the model of procedural faces that comes with Sway]
     #[arg(long)]
     checkpoint: Option<PathBuf>,
     /// The training images, if not where the checkpoint says
@@ -68,8 +64,8 @@ struct Arguments {
     /// Estimator of the model's log-density
     #[arg(long, value_enum, default_value_t = DensityKind::ProbabilityFlow)]
     density: DensityKind,
-    /// Random probes of the trace, for probability-flow
-    #[arg(long, default_value_t = 1)]
+    /// Random probes of the trace, for probability-flow; one alone cannot tell how uncertain it is
+    #[arg(long, default_value_t = 2)]
     probes: usize,
     /// With --density empirical: compare the direction with the training images, all smoothed by a
     /// Gaussian of this standard deviation, in pixels of [-1, 1]; 0 smooths nothing but leaves the network out
@@ -118,6 +114,14 @@ enum DensityKind {
     Empirical,
 }
 
+/// The model used when none is named; `scripts/default-checkpoint.sh` makes it.
+const SHIPPED: &[u8] = include_bytes!("../../../checkpoints/faces16.safetensors");
+/// What [`SHIPPED`] is called.
+const SHIPPED_NAME: &str = "checkpoints/faces16.safetensors (shipped)";
+/// The changes that are tried on [`SHIPPED`] when none is named.
+const SHIPPED_ADD: &str = "attr:Eyeglasses";
+const SHIPPED_REMOVE: &str = "attr:Blond_Hair";
+
 /// Images of a direction shown on the page.
 const SHOWN: usize = 20;
 
@@ -125,7 +129,7 @@ const SHOWN: usize = 20;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match execute(&Arguments::parse()) {
+    match execute(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -145,16 +149,26 @@ struct Direction {
     measure: Box<dyn Measure>,
 }
 
-fn execute(arguments: &Arguments) -> Result<()> {
+fn execute(mut arguments: Arguments) -> Result<()> {
     if let Some(Command::Convergence(convergence)) = &arguments.command {
         return convergence::execute(convergence);
     }
+    let checkpoint = match &arguments.checkpoint {
+        Some(file) => Checkpoint::load(file)?,
+        None => Checkpoint::from_bytes(SHIPPED, Path::new(SHIPPED_NAME))?,
+    };
     if arguments.add.is_empty() && arguments.remove.is_empty() {
-        bail!("name a change of the data with --add or --remove, such as --add attr:Eyeglasses");
+        if arguments.checkpoint.is_some() {
+            bail!(
+                "name a change of the data with --add or --remove, such as --add attr:Eyeglasses"
+            );
+        }
+        arguments.add = vec![SHIPPED_ADD.to_owned()];
+        arguments.remove = vec![SHIPPED_REMOVE.to_owned()];
     }
+    let arguments = &arguments;
     ensure!(arguments.steps > 0, "--steps must be at least 1");
     let device = device(&arguments.device)?;
-    let checkpoint = Checkpoint::load(model_file(arguments)?)?;
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
     let header = &checkpoint.header;
     let options = LoadOptions {
@@ -170,7 +184,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
     ensure!(
         images.fingerprint == header.fingerprint,
         "{} was trained on {} (fingerprint {}), but {name} has fingerprint {}: pass the training images with --data",
-        model_file(arguments)?.display(),
+        model_name(arguments),
         header.data,
         header.fingerprint,
         images.fingerprint
@@ -178,6 +192,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
     let flip = flip(&checkpoint)?;
     let settings = settings(arguments, &checkpoint, &images, flip, &device)?;
     let directions = directions(arguments, &settings, &images, &options, flip, &device)?;
+    eprintln!("{}", announcement(arguments, &checkpoint.header));
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();
 
     let bar = ProgressBar::new(settings.samples as u64);
@@ -218,14 +233,29 @@ fn execute(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn model_file(arguments: &Arguments) -> Result<&Path> {
-    let file = arguments.checkpoint.as_deref();
-    file.context("name a model with --checkpoint")
+fn model_name(arguments: &Arguments) -> String {
+    match &arguments.checkpoint {
+        Some(file) => file.display().to_string(),
+        None => SHIPPED_NAME.to_owned(),
+    }
 }
 
-fn model_name(arguments: &Arguments) -> String {
-    let file = arguments.checkpoint.as_deref();
-    file.map_or_else(String::new, |file| file.display().to_string())
+/// What is about to be done, for the reader to check.
+fn announcement(arguments: &Arguments, header: &Header) -> String {
+    let added = arguments.add.iter().map(|text| format!("adding {text}"));
+    let removed = arguments
+        .remove
+        .iter()
+        .map(|text| format!("removing {text}"));
+    let changes: Vec<String> = added.chain(removed).collect();
+    format!(
+        "{} samples of {}, trained {} steps on {}: how would each move on {}?",
+        arguments.samples,
+        model_name(arguments),
+        header.step,
+        header.data,
+        changes.join(" and on ")
+    )
 }
 
 fn settings(

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use report::{Card, DirectionSection, Picture, ReportError, SensitivityPage, write_atomic};
+use report::{
+    Card, DirectionSection, Picture, ReportError, SensitivityPage, strip_png, write_atomic,
+};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
@@ -49,6 +51,16 @@ impl Shown {
         let verb = if self.removing { "remove" } else { "add" };
         format!("{verb} {}", self.selection)
     }
+
+    /// Name of its strip of pictures: `add-attr-Eyeglasses.png`, `remove-attr-not-Smiling.png`.
+    fn file_name(&self) -> String {
+        let name = self.name().replace('!', "not-");
+        let name: Vec<&str> = name
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|part| !part.is_empty())
+            .collect();
+        name.join("-") + ".png"
+    }
 }
 
 /// What the page and the summary say about the run.
@@ -64,8 +76,11 @@ pub struct Facts {
     pub shape: [usize; 3],
 }
 
-/// Writes `sensitivities.safetensors`, `ranking.csv`, `summary.json` and `index.html`; each file is
-/// complete or absent.
+/// Samples at each end of the ranking in a direction's strip of pictures.
+const STRIP: usize = 6;
+
+/// Writes `sensitivities.safetensors`, `ranking.csv`, `summary.json`, `index.html` and for each direction
+/// a picture of the samples that move most and least; each file is complete or absent.
 ///
 /// # Errors
 /// If the folder or a file cannot be written.
@@ -84,7 +99,39 @@ pub fn write(
     write_atomic(&folder.join("ranking.csv"), csv(directions).as_bytes())?;
     let summary = format!("{:#}\n", summary(results, directions, facts));
     write_atomic(&folder.join("summary.json"), summary.as_bytes())?;
+    for (k, direction) in directions.iter().enumerate() {
+        let bytes = strip(results, k, direction, facts.shape)?;
+        write_atomic(&folder.join(direction.file_name()), &bytes)?;
+    }
     Ok(page(results, directions, facts).write(&folder.join("index.html"))?)
+}
+
+/// The samples at the top of the ranking, from the left, and those at its end.
+fn strip(
+    results: &Sensitivities,
+    k: usize,
+    direction: &Shown,
+    [channels, height, width]: [usize; 3],
+) -> Result<Vec<u8>, ReportError> {
+    let picture = |values| Picture {
+        channels,
+        height,
+        width,
+        values,
+    };
+    let (ranking, d) = (&direction.ranking, results.dim);
+    let bottom = ranking
+        .len()
+        .saturating_sub(STRIP)
+        .max(STRIP.min(ranking.len()));
+    let ends = ranking.iter().take(STRIP).chain(&ranking[bottom..]);
+    let (samples, deltas): (Vec<_>, Vec<_>) = ends
+        .map(|row| {
+            let x = &results.samples[row.sample * d..(row.sample + 1) * d];
+            (picture(x), picture(results.delta(k, row.sample)))
+        })
+        .unzip();
+    strip_png(&samples, &deltas, direction.removing)
 }
 
 /// `noise`, `samples` `[n, d]`; `log_density` `[n, S]` at the noise levels `sigmas` `[S]`; and for each

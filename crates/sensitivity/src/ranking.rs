@@ -10,6 +10,9 @@ pub const MAX_LOG_RATIO: f32 = 5.0;
 /// within a factor e.
 pub const MAX_DEVIATION: f32 = 1.0;
 
+/// Images lie in [-1, 1]; a sample that reaches beyond this was not sampled but thrown.
+pub const MAX_PIXEL: f32 = 2.0;
+
 /// One sample in the ranking of a direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranked {
@@ -41,7 +44,7 @@ pub fn rank(results: &Sensitivities, direction: usize) -> Vec<Ranked> {
                 sample,
                 score,
                 max_log_ratio,
-                warnings: warnings(score, max_log_ratio, deviation),
+                warnings: warnings(score, max_log_ratio, deviation, largest(results, sample)),
             }
         })
         .collect();
@@ -55,8 +58,19 @@ fn norm(row: &[f32]) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-fn warnings(score: f64, max_log_ratio: f32, deviation: Option<f32>) -> Vec<String> {
+/// The largest `|pixel|` of a sample.
+fn largest(results: &Sensitivities, sample: usize) -> f32 {
+    let pixels = &results.samples[sample * results.dim..(sample + 1) * results.dim];
+    pixels.iter().fold(0.0, |most, v| v.abs().max(most))
+}
+
+fn warnings(score: f64, max_log_ratio: f32, deviation: Option<f32>, largest: f32) -> Vec<String> {
     let mut warnings = Vec::new();
+    if largest > MAX_PIXEL {
+        warnings.push(format!(
+            "The sample itself leaves the range of images (a pixel of {largest:.1}): the sampler diverged, use more --steps."
+        ));
+    }
     if !score.is_finite() {
         warnings.push("δ is not finite: the density ratio overflowed on this path.".to_owned());
     } else if max_log_ratio > MAX_LOG_RATIO {
@@ -95,6 +109,15 @@ mod tests {
         let order: Vec<usize> = rank(&three(), 0).iter().map(|r| r.sample).collect();
         assert_eq!(order, [2, 0, 1]);
         assert_eq!(rank(&three(), 0)[1].score, 5.0);
+    }
+
+    #[test]
+    fn a_sample_that_is_no_image_is_not_trusted() {
+        let mut results = three();
+        results.samples[1] = -40.0;
+        let ranked = rank(&results, 0);
+        let first = ranked.iter().find(|r| r.sample == 0).expect("ranked");
+        assert!(first.warnings[0].contains("diverged"), "{first:?}");
     }
 
     #[test]

@@ -94,11 +94,32 @@ fn two_directions_fill_the_folder_and_the_same_seed_gives_the_same_bytes() {
     // Heun: two evaluations a step but one in the last, and two directions.
     assert_eq!(summary["evaluations_per_sample"]["path"], 7);
     assert_eq!(summary["evaluations_per_sample"]["tangent"], 14);
+    for strip in ["a/add-attr-Eyeglasses.png", "a/remove-attr-not-Smiling.png"] {
+        assert!(read(strip).starts_with(b"\x89PNG"), "{strip}");
+    }
     assert!(
         String::from_utf8(read("a/index.html"))
             .unwrap()
             .contains("Eyeglasses")
     );
+}
+
+#[test]
+fn without_arguments_the_shipped_model_is_ranked() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_sensitivity"))
+        .current_dir(folder.path())
+        .args(["--samples", "3", "--steps", "2"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("adding attr:Eyeglasses") && said.contains("removing attr:Blond_Hair"),
+        "{said}"
+    );
+    assert!(said.contains("open runs/sensitivity/index.html"), "{said}");
+    assert!(folder.path().join("runs/sensitivity/index.html").exists());
 }
 
 #[test]
@@ -185,7 +206,9 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
         assert!(
-            errors.starts_with("error: ") && errors.contains(says),
+            errors
+                .lines()
+                .any(|line| line.starts_with("error: ") && line.contains(says)),
             "{errors}"
         );
         assert!(!folder.path().join("runs/sensitivity").exists());

@@ -105,11 +105,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         progress: true,
     };
     let images = data::load(&Source::parse(&arguments.data)?, &options)?;
-    if images.skipped > 0 {
-        eprintln!(
-            "{} images could not be read and were left out",
-            images.skipped
-        );
+    if let Some(first) = &images.first_skipped {
+        eprintln!("left out {} images; the first: {first}", images.skipped);
     }
     let set = TrainingSet {
         limit: arguments.limit,
@@ -169,6 +166,8 @@ fn train(
     bar.set_style(ProgressStyle::with_template(
         "{bar:30} {pos}/{len} steps  {msg}  {eta} left",
     )?);
+    // Steps of an earlier run say nothing about the speed of this one.
+    bar.reset_eta();
 
     let every = Duration::from_secs_f64(60.0 * arguments.checkpoint_minutes.max(0.0));
     let (started, first, mut saved) = (Instant::now(), trainer.step(), Instant::now());
