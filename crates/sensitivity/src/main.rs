@@ -1,6 +1,7 @@
 //! `cargo run -p sensitivity`: how samples move when the training data change, ranked.
 
 mod convergence;
+mod shipped;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -114,14 +115,6 @@ enum DensityKind {
     Empirical,
 }
 
-/// The model used when none is named; `scripts/default-checkpoint.sh` makes it.
-const SHIPPED: &[u8] = include_bytes!("../../../checkpoints/faces16.safetensors");
-/// What [`SHIPPED`] is called.
-const SHIPPED_NAME: &str = "checkpoints/faces16.safetensors (shipped)";
-/// The changes that are tried on [`SHIPPED`] when none is named.
-const SHIPPED_ADD: &str = "attr:Eyeglasses";
-const SHIPPED_REMOVE: &str = "attr:Blond_Hair";
-
 /// Images of a direction shown on the page.
 const SHOWN: usize = 20;
 
@@ -153,18 +146,15 @@ fn execute(mut arguments: Arguments) -> Result<()> {
     if let Some(Command::Convergence(convergence)) = &arguments.command {
         return convergence::execute(convergence);
     }
-    let checkpoint = match &arguments.checkpoint {
-        Some(file) => Checkpoint::load(file)?,
-        None => Checkpoint::from_bytes(SHIPPED, Path::new(SHIPPED_NAME))?,
-    };
+    let checkpoint = shipped::or_shipped(arguments.checkpoint.as_deref())?;
     if arguments.add.is_empty() && arguments.remove.is_empty() {
         if arguments.checkpoint.is_some() {
             bail!(
                 "name a change of the data with --add or --remove, such as --add attr:Eyeglasses"
             );
         }
-        arguments.add = vec![SHIPPED_ADD.to_owned()];
-        arguments.remove = vec![SHIPPED_REMOVE.to_owned()];
+        arguments.add = vec![shipped::ADD.to_owned()];
+        arguments.remove = vec![shipped::REMOVE.to_owned()];
     }
     let arguments = &arguments;
     ensure!(arguments.steps > 0, "--steps must be at least 1");
@@ -236,7 +226,7 @@ fn execute(mut arguments: Arguments) -> Result<()> {
 fn model_name(arguments: &Arguments) -> String {
     match &arguments.checkpoint {
         Some(file) => file.display().to_string(),
-        None => SHIPPED_NAME.to_owned(),
+        None => shipped::NAME.to_owned(),
     }
 }
 

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use diffusion::checkpoint::Checkpoint;
 use indicatif::{ProgressBar, ProgressStyle};
 use maud::{DOCTYPE, PreEscaped, html};
 use report::write_atomic;
 use section::Section;
+
+use crate::shipped;
 
 /// How far the prediction can be trusted, measured on data known in closed form: order of convergence,
 /// robustness, trace estimators, data beyond Gaussians, reach, and cost. Writes tables, plots and a page.
@@ -32,6 +33,7 @@ pub struct Arguments {
     #[arg(long)]
     quick: bool,
     /// A checkpoint of `train`, whose U-Net's Jacobians the trace estimators are compared on beside a mixture's
+    /// [default: the model of procedural faces that comes with Sway]
     #[arg(long)]
     checkpoint: Option<PathBuf>,
     /// Only measure one load in this process (side,samples,steps,probes,directions,points), and print its cost
@@ -71,8 +73,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
         let folder = arguments.out.display();
         format!("{folder} cannot be created; choose another folder with --out")
     })?;
-    let checkpoint = arguments.checkpoint.as_deref().map(Checkpoint::load);
-    let checkpoint = checkpoint.transpose()?;
+    let checkpoint = shipped::or_shipped(arguments.checkpoint.as_deref())?;
     let started = Instant::now();
     let effort = Effort {
         seed: arguments.seed,
@@ -96,7 +97,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     done(order::section(&effort)?)?;
     let studied = robustness::section(&effort)?;
     done(studied.section)?;
-    done(traces::section(&effort, checkpoint.as_ref())?)?;
+    done(traces::section(&effort, &checkpoint)?)?;
     done(pictures::section(&effort)?)?;
     done(beyond::section(&effort, &studied.learned)?)?;
     done(complexity::section(&effort)?)?;

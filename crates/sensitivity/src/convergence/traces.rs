@@ -37,20 +37,17 @@ struct Case {
     jacobian: DMatrix<f64>,
 }
 
-pub fn section(effort: &Effort, checkpoint: Option<&Checkpoint>) -> Result<Section> {
+pub fn section(effort: &Effort, checkpoint: &Checkpoint) -> Result<Section> {
     let mut cases = mixture(effort)?;
-    let mut text = "log p needs tr J at every step, from products with J. Hutchinson's probes (random signs, or Gaussian), Hutch++ and XTrace \
-                    beside probing with colours, on exact Jacobians of 8×8 pictures of a Gaussian mixture with noise added. An error of 1 is an \
-                    error of about one nat in log r for each e-fold of σ."
-        .to_owned();
-    if let Some(checkpoint) = checkpoint {
-        cases.extend(image_network(effort, checkpoint)?);
-        let header = &checkpoint.header;
-        text += &format!(
-            " Then those of an image U-Net, trained {} steps on {}, at a sample of its own with noise added.",
-            header.step, header.data
-        );
-    }
+    cases.extend(image_network(effort, checkpoint)?);
+    let header = &checkpoint.header;
+    let text = format!(
+        "log p needs tr J at every step, from products with J. Hutchinson's probes (random signs, or Gaussian), Hutch++ and XTrace \
+         beside probing with colours, on exact Jacobians of 8×8 pictures of a Gaussian mixture with noise added, then on those of an \
+         image U-Net, trained {} steps on {}, at a sample of its own with noise added. An error of 1 is an error of about one nat in \
+         log r for each e-fold of σ.",
+        header.step, header.data
+    );
 
     let columns = [&["model", "σ", "tr J", "products"][..], &NAMES].concat();
     let mut table = Table::new(

@@ -1,0 +1,26 @@
+//! The model of procedural faces that comes with Sway; `scripts/default-checkpoint.sh` makes it.
+
+use std::path::Path;
+
+use diffusion::DiffusionError;
+use diffusion::checkpoint::Checkpoint;
+
+/// What it is called where a file is named.
+pub const NAME: &str = "checkpoints/faces16.safetensors (shipped)";
+/// What is added and removed if nothing is named.
+pub const ADD: &str = "attr:Eyeglasses";
+/// See [`ADD`].
+pub const REMOVE: &str = "attr:Blond_Hair";
+
+const BYTES: &[u8] = include_bytes!("../../../checkpoints/faces16.safetensors");
+
+/// A file, or the shipped model if none is named.
+///
+/// # Errors
+/// If the file is no complete checkpoint.
+pub fn or_shipped(file: Option<&Path>) -> Result<Checkpoint, DiffusionError> {
+    match file {
+        Some(file) => Checkpoint::load(file),
+        None => Checkpoint::from_bytes(BYTES, Path::new(NAME)),
+    }
+}
