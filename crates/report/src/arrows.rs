@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use crate::ReportError;
-use crate::plot::{Axes, chart, colour, range, svg};
+use crate::plot::{Axes, chart, colour, legend, range, svg};
 
 /// Arrows of one colour.
 #[derive(Debug, Clone, Default)]
@@ -50,15 +50,10 @@ pub fn arrow_plot(
                     .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
             }
         }
-        if sets.iter().any(|set| !set.0.is_empty()) {
-            let font = ("sans-serif", 13).into_font().color(&BLACK);
-            chart
-                .configure_series_labels()
-                .label_font(font)
-                .position(SeriesLabelPosition::UpperRight)
-                .draw()?;
+        match sets.iter().any(|set| !set.0.is_empty()) {
+            true => legend(&mut chart),
+            false => Ok(()),
         }
-        Ok(())
     })
 }
 

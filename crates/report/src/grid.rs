@@ -36,38 +36,43 @@ pub fn grid(pictures: &[Picture<'_>], style: &GridStyle) -> Result<RgbImage, Rep
             found: odd.shape(),
         });
     }
+    let images: Vec<RgbImage> = pictures
+        .iter()
+        .map(Picture::to_rgb)
+        .collect::<Result<_, _>>()?;
+    Ok(tile(&images, style))
+}
+
+/// Images of one size, of which there is at least one, row by row.
+pub(crate) fn tile(images: &[RgbImage], style: &GridStyle) -> RgbImage {
+    let (width, height) = images[0].dimensions();
     let columns = match style.columns {
-        0 => (pictures.len() as f64).sqrt().ceil() as usize,
-        n => n.min(pictures.len()),
+        0 => (images.len() as f64).sqrt().ceil() as usize,
+        n => n.min(images.len()),
     };
     let scale = match style.scale {
-        0 => 64usize.div_ceil(first.height.max(first.width).max(1)),
-        n => n,
+        0 => 64usize.div_ceil(width.max(height).max(1) as usize) as u32,
+        n => n as u32,
     };
-    let rows = pictures.len().div_ceil(columns);
-    let (cell_w, cell_h) = (
-        first.width * scale + style.padding,
-        first.height * scale + style.padding,
+    let padding = style.padding as u32;
+    let (cell_w, cell_h) = (width * scale + padding, height * scale + padding);
+    let rows = images.len().div_ceil(columns);
+    let mut canvas = RgbImage::from_pixel(
+        columns as u32 * cell_w + padding,
+        rows as u32 * cell_h + padding,
+        Rgb(style.background),
     );
-    let (width, height) = (
-        columns * cell_w + style.padding,
-        rows * cell_h + style.padding,
-    );
-    let mut canvas = RgbImage::from_pixel(width as u32, height as u32, Rgb(style.background));
-    for (i, picture) in pictures.iter().enumerate() {
-        let rgb = picture.to_rgb()?;
-        let (left, top) = (
-            (i % columns) * cell_w + style.padding,
-            (i / columns) * cell_h + style.padding,
-        );
-        for y in 0..first.height * scale {
-            for x in 0..first.width * scale {
-                let pixel = *rgb.get_pixel((x / scale) as u32, (y / scale) as u32);
-                canvas.put_pixel((left + x) as u32, (top + y) as u32, pixel);
+    for (i, image) in images.iter().enumerate() {
+        let left = (i % columns) as u32 * cell_w + padding;
+        let top = (i / columns) as u32 * cell_h + padding;
+        for y in 0..height * scale {
+            for x in 0..width * scale {
+                let pixel = *image.get_pixel(x / scale, y / scale);
+                canvas.put_pixel(left + x, top + y, pixel);
             }
         }
     }
-    Ok(canvas)
+    canvas
 }
 
 /// [`grid`] as the bytes of a PNG file.

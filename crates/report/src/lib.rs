@@ -4,6 +4,7 @@
 //! is complete or absent ([`mod@write`]), and a page needs no network, no script and no second file.
 
 pub mod arrows;
+pub mod document;
 pub mod error;
 mod exaggerate;
 pub mod grid;
@@ -15,6 +16,7 @@ pub mod strip;
 pub mod write;
 
 pub use arrows::{Arrows, arrow_plot};
+pub use document::document;
 pub use error::ReportError;
 pub use grid::{GridStyle, grid, grid_png};
 pub use heat::{HeatMap, heat_map};

@@ -6,10 +6,10 @@
 use crate::exaggerate::{exaggeration, moved};
 use crate::plot::{PALETTE, log_ratio_axes, number};
 use crate::write::{png_bytes, write_atomic};
-use crate::{Axes, Curve, Picture, ReportError, heat_map, histogram, line_plot};
+use crate::{Axes, Curve, Picture, ReportError, document, heat_map, histogram, line_plot};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::RgbImage;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -73,34 +73,20 @@ impl SensitivityPage<'_> {
             .enumerate()
             .map(|(i, d)| d.render(i))
             .collect::<Result<Vec<_>, _>>()?;
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    // An empty icon, so that a browser does not ask a server for one.
-                    link rel="icon" href="data:,";
-                    title { (self.title) }
-                    style { (PreEscaped(include_str!("page.css"))) }
-                }
-                body {
-                    header.top {
-                        h1 { (self.title) }
-                        p.lead { (self.summary) }
-                        @if self.directions.len() > 1 {
-                            nav aria-label="Directions" {
-                                @for (i, d) in self.directions.iter().enumerate() { a href={ "#direction-" (i) } { (d.label()) } }
-                            }
-                        }
-                        div.intro { (how_to_read()) (facts(&self.facts)) }
+        let body = html! {
+            header.top {
+                h1 { (self.title) }
+                p.lead { (self.summary) }
+                @if self.directions.len() > 1 {
+                    nav aria-label="Directions" {
+                        @for (i, d) in self.directions.iter().enumerate() { a href={ "#direction-" (i) } { (d.label()) } }
                     }
-                    main { @for section in &sections { (section) } }
-                    footer { "Made by Sway. This file is complete in itself: it loads nothing from anywhere." }
                 }
+                div.intro { (how_to_read()) (facts(&self.facts)) }
             }
+            main { @for section in &sections { (section) } }
         };
-        Ok(page.into_string())
+        Ok(document(&self.title, include_str!("page.css"), &body))
     }
 
     /// Renders the page and writes it, complete or not at all.

@@ -224,14 +224,22 @@ fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
         }
     }
-    if curves.iter().any(|curve| !curve.name.is_empty()) {
-        let font = ("sans-serif", 13).into_font().color(&BLACK);
-        chart
-            .configure_series_labels()
-            .label_font(font)
-            .position(SeriesLabelPosition::UpperRight)
-            .draw()?;
+    match curves.iter().any(|curve| !curve.name.is_empty()) {
+        true => legend(&mut chart),
+        false => Ok(()),
     }
+}
+
+/// The names of the series so far.
+pub(crate) fn legend<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
+    chart: &mut Chart<'a, 'b, X>,
+) -> Drawn {
+    let font = ("sans-serif", 13).into_font().color(&BLACK);
+    chart
+        .configure_series_labels()
+        .label_font(font)
+        .position(SeriesLabelPosition::UpperRight)
+        .draw()?;
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! A figure for a paper or a README: samples, where they go, and their sensitivities, in three rows.
 
 use crate::exaggerate::{exaggeration, moved};
-use crate::{GridStyle, Picture, ReportError, grid_png, heat_map};
+use crate::grid::tile;
+use crate::write::png_bytes;
+use crate::{GridStyle, Picture, ReportError, heat_map};
 
 /// A PNG of three rows with a column for each sample: x; `x + c·δ`, or `x − c·δ` if `removing`, with c chosen for each
 /// sample so that the change can be seen; and the heat map of δ.
@@ -14,45 +16,32 @@ pub fn strip_png(
     removing: bool,
 ) -> Result<Vec<u8>, ReportError> {
     let sign = if removing { -1.0 } else { 1.0 };
-    let (mut after, mut heat) = (Vec::new(), Vec::new());
+    let (mut before, mut after, mut heat) = (Vec::new(), Vec::new(), Vec::new());
     for (sample, delta) in samples.iter().zip(deltas) {
+        if sample.shape() != samples[0].shape() || delta.shape() != samples[0].shape() {
+            return Err(ReportError::Mixed {
+                expected: samples[0].shape(),
+                found: delta.shape(),
+            });
+        }
         let values = moved(sample, delta, sign * exaggeration(delta));
-        after.push(planes(sample, |c, at| {
-            values[(c % sample.channels) * sample.height * sample.width + at]
-        }));
-        let map = heat_map(delta, None)?.image;
-        heat.push(planes(sample, |c, at| {
-            let (x, y) = (at % sample.width, at / sample.width);
-            f32::from(map.get_pixel(x as u32, y as u32).0[c]) / 127.5 - 1.0
-        }));
+        let there = Picture {
+            values: &values,
+            ..*sample
+        };
+        before.push(sample.to_rgb()?);
+        after.push(there.to_rgb()?);
+        heat.push(heat_map(delta, None)?.image);
     }
-    let before: Vec<Vec<f32>> = samples
-        .iter()
-        .map(|s| {
-            let plane = s.height * s.width;
-            planes(s, |c, at| s.values[(c % s.channels) * plane + at])
-        })
-        .collect();
-    let colour = |values| Picture {
-        channels: 3,
-        values,
-        ..samples[0]
-    };
     let rows = [before, after, heat].concat();
-    let pictures: Vec<Picture<'_>> = rows.iter().map(|values| colour(values)).collect();
+    if rows.is_empty() {
+        return Err(ReportError::Empty);
+    }
     let style = GridStyle {
         columns: samples.len(),
         ..GridStyle::default()
     };
-    grid_png(&pictures, &style)
-}
-
-/// Three planes of a picture's size, one a colour.
-fn planes(like: &Picture<'_>, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
-    let plane = like.height * like.width;
-    (0..3 * plane)
-        .map(|i| value(i / plane, i % plane))
-        .collect()
+    png_bytes(&tile(&rows, &style))
 }
 
 #[cfg(test)]

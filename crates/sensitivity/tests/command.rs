@@ -1,53 +1,19 @@
 //! The binary, run as a user does, on a small untrained network over procedural faces.
 
+mod untrained;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
-use burn::tensor::Device;
 use data::{LoadOptions, Source};
-use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
-use diffusion::config::UNetConfig;
-use diffusion::unet::UNet;
-use diffusion::weights;
 
 fn checkpoint(folder: &Path) {
-    let network = UNetConfig {
-        image_channels: 3,
-        image_size: 8,
-        channels: 8,
-        multipliers: vec![1],
-        blocks: 1,
-        attention: vec![],
-        head_channels: 8,
-    };
     let options = LoadOptions {
         size: Some(8),
         ..LoadOptions::default()
     };
     let images = data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
-    let weights = weights::collect(&UNet::new(&network, &Device::flex()).unwrap());
-    let checkpoint = Checkpoint {
-        header: Header {
-            format: FORMAT,
-            version: "test".into(),
-            network,
-            sigma_data: 0.5,
-            data: "faces:60".into(),
-            limit: None,
-            skip_bad: false,
-            fingerprint: images.fingerprint.clone(),
-            step: 0,
-            seed: 0,
-            training: String::new(),
-            parameter_ids: weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
-        },
-        model: None,
-        ema: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),
-        optimizer: None,
-        data_mean: vec![0.0; 192],
-        data_variance: vec![0.25; 192],
-    };
-    checkpoint.save(&folder.join("model.safetensors")).unwrap();
+    untrained::save(folder, 3, 8, &images.fingerprint);
 }
 
 fn sensitivity(folder: &Path, arguments: &[&str]) -> Output {

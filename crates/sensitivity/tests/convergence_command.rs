@@ -1,48 +1,9 @@
 //! `sensitivity convergence`, run as a user does, at its quick size on a small untrained network.
 
+mod untrained;
+
 use std::path::Path;
 use std::process::{Command, Output};
-
-use burn::tensor::Device;
-use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
-use diffusion::config::UNetConfig;
-use diffusion::unet::UNet;
-use diffusion::weights;
-
-fn checkpoint(folder: &Path) {
-    let network = UNetConfig {
-        image_channels: 1,
-        image_size: 4,
-        channels: 8,
-        multipliers: vec![1],
-        blocks: 1,
-        attention: vec![],
-        head_channels: 8,
-    };
-    let weights = weights::collect(&UNet::new(&network, &Device::flex()).unwrap());
-    let checkpoint = Checkpoint {
-        header: Header {
-            format: FORMAT,
-            version: "test".into(),
-            network,
-            sigma_data: 0.5,
-            data: "faces:60".into(),
-            limit: None,
-            skip_bad: false,
-            fingerprint: String::new(),
-            step: 0,
-            seed: 0,
-            training: String::new(),
-            parameter_ids: weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
-        },
-        model: None,
-        ema: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),
-        optimizer: None,
-        data_mean: vec![0.0; 16],
-        data_variance: vec![0.25; 16],
-    };
-    checkpoint.save(&folder.join("model.safetensors")).unwrap();
-}
 
 fn convergence(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sensitivity"))
@@ -69,7 +30,7 @@ fn rows(folder: &Path, name: &str) -> Vec<Vec<String>> {
 fn everything_is_written_and_the_slopes_are_two() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    checkpoint(folder);
+    untrained::save(folder, 1, 4, "");
     let output = convergence(folder, &["--out", "out"]);
     let (text, errors) = (
         String::from_utf8_lossy(&output.stdout),
@@ -121,7 +82,7 @@ fn what_cannot_be_done_is_said_at_once() {
         );
     };
     refused(&[], "model.safetensors");
-    checkpoint(folder.path());
+    untrained::save(folder.path(), 1, 4, "");
     refused(&["--out", "model.safetensors/out"], "--out");
     refused(&["--add", "attr:Hat"], "--add");
 }

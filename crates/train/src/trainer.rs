@@ -43,15 +43,7 @@ impl Trainer {
         let average = UNet::new(&config.network, device)?;
         let average = weights::apply(average.clone(), weights::collect(&average))
             .map_err(DiffusionError::Config)?;
-        Ok(Self {
-            network: trainable(&average),
-            average,
-            optimizer: optimizer(&config),
-            config,
-            set,
-            device: device.clone(),
-            step: 0,
-        })
+        Ok(Self::begin(config, set, average, device))
     }
 
     /// A run at step 0 that starts from the averaged weights of a checkpoint, with a fresh optimiser.
@@ -68,7 +60,12 @@ impl Trainer {
         let stored = checkpoint.with_ids(checkpoint.ema.clone());
         let average = weights::apply(UNet::new(&config.network, device)?, stored)
             .map_err(DiffusionError::Config)?;
-        Ok(Self {
+        Ok(Self::begin(config, set, average, device))
+    }
+
+    /// A run at step 0 from these weights.
+    fn begin(config: TrainConfig, set: TrainingSet, average: UNet, device: &Device) -> Self {
+        Self {
             network: trainable(&average),
             average,
             optimizer: optimizer(&config),
@@ -76,7 +73,7 @@ impl Trainer {
             set,
             device: device.clone(),
             step: 0,
-        })
+        }
     }
 
     /// A run continued from a checkpoint.

@@ -1,9 +1,9 @@
 //! The page: plots, the pooled numbers, and the samples that moved most and least.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use report::plot::number;
-use report::{GridStyle, Picture, grid_png};
+use report::{GridStyle, Picture, document, grid_png};
 
 use crate::RetrainError;
 use crate::comparison::Comparison;
@@ -43,30 +43,17 @@ pub fn page(
             (pictures)
         });
     }
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                link rel="icon" href="data:,";
-                title { (experiment.name) }
-                style { (PreEscaped(include_str!("page.css"))) }
-            }
-            body {
-                h1 { (experiment.name) }
-                p {
-                    "How far predicted changes of " (experiment.samples.count) " samples agree with what the samples did after models were "
-                    "really trained on changed data: " (executor.setup.images.len()) " images of " (experiment.data) ", "
-                    (executor.setup.config.steps) " steps, " (experiment.seeds.len()) " seeds."
-                }
-                @for missing in &evaluation.missing { p { "Not done yet: " (missing) "." } }
-                @for section in &sections { (section) }
-                footer { p { "Made by Sway. This file is complete in itself: it loads nothing from anywhere." } }
-            }
+    let body = html! {
+        h1 { (experiment.name) }
+        p {
+            "How far predicted changes of " (experiment.samples.count) " samples agree with what the samples did after models were "
+            "really trained on changed data: " (executor.setup.images.len()) " images of " (experiment.data) ", "
+            (executor.setup.config.steps) " steps, " (experiment.seeds.len()) " seeds."
         }
+        @for missing in &evaluation.missing { p { "Not done yet: " (missing) "." } }
+        @for section in &sections { (section) }
     };
-    Ok(page.into_string())
+    Ok(document(&experiment.name, include_str!("page.css"), &body))
 }
 
 fn numbers(executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) -> Markup {

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use maud::{DOCTYPE, PreEscaped, html};
-use report::write_atomic;
+use maud::html;
+use report::{document, write_atomic};
 use section::Section;
 
 use crate::shipped;
@@ -120,28 +120,16 @@ fn write_page(arguments: &Arguments, sections: &[Section], seconds: f64) -> Resu
     } else {
         "full"
     };
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                link rel="icon" href="data:,";
-                title { (title) }
-                style { (PreEscaped(include_str!("page.css"))) }
-            }
-            body {
-                h1 { (title) }
-                p {
-                    "Training data ρ are changed to ρ + ην. The prediction is that a sample x moves by ηδ; the truth here is the sample that "
-                    "the same sampler draws from the exactly changed data with the same noise. Size: " (size) "; seed " (arguments.seed)
-                    "; " (format!("{seconds:.0}")) " s; Sway " (env!("CARGO_PKG_VERSION")) "."
-                }
-                @for section in sections { (section.html()) }
-                footer { p { "Made by Sway. This file is complete in itself: it loads nothing from anywhere." } }
-            }
+    let body = html! {
+        h1 { (title) }
+        p {
+            "Training data ρ are changed to ρ + ην. The prediction is that a sample x moves by ηδ; the truth here is the sample that "
+            "the same sampler draws from the exactly changed data with the same noise. Size: " (size) "; seed " (arguments.seed)
+            "; " (format!("{seconds:.0}")) " s; Sway " (env!("CARGO_PKG_VERSION")) "."
         }
+        @for section in sections { (section.html()) }
     };
     let path: &Path = &arguments.out.join("index.html");
-    Ok(write_atomic(path, page.into_string().as_bytes())?)
+    let page = document(title, include_str!("page.css"), &body);
+    Ok(write_atomic(path, page.as_bytes())?)
 }

@@ -1,0 +1,46 @@
+//! A checkpoint of a small network that nobody trained.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use diffusion::config::UNetConfig;
+use diffusion::unet::UNet;
+use diffusion::weights;
+
+/// Writes `model.safetensors` for square images of this size, as if trained on `faces:60` of this fingerprint.
+pub fn save(folder: &Path, image_channels: usize, image_size: usize, fingerprint: &str) {
+    let network = UNetConfig {
+        image_channels,
+        image_size,
+        channels: 8,
+        multipliers: vec![1],
+        blocks: 1,
+        attention: vec![],
+        head_channels: 8,
+    };
+    let d = network.dim();
+    let weights = weights::collect(&UNet::new(&network, &Device::flex()).unwrap());
+    let checkpoint = Checkpoint {
+        header: Header {
+            format: FORMAT,
+            version: "test".into(),
+            network,
+            sigma_data: 0.5,
+            data: "faces:60".into(),
+            limit: None,
+            skip_bad: false,
+            fingerprint: fingerprint.into(),
+            step: 0,
+            seed: 0,
+            training: String::new(),
+            parameter_ids: weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
+        },
+        model: None,
+        ema: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),
+        optimizer: None,
+        data_mean: vec![0.0; d],
+        data_variance: vec![0.25; d],
+    };
+    checkpoint.save(&folder.join("model.safetensors")).unwrap();
+}
