@@ -1,5 +1,4 @@
-//! What every sampler, density and sensitivity needs of a model: its denoiser and the denoiser's
-//! directional derivative.
+//! What every sampler, density and sensitivity needs of a model: its denoiser and the products with its Jacobian.
 
 use burn::tensor::Tensor;
 
@@ -28,6 +27,19 @@ pub trait Denoiser {
         sigma: f64,
         tangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError>;
+
+    /// The denoised points together with the products `Jᵀ·c` of D's transposed Jacobian in x with K cotangents,
+    /// `[K, n, d]`. The ideal denoiser of any measure is `x + σ²·∇log p`, so its J is symmetric and this is
+    /// [`jvp`](Self::jvp); a network's J is not.
+    ///
+    /// # Errors
+    /// As for [`jvp`](Self::jvp).
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError>;
 }
 
 impl<T: Denoiser + ?Sized> Denoiser for &T {
@@ -46,6 +58,15 @@ impl<T: Denoiser + ?Sized> Denoiser for &T {
         tangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
         (**self).jvp(x, sigma, tangents)
+    }
+
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        (**self).vjp(x, sigma, cotangents)
     }
 }
 

@@ -1,5 +1,8 @@
-//! The trained network as a denoiser.
+//! A trained network as a denoiser.
 
+use std::sync::Arc;
+
+use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use burn_jvp::{DynTensor, Jvp};
 
@@ -11,31 +14,33 @@ use crate::precondition::Precondition;
 use crate::unet::UNet;
 use crate::weights;
 
-/// What burn-jvp records: the raw network of an image batch and its noise levels.
-type Forward = fn(&UNet, &[DynTensor]) -> DynTensor;
+/// The raw network `F` on flat points `[n, d]` and their noise levels `c_noise`, `[n]`.
+type Forward<M> = Arc<dyn Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync>;
+/// The same, as burn-jvp records it.
+type Recorded<M> = Box<dyn Fn(&M, &[DynTensor]) -> DynTensor + Send + Sync>;
 
-/// `D(x, σ) = c_skip·x + c_out·F(c_in·x, c_noise)` of a U-Net, on flat points `[n, d]`.
-pub struct NetworkDenoiser {
-    network: UNet,
-    config: UNetConfig,
+/// `D(x, σ) = c_skip·x + c_out·F(c_in·x, c_noise)` of a network, a U-Net unless told otherwise, on flat points
+/// `[n, d]`.
+pub struct NetworkDenoiser<M: Module = UNet> {
+    network: M,
+    /// The same weights as constants on the autodiff device, for products with Jᵀ.
+    constant: M,
+    d: usize,
     precondition: Precondition,
-    jvp: Jvp<UNet, Forward>,
+    forward: Forward<M>,
+    jvp: Jvp<M, Recorded<M>>,
 }
 
 impl NetworkDenoiser {
-    /// A denoiser from a network of this configuration; no gradients are recorded through it.
+    /// A denoiser from a U-Net of this configuration; no gradients are recorded through its weights.
     pub fn new(network: UNet, config: UNetConfig, precondition: Precondition) -> Self {
-        let forward: Forward = |network, inputs| {
-            network
-                .forward(inputs[0].get::<4>(), inputs[1].get::<1>())
-                .into()
+        let (d, size) = (config.dim(), config.image_size);
+        let forward = move |network: &UNet, x: Tensor<2>, level: Tensor<1>| {
+            let n = x.dims()[0];
+            let images = x.reshape([n, config.image_channels, size, size]);
+            network.forward(images, level).reshape([n, d])
         };
-        Self {
-            network,
-            config,
-            precondition,
-            jvp: Jvp::new(forward),
-        }
+        Self::flat(network, d, precondition, forward)
     }
 
     /// The averaged weights of a checkpoint, on a device.
@@ -55,11 +60,29 @@ impl NetworkDenoiser {
         };
         Ok(Self::new(network, config, precondition))
     }
+}
 
-    /// Points as an image batch `[n, c, h, w]`.
-    fn images(&self, x: Tensor<2>) -> Tensor<4> {
-        let (n, size) = (x.dims()[0], self.config.image_size);
-        x.reshape([n, self.config.image_channels, size, size])
+impl<M: Module + 'static> NetworkDenoiser<M> {
+    /// A denoiser from any network `F(x, c_noise)` of points with d entries.
+    pub fn flat(
+        network: M,
+        d: usize,
+        precondition: Precondition,
+        forward: impl Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync + 'static,
+    ) -> Self {
+        let forward: Forward<M> = Arc::new(forward);
+        let recorded = forward.clone();
+        let recorded: Recorded<M> = Box::new(move |network, inputs| {
+            recorded(network, inputs[0].get::<2>(), inputs[1].get::<1>()).into()
+        });
+        Self {
+            constant: network.clone().no_grad().train(),
+            network,
+            d,
+            precondition,
+            forward,
+            jvp: Jvp::new(recorded),
+        }
     }
 
     fn noise_level(&self, x: &Tensor<2>, sigma: f64) -> Tensor<1> {
@@ -69,18 +92,17 @@ impl NetworkDenoiser {
     }
 }
 
-impl Denoiser for NetworkDenoiser {
+impl<M: Module + 'static> Denoiser for NetworkDenoiser<M> {
     fn dim(&self) -> usize {
-        self.config.dim()
+        self.d
     }
 
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        check_points(&x, self.dim())?;
-        let [n, d] = x.dims();
+        check_points(&x, self.d)?;
         let p = &self.precondition;
-        let input = self.images(x.clone() * p.c_in(sigma));
-        let raw = self.network.forward(input, self.noise_level(&x, sigma));
-        Ok(x * p.c_skip(sigma) + raw.reshape([n, d]) * p.c_out(sigma))
+        let level = self.noise_level(&x, sigma);
+        let raw = (self.forward)(&self.network, x.clone() * p.c_in(sigma), level);
+        Ok(x * p.c_skip(sigma) + raw * p.c_out(sigma))
     }
 
     /// `J_D·v = c_skip·v + c_out·J_F·(c_in·v)`.
@@ -90,28 +112,48 @@ impl Denoiser for NetworkDenoiser {
         sigma: f64,
         tangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        check_points(&x, self.dim())?;
+        check_points(&x, self.d)?;
         check_tangents(&x, &tangents)?;
-        let ([n, d], [k, ..]) = (x.dims(), tangents.dims());
         let p = &self.precondition;
-        let input = self.images(x.clone() * p.c_in(sigma));
-        let [_, c, h, w] = input.dims();
-        let moved = (tangents.clone() * p.c_in(sigma)).reshape([k, n, c, h, w]);
-        let level = self.noise_level(&x, sigma);
+        let inputs = [
+            (x.clone() * p.c_in(sigma)).into(),
+            self.noise_level(&x, sigma).into(),
+        ];
+        let moved = (tangents.clone() * p.c_in(sigma)).into();
         let (raw, raw_tangents) = self
             .jvp
-            .call(
-                &self.network,
-                &[input.into(), level.into()],
-                &[Some(moved.into()), None],
-            )
+            .call(&self.network, &inputs, &[Some(moved), None])
             .map_err(|error| DiffusionError::Jvp(error.to_string()))?;
         let mut derivative = tangents * p.c_skip(sigma);
         if let Some(raw_tangents) = raw_tangents {
-            let raw_tangents = raw_tangents.get::<5>().reshape([k, n, d]);
-            derivative = derivative + raw_tangents * p.c_out(sigma);
+            derivative = derivative + raw_tangents.get::<3>() * p.c_out(sigma);
         }
-        let denoised = x * p.c_skip(sigma) + raw.get::<4>().reshape([n, d]) * p.c_out(sigma);
+        let denoised = x * p.c_skip(sigma) + raw.get::<2>() * p.c_out(sigma);
         Ok((denoised, derivative))
+    }
+
+    /// `J_Dᵀ·c = c_skip·c + c_in·J_Fᵀ·(c_out·c)`, the points repeated for each cotangent.
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        check_points(&x, self.d)?;
+        check_tangents(&x, &cotangents)?;
+        let [k, n, d] = cotangents.dims();
+        let p = &self.precondition;
+        let points = x.clone().repeat_dim(0, k);
+        let level = self.noise_level(&points, sigma).autodiff();
+        let input = (points * p.c_in(sigma)).autodiff().require_grad();
+        let raw = (self.forward)(&self.constant, input.clone(), level);
+        let pulled = cotangents.clone().reshape([k * n, d]) * p.c_out(sigma);
+        let gradients = (raw.clone() * pulled.autodiff()).sum().backward();
+        let mut product = cotangents * p.c_skip(sigma);
+        if let Some(gradient) = input.grad(&gradients) {
+            product = product + gradient.reshape([k, n, d]) * p.c_in(sigma);
+        }
+        let raw = raw.inner().slice_dim(0, 0..n);
+        Ok((x * p.c_skip(sigma) + raw * p.c_out(sigma), product))
     }
 }

@@ -217,7 +217,8 @@ impl Attention {
         let part = |i: usize| qkv.clone().narrow(1, i * self.heads, self.heads);
         let (q, k, v) = (part(0), part(1), part(2));
         // softmax(qᵀk/√c) over the keys, [n, heads, pixels, pixels].
-        let weights = softmax(q.transpose().matmul(k) / (head as f64).sqrt(), 3);
+        let scale = (head as f64).sqrt().recip();
+        let weights = softmax(q.transpose().matmul(k) * scale, 3);
         let mixed = v.matmul(weights.transpose()).reshape([n, c, h, w]);
         x + self.output.forward(mixed)
     }

@@ -281,3 +281,28 @@ fn the_kernels_in_f32_give_the_values_and_jvps_of_f64() {
         "{error}"
     );
 }
+
+#[test]
+fn products_with_the_transposed_jacobian_are_the_adjoint_of_those_with_it() {
+    // ⟨c, J·v⟩ = ⟨Jᵀ·c, v⟩ for every row: burn-jvp against Burn's autodiff.
+    let device = Device::flex();
+    let model = random_denoiser(&device, DType::F64);
+    let (n, d) = (3, model.dim());
+    let draw = |step| {
+        let mut rng = generator(14, Purpose::Sample, [step]);
+        normal(&mut rng, [2 * n, d], &device).cast(DType::F64)
+    };
+    let x = draw(0).slice_dim(0, 0..n);
+    let (v, c) = (draw(1).reshape([2, n, d]), draw(2).reshape([2, n, d]));
+    for sigma in [0.05, 0.7, 20.0] {
+        let (there, forward) = model.jvp(x.clone(), sigma, v.clone()).unwrap();
+        let (here, backward) = model.vjp(x.clone(), sigma, c.clone()).unwrap();
+        let apart = (there - here).abs().max().into_scalar::<f64>();
+        assert!(apart < 1e-12, "σ = {sigma}: values {apart:e} apart");
+        let left = (forward * c.clone()).sum_dim(2);
+        let right = (backward * v.clone()).sum_dim(2);
+        let size = left.clone().abs().max().into_scalar::<f64>();
+        let error = (left - right).abs().max().into_scalar::<f64>();
+        assert!(error < 1e-11 * size, "σ = {sigma}: {error:e} of {size:e}");
+    }
+}

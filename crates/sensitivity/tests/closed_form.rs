@@ -179,6 +179,15 @@ impl Denoiser for Blurred<'_> {
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
         self.0.jvp(x, sigma.hypot(self.1), tangents)
     }
+
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.0.vjp(x, sigma.hypot(self.1), cotangents)
+    }
 }
 
 /// One denoiser down to a noise level, another below it.
@@ -205,6 +214,18 @@ impl<A: Denoiser, B: Denoiser> Denoiser for Switched<A, B> {
         match sigma >= self.2 {
             true => self.0.jvp(x, sigma, tangents),
             false => self.1.jvp(x, sigma, tangents),
+        }
+    }
+
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        match sigma >= self.2 {
+            true => self.0.vjp(x, sigma, cotangents),
+            false => self.1.vjp(x, sigma, cotangents),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What each imperfection of a real run does to δ.
 
 use anyhow::Result;
+use diffusion::network::NetworkDenoiser;
 use sensitivity::validation::learned::{Training, mlp, unet};
 use sensitivity::validation::mixtures::{Covariances, Mixture};
-use sensitivity::validation::mlp::MlpDenoiser;
+use sensitivity::validation::mlp::Mlp;
 use sensitivity::validation::robustness::{Finding, Study, study};
 
 use super::Effort;
@@ -23,7 +24,7 @@ pub struct Studied {
 /// A mixture and a network that learned it.
 pub struct Learned {
     pub mixture: Mixture,
-    pub network: MlpDenoiser,
+    pub network: NetworkDenoiser<Mlp>,
 }
 
 pub fn section(effort: &Effort) -> Result<Studied> {

@@ -180,6 +180,16 @@ impl Denoiser for Empirical {
             (stacked / (sigma * sigma)).cast(dtype),
         ))
     }
+
+    /// J is symmetric.
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.jvp(x, sigma, cotangents)
+    }
 }
 
 impl Measure for Empirical {

@@ -211,6 +211,16 @@ impl Denoiser for Gaussian {
         let moved = self.restored(along * self.gain(sigma));
         Ok((self.denoise(x, sigma)?, moved.reshape([count, n, d])))
     }
+
+    /// J is symmetric.
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.jvp(x, sigma, cotangents)
+    }
 }
 
 impl Measure for Gaussian {
@@ -289,6 +299,16 @@ impl Denoiser for GaussianMixture {
         tangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
         self.0.jvp(x, sigma, tangents)
+    }
+
+    /// J is symmetric.
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.jvp(x, sigma, cotangents)
     }
 }
 

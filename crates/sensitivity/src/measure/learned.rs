@@ -69,6 +69,15 @@ impl<D: Denoiser> Denoiser for Learned<D> {
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
         self.denoiser.jvp(x, sigma, tangents)
     }
+
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.denoiser.vjp(x, sigma, cotangents)
+    }
 }
 
 impl<D: Denoiser> Measure for Learned<D> {

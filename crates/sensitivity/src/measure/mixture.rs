@@ -142,6 +142,16 @@ impl Denoiser for Mixture<'_> {
         }
         Ok((denoised, sum))
     }
+
+    /// J is symmetric.
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.jvp(x, sigma, cotangents)
+    }
 }
 
 impl Measure for Mixture<'_> {

@@ -12,7 +12,7 @@ use diffusion::unet::UNet;
 use diffusion::{DiffusionError, ema};
 
 use super::mixtures::Mixture;
-use super::mlp::{Mlp, MlpDenoiser};
+use super::mlp::Mlp;
 
 /// How a network is trained.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ pub fn mlp(
     mixture: &Mixture,
     width: usize,
     training: &Training,
-) -> Result<MlpDenoiser, DiffusionError> {
+) -> Result<NetworkDenoiser<Mlp>, DiffusionError> {
     let device = Device::flex();
     device.seed(training.seed);
     let precondition = precondition(mixture)?;
@@ -54,7 +54,7 @@ pub fn mlp(
         training,
         |network, clean, noise, sigmas| network.loss(&precondition, clean, noise, sigmas),
     )?;
-    Ok(MlpDenoiser::new(network, mixture.dim(), precondition))
+    Ok(network.denoiser(mixture.dim(), precondition))
 }
 
 /// A U-Net of a mixture of grey pictures of `side`² pixels.

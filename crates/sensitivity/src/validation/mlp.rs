@@ -4,9 +4,7 @@ use burn::module::Module;
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor, TensorData};
-use burn_jvp::{DynTensor, Jvp};
-use diffusion::DiffusionError;
-use diffusion::denoiser::{Denoiser, check_points, check_tangents};
+use diffusion::network::NetworkDenoiser;
 use diffusion::precondition::Precondition;
 
 /// Frequencies of the noise level's sinusoids, in units of π over `ln(σ)/4`.
@@ -73,82 +71,9 @@ impl Mlp {
         let weight = column(&|sigma| precondition.loss_weight(sigma));
         ((denoised - clean).powi_scalar(2) * weight).mean()
     }
-}
 
-/// What burn-jvp records.
-type Forward = fn(&Mlp, &[DynTensor]) -> DynTensor;
-
-/// `D = c_skip·x + c_out·F(c_in·x, c_noise)` of an [`Mlp`].
-pub struct MlpDenoiser {
-    network: Mlp,
-    d: usize,
-    precondition: Precondition,
-    jvp: Jvp<Mlp, Forward>,
-}
-
-impl MlpDenoiser {
-    /// A denoiser of points of d entries.
-    pub fn new(network: Mlp, d: usize, precondition: Precondition) -> Self {
-        let forward: Forward = |network, inputs| {
-            network
-                .forward(inputs[0].get::<2>(), inputs[1].get::<1>())
-                .into()
-        };
-        Self {
-            network,
-            d,
-            precondition,
-            jvp: Jvp::new(forward),
-        }
-    }
-
-    fn level(&self, x: &Tensor<2>, sigma: f64) -> Tensor<1> {
-        let n = x.dims()[0];
-        let level = vec![self.precondition.c_noise(sigma); n];
-        Tensor::from_data(TensorData::new(level, [n]), (&x.device(), x.dtype()))
-    }
-}
-
-impl Denoiser for MlpDenoiser {
-    fn dim(&self) -> usize {
-        self.d
-    }
-
-    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        check_points(&x, self.d)?;
-        let p = &self.precondition;
-        let raw = self
-            .network
-            .forward(x.clone() * p.c_in(sigma), self.level(&x, sigma));
-        Ok(x * p.c_skip(sigma) + raw * p.c_out(sigma))
-    }
-
-    /// `J_D·v = c_skip·v + c_out·J_F·(c_in·v)`.
-    fn jvp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        tangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        check_points(&x, self.d)?;
-        check_tangents(&x, &tangents)?;
-        let p = &self.precondition;
-        let inputs = [
-            (x.clone() * p.c_in(sigma)).into(),
-            self.level(&x, sigma).into(),
-        ];
-        let moved = (tangents.clone() * p.c_in(sigma)).into();
-        let (raw, derivative) = self
-            .jvp
-            .call(&self.network, &inputs, &[Some(moved), None])
-            .map_err(|error| DiffusionError::Jvp(error.to_string()))?;
-        let mut products = tangents * p.c_skip(sigma);
-        if let Some(derivative) = derivative {
-            products = products + derivative.get::<3>() * p.c_out(sigma);
-        }
-        Ok((
-            x * p.c_skip(sigma) + raw.get::<2>() * p.c_out(sigma),
-            products,
-        ))
+    /// `D = c_skip·x + c_out·F(c_in·x, c_noise)` of this network, for points of d entries.
+    pub fn denoiser(self, d: usize, precondition: Precondition) -> NetworkDenoiser<Self> {
+        NetworkDenoiser::flat(self, d, precondition, Self::forward)
     }
 }
