@@ -7,8 +7,11 @@
 
 pub mod density;
 pub mod experiment;
+pub mod images;
+pub mod influence;
 pub mod measure;
 pub mod output;
+pub mod path;
 pub mod ranking;
 pub mod tangent;
 pub mod trace;

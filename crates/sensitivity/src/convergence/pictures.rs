@@ -146,12 +146,12 @@ impl Scene {
         let seconds = started.elapsed().as_secs_f64();
 
         // Every so many points, so that every mode has its share.
-        let every: Vec<Vec<f64>> = rows(data.points())?
+        let every: Vec<Vec<f64>> = rows(&data.points())?
             .into_iter()
             .step_by((points / DOTS).max(1))
             .collect();
         let few = cloud.data(2_000, &device, DType::F64)?;
-        let plane = Plane::of(few.points())?;
+        let plane = Plane::of(&few.points())?;
         let dots = every.iter().map(|point| plane.project(point).into());
         let dots = dots.collect();
         let step = |i: usize| REACH * (2.0 * i as f64 / (PLACES - 1) as f64 - 1.0);

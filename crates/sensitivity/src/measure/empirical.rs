@@ -1,10 +1,20 @@
 //! A finite set of points, such as the images of an attribute group.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use diffusion::DiffusionError;
 use diffusion::denoiser::{Denoiser, check_points, check_tangents};
 
 use super::{Measure, rows_dot};
+use crate::images::Images;
+
+/// Where the points are.
+#[derive(Debug, Clone)]
+enum Points {
+    Held(Tensor<2>),
+    Read(Images),
+}
 
 /// Equal or weighted masses at points `y_j`, `[m, d]`.
 ///
@@ -13,7 +23,7 @@ use super::{Measure, rows_dot};
 /// memory used beside them does not grow with m.
 #[derive(Debug, Clone)]
 pub struct Empirical {
-    points: Tensor<2>,
+    points: Points,
     /// Normalised, `[1, m]`.
     log_weights: Tensor<2>,
     chunk: usize,
@@ -36,7 +46,21 @@ impl Empirical {
     /// If there are no points or no entries, the numbers of points and weights differ, or a weight
     /// is not positive and finite.
     pub fn weighted(points: Tensor<2>, weights: &[f64]) -> Result<Self, DiffusionError> {
-        let [m, d] = points.dims();
+        let precision = points.dtype();
+        Self::made(Points::Held(points), weights, precision)
+    }
+
+    /// Images of equal weight, read anew in every pass.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn images(images: Images) -> Result<Self, DiffusionError> {
+        let weights = vec![1.0; images.count()];
+        Self::made(Points::Read(images), &weights, DType::F32)
+    }
+
+    fn made(points: Points, weights: &[f64], precision: DType) -> Result<Self, DiffusionError> {
+        let (m, d) = (points.count(), points.dim());
         let bad = |message: String| Err(DiffusionError::Config(message));
         if m == 0 || d == 0 {
             return bad(format!(
@@ -53,7 +77,6 @@ impl Empirical {
         }
         let total: f64 = weights.iter().sum();
         let logs = weights.iter().map(|w| (w / total).ln()).collect();
-        let precision = points.dtype();
         Ok(Self {
             log_weights: row(logs, &points.device(), precision),
             points,
@@ -83,19 +106,18 @@ impl Empirical {
         }
     }
 
-    /// The points, `[m, d]`.
-    pub fn points(&self) -> &Tensor<2> {
-        &self.points
+    /// The points, `[m, d]`, all at once.
+    pub fn points(&self) -> Tensor<2> {
+        self.points.chunk(0..self.points.count())
     }
 
     /// Calls `f` with each chunk of points and the logarithms of its terms, `[n, c]`.
     fn stream(&self, x: &Tensor<2>, sigma: f64, mut f: impl FnMut(Tensor<2>, Tensor<2>)) {
-        let m = self.points.dims()[0];
+        let m = self.points.count();
         let x_squared = rows_dot(x.clone(), x.clone());
         for start in (0..m).step_by(self.chunk) {
             let end = (start + self.chunk).min(m);
-            let y = self.points.clone().slice_dim(0, start..end);
-            let y = y.cast(self.precision);
+            let y = self.points.chunk(start..end).cast(self.precision);
             let y_squared = rows_dot(y.clone(), y.clone()).transpose();
             let distances =
                 x_squared.clone() + y_squared - x.clone().matmul(y.clone().transpose()) * 2.0;
@@ -129,6 +151,36 @@ impl Empirical {
     }
 }
 
+impl Points {
+    fn count(&self) -> usize {
+        match self {
+            Self::Held(points) => points.dims()[0],
+            Self::Read(images) => images.count(),
+        }
+    }
+
+    fn dim(&self) -> usize {
+        match self {
+            Self::Held(points) => points.dims()[1],
+            Self::Read(images) => images.dim(),
+        }
+    }
+
+    fn device(&self) -> Device {
+        match self {
+            Self::Held(points) => points.device(),
+            Self::Read(images) => images.device().clone(),
+        }
+    }
+
+    fn chunk(&self, range: Range<usize>) -> Tensor<2> {
+        match self {
+            Self::Held(points) => points.clone().slice_dim(0, range),
+            Self::Read(images) => images.chunk(range),
+        }
+    }
+}
+
 fn row(values: Vec<f64>, device: &Device, dtype: DType) -> Tensor<2> {
     let shape = [1, values.len()];
     Tensor::from_data(TensorData::new(values, shape), (device, dtype))
@@ -136,7 +188,7 @@ fn row(values: Vec<f64>, device: &Device, dtype: DType) -> Tensor<2> {
 
 impl Denoiser for Empirical {
     fn dim(&self) -> usize {
-        self.points.dims()[1]
+        self.points.dim()
     }
 
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {

@@ -113,7 +113,7 @@ mod tests {
             .direction(Place::Inside, 50, &device, DType::F64)
             .expect("ν");
         let places = [[0.0, 0.5], [1.0, -1.0], [-2.0, 0.3]];
-        let plane = Plane::of(data.points()).expect("a plane");
+        let plane = Plane::of(&data.points()).expect("a plane");
         let found = score_change(&data, &direction, sigma, &plane, &places).expect("a field");
         let score = |mass: f64| {
             let x = Tensor::<2>::from_data(TensorData::from(places), (&device, DType::F64));
@@ -140,7 +140,7 @@ mod tests {
             seed: 1,
         };
         let data = cloud.data(100, &Device::flex(), DType::F64).expect("ρ");
-        let plane = Plane::of(data.points()).expect("a plane");
+        let plane = Plane::of(&data.points()).expect("a plane");
         let there = plane.lift([0.5, -2.0]);
         let back = plane.project(there.as_slice());
         assert!(

@@ -220,7 +220,6 @@ mod tests {
         measure
             .expect("points")
             .points()
-            .clone()
             .try_into_vec_as()
             .expect("values")
     }
