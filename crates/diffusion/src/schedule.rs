@@ -2,6 +2,18 @@
 
 use crate::DiffusionError;
 
+/// EDM's lowest noise level above 0 (Karras et al. 2022, Table 1).
+pub const SIGMA_MIN: f64 = 0.002;
+/// EDM's highest noise level.
+pub const SIGMA_MAX: f64 = 80.0;
+/// EDM's spacing of the levels between.
+pub const RHO: f64 = 7.0;
+
+/// The grid with EDM's own levels.
+pub fn edm(steps: usize) -> Vec<f64> {
+    karras(steps, SIGMA_MIN, SIGMA_MAX, RHO)
+}
+
 /// The grid of Karras et al. 2022, equation 5: `steps` levels from `sigma_max` to `sigma_min`, evenly
 /// spaced in `σ^(1/rho)`, then 0. A sampler takes one step between neighbours, `steps` in all.
 ///

@@ -10,17 +10,15 @@ use diffusion::checkpoint::Checkpoint;
 use diffusion::denoiser::Denoiser;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
-use diffusion::schedule::karras;
-use sensitivity::density::Smoothed;
-use sensitivity::experiment::{self, Settings, points};
-use sensitivity::measure::{Empirical, Gaussian, Measure};
+use diffusion::schedule;
+use sensitivity::experiment::{self, Settings};
+use sensitivity::measure::{Empirical, Measure, points};
 use train::config::TrainConfig;
 use train::trainer::Trainer;
 
 use crate::RetrainError;
 use crate::baseline::Scene;
 use crate::claim::{Claim, Holder};
-use crate::experiment::DensityKind;
 use crate::jobs::{Plan, Work};
 use crate::setup::Setup;
 use crate::store::{Array, Store, read_array, write_arrays};
@@ -150,7 +148,7 @@ impl Executor<'_> {
     fn sample(&self, job: usize, model: usize) -> Result<(), RetrainError> {
         let (_, model) = self.model(model)?;
         let samples = &self.setup.experiment.samples;
-        let (d, sigmas) = (model.dim(), sigmas(samples.steps));
+        let (d, sigmas) = (model.dim(), schedule::edm(samples.steps));
         let mut values = Vec::with_capacity(samples.count * d);
         for first in (0..samples.count).step_by(samples.batch) {
             let n = samples.batch.min(samples.count - first);
@@ -212,31 +210,18 @@ impl Executor<'_> {
     ) -> Result<Settings, RetrainError> {
         let samples = &self.setup.experiment.samples;
         let estimator = &self.setup.experiment.estimators[estimator];
-        let data = || self.setup.measure(&self.setup.images);
-        let density = match (estimator.density, estimator.bandwidth) {
-            (DensityKind::ProbabilityFlow, _) => experiment::Estimator::ProbabilityFlow {
-                start: Gaussian::from_moments(
-                    &checkpoint.data_mean,
-                    &checkpoint.data_variance,
-                    &self.setup.device,
-                    DType::F32,
-                )?,
-                probes: estimator.probes,
-            },
-            (DensityKind::Empirical, None) => experiment::Estimator::Empirical(data()?),
-            (DensityKind::Empirical, Some(bandwidth)) => {
-                experiment::Estimator::Smoothed(Smoothed {
-                    data: data()?,
-                    bandwidth,
-                })
-            }
-        };
+        let (images, mirrored) = (&self.setup.images, self.setup.config.flip);
         Ok(Settings {
             samples: samples.count,
             batch: samples.batch,
             sampler: Sampler::Heun,
-            sigmas: sigmas(samples.steps),
-            density,
+            sigmas: schedule::edm(samples.steps),
+            density: estimator.options(samples.seed).estimator(
+                checkpoint,
+                images,
+                mirrored,
+                &self.setup.device,
+            )?,
             cutoff: estimator.sigma_cut,
             seed: samples.seed,
         })
@@ -270,11 +255,6 @@ impl Executor<'_> {
             .map(|(name, array)| (name.to_owned(), array));
         write_arrays(&self.result(job), &BTreeMap::from_iter(arrays))
     }
-}
-
-/// The sampler's noise levels.
-pub(crate) fn sigmas(steps: usize) -> Vec<f64> {
-    karras(steps, 0.002, 80.0, 7.0)
 }
 
 fn remove(path: &Path) -> Result<(), RetrainError> {

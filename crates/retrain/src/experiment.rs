@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use diffusion::DiffusionError;
+use sensitivity::density::{DensityKind, EstimatorOptions, Trace};
 use serde::{Deserialize, Serialize};
 use train::config::TrainConfig;
 
@@ -166,23 +167,22 @@ pub struct Estimator {
     pub sigma_cut: f64,
 }
 
-/// An estimator of log p^ρ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DensityKind {
-    /// The trace of the network's Jacobian, integrated along the path.
-    ProbabilityFlow,
-    /// The closed form over the training set.
-    Empirical,
-}
-
 fn one() -> usize {
     1
 }
 
 impl Estimator {
+    /// What `sensitivity` is asked for, its probes from this seed.
+    pub(crate) fn options(&self, seed: u64) -> EstimatorOptions {
+        EstimatorOptions {
+            density: self.density,
+            trace: Trace::rademacher(self.probes, seed),
+            bandwidth: self.bandwidth,
+        }
+    }
+
     /// What tells it from others, in a few characters.
-    pub fn options(&self) -> String {
+    pub fn label(&self) -> String {
         let mut text = match self.density {
             DensityKind::ProbabilityFlow => format!("flow-{}", self.probes),
             DensityKind::Empirical => "empirical".to_owned(),
@@ -198,7 +198,7 @@ impl Estimator {
 
     /// Name in the tables.
     pub fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.options())
+        self.name.clone().unwrap_or_else(|| self.label())
     }
 
     /// The same estimator, whatever it is called.
@@ -267,12 +267,9 @@ impl Experiment {
             }
         }
         for estimator in &self.estimators {
-            if estimator.bandwidth.is_some() && estimator.density == DensityKind::ProbabilityFlow {
-                return Err(RetrainError::experiment(format!(
-                    "estimator {}: a bandwidth smooths the training images and so needs density = \"empirical\"",
-                    estimator.name()
-                )));
-            }
+            estimator.options(0).check().map_err(|error| {
+                RetrainError::Experiment(format!("estimator {}: {error}", estimator.name()))
+            })?;
         }
         distinct("seeds", self.seeds.iter().map(u64::to_string))?;
         distinct(
@@ -373,7 +370,7 @@ mod tests {
                 "mass = 0.3\nremove = \"all\"",
                 "either add or remove",
             ),
-            ("\"empirical\"", "\"probability-flow\"", "needs density"),
+            ("\"empirical\"", "\"probability-flow\"", "needs the density"),
             (
                 "kind = \"optimal-transport\"",
                 "kind = \"random\"\n[[baselines]]\nkind = \"random\"",

@@ -243,7 +243,7 @@ impl Planner<'_> {
             "data": self.setup.images.fingerprint,
             "directions": self.directions(),
         });
-        let label = format!("s{seed} {}", options.options());
+        let label = format!("s{seed} {}", options.label());
         let work = Work::Sensitivity { model, estimator };
         self.add("sensitivity", label, settings, vec![model], work)
     }

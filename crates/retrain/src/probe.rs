@@ -7,6 +7,7 @@ use burn::tensor::DType;
 use diffusion::denoiser::Denoiser;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
+use diffusion::schedule;
 use sensitivity::experiment;
 use sensitivity::measure::Measure;
 use train::config::TrainConfig;
@@ -14,7 +15,7 @@ use train::trainer::Trainer;
 
 use crate::RetrainError;
 use crate::baseline::Scene;
-use crate::execute::{Executor, sigmas};
+use crate::execute::Executor;
 use crate::jobs::Work;
 
 /// Training steps that are timed, after one that is not.
@@ -138,7 +139,7 @@ fn samples_of(executor: &Executor<'_>, config: &TrainConfig) -> Result<f64, Retr
     let drawn = sample(
         &model,
         &Sampler::Heun,
-        &sigmas(SAMPLER_STEPS),
+        &schedule::edm(SAMPLER_STEPS),
         start,
         &noise,
     )?;
@@ -156,7 +157,7 @@ fn sensitivity(
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &executor.setup.device)?;
     let mut settings = executor.settings(&checkpoint, estimator)?;
     settings.samples = settings.batch.min(settings.samples);
-    settings.sigmas = sigmas(SAMPLER_STEPS);
+    settings.sigmas = schedule::edm(SAMPLER_STEPS);
     let measures = executor.measures()?.0;
     let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
     let started = Instant::now();

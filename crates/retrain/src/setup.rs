@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use data::{Dataset, LoadOptions, Selected, Selection, Source};
-use diffusion::device::{device, widest_float};
-use sensitivity::experiment::points;
+use diffusion::device::device;
 use sensitivity::measure::Empirical;
 use train::batches::Batches;
 use train::config::TrainConfig;
@@ -113,8 +112,11 @@ impl Setup {
     /// # Errors
     /// If there are none.
     pub fn measure(&self, images: &Dataset) -> Result<Empirical, RetrainError> {
-        let measure = Empirical::new(points(images, self.config.flip, &self.device))?;
-        Ok(measure.with_precision(widest_float(&self.device)))
+        Ok(Empirical::of_images(
+            images,
+            self.config.flip,
+            &self.device,
+        )?)
     }
 }
 

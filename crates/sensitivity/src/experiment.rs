@@ -7,10 +7,9 @@ use diffusion::DiffusionError;
 use diffusion::denoiser::Denoiser;
 use diffusion::sampler::{FrozenNoise, Sampler};
 
-use crate::density::{ClosedForm, Cutoff, Density, ProbabilityFlow, Smoothed, Trace};
-use crate::measure::{Empirical, Gaussian, Measure};
+use crate::density::{Cutoff, Estimator};
+use crate::measure::Measure;
 use crate::tangent::{Evaluations, propagate};
-use crate::trace::ProbeLaw;
 
 /// What is computed, apart from the model and the directions.
 #[derive(Debug, Clone)]
@@ -27,24 +26,8 @@ pub struct Settings {
     pub density: Estimator,
     /// Noise level below which the directions move nothing; 0 for none.
     pub cutoff: f64,
-    /// Seed of starting noise, fresh noise and probes.
+    /// Seed of starting noise and fresh noise.
     pub seed: u64,
-}
-
-/// An estimator of the model's log-density.
-#[derive(Debug, Clone)]
-pub enum Estimator {
-    /// The integral of the trace of the network's Jacobian, by random probes.
-    ProbabilityFlow {
-        /// The Gaussian that matches the training data.
-        start: Gaussian,
-        /// Rademacher probes a step.
-        probes: usize,
-    },
-    /// The closed form over the training set.
-    Empirical(Empirical),
-    /// The closed form over the training set, smoothed, and its D in the network's place.
-    Smoothed(Smoothed<Empirical>),
 }
 
 /// Samples, sensitivities and log-densities on the CPU, in f32.
@@ -139,21 +122,8 @@ pub fn run(
         let n = settings.batch.min(settings.samples - first);
         let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
         let x = noise.start([n, d], device, DType::F32);
-        let density: Box<dyn Density> = match &settings.density {
-            Estimator::Empirical(training) => Box::new(ClosedForm(training)),
-            Estimator::Smoothed(smoothed) => Box::new(smoothed.clone()),
-            Estimator::ProbabilityFlow { start, probes } => Box::new(ProbabilityFlow {
-                start: start.clone(),
-                trace: Trace::Hutchinson {
-                    law: ProbeLaw::Rademacher,
-                    probes: *probes,
-                    seed: settings.seed,
-                    first: first as u64,
-                },
-            }),
-        };
         let density = Cutoff {
-            density,
+            density: settings.density.starting_at(first as u64),
             sigma: settings.cutoff,
         };
         let path = propagate(
@@ -225,20 +195,4 @@ fn values(tensor: Tensor<2>) -> Result<Vec<f32>, DiffusionError> {
     data.try_to_vec::<f32>().map_err(|error| {
         DiffusionError::Unsupported(format!("a tensor could not be read back: {error:?}"))
     })
-}
-
-/// Images as points where the model lives: `[m, d]`, pixels in `[-1, 1]`; with their mirror images, `[2m, d]`, if
-/// the model was trained on those too.
-pub fn points(images: &data::Dataset, mirrored: bool, device: &Device) -> Tensor<2> {
-    let all: Vec<usize> = (0..images.len()).collect();
-    let mut values = Vec::new();
-    images.fill(&all, &mut values);
-    if mirrored {
-        let rows = values.chunks_exact(images.shape.width);
-        let mirror: Vec<f32> = rows.flat_map(|row| row.iter().rev().copied()).collect();
-        values.extend(mirror);
-    }
-    let d = images.shape.dim();
-    let shape = [values.len() / d, d];
-    Tensor::from_data(burn::tensor::TensorData::new(values, shape), device)
 }

@@ -78,6 +78,16 @@ impl Colouring {
 }
 
 impl Trace {
+    /// Random signs: the usual choice.
+    pub fn rademacher(probes: usize, seed: u64) -> Self {
+        Self::Hutchinson {
+            law: ProbeLaw::Rademacher,
+            probes,
+            seed,
+            first: 0,
+        }
+    }
+
     /// Checks that there is something to average.
     ///
     /// # Errors
@@ -95,6 +105,15 @@ impl Trace {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The same estimate for a batch whose first sample has this index.
+    pub fn starting_at(mut self, index: u64) -> Self {
+        match &mut self {
+            Self::Exact => {}
+            Self::Hutchinson { first, .. } | Self::Probing { first, .. } => *first = index,
+        }
+        self
     }
 
     /// The tangents whose products with J are needed in step k at the points x, `[P, n, d]`.

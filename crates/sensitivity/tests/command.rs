@@ -161,7 +161,7 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         ),
         (
             &["--add", "attr:Eyeglasses", "--bandwidth", "4"],
-            "--density empirical",
+            "needs the density `empirical`",
         ),
         (
             &["--add", "attr:Eyeglasses", "--sigma-cut", "inf"],

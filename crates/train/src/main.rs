@@ -15,7 +15,7 @@ use diffusion::checkpoint::Checkpoint;
 use diffusion::device::device;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
-use diffusion::schedule::karras;
+use diffusion::schedule;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::{GridStyle, Picture, grid_png, write_atomic};
 use train::batches::Batches;
@@ -275,8 +275,7 @@ fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<(
     let noise = FrozenNoise::new(config.seed);
     let device = trainer.device();
     let start = noise.start([64, network.dim()], device, DType::F32);
-    let sigmas = karras(18, 0.002, 80.0, 7.0);
-    let samples = sample(&model, &Sampler::Heun, &sigmas, start, &noise)?;
+    let samples = sample(&model, &Sampler::Heun, &schedule::edm(18), start, &noise)?;
     let values = samples.into_data().try_to_vec::<f32>();
     let values = values.map_err(|error| anyhow!("samples could not be read back: {error:?}"))?;
     let pictures = values.chunks_exact(network.dim()).map(|values| Picture {

@@ -7,7 +7,7 @@ use diffusion::denoiser::Denoiser;
 use diffusion::network::NetworkDenoiser;
 use diffusion::random::{Purpose, generator};
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
-use diffusion::schedule::karras;
+use diffusion::schedule;
 use nalgebra::DMatrix;
 use sensitivity::trace::Colouring;
 use sensitivity::validation::mixtures::Mixture;
@@ -153,7 +153,7 @@ fn image_network(effort: &Effort, checkpoint: &Checkpoint) -> Result<Vec<Case>> 
     let [channels, side] = [config.image_channels, config.image_size];
     let noise = FrozenNoise::new(effort.seed);
     let unit = |k: usize| -> Tensor<2> { noise.step(k, [1, d], &device, DType::F32) };
-    let levels = karras(18, 0.002, 80.0, 7.0);
+    let levels = schedule::edm(18);
     let clean = sample(&network, &Sampler::Heun, &levels, unit(0), &noise)?;
     let count = effort.size(SIGMAS.len(), 1);
     let case = |(k, sigma): (usize, f64)| {

@@ -2,6 +2,7 @@
 
 mod closed_form;
 mod cutoff;
+mod estimator;
 mod probability_flow;
 mod smoothed;
 
@@ -11,6 +12,7 @@ use diffusion::sampler::{Stage, Step};
 
 pub use closed_form::ClosedForm;
 pub use cutoff::Cutoff;
+pub use estimator::{DensityKind, Estimator, EstimatorOptions, start};
 pub use probability_flow::ProbabilityFlow;
 pub use smoothed::Smoothed;
 

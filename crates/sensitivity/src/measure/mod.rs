@@ -2,6 +2,7 @@
 
 mod empirical;
 mod gaussian;
+mod images;
 mod learned;
 mod mixture;
 
@@ -11,6 +12,7 @@ use diffusion::denoiser::Denoiser;
 
 pub use empirical::Empirical;
 pub use gaussian::{Gaussian, GaussianMixture};
+pub use images::points;
 pub use learned::Learned;
 pub use mixture::{Mixture, perturbed};
 

@@ -1,0 +1,144 @@
+//! What the command can be told.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use diffusion::DiffusionError;
+use diffusion::sampler::Sampler;
+use diffusion::schedule::{self, karras};
+use sensitivity::density::{DensityKind, EstimatorOptions};
+use sensitivity::experiment::Settings;
+use sensitivity::trace::Trace;
+
+use crate::convergence;
+use crate::trained::Trained;
+
+/// How samples of a trained model move when its training data change, ranked by how far.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// A checkpoint of `train` [default: the model of procedural faces that comes with Sway]
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// The training images, if not where the checkpoint says
+    #[arg(long)]
+    pub data: Option<String>,
+    /// What to add: images, such as attr:Eyeglasses, class:8 or folder:PATH, or what another model was
+    /// trained on, model:CHECKPOINT; repeatable
+    #[arg(long, value_name = "SELECTION")]
+    pub add: Vec<String>,
+    /// Images to remove; repeatable
+    #[arg(long, value_name = "SELECTION")]
+    pub remove: Vec<String>,
+    /// Samples to draw
+    #[arg(long, default_value_t = 64)]
+    pub samples: usize,
+    /// Samples propagated together
+    #[arg(long, default_value_t = 64)]
+    pub batch: usize,
+    /// How noise becomes a sample; `stochastic` needs --density empirical
+    #[arg(long, value_enum, default_value_t = SamplerKind::Heun)]
+    pub sampler: SamplerKind,
+    /// Sampler steps
+    #[arg(long, default_value_t = 18)]
+    pub steps: usize,
+    /// Highest noise level
+    #[arg(long, default_value_t = schedule::SIGMA_MAX)]
+    pub sigma_max: f64,
+    /// Lowest noise level above 0
+    #[arg(long, default_value_t = schedule::SIGMA_MIN)]
+    pub sigma_min: f64,
+    /// Estimator of the model's log-density
+    #[arg(long, value_enum, default_value_t = DensityKind::ProbabilityFlow)]
+    pub density: DensityKind,
+    /// Random probes of the trace, for probability-flow; one alone cannot tell how uncertain it is
+    #[arg(long, default_value_t = 2)]
+    pub probes: usize,
+    /// With --density empirical: compare the direction with the training images, all smoothed by a
+    /// Gaussian of this standard deviation, in pixels of [-1, 1]; 0 smooths nothing but leaves the network out
+    #[arg(long, value_name = "H")]
+    pub bandwidth: Option<f64>,
+    /// Noise level below which directions move nothing
+    #[arg(long, default_value_t = 0.0, value_name = "SIGMA")]
+    pub sigma_cut: f64,
+    /// Seed of the samples' noise and the probes
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    #[arg(long, default_value = "flex")]
+    pub device: String,
+    /// Leave the direction's own images out of the page
+    #[arg(long)]
+    pub no_photos: bool,
+    /// Where the results go
+    #[arg(long, default_value = "runs/sensitivity")]
+    pub out: PathBuf,
+    /// Where decoded images are kept for the next start
+    #[arg(long, default_value = "datasets/cache")]
+    pub cache: PathBuf,
+}
+
+/// The other questions.
+#[derive(Subcommand)]
+pub enum Command {
+    Convergence(convergence::Arguments),
+}
+
+/// A sampler, by name.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum SamplerKind {
+    /// First order
+    Euler,
+    /// Second order (EDM, Algorithm 1)
+    Heun,
+    /// With fresh noise, frozen by the seed (EDM, Algorithm 2)
+    Stochastic,
+}
+
+impl SamplerKind {
+    fn sampler(self) -> Sampler {
+        match self {
+            Self::Euler => Sampler::Euler,
+            Self::Heun => Sampler::Heun,
+            // EDM's settings for VP on CIFAR-10 (Table 5).
+            Self::Stochastic => Sampler::Stochastic {
+                s_churn: 30.0,
+                s_min: 0.01,
+                s_max: 1.0,
+                s_noise: 1.007,
+            },
+        }
+    }
+}
+
+impl Arguments {
+    /// The estimate of the trace of a network's Jacobian.
+    pub fn trace(&self) -> Trace {
+        Trace::rademacher(self.probes, self.seed)
+    }
+
+    /// What is computed.
+    pub fn settings(&self, model: &Trained) -> Result<Settings, DiffusionError> {
+        let options = EstimatorOptions {
+            density: self.density,
+            trace: self.trace(),
+            bandwidth: self.bandwidth,
+        };
+        Ok(Settings {
+            samples: self.samples,
+            batch: self.batch,
+            sampler: self.sampler.sampler(),
+            sigmas: karras(self.steps, self.sigma_min, self.sigma_max, schedule::RHO),
+            density: options.estimator(
+                &model.checkpoint,
+                &model.images,
+                model.mirrored,
+                &model.device,
+            )?,
+            cutoff: self.sigma_cut,
+            seed: self.seed,
+        })
+    }
+}

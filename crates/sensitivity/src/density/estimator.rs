@@ -1,0 +1,112 @@
+//! The estimators by name, and what a name becomes for a trained model.
+
+use burn::tensor::{DType, Device};
+use clap::ValueEnum;
+use data::Dataset;
+use diffusion::DiffusionError;
+use diffusion::checkpoint::Checkpoint;
+use serde::{Deserialize, Serialize};
+
+use super::{ClosedForm, Density, ProbabilityFlow, Smoothed, Trace};
+use crate::measure::{Empirical, Gaussian};
+
+/// A kind of estimator of log p^ρ, as commands and experiment files name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DensityKind {
+    /// Integrate the trace of the network's Jacobian along the path
+    ProbabilityFlow,
+    /// The closed form over the training set
+    Empirical,
+}
+
+/// What is asked for, before there is a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EstimatorOptions {
+    /// The kind.
+    pub density: DensityKind,
+    /// The trace, for [`ProbabilityFlow`](DensityKind::ProbabilityFlow).
+    pub trace: Trace,
+    /// h of the smoothed comparison, for [`Empirical`](DensityKind::Empirical); the network's own D if none.
+    pub bandwidth: Option<f64>,
+}
+
+impl EstimatorOptions {
+    /// Checks that the options go together.
+    ///
+    /// # Errors
+    /// If a bandwidth is given to an estimator that does not see the training images.
+    pub fn check(&self) -> Result<(), DiffusionError> {
+        match (self.density, self.bandwidth) {
+            (DensityKind::ProbabilityFlow, Some(_)) => Err(DiffusionError::Config(
+                "a bandwidth smooths the training images and so needs the density `empirical`"
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The estimator for a model and the images it was trained on, mirrored or not.
+    ///
+    /// # Errors
+    /// If the options do not go together, or the images or their moments make no measure.
+    pub fn estimator(
+        &self,
+        model: &Checkpoint,
+        images: &Dataset,
+        mirrored: bool,
+        device: &Device,
+    ) -> Result<Estimator, DiffusionError> {
+        self.check()?;
+        let data = || Empirical::of_images(images, mirrored, device);
+        Ok(match (self.density, self.bandwidth) {
+            (DensityKind::ProbabilityFlow, _) => Estimator::ProbabilityFlow {
+                start: start(model, device)?,
+                trace: self.trace,
+            },
+            (DensityKind::Empirical, None) => Estimator::Empirical(data()?),
+            (DensityKind::Empirical, Some(bandwidth)) => Estimator::Smoothed(Smoothed {
+                data: data()?,
+                bandwidth,
+            }),
+        })
+    }
+}
+
+/// The Gaussian that matches a model's training data.
+///
+/// # Errors
+/// If the checkpoint's moments are those of no Gaussian.
+pub fn start(model: &Checkpoint, device: &Device) -> Result<Gaussian, DiffusionError> {
+    Gaussian::from_moments(&model.data_mean, &model.data_variance, device, DType::F32)
+}
+
+/// An estimator of a model's log-density.
+#[derive(Debug, Clone)]
+pub enum Estimator {
+    /// The integral of the trace of the network's Jacobian.
+    ProbabilityFlow {
+        /// The Gaussian that matches the training data.
+        start: Gaussian,
+        /// The estimate of the trace.
+        trace: Trace,
+    },
+    /// The closed form over the training set.
+    Empirical(Empirical),
+    /// The closed form over the training set, smoothed, and its D in the network's place.
+    Smoothed(Smoothed<Empirical>),
+}
+
+impl Estimator {
+    /// The density for a batch whose first sample has this index: probes belong to samples, not to batches.
+    pub fn starting_at(&self, first: u64) -> Box<dyn Density + '_> {
+        match self {
+            Self::ProbabilityFlow { start, trace } => Box::new(ProbabilityFlow {
+                start: start.clone(),
+                trace: trace.starting_at(first),
+            }),
+            Self::Empirical(training) => Box::new(ClosedForm(training)),
+            Self::Smoothed(smoothed) => Box::new(smoothed.clone()),
+        }
+    }
+}

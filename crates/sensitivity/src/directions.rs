@@ -1,0 +1,122 @@
+//! The changes of the training data that are asked about.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use burn::tensor::DType;
+use data::{Selected, Selection};
+use diffusion::checkpoint::Checkpoint;
+use diffusion::denoiser::Denoiser;
+use diffusion::network::NetworkDenoiser;
+use diffusion::sampler::{FrozenNoise, Sampler, sample};
+use sensitivity::density::start;
+use sensitivity::experiment::{Sensitivities, Settings};
+use sensitivity::measure::{Empirical, Learned, Measure};
+use sensitivity::output::Shown;
+use sensitivity::ranking::rank;
+
+use crate::arguments::Arguments;
+use crate::trained::Trained;
+
+/// Images of a direction shown on the page.
+const SHOWN: usize = 20;
+
+/// One change of the training data.
+pub struct Direction {
+    selection: String,
+    removing: bool,
+    /// Number of images; 0 where the direction is a model.
+    count: usize,
+    /// Pictures for the page, `[k, d]`.
+    pictures: Vec<f32>,
+    /// ν.
+    pub measure: Box<dyn Measure>,
+}
+
+/// Every change that the arguments name.
+pub fn directions(
+    arguments: &Arguments,
+    settings: &Settings,
+    model: &Trained,
+) -> Result<Vec<Direction>> {
+    let added = arguments.add.iter().map(|text| (text, false));
+    let removed = arguments.remove.iter().map(|text| (text, true));
+    added
+        .chain(removed)
+        .map(|(text, removing)| match text.strip_prefix("model:") {
+            Some(_) if removing => {
+                bail!("--remove {text}: only images of the training set can be removed")
+            }
+            Some(file) => of_model(arguments, settings, model, text, Path::new(file)),
+            None => of_images(arguments, model, text, removing),
+        })
+        .collect()
+}
+
+fn of_images(
+    arguments: &Arguments,
+    model: &Trained,
+    text: &str,
+    removing: bool,
+) -> Result<Direction> {
+    let images = match Selection::parse(text)?.resolve(&model.images, &model.options)? {
+        Selected::Indices(indices) => model.images.subset(&indices),
+        Selected::External(_) if removing => {
+            bail!("--remove {text}: only images of the training set can be removed")
+        }
+        Selected::External(set) => set,
+    };
+    let mut pictures = Vec::new();
+    if !arguments.no_photos {
+        let first: Vec<usize> = (0..images.len().min(SHOWN)).collect();
+        images.fill(&first, &mut pictures);
+    }
+    let measure = Empirical::of_images(&images, model.mirrored, &model.device)?;
+    Ok(Direction {
+        selection: text.to_owned(),
+        removing,
+        count: images.len(),
+        pictures,
+        measure: Box::new(measure),
+    })
+}
+
+/// A direction known only through a second model; the page shows samples of it.
+fn of_model(
+    arguments: &Arguments,
+    settings: &Settings,
+    model: &Trained,
+    text: &str,
+    file: &Path,
+) -> Result<Direction> {
+    let checkpoint = Checkpoint::load(file)?;
+    let other = NetworkDenoiser::from_checkpoint(&checkpoint, &model.device)?;
+    let mut pictures = Vec::new();
+    if !arguments.no_photos {
+        let noise = FrozenNoise::new(settings.seed);
+        let unit = noise.start([SHOWN, other.dim()], &model.device, DType::F32);
+        let samples = sample(&other, &Sampler::Heun, &settings.sigmas, unit, &noise)?;
+        pictures = samples.into_data().iter::<f32>().collect();
+    }
+    let start = start(&checkpoint, &model.device)?;
+    let measure = Learned::new(other, start, arguments.trace(), &settings.sigmas)?;
+    Ok(Direction {
+        selection: text.to_owned(),
+        removing: false,
+        count: 0,
+        pictures,
+        measure: Box::new(measure),
+    })
+}
+
+/// The directions with their rankings.
+pub fn shown(directions: Vec<Direction>, results: &Sensitivities) -> Vec<Shown> {
+    let show = |(k, direction): (usize, Direction)| Shown {
+        selection: direction.selection,
+        removing: direction.removing,
+        count: direction.count,
+        pictures: direction.pictures,
+        ranking: rank(results, k),
+    };
+    directions.into_iter().enumerate().map(show).collect()
+}

@@ -1,0 +1,128 @@
+//! What is said of a run, before it and after.
+
+use clap::ValueEnum;
+use sensitivity::density::DensityKind;
+use sensitivity::experiment::Sensitivities;
+use sensitivity::output::{Facts, Shown, peak_memory};
+use serde_json::json;
+
+use crate::arguments::Arguments;
+use crate::trained::Trained;
+
+/// What is about to be done, for the reader to check.
+pub fn announcement(arguments: &Arguments, model: &Trained) -> String {
+    let header = &model.checkpoint.header;
+    let added = arguments.add.iter().map(|text| format!("adding {text}"));
+    let removed = arguments
+        .remove
+        .iter()
+        .map(|text| format!("removing {text}"));
+    let changes: Vec<String> = added.chain(removed).collect();
+    format!(
+        "{} samples of {}, trained {} steps on {}: how would each move on {}?",
+        arguments.samples,
+        model.name,
+        header.step,
+        header.data,
+        changes.join(" and on ")
+    )
+}
+
+/// One line of what was found in a direction.
+pub fn verdict(direction: &Shown) -> String {
+    let ranking = &direction.ranking;
+    let doubtful = ranking.iter().filter(|r| !r.warnings.is_empty()).count();
+    format!(
+        "{}: {} images; sample {} moves most (‖δ‖ = {:.3}); {doubtful} of {} samples carry a warning",
+        direction.name(),
+        direction.count,
+        ranking[0].sample,
+        ranking[0].score,
+        ranking.len()
+    )
+}
+
+/// What the page and the summary say of a run.
+pub fn facts(arguments: &Arguments, model: &Trained, results: &Sensitivities) -> Facts {
+    let (header, images) = (&model.checkpoint.header, &model.images);
+    let kebab = |kind: Option<clap::builder::PossibleValue>| {
+        kind.map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    };
+    let sampler = kebab(arguments.sampler.to_possible_value());
+    let density = kebab(arguments.density.to_possible_value());
+    let (cost, each) = (&results.cost, results.cost.evaluations);
+    let mut density_text = match (arguments.density, arguments.bandwidth) {
+        (DensityKind::Empirical, None) => density.clone(),
+        (DensityKind::Empirical, Some(h)) => format!("{density}, smoothed by h = {h}"),
+        (DensityKind::ProbabilityFlow, _) => format!("{density}, {} probe(s)", arguments.probes),
+    };
+    if arguments.sigma_cut > 0.0 {
+        density_text += &format!("; directions count from σ = {} up", arguments.sigma_cut);
+    }
+    let mut rows = vec![
+        ("Model".to_owned(), model.name.clone()),
+        (
+            "Training".to_owned(),
+            format!("{} steps on {}", header.step, header.data),
+        ),
+        ("Training images".to_owned(), images.len().to_string()),
+        ("Data fingerprint".to_owned(), header.fingerprint.clone()),
+        (
+            "Sampler".to_owned(),
+            format!("{sampler}, {} steps", arguments.steps),
+        ),
+        ("Log-density".to_owned(), density_text),
+        ("Seed".to_owned(), arguments.seed.to_string()),
+        (
+            "Network evaluations".to_owned(),
+            format!(
+                "{} for each sample; products with its Jacobian: {} for the density, {} for δ",
+                each.path, each.density, each.tangent
+            ),
+        ),
+        (
+            "Time".to_owned(),
+            format!(
+                "{:.1} s, of which path {:.1}, density {:.1}, tangent {:.1}",
+                cost.total, cost.path, cost.density, cost.tangent
+            ),
+        ),
+        ("Sway".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    if let Some(bytes) = peak_memory() {
+        rows.push(("Peak memory".to_owned(), format!("{} MiB", bytes >> 20)));
+    }
+    Facts {
+        summary: format!(
+            "{} samples of a model trained on {}, ranked by how far each moves per unit of mass.",
+            arguments.samples, header.data
+        ),
+        rows,
+        json: json!({
+            "sway": env!("CARGO_PKG_VERSION"),
+            "checkpoint": model.name,
+            "training_step": header.step,
+            "data": header.data,
+            "fingerprint": header.fingerprint,
+            "add": arguments.add,
+            "remove": arguments.remove,
+            "sampler": sampler,
+            "steps": arguments.steps,
+            "sigma_min": arguments.sigma_min,
+            "sigma_max": arguments.sigma_max,
+            "density": density,
+            "bandwidth": arguments.bandwidth,
+            "sigma_cut": arguments.sigma_cut,
+            "mirrored": model.mirrored,
+            "probes": arguments.probes,
+            "seed": arguments.seed,
+            "batch": arguments.batch,
+        }),
+        shape: [
+            images.shape.channels,
+            images.shape.height,
+            images.shape.width,
+        ],
+    }
+}

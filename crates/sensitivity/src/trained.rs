@@ -1,0 +1,77 @@
+//! A trained model with the images it was trained on.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use burn::tensor::Device;
+use data::{Dataset, LoadOptions, Source};
+use diffusion::checkpoint::Checkpoint;
+use diffusion::device::device;
+use diffusion::network::NetworkDenoiser;
+
+use crate::shipped;
+
+/// What every question is asked of.
+pub struct Trained {
+    /// The model's file, for people.
+    pub name: String,
+    /// What was saved of it.
+    pub checkpoint: Checkpoint,
+    /// The network.
+    pub network: NetworkDenoiser,
+    /// The training images, as their fingerprint proves.
+    pub images: Dataset,
+    /// How they were loaded: images from elsewhere must be alike.
+    pub options: LoadOptions,
+    /// Whether their mirror images were trained on too.
+    pub mirrored: bool,
+    /// Where to compute.
+    pub device: Device,
+}
+
+impl Trained {
+    /// Loads a checkpoint, the shipped one if none is named, and its images, from elsewhere if `data` says so.
+    pub fn load(
+        checkpoint: Option<&Path>,
+        data: Option<&str>,
+        cache: &Path,
+        on: &str,
+    ) -> Result<Self> {
+        let name = match checkpoint {
+            Some(file) => file.display().to_string(),
+            None => shipped::NAME.to_owned(),
+        };
+        let checkpoint = shipped::or_shipped(checkpoint)?;
+        let device = device(on)?;
+        let network = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
+        let header = &checkpoint.header;
+        let options = LoadOptions {
+            size: Some(header.network.image_size),
+            grey: header.network.image_channels == 1,
+            limit: header.limit,
+            skip_bad: header.skip_bad,
+            cache_dir: Some(cache.to_owned()),
+            progress: true,
+        };
+        let source = data.unwrap_or(&header.data);
+        let images = data::load(&Source::parse(source)?, &options)?;
+        ensure!(
+            images.fingerprint == header.fingerprint,
+            "{name} was trained on {} (fingerprint {}), but {source} has fingerprint {}: pass the training images with --data",
+            header.data,
+            header.fingerprint,
+            images.fingerprint
+        );
+        let training: toml::Table = header.training.parse()?;
+        let mirrored = training.get("flip").and_then(toml::Value::as_bool) == Some(true);
+        Ok(Self {
+            name,
+            network,
+            images,
+            options,
+            mirrored,
+            device,
+            checkpoint,
+        })
+    }
+}
