@@ -173,7 +173,8 @@ fn a_runner_killed_again_and_again_ends_with_the_same_numbers() {
     let folder = folder.path();
     succeed(folder, &["run", "small.toml", "--out", "straight"]);
     let (mut kills, mut in_training) = (0, 0);
-    for delay in (0..).map(|i| Duration::from_millis(60 + 37 * (i % 7))) {
+    // Longer and longer, so that a busy machine comes to an end too.
+    for delay in (0..).map(|i| Duration::from_millis(60 + 37 * (i % 7) + 5 * i)) {
         let arguments = [
             "run",
             "small.toml",
