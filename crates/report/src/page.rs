@@ -125,7 +125,7 @@ fn how_to_read() -> Markup {
     }
 }
 
-fn facts(facts: &[(String, String)]) -> Markup {
+pub(crate) fn facts(facts: &[(String, String)]) -> Markup {
     html! {
         @if !facts.is_empty() {
             div.panel {
@@ -323,7 +323,7 @@ fn score(value: f64) -> String {
     }
 }
 
-fn data_uri(image: &RgbImage) -> Result<String, ReportError> {
+pub(crate) fn data_uri(image: &RgbImage) -> Result<String, ReportError> {
     Ok(format!(
         "data:image/png;base64,{}",
         STANDARD.encode(png_bytes(image)?)

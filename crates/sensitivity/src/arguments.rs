@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use anyhow::{Result, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use diffusion::DiffusionError;
 use diffusion::sampler::Sampler;
 use diffusion::schedule::{self, karras};
@@ -10,8 +11,8 @@ use sensitivity::density::{DensityKind, EstimatorOptions};
 use sensitivity::experiment::Settings;
 use sensitivity::trace::Trace;
 
-use crate::convergence;
 use crate::trained::Trained;
+use crate::{attribution, convergence};
 
 /// How samples of a trained model move when its training data change, ranked by how far.
 #[derive(Parser)]
@@ -19,12 +20,6 @@ use crate::trained::Trained;
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// A checkpoint of `train` [default: the model of procedural faces that comes with Sway]
-    #[arg(long)]
-    pub checkpoint: Option<PathBuf>,
-    /// The training images, if not where the checkpoint says
-    #[arg(long)]
-    pub data: Option<String>,
     /// What to add: images, such as attr:Eyeglasses, class:8 or folder:PATH, or what another model was
     /// trained on, model:CHECKPOINT; repeatable
     #[arg(long, value_name = "SELECTION")]
@@ -35,6 +30,25 @@ pub struct Arguments {
     /// Samples to draw
     #[arg(long, default_value_t = 64)]
     pub samples: usize,
+    #[command(flatten)]
+    pub common: Common,
+    /// Leave the direction's own images out of the page
+    #[arg(long)]
+    pub no_photos: bool,
+    /// Where the results go
+    #[arg(long, default_value = "runs/sensitivity")]
+    pub out: PathBuf,
+}
+
+/// What every question about a trained model needs.
+#[derive(Args)]
+pub struct Common {
+    /// A checkpoint of `train` [default: the model of procedural faces that comes with Sway]
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// The training images, if not where the checkpoint says
+    #[arg(long)]
+    pub data: Option<String>,
     /// Samples propagated together
     #[arg(long, default_value_t = 64)]
     pub batch: usize,
@@ -69,12 +83,6 @@ pub struct Arguments {
     /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
     #[arg(long, default_value = "flex")]
     pub device: String,
-    /// Leave the direction's own images out of the page
-    #[arg(long)]
-    pub no_photos: bool,
-    /// Where the results go
-    #[arg(long, default_value = "runs/sensitivity")]
-    pub out: PathBuf,
     /// Where decoded images are kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     pub cache: PathBuf,
@@ -83,6 +91,7 @@ pub struct Arguments {
 /// The other questions.
 #[derive(Subcommand)]
 pub enum Command {
+    Influence(attribution::Arguments),
     Convergence(convergence::Arguments),
 }
 
@@ -113,21 +122,32 @@ impl SamplerKind {
     }
 }
 
-impl Arguments {
+impl Common {
+    /// The model that is asked about, with its images.
+    pub fn model(&self) -> Result<Trained> {
+        ensure!(self.steps > 0, "--steps must be at least 1");
+        Trained::load(
+            self.checkpoint.as_deref(),
+            self.data.as_deref(),
+            &self.cache,
+            &self.device,
+        )
+    }
+
     /// The estimate of the trace of a network's Jacobian.
     pub fn trace(&self) -> Trace {
         Trace::rademacher(self.probes, self.seed)
     }
 
-    /// What is computed.
-    pub fn settings(&self, model: &Trained) -> Result<Settings, DiffusionError> {
+    /// What is computed for so many samples.
+    pub fn settings(&self, samples: usize, model: &Trained) -> Result<Settings, DiffusionError> {
         let options = EstimatorOptions {
             density: self.density,
             trace: self.trace(),
             bandwidth: self.bandwidth,
         };
         Ok(Settings {
-            samples: self.samples,
+            samples,
             batch: self.batch,
             sampler: self.sampler.sampler(),
             sigmas: karras(self.steps, self.sigma_min, self.sigma_max, schedule::RHO),

@@ -99,7 +99,7 @@ fn of_model(
         pictures = samples.into_data().iter::<f32>().collect();
     }
     let start = start(&checkpoint, &model.device)?;
-    let measure = Learned::new(other, start, arguments.trace(), &settings.sigmas)?;
+    let measure = Learned::new(other, start, arguments.common.trace(), &settings.sigmas)?;
     Ok(Direction {
         selection: text.to_owned(),
         removing: false,

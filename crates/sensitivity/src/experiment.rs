@@ -190,7 +190,8 @@ fn split(
     })
 }
 
-fn values(tensor: Tensor<2>) -> Result<Vec<f32>, DiffusionError> {
+/// The numbers of a tensor, in f32.
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DiffusionError> {
     let data = tensor.cast(DType::F32).into_data();
     data.try_to_vec::<f32>().map_err(|error| {
         DiffusionError::Unsupported(format!("a tensor could not be read back: {error:?}"))

@@ -6,7 +6,7 @@ use sensitivity::experiment::Sensitivities;
 use sensitivity::output::{Facts, Shown, peak_memory};
 use serde_json::json;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Common};
 use crate::trained::Trained;
 
 /// What is about to be done, for the reader to check.
@@ -44,6 +44,38 @@ pub fn verdict(direction: &Shown) -> String {
 
 /// What the page and the summary say of a run.
 pub fn facts(arguments: &Arguments, model: &Trained, results: &Sensitivities) -> Facts {
+    let (cost, each) = (&results.cost, results.cost.evaluations);
+    let mut facts = common(&arguments.common, model);
+    let rows = [
+        (
+            "Network evaluations",
+            format!(
+                "{} for each sample; products with its Jacobian: {} for the density, {} for δ",
+                each.path, each.density, each.tangent
+            ),
+        ),
+        (
+            "Time",
+            format!(
+                "{:.1} s, of which path {:.1}, density {:.1}, tangent {:.1}",
+                cost.total, cost.path, cost.density, cost.tangent
+            ),
+        ),
+    ];
+    facts
+        .rows
+        .extend(rows.map(|(name, value)| (name.to_owned(), value)));
+    facts.json["add"] = json!(arguments.add);
+    facts.json["remove"] = json!(arguments.remove);
+    facts.summary = format!(
+        "{} samples of a model trained on {}, ranked by how far each moves per unit of mass.",
+        arguments.samples, model.checkpoint.header.data
+    );
+    facts
+}
+
+/// What every question says of a run.
+pub fn common(arguments: &Common, model: &Trained) -> Facts {
     let (header, images) = (&model.checkpoint.header, &model.images);
     let kebab = |kind: Option<clap::builder::PossibleValue>| {
         kind.map(|value| value.get_name().to_owned())
@@ -51,7 +83,6 @@ pub fn facts(arguments: &Arguments, model: &Trained, results: &Sensitivities) ->
     };
     let sampler = kebab(arguments.sampler.to_possible_value());
     let density = kebab(arguments.density.to_possible_value());
-    let (cost, each) = (&results.cost, results.cost.evaluations);
     let mut density_text = match (arguments.density, arguments.bandwidth) {
         (DensityKind::Empirical, None) => density.clone(),
         (DensityKind::Empirical, Some(h)) => format!("{density}, smoothed by h = {h}"),
@@ -61,52 +92,33 @@ pub fn facts(arguments: &Arguments, model: &Trained, results: &Sensitivities) ->
         density_text += &format!("; directions count from σ = {} up", arguments.sigma_cut);
     }
     let mut rows = vec![
-        ("Model".to_owned(), model.name.clone()),
+        ("Model", model.name.clone()),
         (
-            "Training".to_owned(),
+            "Training",
             format!("{} steps on {}", header.step, header.data),
         ),
-        ("Training images".to_owned(), images.len().to_string()),
-        ("Data fingerprint".to_owned(), header.fingerprint.clone()),
-        (
-            "Sampler".to_owned(),
-            format!("{sampler}, {} steps", arguments.steps),
-        ),
-        ("Log-density".to_owned(), density_text),
-        ("Seed".to_owned(), arguments.seed.to_string()),
-        (
-            "Network evaluations".to_owned(),
-            format!(
-                "{} for each sample; products with its Jacobian: {} for the density, {} for δ",
-                each.path, each.density, each.tangent
-            ),
-        ),
-        (
-            "Time".to_owned(),
-            format!(
-                "{:.1} s, of which path {:.1}, density {:.1}, tangent {:.1}",
-                cost.total, cost.path, cost.density, cost.tangent
-            ),
-        ),
-        ("Sway".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("Training images", images.len().to_string()),
+        ("Data fingerprint", header.fingerprint.clone()),
+        ("Sampler", format!("{sampler}, {} steps", arguments.steps)),
+        ("Log-density", density_text),
+        ("Seed", arguments.seed.to_string()),
+        ("Sway", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     if let Some(bytes) = peak_memory() {
-        rows.push(("Peak memory".to_owned(), format!("{} MiB", bytes >> 20)));
+        rows.push(("Peak memory", format!("{} MiB", bytes >> 20)));
     }
     Facts {
-        summary: format!(
-            "{} samples of a model trained on {}, ranked by how far each moves per unit of mass.",
-            arguments.samples, header.data
-        ),
-        rows,
+        summary: String::new(),
+        rows: rows
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
         json: json!({
             "sway": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.name,
             "training_step": header.step,
             "data": header.data,
             "fingerprint": header.fingerprint,
-            "add": arguments.add,
-            "remove": arguments.remove,
             "sampler": sampler,
             "steps": arguments.steps,
             "sigma_min": arguments.sigma_min,

@@ -7,7 +7,6 @@
 
 pub mod density;
 pub mod experiment;
-pub mod images;
 pub mod influence;
 pub mod measure;
 pub mod output;

@@ -1,6 +1,7 @@
 //! `cargo run -p sensitivity`: how samples move when the training data change, ranked.
 
 mod arguments;
+mod attribution;
 mod convergence;
 mod directions;
 mod facts;
@@ -9,7 +10,7 @@ mod trained;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use sensitivity::experiment::run;
@@ -19,7 +20,6 @@ use sensitivity::output::write;
 use arguments::{Arguments, Command};
 use directions::{directions, shown};
 use facts::{announcement, facts, verdict};
-use trained::Trained;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
 
 fn execute(arguments: Arguments) -> Result<()> {
     match &arguments.command {
+        Some(Command::Influence(influence)) => attribution::execute(influence),
         Some(Command::Convergence(convergence)) => convergence::execute(convergence),
         None => ranking(arguments),
     }
@@ -44,7 +45,7 @@ fn execute(arguments: Arguments) -> Result<()> {
 /// Ranks samples by how far each change of the data moves them.
 fn ranking(mut arguments: Arguments) -> Result<()> {
     if arguments.add.is_empty() && arguments.remove.is_empty() {
-        if arguments.checkpoint.is_some() {
+        if arguments.common.checkpoint.is_some() {
             bail!(
                 "name a change of the data with --add or --remove, such as --add attr:Eyeglasses"
             );
@@ -53,14 +54,8 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         arguments.remove = vec![shipped::REMOVE.to_owned()];
     }
     let arguments = &arguments;
-    ensure!(arguments.steps > 0, "--steps must be at least 1");
-    let model = Trained::load(
-        arguments.checkpoint.as_deref(),
-        arguments.data.as_deref(),
-        &arguments.cache,
-        &arguments.device,
-    )?;
-    let settings = arguments.settings(&model)?;
+    let model = arguments.common.model()?;
+    let settings = arguments.common.settings(arguments.samples, &model)?;
     let directions = directions(arguments, &settings, &model)?;
     eprintln!("{}", announcement(arguments, &model));
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();

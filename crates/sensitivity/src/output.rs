@@ -90,10 +90,7 @@ pub fn write(
     directions: &[Shown],
     facts: &Facts,
 ) -> Result<(), OutputError> {
-    std::fs::create_dir_all(folder).map_err(|error| OutputError::Folder {
-        path: folder.to_owned(),
-        message: error.to_string(),
-    })?;
+    create(folder)?;
     let tensors = tensors(results, directions)?;
     write_atomic(&folder.join("sensitivities.safetensors"), &tensors)?;
     write_atomic(&folder.join("ranking.csv"), csv(directions).as_bytes())?;
@@ -104,6 +101,17 @@ pub fn write(
         write_atomic(&folder.join(direction.file_name()), &bytes)?;
     }
     Ok(page(results, directions, facts).write(&folder.join("index.html"))?)
+}
+
+/// Makes the folder.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn create(folder: &Path) -> Result<(), OutputError> {
+    std::fs::create_dir_all(folder).map_err(|error| OutputError::Folder {
+        path: folder.to_owned(),
+        message: error.to_string(),
+    })
 }
 
 /// The samples at the top of the ranking, from the left, and those at its end.
@@ -138,7 +146,7 @@ fn strip(
 /// direction `sensitivity/NAME` `[n, d]` and `log_ratio/NAME` `[n, S]`.
 fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, OutputError> {
     let (n, d, steps) = (results.count(), results.dim, results.sigmas.len());
-    let mut parts = vec![
+    let mut parts: Vec<Part<'_>> = vec![
         ("noise".to_owned(), vec![n, d], &results.noise),
         ("samples".to_owned(), vec![n, d], &results.samples),
         ("sigmas".to_owned(), vec![steps], &results.sigmas),
@@ -157,16 +165,25 @@ fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, Out
         parts.push((name("sensitivity"), vec![n, d], &results.deltas[k]));
         parts.push((name("log_ratio"), vec![n, steps], &results.log_ratios[k]));
     }
+    safetensors(&parts)
+}
+
+/// Name, shape and values of a tensor.
+pub type Part<'a> = (String, Vec<usize>, &'a [f32]);
+
+/// Tensors as the bytes of a SafeTensors file.
+///
+/// # Errors
+/// If values do not fill their shapes.
+pub fn safetensors(parts: &[Part<'_>]) -> Result<Vec<u8>, OutputError> {
     let bytes: Vec<Vec<u8>> = parts
         .iter()
         .map(|(.., values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
         .collect();
     let mut views = Vec::new();
     for ((name, shape, _), bytes) in parts.iter().zip(&bytes) {
-        views.push((
-            name.as_str(),
-            TensorView::new(Dtype::F32, shape.clone(), bytes)?,
-        ));
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)?;
+        views.push((name.as_str(), view));
     }
     Ok(safetensors::serialize(views, None)?)
 }

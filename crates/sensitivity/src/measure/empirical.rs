@@ -6,8 +6,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use diffusion::DiffusionError;
 use diffusion::denoiser::{Denoiser, check_points, check_tangents};
 
+use super::images::Images;
 use super::{Measure, rows_dot};
-use crate::images::Images;
 
 /// Where the points are.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl Empirical {
     ///
     /// # Errors
     /// If there are none.
-    pub fn images(images: Images) -> Result<Self, DiffusionError> {
+    pub fn read(images: Images) -> Result<Self, DiffusionError> {
         let weights = vec![1.0; images.count()];
         Self::made(Points::Read(images), &weights, DType::F32)
     }
@@ -176,7 +176,7 @@ impl Points {
     fn chunk(&self, range: Range<usize>) -> Tensor<2> {
         match self {
             Self::Held(points) => points.clone().slice_dim(0, range),
-            Self::Read(images) => images.chunk(range),
+            Self::Read(images) => images.points(range),
         }
     }
 }

@@ -12,7 +12,7 @@ use diffusion::denoiser::Denoiser;
 
 pub use empirical::Empirical;
 pub use gaussian::{Gaussian, GaussianMixture};
-pub use images::points;
+pub use images::{Images, points};
 pub use learned::Learned;
 pub use mixture::{Mixture, perturbed};
 
