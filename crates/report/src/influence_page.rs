@@ -186,8 +186,9 @@ impl InfluenceCard<'_> {
                     div.where { (PreEscaped(plot)) }
                     @if !self.groups.is_empty() {
                         div.groups {
+                            h3 { "Groups" }
                             table { tbody { @for (name, count, influence) in &self.groups {
-                                tr { th scope="row" { (name) } td { (count) " images" } td { (signed(*influence)) } }
+                                tr { th scope="row" title={ (count) " images" } { (name) } td { (signed(*influence)) } }
                             } } }
                         }
                     }

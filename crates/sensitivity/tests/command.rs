@@ -180,3 +180,111 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         assert!(!folder.path().join("runs/sensitivity").exists());
     }
 }
+
+#[test]
+fn influence_answers_each_question_of_every_image_and_the_same_seed_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    checkpoint(folder.path());
+    run(
+        folder.path(),
+        &[
+            "--add",
+            "attr:Eyeglasses",
+            "--density",
+            "empirical",
+            "--bandwidth",
+            "1",
+            "--out",
+            "tangent",
+        ],
+    );
+    let direction = "linear:tangent/sensitivities.safetensors:sensitivity/add attr:Eyeglasses";
+    let influence = |out: &str, more: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_sensitivity"))
+            .current_dir(folder.path())
+            .args([
+                "influence",
+                "--checkpoint",
+                "model.safetensors",
+                "--samples",
+                "5",
+            ])
+            .args(["--batch", "3", "--steps", "4", "--density", "empirical"])
+            .args(["--bandwidth", "1", "--top", "2", "--out", out])
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let questions = [
+        "--of",
+        "principal",
+        "--of",
+        "region:2,1,3,2",
+        "--of",
+        "image:7",
+        "--of",
+        direction,
+    ];
+    for out in ["a", "b"] {
+        let output = influence(out, &questions);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+    }
+    let read = |path: &str| std::fs::read(folder.path().join(path)).unwrap();
+    for file in ["influence.safetensors", "images.csv", "groups.csv"] {
+        assert_eq!(
+            read(&format!("a/{file}")),
+            read(&format!("b/{file}")),
+            "{file}"
+        );
+    }
+    let bytes = read("a/influence.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let numbers = |name: &str| -> Vec<f32> {
+        let data = tensors.tensor(name).unwrap().data().to_vec();
+        let numbers = data
+            .chunks(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        numbers.collect()
+    };
+    assert_eq!(numbers("influence/principal").len(), 5 * 60);
+    assert_eq!(numbers("strength/image:7").len(), 5 * 7);
+    // With the density of the images themselves their ratios have the mean 1.
+    assert!(numbers("balance").iter().all(|b| (b - 1.0).abs() < 1e-3));
+    // Along the tangent of a group, the group's influence is the square of its length.
+    let groups = String::from_utf8(read("a/groups.csv")).unwrap();
+    let deltas = numbers(&format!("gradient/{direction}"));
+    for (i, delta) in deltas.chunks(192).enumerate() {
+        let line = format!("\"{direction}\",{i},\"attr:Eyeglasses\",");
+        let row = groups
+            .lines()
+            .find_map(|row| row.strip_prefix(&line))
+            .unwrap();
+        let found: f64 = row.split(',').nth(1).unwrap().parse().unwrap();
+        let square: f64 = delta.iter().map(|v| f64::from(*v).powi(2)).sum();
+        assert!((found / square - 1.0).abs() < 1e-3, "{found} and {square}");
+    }
+    let page = String::from_utf8(read("a/index.html")).unwrap();
+    assert!(page.contains("region:2,1,3,2") && page.contains("attr:Eyeglasses"));
+
+    for (question, says) in [
+        ("region:7,0,2,1", "inside the 8×8 pixels"),
+        ("region:none.png", "none.png"),
+        ("image:60", "60"),
+        ("linear:none.safetensors:x", "none.safetensors"),
+        (
+            "linear:tangent/sensitivities.safetensors:x",
+            "has no tensor x",
+        ),
+        ("beauty", "is not understood"),
+    ] {
+        let output = influence("c", &["--of", question]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{question}: {errors}");
+        assert!(
+            errors.contains(says) && !errors.contains("panicked"),
+            "{question}: {errors}"
+        );
+        assert!(!folder.path().join("c").exists());
+    }
+}

@@ -1,5 +1,6 @@
 //! The folder of an influence run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -111,7 +112,7 @@ fn quoted(text: &str) -> String {
 
 /// The pixels of the images on the page.
 struct Shown {
-    images: std::collections::BTreeMap<usize, Vec<f32>>,
+    images: BTreeMap<usize, Vec<f32>>,
 }
 
 impl Shown {
@@ -144,11 +145,17 @@ fn page<'a>(
         values,
     };
     let (d, p, m) = (results.dim, results.sigmas.len(), results.images as f64);
-    let along = move |values: &[f32], scale: f64| -> Vec<(f64, f64)> {
-        let pairs = results.sigmas.iter().zip(values);
-        pairs
-            .map(|(sigma, v)| (f64::from(*sigma), scale * f64::from(*v)))
-            .collect()
+    // Heun's method meets a noise level twice: at the end of a step and at the start of the next.
+    let along = move |values: &[f32], scale: f64| {
+        let mut curve: Vec<(f64, f64)> = Vec::new();
+        for (sigma, value) in results.sigmas.iter().zip(values) {
+            let (sigma, value) = (f64::from(*sigma), scale * f64::from(*value));
+            match curve.last_mut() {
+                Some(last) if last.0 == sigma => last.1 += value,
+                _ => curve.push((sigma, value)),
+            }
+        }
+        curve
     };
     let pushed = |kept: &Kept| PushedBy {
         name: images.names[kept.image].clone(),
