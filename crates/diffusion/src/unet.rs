@@ -6,7 +6,7 @@ use burn::nn::interpolate::{Interpolate2d, Interpolate2dConfig, InterpolateMode}
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use kernels::silu;
+use kernels::{Norm, silu};
 
 use crate::DiffusionError;
 use crate::config::UNetConfig;
@@ -121,7 +121,7 @@ impl UNet {
                 x = convolve(conv, double().forward(x));
             }
         }
-        convolve(&self.output, silu(self.output_norm.forward(x)))
+        convolve(&self.output, normalize(&self.output_norm, x, true))
     }
 }
 
@@ -169,9 +169,9 @@ impl Block {
     fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {
         let shift = self.embedding.forward(embedding);
         let [n, channels] = shift.dims();
-        let h = convolve(&self.conv1, silu(self.norm1.forward(x.clone())));
+        let h = convolve(&self.conv1, normalize(&self.norm1, x.clone(), true));
         let h = h + shift.reshape([n, channels, 1, 1]);
-        let h = convolve(&self.conv2, silu(self.norm2.forward(h)));
+        let h = convolve(&self.conv2, normalize(&self.norm2, h, true));
         let x = match &self.skip {
             Some(skip) => skip.forward(x),
             None => x,
@@ -208,12 +208,8 @@ impl Attention {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [n, c, h, w] = x.dims();
         let (head, pixels) = (c / self.heads, h * w);
-        let qkv = self.qkv.forward(self.norm.forward(x.clone())).reshape([
-            n,
-            3 * self.heads,
-            head,
-            pixels,
-        ]);
+        let qkv = self.qkv.forward(normalize(&self.norm, x.clone(), false));
+        let qkv = qkv.reshape([n, 3 * self.heads, head, pixels]);
         let part = |i: usize| qkv.clone().narrow(1, i * self.heads, self.heads);
         let (q, k, v) = (part(0), part(1), part(2));
         // softmax(qᵀk/√c) over the keys, [n, heads, pixels, pixels].
@@ -296,6 +292,20 @@ fn conv(input: usize, output: usize) -> Conv2dConfig {
 fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     let bias = conv.bias.as_ref().expect("every convolution has a bias");
     kernels::conv3x3(x, conv.weight.val(), bias.val())
+}
+
+/// A group normalisation, followed by SiLU or not, by the kernel for it.
+fn normalize(norm: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
+    let [gamma, beta] = [&norm.gamma, &norm.beta].map(|weight| {
+        let weight = weight.as_ref().expect("every normalisation is affine");
+        weight.val()
+    });
+    let norm = Norm {
+        groups: norm.num_groups,
+        epsilon: norm.epsilon,
+        silu,
+    };
+    kernels::group_norm(x, gamma, beta, norm)
 }
 
 /// Groups of at least four channels, at most 32 groups, and always a divisor of the channels.

@@ -9,6 +9,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::backend::KernelBackend;
+use crate::norm::Norm;
 
 impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
     fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -18,6 +19,32 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
                 prep.finish(value.clone(), B::silu(value))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::silu(x.into_primitive())),
+        }
+    }
+
+    fn group_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        norm: Norm,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), gamma.node(), beta.node()];
+        match GroupNorm(norm)
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                let state = [&x, &gamma, &beta].map(|tensor| tensor.primitive().clone());
+                let [x, gamma, beta] = state.clone();
+                prep.finish(state, B::group_norm(x, gamma, beta, norm))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::group_norm(
+                x.into_primitive(),
+                gamma.into_primitive(),
+                beta.into_primitive(),
+                norm,
+            )),
         }
     }
 
@@ -58,6 +85,30 @@ impl<B: KernelBackend> Backward<B, 1> for Silu {
         let grad = grads.consume::<B>(&ops.node);
         if let Some(node) = parent {
             grads.register::<B>(node.id, B::silu_derivative(ops.state, grad));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct GroupNorm(Norm);
+
+impl<B: KernelBackend> Backward<B, 3> for GroupNorm {
+    /// x, γ, β.
+    type State = [FloatTensor<B>; 3];
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [x, gamma, beta] = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        let (on_x, on_gamma, on_beta) = B::group_norm_gradient(x, gamma, beta, grad, self.0);
+        for (parent, gradient) in ops.parents.into_iter().zip([on_x, on_gamma, on_beta]) {
+            if let Some(node) = parent {
+                grads.register::<B>(node.id, gradient);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
 use crate::composed;
+use crate::norm::Norm;
 
 /// Operations with kernels of their own on Flex; the default bodies say what they mean.
 #[backend_extension(
@@ -22,6 +23,38 @@ pub trait KernelBackend: Backend {
     /// `grad·silu'(x)`, both of one shape: a gradient pulled back or a tangent pushed on.
     fn silu_derivative(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::silu_derivative::<Self>(x, grad)
+    }
+
+    /// Group normalisation of x `[n, c, …]` with γ and β `[c]`, then SiLU where `norm` says so.
+    fn group_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        norm: Norm,
+    ) -> FloatTensor<Self> {
+        composed::group_norm::<Self>(x, gamma, beta, norm)
+    }
+
+    /// Tangents of [`group_norm`](Self::group_norm) along directions of x, both `[k, n, c, …]`.
+    fn group_norm_tangent(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        tangents: FloatTensor<Self>,
+        norm: Norm,
+    ) -> FloatTensor<Self> {
+        composed::group_norm_tangent::<Self>(x, gamma, beta, tangents, norm)
+    }
+
+    /// Gradients of [`group_norm`](Self::group_norm) in x, γ and β, from that of the result.
+    fn group_norm_gradient(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        norm: Norm,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        composed::group_norm_gradient::<Self>(x, gamma, beta, grad, norm)
     }
 
     /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias

@@ -1,15 +1,18 @@
 //! Capture: one custom operation each, so that whoever evaluates the record can call the kernel.
 
 use burn::backend::capture::CaptureBackend;
-use burn::backend::ir::{CustomOpIr, OperationIr, OperationOutput, TensorIr};
+use burn::backend::ir::{CustomOpIr, OperationIr, OperationOutput, ScalarIr, TensorIr};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Shape, TensorMetadata};
 use burn_router::RouterClient;
 
 use crate::backend::KernelBackend;
+use crate::norm::Norm;
 
 /// Name of a recorded [`KernelBackend::silu`], with the input x.
 pub const SILU: &str = "kernels.silu";
+/// Name of a recorded [`KernelBackend::group_norm`], with the inputs x, γ, β and the scalars of a [`Norm`].
+pub const GROUP_NORM: &str = "kernels.group_norm";
 /// Name of a recorded [`KernelBackend::conv3x3`], with the inputs x, weight, bias.
 pub const CONV3X3: &str = "kernels.conv3x3";
 
@@ -18,20 +21,58 @@ type Recorded = FloatTensor<CaptureBackend>;
 impl KernelBackend for CaptureBackend {
     fn silu(x: Recorded) -> Recorded {
         let shape = x.shape();
-        record(SILU, [x], shape)
+        record(SILU, [x], shape, Vec::new())
+    }
+
+    fn group_norm(x: Recorded, gamma: Recorded, beta: Recorded, norm: Norm) -> Recorded {
+        let shape = x.shape();
+        record(GROUP_NORM, [x, gamma, beta], shape, norm.scalars())
     }
 
     fn conv3x3(x: Recorded, weight: Recorded, bias: Recorded) -> Recorded {
         let (image, outputs) = (x.shape(), weight.shape()[0]);
         let shape = Shape::new([image[0], outputs, image[2], image[3]]);
-        record(CONV3X3, [x, weight, bias], shape)
+        record(CONV3X3, [x, weight, bias], shape, Vec::new())
     }
 }
 
-fn record<const N: usize>(name: &'static str, inputs: [Recorded; N], shape: Shape) -> Recorded {
+impl Norm {
+    fn scalars(self) -> Vec<ScalarIr> {
+        let groups = ScalarIr::UInt(self.groups as u64);
+        vec![
+            groups,
+            ScalarIr::Float(self.epsilon),
+            ScalarIr::Bool(self.silu),
+        ]
+    }
+
+    /// What a recorded [`GROUP_NORM`] says of itself.
+    pub fn of_scalars(scalars: &[ScalarIr]) -> Option<Self> {
+        let &[
+            ScalarIr::UInt(groups),
+            ScalarIr::Float(epsilon),
+            ScalarIr::Bool(silu),
+        ] = scalars
+        else {
+            return None;
+        };
+        Some(Self {
+            groups: groups as usize,
+            epsilon,
+            silu,
+        })
+    }
+}
+
+fn record<const N: usize>(
+    name: &'static str,
+    inputs: [Recorded; N],
+    shape: Shape,
+    scalars: Vec<ScalarIr>,
+) -> Recorded {
     let (client, dtype) = (inputs[0].client.clone(), inputs[0].dtype());
     let out = TensorIr::uninit(client.create_empty_handle(), shape, dtype);
     let inputs = inputs.map(|input| input.into_ir());
-    let op = CustomOpIr::new(name, &inputs, &[out]);
+    let op = CustomOpIr::with_scalars(name, &inputs, &[out], scalars);
     client.register(OperationIr::Custom(op)).output()
 }

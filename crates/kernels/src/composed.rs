@@ -1,9 +1,11 @@
 //! What each operation means, in Burn's own operations: for other backends, other precisions, and to
 //! check the kernels against.
 
-use burn::backend::Backend;
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Shape, TensorMetadata};
+
+use crate::norm::Norm;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub(crate) fn silu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -19,6 +21,136 @@ pub(crate) fn silu_derivative<B: Backend>(
     let rest = B::float_add_scalar(B::float_neg(s.clone()), 1.0.into());
     let slope = B::float_add_scalar(B::float_mul(x, rest), 1.0.into());
     B::float_mul(grad, B::float_mul(s, slope))
+}
+
+/// `γ·x̂ + β`, or its SiLU.
+pub(crate) fn group_norm<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    norm: Norm,
+) -> FloatTensor<B> {
+    let rank = x.shape().num_dims();
+    let (hat, _) = normalized::<B>(x, norm);
+    let y = affine::<B>(hat, gamma, beta, rank);
+    if norm.silu { silu::<B>(y) } else { y }
+}
+
+/// `out'·γ·rate·(t − mean(t) − x̂·mean(x̂·t))`, `out'` the slope of SiLU.
+pub(crate) fn group_norm_tangent<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    tangents: FloatTensor<B>,
+    norm: Norm,
+) -> FloatTensor<B> {
+    let (shape, full) = (x.shape(), tangents.shape());
+    let lifted = |t: FloatTensor<B>, inner: &Shape| {
+        let mut shape = vec![1];
+        shape.extend_from_slice(inner.as_slice());
+        B::float_reshape(t, Shape::from(shape))
+    };
+    let (hat, rate) = normalized::<B>(x, norm);
+    let groups = groups(&shape, norm);
+    let mut grouped = vec![full[0]];
+    grouped.extend_from_slice(groups.as_slice());
+    let t = B::float_reshape(tangents, Shape::from(grouped));
+    let moved = projected::<B>(
+        lifted(B::float_reshape(hat.clone(), groups.clone()), &groups),
+        lifted(rate, &Shape::new([shape[0], norm.groups, 1])),
+        t,
+        3,
+    );
+    let moved = B::float_reshape(moved, full.clone());
+    let moved = B::float_mul(moved, per_channel::<B>(gamma.clone(), full.num_dims(), 2));
+    if !norm.silu {
+        return moved;
+    }
+    let y = affine::<B>(hat, gamma, beta, shape.num_dims());
+    let y = B::float_expand(lifted(y, &shape), full);
+    silu_derivative::<B>(y, moved)
+}
+
+/// The same formula for the gradient, which is pulled back through SiLU and γ first.
+pub(crate) fn group_norm_gradient<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    norm: Norm,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let shape = x.shape();
+    let rank = shape.num_dims();
+    let (hat, rate) = normalized::<B>(x, norm);
+    let grad = if norm.silu {
+        let y = affine::<B>(hat.clone(), gamma.clone(), beta, rank);
+        silu_derivative::<B>(y, grad)
+    } else {
+        grad
+    };
+    let total = |t: FloatTensor<B>| {
+        let flat = Shape::new([shape[0], shape[1], shape[2..].iter().product()]);
+        let sum = B::float_sum_dim(B::float_reshape(t, flat), 2);
+        B::float_reshape(B::float_sum_dim(sum, 0), Shape::new([shape[1]]))
+    };
+    let on_beta = total(grad.clone());
+    let on_gamma = total(B::float_mul(grad.clone(), hat.clone()));
+    let groups = groups(&shape, norm);
+    let grad = B::float_mul(grad, per_channel::<B>(gamma, rank, 1));
+    let on_x = projected::<B>(
+        B::float_reshape(hat, groups.clone()),
+        rate,
+        B::float_reshape(grad, groups),
+        2,
+    );
+    (B::float_reshape(on_x, shape), on_gamma, on_beta)
+}
+
+/// x̂ in the shape of x, and the rate, `[n, groups, 1]`.
+fn normalized<B: Backend>(x: FloatTensor<B>, norm: Norm) -> (FloatTensor<B>, FloatTensor<B>) {
+    let shape = x.shape();
+    let x = B::float_reshape(x, groups(&shape, norm));
+    let centred = B::float_sub(x.clone(), B::float_mean_dim(x, 2));
+    let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), 2);
+    let spread = B::float_sqrt(B::float_add_scalar(variance, norm.epsilon.into()));
+    let hat = B::float_div(centred, spread.clone());
+    (B::float_reshape(hat, shape), B::float_recip(spread))
+}
+
+/// `rate·(t − mean(t) − x̂·mean(x̂·t))`, means over the axis `dim`.
+fn projected<B: Backend>(
+    hat: FloatTensor<B>,
+    rate: FloatTensor<B>,
+    t: FloatTensor<B>,
+    dim: usize,
+) -> FloatTensor<B> {
+    let along = B::float_mean_dim(B::float_mul(t.clone(), hat.clone()), dim);
+    let centred = B::float_sub(t.clone(), B::float_mean_dim(t, dim));
+    B::float_mul(B::float_sub(centred, B::float_mul(hat, along)), rate)
+}
+
+/// `γ·x̂ + β`.
+fn affine<B: Backend>(
+    hat: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    rank: usize,
+) -> FloatTensor<B> {
+    let scaled = B::float_mul(hat, per_channel::<B>(gamma, rank, 1));
+    B::float_add(scaled, per_channel::<B>(beta, rank, 1))
+}
+
+/// `[n, groups, values of a group]`.
+fn groups(shape: &Shape, norm: Norm) -> Shape {
+    let group = shape[1..].iter().product::<usize>() / norm.groups;
+    Shape::new([shape[0], norm.groups, group])
+}
+
+/// `[c]` along the axis `axis` of `rank`.
+fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize, axis: usize) -> FloatTensor<B> {
+    let mut shape = vec![1; rank];
+    shape[axis] = values.shape()[0];
+    B::float_reshape(values, Shape::from(shape))
 }
 
 pub(crate) fn conv3x3<B: Backend>(

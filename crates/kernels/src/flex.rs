@@ -5,6 +5,7 @@ use burn::backend::{Bytes, DType, Flex, Shape, TensorMetadata};
 
 use crate::backend::KernelBackend;
 use crate::conv::Size;
+use crate::norm::{self, Norm};
 use crate::{composed, conv, swish};
 
 impl KernelBackend for Flex {
@@ -26,6 +27,58 @@ impl KernelBackend for Flex {
         let mut out = vec![0.0; values(&x).len()];
         swish::derivative(values(&x), values(&grad), &mut out);
         tensor(out, x.shape())
+    }
+
+    fn group_norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, norm: Norm) -> FlexTensor {
+        if !single(&[&x, &gamma, &beta]) {
+            return composed::group_norm::<Self>(x, gamma, beta, norm);
+        }
+        let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
+        let (size, gamma, beta) = (channels(&x), values(&gamma), values(&beta));
+        let mut out = vec![0.0; values(&x).len()];
+        norm::forward(size, norm, values(&x), gamma, beta, &mut out);
+        tensor(out, x.shape())
+    }
+
+    fn group_norm_tangent(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        tangents: FlexTensor,
+        norm: Norm,
+    ) -> FlexTensor {
+        if !single(&[&x, &gamma, &beta, &tangents]) {
+            return composed::group_norm_tangent::<Self>(x, gamma, beta, tangents, norm);
+        }
+        let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
+        let tangents = tangents.to_contiguous();
+        let (size, affine) = (channels(&x), (values(&gamma), values(&beta)));
+        let mut out = vec![0.0; values(&tangents).len()];
+        norm::tangent(size, norm, values(&x), affine, values(&tangents), &mut out);
+        tensor(out, tangents.shape())
+    }
+
+    fn group_norm_gradient(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        grad: FlexTensor,
+        norm: Norm,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        if !single(&[&x, &gamma, &beta, &grad]) {
+            return composed::group_norm_gradient::<Self>(x, gamma, beta, grad, norm);
+        }
+        let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
+        let grad = grad.to_contiguous();
+        let (size, affine) = (channels(&x), (values(&gamma), values(&beta)));
+        let mut out = vec![0.0; values(&x).len()];
+        let (on_gamma, on_beta) =
+            norm::gradient(size, norm, values(&x), affine, values(&grad), &mut out);
+        (
+            tensor(out, x.shape()),
+            tensor(on_gamma, gamma.shape()),
+            tensor(on_beta, beta.shape()),
+        )
     }
 
     fn conv3x3(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
@@ -96,6 +149,16 @@ fn size(image: &FlexTensor, weight: &FlexTensor) -> Size {
         outputs: weight[0],
         height: image[2],
         width: image[3],
+    }
+}
+
+/// Batch, channels and their values of `[n, c, …]`.
+fn channels(x: &FlexTensor) -> norm::Size {
+    let shape = x.shape();
+    norm::Size {
+        images: shape[0],
+        channels: shape[1],
+        pixels: shape[2..].iter().product(),
     }
 }
 

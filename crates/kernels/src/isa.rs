@@ -17,8 +17,29 @@ pub(crate) trait Vector: Copy {
     /// `at` points to eight readable values.
     unsafe fn load(at: *const f32) -> Self;
 
+    /// Writes its eight values to `at`.
+    ///
+    /// # Safety
+    /// `at` points to eight writable values.
+    unsafe fn store(self, at: *mut f32);
+
+    /// `self + b`.
+    fn plus(self, b: Self) -> Self;
+
+    /// `self − b`.
+    fn minus(self, b: Self) -> Self;
+
     /// `self·b + c`.
     fn fused(self, b: Self, c: Self) -> Self;
+
+    /// The even and the odd lanes of both, in whatever order [`join`](Self::join) undoes.
+    fn split(a: Self, b: Self) -> (Self, Self);
+
+    /// The two that [`split`](Self::split) into these.
+    fn join(even: Self, odd: Self) -> (Self, Self);
+
+    /// The sum over the lanes of each.
+    fn totals(of: [Self; 4]) -> [f32; 4];
 
     /// The lanes in order.
     fn lanes(self) -> [f32; LANES];
@@ -40,6 +61,51 @@ impl Vector for Portable {
     unsafe fn load(at: *const f32) -> Self {
         // SAFETY: the caller promises eight readable values; an array of f32 needs no more alignment.
         Self(unsafe { at.cast::<[f32; LANES]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, at: *mut f32) {
+        // SAFETY: the caller promises eight writable values; an array of f32 needs no more alignment.
+        unsafe { at.cast::<[f32; LANES]>().write(self.0) }
+    }
+
+    #[inline(always)]
+    fn plus(self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + b.0[i]))
+    }
+
+    #[inline(always)]
+    fn minus(self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - b.0[i]))
+    }
+
+    #[inline(always)]
+    fn split(a: Self, b: Self) -> (Self, Self) {
+        let both = |i: usize| if i < LANES { a.0[i] } else { b.0[i - LANES] };
+        (
+            Self(std::array::from_fn(|i| both(2 * i))),
+            Self(std::array::from_fn(|i| both(2 * i + 1))),
+        )
+    }
+
+    #[inline(always)]
+    fn join(even: Self, odd: Self) -> (Self, Self) {
+        let both = |i: usize| {
+            if i.is_multiple_of(2) {
+                even.0[i / 2]
+            } else {
+                odd.0[i / 2]
+            }
+        };
+        (
+            Self(std::array::from_fn(both)),
+            Self(std::array::from_fn(|i| both(LANES + i))),
+        )
+    }
+
+    #[inline(always)]
+    fn totals(of: [Self; 4]) -> [f32; 4] {
+        of.map(|vector| vector.0.iter().sum())
     }
 
     #[inline(always)]
@@ -66,7 +132,11 @@ pub(crate) use avx::Avx;
 
 #[cfg(target_arch = "x86_64")]
 mod avx {
-    use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps};
+    use std::arch::x86_64::{
+        __m256, _mm_add_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
+        _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_shuffle_ps,
+        _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    };
 
     use super::{LANES, Vector};
 
@@ -88,6 +158,57 @@ mod avx {
         unsafe fn load(at: *const f32) -> Self {
             // SAFETY: AVX was detected, see the type; the caller promises eight readable values.
             Self(unsafe { _mm256_loadu_ps(at) })
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, at: *mut f32) {
+            // SAFETY: AVX was detected, see the type; the caller promises eight writable values.
+            unsafe { _mm256_storeu_ps(at, self.0) }
+        }
+
+        #[inline(always)]
+        fn plus(self, b: Self) -> Self {
+            // SAFETY: AVX was detected, see the type.
+            Self(unsafe { _mm256_add_ps(self.0, b.0) })
+        }
+
+        #[inline(always)]
+        fn minus(self, b: Self) -> Self {
+            // SAFETY: AVX was detected, see the type.
+            Self(unsafe { _mm256_sub_ps(self.0, b.0) })
+        }
+
+        #[inline(always)]
+        fn split(a: Self, b: Self) -> (Self, Self) {
+            // Within each half of the register: two lanes of a, then two of b.
+            // SAFETY: AVX was detected, see the type.
+            unsafe {
+                (
+                    Self(_mm256_shuffle_ps::<0b10_00_10_00>(a.0, b.0)),
+                    Self(_mm256_shuffle_ps::<0b11_01_11_01>(a.0, b.0)),
+                )
+            }
+        }
+
+        #[inline(always)]
+        fn join(even: Self, odd: Self) -> (Self, Self) {
+            // SAFETY: AVX was detected, see the type.
+            unsafe {
+                (
+                    Self(_mm256_unpacklo_ps(even.0, odd.0)),
+                    Self(_mm256_unpackhi_ps(even.0, odd.0)),
+                )
+            }
+        }
+
+        #[inline(always)]
+        fn totals([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+            // SAFETY: AVX was detected, see the type; four f32 are four f32.
+            unsafe {
+                let halves = _mm256_hadd_ps(_mm256_hadd_ps(a.0, b.0), _mm256_hadd_ps(c.0, d.0));
+                let low = _mm256_castps256_ps128(halves);
+                std::mem::transmute(_mm_add_ps(low, _mm256_extractf128_ps::<1>(halves)))
+            }
         }
 
         #[inline(always)]

@@ -1,10 +1,10 @@
 //! Fast CPU kernels for the operations that a diffusion U-Net spends its time in, usable in plain Burn
 //! modules on every device.
 //!
-//! [`silu`] and [`conv3x3`] are functions of tensors. On Burn's Flex backend in f32 they run kernels
+//! [`silu`], [`group_norm`] and [`conv3x3`] are functions of tensors. On Burn's Flex backend in f32 they run kernels
 //! written for the processor's vector instructions, found at run time; on other backends and in other
 //! precisions they are Burn's own operations. They can be differentiated by autodiff and recorded by
-//! Burn's capture device (as custom operations [`SILU`] and [`CONV3X3`]).
+//! Burn's capture device (as custom operations [`SILU`], [`GROUP_NORM`] and [`CONV3X3`]).
 //!
 //! Results do not depend on the number of threads.
 
@@ -20,17 +20,34 @@ mod composed;
 mod conv;
 mod flex;
 mod isa;
+mod norm;
 mod swish;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 pub use backend::KernelBackend;
-pub use capture::{CONV3X3, SILU};
+pub use capture::{CONV3X3, GROUP_NORM, SILU};
+pub use norm::Norm;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::silu(x.into_dispatch()))
+}
+
+/// Group normalisation of x `[n, c, …]` with γ and β `[c]`, followed by SiLU where `norm` says so.
+pub fn group_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    norm: Norm,
+) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::group_norm(
+        x.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        norm,
+    ))
 }
 
 /// 3×3 convolution with stride 1 and one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`,

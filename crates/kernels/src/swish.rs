@@ -41,13 +41,20 @@ multiversion! {
 #[inline(always)]
 fn derivative_body<V: Vector, const WIDE: bool>(x: &[f32], grad: &[f32], out: &mut [f32]) {
     for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
-        let s = sigmoid::<V>(x);
-        *out = grad * s * (1.0 + x * (1.0 - s));
+        *out = grad * slope::<V>(x);
     }
 }
 
+/// `silu'(x) = s·(1 + x·(1 − s))`.
 #[inline(always)]
-fn sigmoid<V: Vector>(x: f32) -> f32 {
+pub(crate) fn slope<V: Vector>(x: f32) -> f32 {
+    let s = sigmoid::<V>(x);
+    s * (1.0 + x * (1.0 - s))
+}
+
+/// `s(x) = 1/(1 + e⁻ˣ)`.
+#[inline(always)]
+pub(crate) fn sigmoid<V: Vector>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<V>(-x))
 }
 
@@ -55,7 +62,7 @@ fn sigmoid<V: Vector>(x: f32) -> f32 {
 /// `eˣ = 2ⁿ·e^r` with `n = round(x/ln 2)`, `|r| ≤ ln 2/2`, and the Taylor polynomial of degree 7 for e^r
 /// (its remainder there is below 6·10⁻⁹). x is clamped to where the result is a normal number.
 #[inline(always)]
-fn exp<V: Vector>(x: f32) -> f32 {
+pub(crate) fn exp<V: Vector>(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5·2²³: adding it rounds to an integer in the low bits
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;

@@ -1,9 +1,12 @@
 //! Every kernel agrees with Burn's own operations: values, gradients, odd sizes, views, precisions.
 
+use burn::backend::Dispatch;
+use burn::module::{Param, ParamId};
+use burn::nn::GroupNormConfig;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use kernels::{conv3x3, silu};
+use kernels::{KernelBackend, Norm, conv3x3, group_norm, silu};
 
 /// Numbers that look random, the same everywhere.
 fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
@@ -124,6 +127,16 @@ fn views_are_read_in_their_own_order() {
         let weight = numbers([3, 3, 2, i], 8, &device).permute([2, 3, 0, 1]);
         let bias = numbers([4], 9, &device).slice_dim(0, 1..3);
         close("silu", silu(view.clone()), activation::silu(copy.clone()));
+        let (gamma, beta) = (numbers([2, i], 10, &device), numbers([i, 1], 11, &device));
+        let (gamma, beta) = (gamma.slice_dim(0, 1..2).reshape([i]), beta.reshape([i]));
+        let norm = Norm {
+            groups: 1,
+            epsilon: 1e-3,
+            silu: true,
+        };
+        let ours = group_norm(view.clone(), gamma.clone(), beta.clone(), norm);
+        let theirs = burns_norm(copy.clone(), gamma, beta, norm);
+        close("group norm", ours, theirs);
         let theirs = burns_conv(copy, weight.clone(), bias.clone());
         close("conv3x3", conv3x3(view, weight, bias), theirs);
     }
@@ -144,4 +157,131 @@ fn other_precisions_are_burns_own() {
     let truth: Vec<f64> = x.to_data().iter::<f64>().map(exact).collect();
     let ours: Vec<f64> = silu(x).into_data().iter::<f64>().collect();
     assert!(ours.iter().zip(&truth).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
+/// Burn's own group normalisation and SiLU.
+fn burns_norm(x: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, norm: Norm) -> Tensor<4> {
+    let [_, c, ..] = x.dims();
+    let mut layer = GroupNormConfig::new(norm.groups, c).init(&x.device());
+    layer.gamma = Some(Param::initialized(ParamId::new(), gamma));
+    layer.beta = Some(Param::initialized(ParamId::new(), beta));
+    layer.epsilon = norm.epsilon;
+    let y = layer.forward(x);
+    if norm.silu { activation::silu(y) } else { y }
+}
+
+/// n, groups, channels of a group, h, w.
+const GROUPS: [[usize; 5]; 6] = [
+    [1, 1, 3, 1, 1],
+    [2, 3, 4, 5, 7],
+    [3, 8, 4, 16, 16],
+    [2, 1, 5, 3, 3],
+    [5, 16, 4, 8, 8],
+    [1, 2, 6, 1, 33],
+];
+
+#[test]
+fn group_norm_agrees_over_odd_sizes() {
+    let device = Device::flex().autodiff();
+    for ([n, groups, each, h, w], silu) in GROUPS.into_iter().flat_map(|g| [(g, false), (g, true)])
+    {
+        let what = format!("{n} images, {groups} groups of {each} channels, {h}×{w}, silu {silu}");
+        let norm = Norm {
+            groups,
+            epsilon: 1e-5,
+            silu,
+        };
+        let c = groups * each;
+        let x = (numbers([n, c, h, w], 1, &device) + 3.0)
+            .detach()
+            .require_grad();
+        let gamma = numbers([c], 2, &device).require_grad();
+        let beta = numbers([c], 3, &device).require_grad();
+        let pull = numbers([n, c, h, w], 4, &device);
+        let ours = group_norm(x.clone(), gamma.clone(), beta.clone(), norm);
+        let theirs = burns_norm(x.clone(), gamma.clone(), beta.clone(), norm);
+        close(&what, ours.clone().inner(), theirs.clone().inner());
+        let (a, b) = (
+            (ours * pull.clone()).sum().backward(),
+            (theirs * pull.clone()).sum().backward(),
+        );
+        close(
+            &format!("{what}, in x"),
+            x.grad(&a).unwrap(),
+            x.grad(&b).unwrap(),
+        );
+        for (name, weight) in [("γ", &gamma), ("β", &beta)] {
+            let (a, b) = (weight.grad(&a).unwrap(), weight.grad(&b).unwrap());
+            close(&format!("{what}, in {name}"), a, b);
+        }
+
+        // A gradient and a tangent see the same Jacobian: ⟨pull, J·t⟩ = ⟨Jᵀ·pull, t⟩ for both tangents, and the
+        // composition in f64 gives the same tangents.
+        let (x_plain, gamma, beta) = (x.clone().inner(), gamma.inner(), beta.inner());
+        let tangents = numbers([2, n, c, h, w], 5, &x_plain.device());
+        let of = |dtype| {
+            Tensor::<5>::from_dispatch(Dispatch::group_norm_tangent(
+                x_plain.clone().cast(dtype).into_dispatch(),
+                gamma.clone().cast(dtype).into_dispatch(),
+                beta.clone().cast(dtype).into_dispatch(),
+                tangents.clone().cast(dtype).into_dispatch(),
+                norm,
+            ))
+        };
+        let (moved, exact) = (of(DType::F32), of(DType::F64).cast(DType::F32));
+        close(&format!("{what}, tangents"), moved.clone(), exact);
+        let total = |a: Tensor<4>, b: Tensor<4>| values((a * b).sum().unsqueeze::<1>())[0];
+        let (pulled, pull) = (x.grad(&b).unwrap(), pull.inner());
+        for k in 0..2 {
+            let one = |t: &Tensor<5>| t.clone().slice_dim(0, k..k + 1).squeeze_dim::<4>(0);
+            let (left, right) = (
+                total(pull.clone(), one(&moved)),
+                total(pulled.clone(), one(&tangents)),
+            );
+            let size = values(
+                (pulled.clone() * one(&tangents))
+                    .abs()
+                    .sum()
+                    .unsqueeze::<1>(),
+            )[0];
+            assert!(
+                (left - right).abs() < 1e-5 * size,
+                "{what}: {left} and {right}"
+            );
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let compute = || {
+        let device = Device::flex().autodiff();
+        let mut all = Vec::new();
+        for n in [1, 2, 37] {
+            let x = numbers([n, 12, 9, 10], 1, &device).require_grad();
+            let weight = numbers([8, 12, 3, 3], 2, &device).require_grad();
+            let (gamma, beta) = (numbers([12], 3, &device), numbers([12], 4, &device));
+            let (gamma, beta) = (gamma.require_grad(), beta.require_grad());
+            let norm = Norm {
+                groups: 3,
+                epsilon: 1e-5,
+                silu: true,
+            };
+            let y = group_norm(x.clone(), gamma.clone(), beta.clone(), norm);
+            let y = conv3x3(y, weight.clone(), numbers([8], 5, &device));
+            let gradients = silu(y.clone()).sum().backward();
+            all.push(values(y.inner()));
+            all.push(values(x.grad(&gradients).unwrap()));
+            all.push(values(weight.grad(&gradients).unwrap()));
+            all.push(values(gamma.grad(&gradients).unwrap()));
+        }
+        all
+    };
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.unwrap().install(compute)
+    };
+    let one = on(1);
+    assert_eq!(one, on(2));
+    assert_eq!(one, on(5));
 }

@@ -4,7 +4,7 @@ use super::{Context, on_batch};
 use crate::value::{Value, dims, expand, lift, zeros};
 use burn::backend::ir::CustomOpIr;
 use burn::backend::{Dispatch as D, TensorMetadata};
-use kernels::{CONV3X3, KernelBackend, SILU};
+use kernels::{CONV3X3, GROUP_NORM, KernelBackend, Norm, SILU};
 
 pub(super) fn apply(op: &CustomOpIr, cx: &mut Context) -> Option<()> {
     match (op.id.as_str(), op.inputs.as_slice(), op.outputs.as_slice()) {
@@ -15,6 +15,16 @@ pub(super) fn apply(op: &CustomOpIr, cx: &mut Context) -> Option<()> {
                 D::silu_derivative(x, t)
             });
             let primal = D::silu(x.primal);
+            cx.put(out, Value { primal, tangent });
+        }
+        (GROUP_NORM, [x, gamma, beta], [out]) => {
+            let norm = Norm::of_scalars(&op.scalars)?;
+            let (x, g, b) = (cx.take(x), cx.take(gamma), cx.take(beta));
+            cx.fixed([&g, &b])?;
+            let (x, g, b, tangent) = (x.primal, g.primal, b.primal, x.tangent);
+            let tangent =
+                tangent.map(|t| D::group_norm_tangent(x.clone(), g.clone(), b.clone(), t, norm));
+            let primal = D::group_norm(x, g, b, norm);
             cx.put(out, Value { primal, tangent });
         }
         (CONV3X3, [x, weight, bias], [out]) => {

@@ -1,0 +1,274 @@
+//! Group normalisation, with SiLU after it or without, in one pass over each group of channels.
+//!
+//! With `x̂ = (x − mean)·rate`, `rate = 1/√(variance + ε)` over a group of an image, `y = γ·x̂ + β`, the result is `y` or
+//! `silu(y)`. A direction t moves x̂ by `rate·(t − mean(t) − x̂·mean(x̂·t))`, and a gradient is pulled back by the
+//! same formula, which is symmetric.
+//!
+//! Every group of an image is computed alone and the gradients of γ and β are summed over the images in their
+//! order, so results do not depend on the number of threads.
+
+use rayon::prelude::*;
+
+use crate::isa::{Vector, multiversion};
+use crate::swish::{sigmoid, slope};
+
+/// How channels are normalised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Norm {
+    /// Groups of channels, a divisor of their number.
+    pub groups: usize,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Whether SiLU follows.
+    pub silu: bool,
+}
+
+/// Sizes of one group of an image.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Images.
+    pub images: usize,
+    /// Channels of an image.
+    pub channels: usize,
+    /// Values of a channel.
+    pub pixels: usize,
+}
+
+impl Size {
+    /// Values of a group of an image.
+    fn group(&self, norm: Norm) -> usize {
+        self.channels / norm.groups * self.pixels
+    }
+}
+
+/// γ and β of the channels of one group.
+#[derive(Clone, Copy)]
+struct Affine<'a> {
+    gamma: &'a [f32],
+    beta: &'a [f32],
+}
+
+impl<'a> Affine<'a> {
+    /// The channels of the group that comes at `place` in a batch.
+    fn of(self, norm: Norm, place: usize) -> Self {
+        let channels = self.gamma.len() / norm.groups;
+        let first = place % norm.groups * channels;
+        Self {
+            gamma: &self.gamma[first..first + channels],
+            beta: &self.beta[first..first + channels],
+        }
+    }
+
+    /// γ and β of each channel.
+    fn pairs(self) -> impl Iterator<Item = (f32, f32)> + 'a {
+        self.gamma.iter().copied().zip(self.beta.iter().copied())
+    }
+}
+
+/// `out`, like `x`, is `[n, c, pixels]`.
+pub fn forward(size: Size, norm: Norm, x: &[f32], gamma: &[f32], beta: &[f32], out: &mut [f32]) {
+    let (group, affine) = (size.group(norm), Affine { gamma, beta });
+    let groups = out.par_chunks_mut(group).zip(x.par_chunks(group));
+    groups.enumerate().for_each(|(place, (out, x))| {
+        forward_group(norm, size.pixels, x, affine.of(norm, place), out);
+    });
+}
+
+/// The tangents `[k, n, c, pixels]` of the result along the directions `tangents`, as many, of `x`.
+pub fn tangent(
+    size: Size,
+    norm: Norm,
+    x: &[f32],
+    (gamma, beta): (&[f32], &[f32]),
+    tangents: &[f32],
+    out: &mut [f32],
+) {
+    let (group, affine) = (size.group(norm), Affine { gamma, beta });
+    // Regrouped by the place in x, so that what depends on x alone is computed once.
+    let mut places: Vec<Vec<(&[f32], &mut [f32])>> = Vec::new();
+    places.resize_with(x.len() / group, Vec::new);
+    let chunks = tangents.chunks(group).zip(out.chunks_mut(group));
+    for (i, pair) in chunks.enumerate() {
+        let place = i % (x.len() / group);
+        places[place].push(pair);
+    }
+    let groups = places.par_iter_mut().zip(x.par_chunks(group));
+    groups.enumerate().for_each(|(place, (directions, x))| {
+        tangent_group(norm, size.pixels, x, affine.of(norm, place), directions);
+    });
+}
+
+/// The gradients of x, like it, and of γ and β, from the gradient of the result.
+pub fn gradient(
+    size: Size,
+    norm: Norm,
+    x: &[f32],
+    (gamma, beta): (&[f32], &[f32]),
+    grad: &[f32],
+    out: &mut [f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let (group, affine) = (size.group(norm), Affine { gamma, beta });
+    let (channels, all) = (size.channels / norm.groups, size.images * size.channels);
+    let (mut on_gamma, mut on_beta) = (vec![0.0; all], vec![0.0; all]);
+    let inputs = x.par_chunks(group).zip(grad.par_chunks(group));
+    let affines = on_gamma
+        .par_chunks_mut(channels)
+        .zip(on_beta.par_chunks_mut(channels));
+    let groups = out.par_chunks_mut(group).zip(inputs).zip(affines);
+    groups.enumerate().for_each(|(place, ((out, inputs), on))| {
+        gradient_group(norm, size.pixels, inputs, affine.of(norm, place), out, on);
+    });
+    let total = |each: Vec<f32>| {
+        let mut sum = vec![0.0; size.channels];
+        for image in each.chunks_exact(size.channels) {
+            sum.iter_mut().zip(image).for_each(|(sum, one)| *sum += one);
+        }
+        sum
+    };
+    (total(on_gamma), total(on_beta))
+}
+
+multiversion! {
+    fn forward_group(norm: Norm, pixels: usize, x: &[f32], affine: Affine<'_>, out: &mut [f32]) = forward_body
+}
+
+#[inline(always)]
+fn forward_body<V: Vector, const WIDE: bool>(
+    norm: Norm,
+    pixels: usize,
+    x: &[f32],
+    affine: Affine<'_>,
+    out: &mut [f32],
+) {
+    let (mean, rate) = statistics(norm, x);
+    let channels = out.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
+    for ((out, x), (gamma, beta)) in channels.zip(affine.pairs()) {
+        let scale = gamma * rate;
+        if norm.silu {
+            for (out, &x) in out.iter_mut().zip(x) {
+                let y = (x - mean) * scale + beta;
+                *out = y * sigmoid::<V>(y);
+            }
+        } else {
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = (x - mean) * scale + beta;
+            }
+        }
+    }
+}
+
+multiversion! {
+    fn tangent_group(
+        norm: Norm,
+        pixels: usize,
+        x: &[f32],
+        affine: Affine<'_>,
+        directions: &mut [(&[f32], &mut [f32])],
+    ) = tangent_body
+}
+
+#[inline(always)]
+fn tangent_body<V: Vector, const WIDE: bool>(
+    norm: Norm,
+    pixels: usize,
+    x: &[f32],
+    affine: Affine<'_>,
+    directions: &mut [(&[f32], &mut [f32])],
+) {
+    let (mean, rate) = statistics(norm, x);
+    let hat: Vec<f32> = x.iter().map(|&x| (x - mean) * rate).collect();
+    // ∂out/∂x̂ at fixed statistics, times the rate.
+    let mut scale = vec![0.0; x.len()];
+    let channels = scale.chunks_exact_mut(pixels).zip(hat.chunks_exact(pixels));
+    for ((scale, hat), (gamma, beta)) in channels.zip(affine.pairs()) {
+        if norm.silu {
+            for (scale, &hat) in scale.iter_mut().zip(hat) {
+                *scale = slope::<V>(gamma * hat + beta) * (gamma * rate);
+            }
+        } else {
+            scale.fill(gamma * rate);
+        }
+    }
+    let count = x.len() as f32;
+    for (t, out) in directions {
+        let mean = sum(t, t, |t, _| t) / count;
+        let along = sum(t, &hat, |t, hat| t * hat) / count;
+        for (((out, &t), &hat), &scale) in out.iter_mut().zip(*t).zip(&hat).zip(&scale) {
+            *out = scale * (t - mean - hat * along);
+        }
+    }
+}
+
+multiversion! {
+    fn gradient_group(
+        norm: Norm,
+        pixels: usize,
+        inputs: (&[f32], &[f32]),
+        affine: Affine<'_>,
+        out: &mut [f32],
+        on: (&mut [f32], &mut [f32]),
+    ) = gradient_body
+}
+
+#[inline(always)]
+fn gradient_body<V: Vector, const WIDE: bool>(
+    norm: Norm,
+    pixels: usize,
+    (x, grad): (&[f32], &[f32]),
+    affine: Affine<'_>,
+    out: &mut [f32],
+    (on_gamma, on_beta): (&mut [f32], &mut [f32]),
+) {
+    let (mean, rate) = statistics(norm, x);
+    let (mut total, mut along) = (0.0, 0.0);
+    let inputs = x.chunks_exact(pixels).zip(grad.chunks_exact(pixels));
+    let channels = out.chunks_exact_mut(pixels).zip(inputs);
+    for (c, ((out, (x, grad)), (gamma, beta))) in channels.zip(affine.pairs()).enumerate() {
+        // The gradient of y.
+        if norm.silu {
+            for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
+                let y = (x - mean) * (gamma * rate) + beta;
+                *out = grad * slope::<V>(y);
+            }
+        } else {
+            out.copy_from_slice(grad);
+        }
+        on_beta[c] = sum(out, out, |on_y, _| on_y);
+        on_gamma[c] = sum(out, x, |on_y, x| on_y * ((x - mean) * rate));
+        total += gamma * on_beta[c];
+        along += gamma * on_gamma[c];
+    }
+    let count = x.len() as f32;
+    let (shift, along) = (total / count, along / count);
+    let channels = out.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
+    for ((out, x), gamma) in channels.zip(affine.gamma) {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = rate * (gamma * *out - shift - (x - mean) * rate * along);
+        }
+    }
+}
+
+/// Mean and rate of a group.
+#[inline(always)]
+fn statistics(norm: Norm, x: &[f32]) -> (f32, f32) {
+    let count = x.len() as f32;
+    let mean = sum(x, x, |x, _| x) / count;
+    let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
+    (mean, 1.0 / (variance + norm.epsilon as f32).sqrt())
+}
+
+/// `Σ f(x_i, y_i)` in 32 interleaved sums, which the compiler keeps in registers.
+#[inline(always)]
+fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0; 32];
+    let ((xs, x), (ys, y)) = (x.as_chunks::<32>(), y.as_chunks::<32>());
+    for (x, y) in xs.iter().zip(ys) {
+        for lane in 0..32 {
+            sums[lane] += f(x[lane], y[lane]);
+        }
+    }
+    for (sum, (&x, &y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+        *sum += f(x, y);
+    }
+    sums.iter().sum()
+}
