@@ -5,21 +5,25 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Tensor, TensorData};
+use data::Dataset;
 use diffusion::checkpoint::Checkpoint;
 use diffusion::denoiser::Denoiser;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule;
-use sensitivity::experiment::{self, Settings};
+use sensitivity::experiment;
 use sensitivity::measure::{Empirical, Measure, points};
 use train::config::TrainConfig;
 use train::trainer::Trainer;
 
 use crate::RetrainError;
+use crate::attribution::functional::{Draws, Functional, losses};
+use crate::attribution::{self, Attribute, Benchmark};
 use crate::baseline::Scene;
 use crate::claim::{Claim, Holder};
-use crate::jobs::{Plan, Work};
+use crate::cost::measured;
+use crate::jobs::{Plan, Shown, Work};
 use crate::setup::Setup;
 use crate::store::{Array, Store, read_array, write_arrays};
 
@@ -72,7 +76,7 @@ impl Executor<'_> {
         }
     }
 
-    fn result(&self, job: usize) -> PathBuf {
+    pub(crate) fn result(&self, job: usize) -> PathBuf {
         self.store.result(job, &self.plan.jobs[job].work)
     }
 
@@ -86,11 +90,17 @@ impl Executor<'_> {
             Work::Train {
                 config,
                 start,
-                change,
-            } => return self.train(job, config, *start, *change),
+                shown,
+            } => return self.train(job, config, *start, *shown),
             Work::Sample { model } => self.sample(job, *model)?,
             Work::Sensitivity { model, estimator } => self.sensitivity(job, *model, *estimator)?,
             Work::Baseline { samples, baseline } => self.baseline(job, *samples, *baseline)?,
+            Work::Losses { model, samples } => self.losses(job, *model, *samples)?,
+            Work::Attribution {
+                model,
+                samples,
+                method,
+            } => self.attribution(job, *model, *samples, *method)?,
         }
         Ok(true)
     }
@@ -100,7 +110,7 @@ impl Executor<'_> {
         job: usize,
         config: &TrainConfig,
         start: Option<usize>,
-        change: Option<usize>,
+        shown: Shown,
     ) -> Result<bool, RetrainError> {
         let path = self.store.folder(job).join("checkpoint.safetensors");
         let (config, set) = (config.clone(), self.setup.set.clone());
@@ -116,7 +126,7 @@ impl Executor<'_> {
                 Trainer::fine_tune(config.clone(), set, &model, device)?
             }
         };
-        let batches = self.setup.batches(change)?;
+        let batches = self.setup.batches(shown)?;
         let (started, first, mut saved) = (Instant::now(), trainer.step(), Instant::now());
         while trainer.step() < steps && !self.stop.load(Ordering::SeqCst) {
             trainer.advance(batches.at(&config, trainer.step(), device))?;
@@ -164,7 +174,8 @@ impl Executor<'_> {
     fn sensitivity(&self, job: usize, model: usize, estimator: usize) -> Result<(), RetrainError> {
         let (checkpoint, model) = self.model(model)?;
         let samples = &self.setup.experiment.samples;
-        let settings = self.settings(&checkpoint, estimator)?;
+        let estimator = &self.setup.experiment.estimators[estimator];
+        let settings = self.setup.settings(&checkpoint, estimator)?;
         let (measures, places) = self.measures()?;
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
         let found = experiment::run(&model, &measures, &settings, &self.setup.device, |_| ())?;
@@ -202,31 +213,6 @@ impl Executor<'_> {
         Ok((measures, places))
     }
 
-    /// The settings of a sensitivity job; `checkpoint` tells the moments of the data.
-    pub(crate) fn settings(
-        &self,
-        checkpoint: &Checkpoint,
-        estimator: usize,
-    ) -> Result<Settings, RetrainError> {
-        let samples = &self.setup.experiment.samples;
-        let estimator = &self.setup.experiment.estimators[estimator];
-        let (images, mirrored) = (&self.setup.images, self.setup.config.flip);
-        Ok(Settings {
-            samples: samples.count,
-            batch: samples.batch,
-            sampler: Sampler::Heun,
-            sigmas: schedule::edm(samples.steps),
-            density: estimator.options(samples.seed).estimator(
-                checkpoint,
-                images,
-                mirrored,
-                &self.setup.device,
-            )?,
-            cutoff: estimator.sigma_cut,
-            seed: samples.seed,
-        })
-    }
-
     fn baseline(&self, job: usize, samples: usize, baseline: usize) -> Result<(), RetrainError> {
         let samples = read_array(&self.result(samples), "samples")?;
         let baseline = &self.setup.experiment.baselines[baseline];
@@ -243,6 +229,84 @@ impl Executor<'_> {
         }
         let shape = [vec![self.setup.changes.len()], samples.shape].concat();
         self.write(job, [("delta", Array { shape, values })])
+    }
+
+    fn losses(&self, job: usize, model: usize, samples: usize) -> Result<(), RetrainError> {
+        let (benchmark, held_out) = self.benchmark()?;
+        let (_, model) = self.model(model)?;
+        let draws = Draws::new(benchmark, &self.setup.config.noise);
+        let samples = self.samples(samples)?;
+        let held_out = points(held_out, false, &self.setup.device);
+        let mut arrays = Vec::new();
+        for (functional, points) in [
+            (Functional::SampleLoss, samples),
+            (Functional::HeldOutLoss, held_out),
+        ] {
+            let values = losses(
+                &model,
+                self.setup.precondition(),
+                &points,
+                functional,
+                &draws,
+            )?;
+            let shape = vec![2, points.dims()[0]];
+            arrays.push((functional.name(), Array { shape, values }));
+        }
+        write_arrays(
+            &self.result(job),
+            &arrays.into_iter().map(|(n, a)| (n.to_owned(), a)).collect(),
+        )
+    }
+
+    fn attribution(
+        &self,
+        job: usize,
+        model: usize,
+        samples: usize,
+        method: usize,
+    ) -> Result<(), RetrainError> {
+        let (benchmark, _) = self.benchmark()?;
+        let (checkpoint, model) = self.model(model)?;
+        let scene = self.scene(&checkpoint, &model, self.samples(samples)?)?;
+        let method = &benchmark.methods[method];
+        let (scores, cost) = measured(|| method.attribute(&scene));
+        let scores = scores?.into_iter().map(|scores| scores.fold(&scene));
+        let mut arrays: BTreeMap<String, Array> = scores.map(|scores| scores.array()).collect();
+        arrays.insert("cost".to_owned(), cost.array());
+        write_arrays(&self.result(job), &arrays)
+    }
+
+    /// What a method of attribution may look at.
+    pub(crate) fn scene<'a>(
+        &'a self,
+        checkpoint: &'a Checkpoint,
+        model: &'a NetworkDenoiser,
+        samples: Tensor<2>,
+    ) -> Result<attribution::Scene<'a>, RetrainError> {
+        let (benchmark, held_out) = self.benchmark()?;
+        let setup = self.setup;
+        Ok(attribution::Scene {
+            setup,
+            benchmark,
+            checkpoint,
+            model,
+            samples,
+            held_out: points(held_out, false, &setup.device),
+            images: points(&setup.images, setup.config.flip, &setup.device),
+        })
+    }
+
+    pub(crate) fn benchmark(&self) -> Result<(&Benchmark, &Dataset), RetrainError> {
+        let benchmark = self.setup.experiment.attribution.as_ref();
+        let both = benchmark.zip(self.setup.held_out.as_ref());
+        both.ok_or_else(|| RetrainError::experiment("the experiment has no [attribution]"))
+    }
+
+    /// The samples of a sampling job, `[n, d]`.
+    pub(crate) fn samples(&self, job: usize) -> Result<Tensor<2>, RetrainError> {
+        let Array { shape, values } = read_array(&self.result(job), "samples")?;
+        let data = TensorData::new(values, shape);
+        Ok(Tensor::from_data(data, &self.setup.device))
     }
 
     fn write<const N: usize>(

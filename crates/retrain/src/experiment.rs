@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use train::config::TrainConfig;
 
 use crate::RetrainError;
+use crate::attribution::Benchmark;
 use crate::baseline::Baseline;
 
 /// An experiment, as its TOML file says it.
@@ -35,14 +36,19 @@ pub struct Experiment {
     #[serde(default)]
     pub samples: Samples,
     /// What "really changing the data" means.
+    #[serde(default)]
     pub variants: Vec<Variant>,
     /// The changes of the data.
+    #[serde(default)]
     pub directions: Vec<Direction>,
     /// The predictions.
+    #[serde(default)]
     pub estimators: Vec<Estimator>,
     /// What they must beat.
     #[serde(default)]
     pub baselines: Vec<Baseline>,
+    /// What single training images do, instead of or beside the changes above.
+    pub attribution: Option<Benchmark>,
 }
 
 /// The samples, drawn by Heun's method from noise that every model shares.
@@ -242,16 +248,26 @@ impl Experiment {
     }
 
     fn check(&self) -> Result<(), RetrainError> {
-        let lists = [
-            ("seeds", self.seeds.len()),
+        let changes = [
             ("variants", self.variants.len()),
             ("directions", self.directions.len()),
             ("estimators", self.estimators.len()),
         ];
-        if let Some((name, _)) = lists.iter().find(|(_, length)| *length == 0) {
+        let none = changes.iter().all(|(_, length)| *length == 0) && self.baselines.is_empty();
+        let needed = match &self.attribution {
+            Some(_) if none => &[][..],
+            _ => &changes[..],
+        };
+        let mut lists = [("seeds", self.seeds.len())]
+            .into_iter()
+            .chain(needed.iter().copied());
+        if let Some((name, _)) = lists.find(|(_, length)| *length == 0) {
             return Err(RetrainError::experiment(format!(
                 "{name} is empty; name at least one"
             )));
+        }
+        if let Some(benchmark) = &self.attribution {
+            benchmark.check()?;
         }
         let s = &self.samples;
         if s.count < 2 || s.steps == 0 || s.batch == 0 {
@@ -281,7 +297,10 @@ impl Experiment {
     }
 }
 
-fn distinct(what: &str, names: impl Iterator<Item = String>) -> Result<(), RetrainError> {
+pub(crate) fn distinct(
+    what: &str,
+    names: impl Iterator<Item = String>,
+) -> Result<(), RetrainError> {
     let mut seen = BTreeSet::new();
     for name in names {
         if seen.contains(&name) {

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use train::config::TrainConfig;
 
 use crate::RetrainError;
+use crate::attribution::{Attribute, Benchmark, subsets};
 use crate::experiment::{VariantKind, replace};
 use crate::setup::Setup;
 
@@ -46,8 +47,8 @@ pub enum Work {
         config: Box<TrainConfig>,
         /// The model to start from; random weights if none.
         start: Option<usize>,
-        /// The change of the data, if any.
-        change: Option<usize>,
+        /// On which images.
+        shown: Shown,
     },
     /// Draws the samples of a model.
     Sample {
@@ -68,6 +69,33 @@ pub enum Work {
         /// The baseline.
         baseline: usize,
     },
+    /// Evaluates the loss of a model at the base model's samples and at held-out images.
+    Losses {
+        /// The training job.
+        model: usize,
+        /// The sampling job of the base model.
+        samples: usize,
+    },
+    /// Scores every training image by a method.
+    Attribution {
+        /// The training job of the base model.
+        model: usize,
+        /// The sampling job of the base model.
+        samples: usize,
+        /// The method.
+        method: usize,
+    },
+}
+
+/// The images that a model is trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// All of them.
+    All,
+    /// All of them after a change.
+    Changed(usize),
+    /// A random part of them.
+    Subset(usize),
 }
 
 /// All jobs, those that others build on first, and what is compared with what.
@@ -77,6 +105,28 @@ pub struct Plan {
     pub jobs: Vec<Job>,
     /// One entry for each variant and seed.
     pub runs: Vec<Run>,
+    /// The attribution benchmark, if there is one.
+    pub trials: Option<Trials>,
+}
+
+/// The results of an attribution benchmark.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trials {
+    /// For each seed, what the model of all images does.
+    pub bases: Vec<Outcome>,
+    /// For each seed and each subset, what the model of the subset does.
+    pub outcomes: Vec<Vec<Outcome>>,
+    /// The scores of each method, for the first seed's base model.
+    pub methods: Vec<usize>,
+}
+
+/// What one model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its samples.
+    pub samples: usize,
+    /// Its losses.
+    pub losses: usize,
 }
 
 /// The results that belong to one variant and one seed.
@@ -113,9 +163,12 @@ impl Plan {
                 runs.push(planner.run(variant, seed)?);
             }
         }
+        let benchmark = setup.experiment.attribution.as_ref();
+        let trials = benchmark.map(|benchmark| planner.trials(benchmark));
         Ok(Self {
             jobs: planner.jobs,
             runs,
+            trials,
         })
     }
 }
@@ -149,7 +202,7 @@ impl Planner<'_> {
             seed: number,
             ..base_config
         };
-        let base = self.train("base", number, base_config.clone(), None, None);
+        let base = self.train("base", number, base_config.clone(), None, Shown::All);
         let base_samples = self.sample(base);
         let (kind, config, start) = match ways.kind {
             VariantKind::Retrain => ("retrain", base_config, None),
@@ -161,13 +214,14 @@ impl Planner<'_> {
         let before = match start {
             None => base_samples,
             Some(_) => {
-                let unchanged = self.train(kind, number, config.clone(), start, None);
+                let unchanged = self.train(kind, number, config.clone(), start, Shown::All);
                 self.sample(unchanged)
             }
         };
         let after = (0..self.setup.changes.len())
             .map(|change| {
-                let model = self.train(kind, number, config.clone(), start, Some(change));
+                let shown = Shown::Changed(change);
+                let model = self.train(kind, number, config.clone(), start, shown);
                 self.sample(model)
             })
             .collect();
@@ -187,26 +241,121 @@ impl Planner<'_> {
         })
     }
 
+    /// Models of all images and of every subset with every seed, and the scores of every method.
+    fn trials(&mut self, benchmark: &Benchmark) -> Trials {
+        let setup = self.setup;
+        let seeds = &setup.experiment.seeds;
+        let config = |seed: u64| TrainConfig {
+            seed,
+            ..setup.config.clone()
+        };
+        let model = self.train("base", seeds[0], config(seeds[0]), None, Shown::All);
+        let samples = self.sample(model);
+        let mut outcome = |kind, seed, shown| {
+            let model = self.train(kind, seed, config(seed), None, shown);
+            Outcome {
+                samples: self.sample(model),
+                losses: self.losses(model, samples, benchmark),
+            }
+        };
+        let bases = seeds
+            .iter()
+            .map(|&s| outcome("base", s, Shown::All))
+            .collect();
+        // One seed after the other, so that the first is there to be looked at.
+        let outcomes = seeds.iter().map(|&seed| {
+            let subsets = 0..setup.subsets.len();
+            let subsets = subsets.map(|k| outcome("subset", seed, Shown::Subset(k)));
+            subsets.collect()
+        });
+        let outcomes = outcomes.collect();
+        let methods = 0..benchmark.methods.len();
+        Trials {
+            bases,
+            outcomes,
+            methods: methods
+                .map(|method| self.attribution(model, samples, benchmark, method))
+                .collect(),
+        }
+    }
+
+    fn losses(&mut self, model: usize, samples: usize, benchmark: &Benchmark) -> usize {
+        let Job { kind, label, .. } = &self.jobs[model];
+        let label = format!("{kind} {label}");
+        let settings = json!({
+            "draws": benchmark.draws,
+            "seed": benchmark.seed,
+            "held_out": self.held_out(),
+        });
+        let work = Work::Losses { model, samples };
+        self.add("losses", label, settings, vec![model, samples], work)
+    }
+
+    fn attribution(
+        &mut self,
+        model: usize,
+        samples: usize,
+        benchmark: &Benchmark,
+        method: usize,
+    ) -> usize {
+        let kind = &benchmark.methods[method];
+        let subsets: Vec<String> = match kind.needs_subsets() {
+            true => self
+                .setup
+                .subsets
+                .iter()
+                .map(|s| subsets::fingerprint(s))
+                .collect(),
+            false => Vec::new(),
+        };
+        let settings = json!({
+            "method": kind,
+            "functionals": benchmark.functionals,
+            "draws": benchmark.draws,
+            "seed": benchmark.seed,
+            "samples": self.setup.experiment.samples,
+            "data": self.setup.images.fingerprint,
+            "held_out": self.held_out(),
+            "subsets": subsets,
+        });
+        let work = Work::Attribution {
+            model,
+            samples,
+            method,
+        };
+        let label = kind.name();
+        self.add("attribution", label, settings, vec![model, samples], work)
+    }
+
+    fn held_out(&self) -> Option<&str> {
+        let held_out = self.setup.held_out.as_ref();
+        held_out.map(|images| images.fingerprint.as_str())
+    }
+
     fn train(
         &mut self,
         kind: &'static str,
         seed: u64,
         config: TrainConfig,
         start: Option<usize>,
-        change: Option<usize>,
+        shown: Shown,
     ) -> usize {
-        let change_of = change.map(|k| &self.setup.changes[k]);
-        let about = match change_of {
-            Some(change) => change.direction.name(),
-            None if start.is_some() => "unchanged".to_owned(),
-            None => String::new(),
+        let (about, change_settings) = match shown {
+            Shown::All if start.is_some() => ("unchanged".to_owned(), Value::Null),
+            Shown::All => (String::new(), Value::Null),
+            Shown::Changed(change) => {
+                let change = &self.setup.changes[change];
+                let settings = json!({
+                    "images": change.images.fingerprint,
+                    "mass": change.direction.signed_mass(),
+                });
+                (change.direction.name(), settings)
+            }
+            Shown::Subset(subset) => (
+                format!("subset {subset}"),
+                json!({ "only": subsets::fingerprint(&self.setup.subsets[subset]) }),
+            ),
         };
-        let change_settings = change_of.map(|change| {
-            json!({
-                "images": change.images.fingerprint,
-                "mass": change.direction.signed_mass(),
-            })
-        });
         let settings = json!({
             "config": config,
             "data": self.setup.images.fingerprint,
@@ -215,7 +364,7 @@ impl Planner<'_> {
         let work = Work::Train {
             config: Box::new(config),
             start,
-            change,
+            shown,
         };
         let inputs = start.into_iter().collect();
         self.add(kind, format!("s{seed} {about}"), settings, inputs, work)

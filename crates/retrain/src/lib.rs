@@ -1,9 +1,11 @@
 //! Proof by retraining: how well predicted sensitivities agree with what samples do when the model is
 //! really trained again, or fine-tuned, on the changed data.
 
+pub mod attribution;
 pub mod baseline;
 pub mod claim;
 pub mod comparison;
+mod cost;
 mod error;
 pub mod evaluation;
 pub mod execute;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
+use retrain::attribution;
 use retrain::evaluation::evaluate;
 use retrain::execute::{Executor, State};
 use retrain::experiment::Experiment;
@@ -113,11 +114,21 @@ fn execute(arguments: &Arguments) -> Result<()> {
             let opened = Opened::new(common)?;
             let (stop, folder) = (AtomicBool::new(false), opened.out.join("table"));
             let executor = opened.executor(&stop, Duration::MAX);
-            let evaluation = evaluate(&executor)?;
-            table::write(&folder, &executor, &evaluation, !no_photos)?;
-            print!("{}", std::fs::read_to_string(folder.join("table.md"))?);
+            if !opened.plan.runs.is_empty() {
+                let evaluation = evaluate(&executor)?;
+                table::write(&folder, &executor, &evaluation, !no_photos)?;
+                print!("{}", std::fs::read_to_string(folder.join("table.md"))?);
+            }
+            if let Some(trials) = &opened.plan.trials {
+                let evaluation = attribution::evaluation::evaluate(&executor, trials)?;
+                attribution::table::write(&folder, &executor, &evaluation)?;
+                print!(
+                    "{}",
+                    std::fs::read_to_string(folder.join("attribution.md"))?
+                );
+            }
             eprintln!(
-                "raw numbers, plots and index.html are in {}",
+                "these tables and the numbers behind them are in {}",
                 folder.display()
             );
             Ok(())

@@ -3,20 +3,22 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Tensor};
 use diffusion::denoiser::Denoiser;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule;
 use sensitivity::experiment;
-use sensitivity::measure::Measure;
+use sensitivity::measure::{Measure, points};
 use train::config::TrainConfig;
 use train::trainer::Trainer;
 
 use crate::RetrainError;
+use crate::attribution::functional::{Functional, losses};
+use crate::attribution::{Attribute, Growth, Method};
 use crate::baseline::Scene;
 use crate::execute::Executor;
-use crate::jobs::Work;
+use crate::jobs::{Shown, Work};
 
 /// Training steps that are timed, after one that is not.
 const STEPS: u64 = 3;
@@ -26,6 +28,9 @@ const SAMPLER_STEPS: usize = 2;
 
 /// Samples that a baseline is timed on.
 const BASELINE_SAMPLES: usize = 16;
+
+/// Points or images that a method of attribution is timed on.
+const ATTRIBUTED: usize = 8;
 
 /// Seconds of every job, done or not.
 ///
@@ -76,6 +81,17 @@ impl Probe<'_> {
                 let name = format!("baseline {which}");
                 self.once(name, || Ok(baseline(executor, *which)))
             }
+            Work::Losses { model, .. } => {
+                let config = config(executor, *model);
+                let name = format!("losses {:?}", config.network);
+                self.once(name, || losses_of(executor, config))
+            }
+            Work::Attribution { model, method, .. } => {
+                let config = config(executor, *model);
+                let name = format!("attribution {method}");
+                let method = &executor.benchmark()?.0.methods[*method];
+                self.once(name, || attribution(executor, config, method))
+            }
         }
     }
 
@@ -103,7 +119,7 @@ fn config<'a>(executor: &Executor<'a>, model: usize) -> &'a TrainConfig {
 
 fn step(executor: &Executor<'_>, config: &TrainConfig) -> Result<f64, RetrainError> {
     let mut trainer = trainer(executor, config)?;
-    let batches = executor.setup.batches(None)?;
+    let batches = executor.setup.batches(Shown::All)?;
     let mut started = Instant::now();
     for step in 0..=STEPS {
         trainer.advance(batches.at(config, step, &executor.setup.device))?;
@@ -155,7 +171,8 @@ fn sensitivity(
 ) -> Result<f64, RetrainError> {
     let checkpoint = trainer(executor, config)?.checkpoint()?;
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &executor.setup.device)?;
-    let mut settings = executor.settings(&checkpoint, estimator)?;
+    let estimator = &executor.setup.experiment.estimators[estimator];
+    let mut settings = executor.setup.settings(&checkpoint, estimator)?;
     settings.samples = settings.batch.min(settings.samples);
     settings.sigmas = schedule::edm(SAMPLER_STEPS);
     let measures = executor.measures()?.0;
@@ -163,6 +180,67 @@ fn sensitivity(
     let started = Instant::now();
     experiment::run(&model, &measures, &settings, &executor.setup.device, |_| ())?;
     Ok(started.elapsed().as_secs_f64())
+}
+
+/// The whole job, from one draw.
+fn losses_of(executor: &Executor<'_>, config: &TrainConfig) -> Result<f64, RetrainError> {
+    let checkpoint = trainer(executor, config)?.checkpoint()?;
+    let setup = executor.setup;
+    let model = NetworkDenoiser::from_checkpoint(&checkpoint, &setup.device)?;
+    let scene = executor.scene(&checkpoint, &model, stand_ins(executor))?;
+    let points = Tensor::cat(vec![scene.samples.clone(), scene.held_out.clone()], 0);
+    let draws = scene.draws();
+    let one = draws.first();
+    let started = Instant::now();
+    losses(
+        &model,
+        setup.precondition(),
+        &points,
+        Functional::SampleLoss,
+        &one,
+    )?;
+    Ok(started.elapsed().as_secs_f64() * draws.sigmas.len() as f64)
+}
+
+/// The whole job, from few points to attribute and few training images; what grows with neither is counted too often.
+fn attribution(
+    executor: &Executor<'_>,
+    config: &TrainConfig,
+    method: &Method,
+) -> Result<f64, RetrainError> {
+    let checkpoint = trainer(executor, config)?.checkpoint()?;
+    let model = NetworkDenoiser::from_checkpoint(&checkpoint, &executor.setup.device)?;
+    let mut scene = executor.scene(&checkpoint, &model, stand_ins(executor))?;
+    let few = |points: &Tensor<2>| {
+        let few = points.dims()[0].min(ATTRIBUTED);
+        points.clone().slice_dim(0, 0..few)
+    };
+    let points = scene.samples.dims()[0].max(scene.held_out.dims()[0]);
+    let scale = match method.grows_with() {
+        Growth::Points => {
+            scene.samples = few(&scene.samples);
+            scene.held_out = few(&scene.held_out);
+            points as f64 / points.min(ATTRIBUTED) as f64
+        }
+        Growth::Images => {
+            let [m, _] = scene.images.dims();
+            scene.samples = few(&scene.samples);
+            scene.held_out = few(&scene.held_out);
+            scene.images = few(&scene.images);
+            m as f64 / m.min(ATTRIBUTED) as f64
+        }
+    };
+    let started = Instant::now();
+    method.attribute(&scene)?;
+    Ok(started.elapsed().as_secs_f64() * scale)
+}
+
+/// Training images in the place of samples that are not there yet.
+fn stand_ins(executor: &Executor<'_>) -> Tensor<2> {
+    let setup = executor.setup;
+    let images = points(&setup.images, false, &setup.device);
+    let count = setup.experiment.samples.count.min(images.dims()[0]);
+    images.slice_dim(0, 0..count)
 }
 
 /// The whole job.

@@ -4,14 +4,21 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use data::{Dataset, LoadOptions, Selected, Selection, Source};
+use diffusion::checkpoint::Checkpoint;
 use diffusion::device::device;
+use diffusion::precondition::Precondition;
+use diffusion::sampler::Sampler;
+use diffusion::schedule;
+use sensitivity::experiment::Settings;
 use sensitivity::measure::Empirical;
 use train::batches::Batches;
 use train::config::TrainConfig;
 use train::set::TrainingSet;
 
 use crate::RetrainError;
-use crate::experiment::{Direction, Experiment};
+use crate::attribution::subsets;
+use crate::experiment::{Direction, Estimator, Experiment};
+use crate::jobs::Shown;
 
 /// Where an experiment finds its data and computes; nothing here changes a result beyond rounding.
 #[derive(Debug, Clone)]
@@ -36,6 +43,10 @@ pub struct Setup {
     pub set: TrainingSet,
     /// The changes of the data, in the experiment's order.
     pub changes: Vec<Change>,
+    /// For an attribution benchmark: indices of each random part of the training images, ascending.
+    pub subsets: Vec<Vec<usize>>,
+    /// For an attribution benchmark: the last images of the data, which no model is trained on.
+    pub held_out: Option<Dataset>,
     /// Where to compute.
     pub device: Device,
 }
@@ -68,13 +79,25 @@ impl Setup {
             progress: true,
         };
         let name = place.data.as_deref().unwrap_or(&experiment.data);
-        let images = data::load(&Source::parse(name)?, &options)?;
+        let mut images = data::load(&Source::parse(name)?, &options)?;
+        let mut limit = experiment.limit;
+        let (mut parts, mut held_out) = (Vec::new(), None);
+        if let Some(benchmark) = &experiment.attribution {
+            let kept = images.len().saturating_sub(benchmark.held_out);
+            let rest: Vec<usize> = (kept..images.len()).collect();
+            held_out = Some(images.subset(&rest));
+            images = images.subset(&(0..kept).collect::<Vec<_>>());
+            parts = subsets::draw(benchmark, kept)?;
+            limit = Some(kept);
+        }
         let changes = experiment.directions.iter();
         let changes = changes.map(|direction| Change::find(direction, &images, &options));
         let setup = Self {
             changes: changes.collect::<Result<_, _>>()?,
+            subsets: parts,
+            held_out,
             set: TrainingSet {
-                limit: experiment.limit,
+                limit,
                 skip_bad: experiment.skip_bad,
                 ..TrainingSet::of(&images, name, config.flip)
             },
@@ -84,18 +107,27 @@ impl Setup {
             experiment,
         };
         for change in 0..setup.changes.len() {
-            setup.batches(Some(change))?;
+            setup.batches(Shown::Changed(change))?;
         }
         Ok(setup)
     }
 
-    /// Batches of the training data, or of the data after a change.
+    /// Batches of the training data, of the data after a change, or of a part of them.
     ///
     /// # Errors
     /// If the change's mass makes no measure.
-    pub fn batches(&self, change: Option<usize>) -> Result<Batches<'_>, RetrainError> {
-        let Some(change) = change.map(|k| &self.changes[k]) else {
-            return Ok(Batches::new(&self.images));
+    pub fn batches(&self, shown: Shown) -> Result<Batches<'_>, RetrainError> {
+        let change = match shown {
+            Shown::All => return Ok(Batches::new(&self.images)),
+            Shown::Changed(change) => &self.changes[change],
+            // A part is what is left when all the mass of the rest is removed.
+            Shown::Subset(subset) => {
+                let inside = |image: &usize| self.subsets[subset].binary_search(image).is_ok();
+                let n = self.images.len();
+                let rest: Vec<usize> = (0..n).filter(|image| !inside(image)).collect();
+                let mass = rest.len() as f64 / n as f64;
+                return Ok(Batches::removing(&self.images, &rest, mass)?);
+            }
         };
         let mass = change.direction.mass;
         let batches = match change.direction.removing() {
@@ -104,6 +136,36 @@ impl Setup {
         };
         batches.map_err(|error| {
             RetrainError::Experiment(format!("{}: {error}", change.direction.name()))
+        })
+    }
+
+    /// The preconditioning of every model.
+    pub fn precondition(&self) -> Precondition {
+        Precondition {
+            sigma_data: self.set.sigma_data,
+        }
+    }
+
+    /// The settings of a prediction of all samples; `checkpoint` tells the moments of the data.
+    pub(crate) fn settings(
+        &self,
+        checkpoint: &Checkpoint,
+        estimator: &Estimator,
+    ) -> Result<Settings, RetrainError> {
+        let samples = &self.experiment.samples;
+        Ok(Settings {
+            samples: samples.count,
+            batch: samples.batch,
+            sampler: Sampler::Heun,
+            sigmas: schedule::edm(samples.steps),
+            density: estimator.options(samples.seed).estimator(
+                checkpoint,
+                &self.images,
+                self.config.flip,
+                &self.device,
+            )?,
+            cutoff: estimator.sigma_cut,
+            seed: samples.seed,
         })
     }
 

@@ -75,6 +75,8 @@ impl Store {
             Work::Train { .. } => "model.safetensors",
             Work::Sample { .. } => "samples.safetensors",
             Work::Sensitivity { .. } | Work::Baseline { .. } => "prediction.safetensors",
+            Work::Losses { .. } => "losses.safetensors",
+            Work::Attribution { .. } => "scores.safetensors",
         })
     }
 }

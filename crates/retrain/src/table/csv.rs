@@ -108,13 +108,13 @@ fn subject(subject: &Subject, more: &[&str]) -> Vec<String> {
     words.chain(more.iter().copied()).map(quoted).collect()
 }
 
-fn line(csv: &mut String, words: &[String], numbers: &[String]) {
+pub(crate) fn line(csv: &mut String, words: &[String], numbers: &[String]) {
     csv.push_str(&[words, numbers].concat().join(","));
     csv.push('\n');
 }
 
 /// Five significant digits; nothing for what is not a number.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value {
         v if v.is_nan() => String::new(),
         v if v == 0.0 || !v.is_finite() => v.to_string(),
@@ -130,7 +130,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     match text.contains([',', '"', '\n']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),

@@ -1,6 +1,6 @@
 //! What is published of an experiment: Markdown, CSV, JSON, plots and a page.
 
-mod csv;
+pub(crate) mod csv;
 mod markdown;
 mod page;
 mod plots;

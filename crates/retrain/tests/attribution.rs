@@ -1,0 +1,103 @@
+//! The attribution benchmark, run as a user does.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use safetensors::SafeTensors;
+
+/// Standard output of a command that succeeds.
+#[track_caller]
+fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retrain"));
+    let output = command
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    assert!(output.status.success(), "{}", text(output.stderr));
+    text(output.stdout)
+}
+
+/// The arrays of a job's result: shapes and values.
+fn arrays(out: &Path, job: &str, file: &str) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let folders = std::fs::read_dir(out.join("jobs")).unwrap();
+    let mut folders = folders.map(|entry| entry.unwrap().path());
+    let of = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(job);
+    let path = folders.find(of).unwrap_or_else(|| panic!("no job {job}"));
+    let bytes = std::fs::read(path.join(file)).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let floats = |data: &[u8]| {
+        let parts = data.chunks_exact(4);
+        parts
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect()
+    };
+    let tensors = tensors.tensors().into_iter();
+    tensors
+        .map(|(name, view)| (name, (view.shape().to_vec(), floats(view.data()))))
+        .collect()
+}
+
+#[test]
+fn a_benchmark_scores_every_image_by_every_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("lds.toml"), include_str!("lds.toml")).unwrap();
+    succeed(folder, &["run", "lds.toml"]);
+    let markdown = succeed(folder, &["table", "lds.toml"]);
+    let out = folder.join("runs/lds");
+
+    // Every functional of every image, by every method; two ridges are two forms.
+    for (job, shape) in [
+        ("attribution-mean_shift", vec![12, 128]),
+        ("attribution-raw_pixels", vec![12, 128]),
+        ("attribution-nearest_10", vec![12, 128]),
+        ("attribution-patches", vec![12, 128]),
+        ("attribution-TRAK", vec![12, 128]),
+        ("attribution-D-TRAK", vec![12, 128]),
+        ("attribution-tangent", vec![12, 6]),
+    ] {
+        let found = arrays(&out, job, "scores.safetensors");
+        let of_samples: Vec<_> = found
+            .iter()
+            .filter(|(name, _)| name.contains("/sample/"))
+            .collect();
+        assert!(!of_samples.is_empty(), "{job}: {:?}", found.keys());
+        for (name, (found, values)) in of_samples {
+            assert_eq!(*found, shape, "{job} {name}");
+            assert!(values.iter().all(|v| v.is_finite()), "{job} {name}");
+            assert!(
+                values.iter().any(|v| *v != values[0]),
+                "{job} {name} says nothing"
+            );
+        }
+        assert!(found["cost"].1[0] > 0.0, "{job} took no time");
+    }
+    // Patches explain each other: the weights of every place sum to one over the images, 4×4 places a point.
+    let patches = arrays(&out, "attribution-patches", "scores.safetensors");
+    let (_, values) = &patches["images/held-out-loss/patches σ 0.35"];
+    for row in values.chunks_exact(128) {
+        let sum: f32 = row.iter().sum();
+        assert!((sum + 16.0).abs() < 1e-3, "{sum}");
+    }
+
+    // What the tables say is what the files say.
+    assert!(markdown.contains("Two seeds agree to "), "{markdown}");
+    assert!(markdown.contains("| raw pixels, directed | "), "{markdown}");
+    let read = |name: &str| std::fs::read_to_string(out.join("table").join(name)).unwrap();
+    assert_eq!(
+        read("attribution-real.csv").lines().count(),
+        1 + 2 * (12 + 6 + 8)
+    );
+    let rows = read("attribution.csv");
+    let scores = rows
+        .lines()
+        .skip(1)
+        .filter(|line| !line.contains("ceiling"));
+    for line in scores {
+        let lds: f64 = line.rsplit(',').nth(5).unwrap().parse().unwrap();
+        assert!((-1.0..=1.0).contains(&lds), "{line}");
+    }
+}
