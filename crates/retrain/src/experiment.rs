@@ -100,6 +100,16 @@ pub enum VariantKind {
     FineTune,
 }
 
+impl Default for Variant {
+    fn default() -> Self {
+        Self {
+            kind: VariantKind::Retrain,
+            name: None,
+            set: toml::Table::new(),
+        }
+    }
+}
+
 impl Variant {
     /// Name in the tables.
     pub fn name(&self) -> &str {

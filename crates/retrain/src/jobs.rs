@@ -112,8 +112,8 @@ pub struct Plan {
 /// The results of an attribution benchmark.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trials {
-    /// For each seed, what the model of all images does.
-    pub bases: Vec<Outcome>,
+    /// The samples of the model that is attributed: of all images, with the first seed.
+    pub samples: usize,
     /// For each seed and each subset, what the model of the subset does.
     pub outcomes: Vec<Vec<Outcome>>,
     /// The scores of each method, for the first seed's base model.
@@ -164,7 +164,9 @@ impl Plan {
             }
         }
         let benchmark = setup.experiment.attribution.as_ref();
-        let trials = benchmark.map(|benchmark| planner.trials(benchmark));
+        let trials = benchmark
+            .map(|benchmark| planner.trials(benchmark))
+            .transpose()?;
         Ok(Self {
             jobs: planner.jobs,
             runs,
@@ -241,42 +243,48 @@ impl Planner<'_> {
         })
     }
 
-    /// Models of all images and of every subset with every seed, and the scores of every method.
-    fn trials(&mut self, benchmark: &Benchmark) -> Trials {
+    /// The base model, models of every subset with every seed, and the scores of every method.
+    fn trials(&mut self, benchmark: &Benchmark) -> Result<Trials, RetrainError> {
         let setup = self.setup;
         let seeds = &setup.experiment.seeds;
-        let config = |seed: u64| TrainConfig {
+        let base = |seed: u64| TrainConfig {
             seed,
             ..setup.config.clone()
         };
-        let model = self.train("base", seeds[0], config(seeds[0]), None, Shown::All);
+        let changed = replace(setup.config.clone(), &benchmark.variant.set)?;
+        changed.validate()?;
+        let model = self.train("base", seeds[0], base(seeds[0]), None, Shown::All);
         let samples = self.sample(model);
-        let mut outcome = |kind, seed, shown| {
-            let model = self.train(kind, seed, config(seed), None, shown);
-            Outcome {
-                samples: self.sample(model),
-                losses: self.losses(model, samples, benchmark),
-            }
-        };
-        let bases = seeds
-            .iter()
-            .map(|&s| outcome("base", s, Shown::All))
-            .collect();
         // One seed after the other, so that the first is there to be looked at.
-        let outcomes = seeds.iter().map(|&seed| {
+        let mut outcomes = Vec::new();
+        for &number in seeds {
+            let (start, seed) = match benchmark.variant.kind {
+                VariantKind::Retrain => (None, number),
+                VariantKind::FineTune => (Some(model), number.wrapping_add(FINE_TUNING)),
+            };
+            let config = TrainConfig {
+                seed,
+                ..changed.clone()
+            };
             let subsets = 0..setup.subsets.len();
-            let subsets = subsets.map(|k| outcome("subset", seed, Shown::Subset(k)));
-            subsets.collect()
-        });
-        let outcomes = outcomes.collect();
+            let of_seed = subsets.map(|k| {
+                let shown = Shown::Subset(k);
+                let model = self.train("subset", number, config.clone(), start, shown);
+                Outcome {
+                    samples: self.sample(model),
+                    losses: self.losses(model, samples, benchmark),
+                }
+            });
+            outcomes.push(of_seed.collect());
+        }
         let methods = 0..benchmark.methods.len();
-        Trials {
-            bases,
+        Ok(Trials {
+            samples,
             outcomes,
             methods: methods
                 .map(|method| self.attribution(model, samples, benchmark, method))
                 .collect(),
-        }
+        })
     }
 
     fn losses(&mut self, model: usize, samples: usize, benchmark: &Benchmark) -> usize {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use retrain::attribution::subsets;
+use retrain::experiment::Experiment;
 use safetensors::SafeTensors;
 
 /// Standard output of a command that succeeds.
@@ -57,6 +59,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
         ("attribution-patches", vec![12, 128]),
         ("attribution-TRAK", vec![12, 128]),
         ("attribution-D-TRAK", vec![12, 128]),
+        ("attribution-ours", vec![12, 128]),
         ("attribution-tangent", vec![12, 6]),
     ] {
         let found = arrays(&out, job, "scores.safetensors");
@@ -81,6 +84,25 @@ fn a_benchmark_scores_every_image_by_every_method() {
     for row in values.chunks_exact(128) {
         let sum: f32 = row.iter().sum();
         assert!((sum + 16.0).abs() < 1e-3, "{sum}");
+    }
+
+    // Forwards and backwards agree: the mean of the influences of a part's images is the part's tangent.
+    let experiment = Experiment::load(&folder.join("lds.toml")).unwrap();
+    let parts = subsets::draw(&experiment.attribution.unwrap(), 128).unwrap();
+    let adjoint = arrays(&out, "attribution-ours", "scores.safetensors");
+    let tangent = arrays(&out, "attribution-tangent", "scores.safetensors");
+    let (_, adjoint) = &adjoint["images/sample/ours empirical-h2"];
+    let (_, tangent) = &tangent["subsets/sample/tangent empirical-h2"];
+    let scale = tangent.iter().fold(0.0f32, |top, v| top.max(v.abs()));
+    for (images, tangents) in adjoint.chunks_exact(128).zip(tangent.chunks_exact(6)) {
+        for (part, expected) in parts.iter().zip(tangents) {
+            let sum: f32 = part.iter().map(|&j| images[j]).sum();
+            let mean = sum / part.len() as f32;
+            assert!(
+                (mean - expected).abs() < 1e-4 * scale,
+                "{mean} against {expected}"
+            );
+        }
     }
 
     // What the tables say is what the files say.

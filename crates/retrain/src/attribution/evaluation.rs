@@ -168,7 +168,7 @@ pub fn evaluate(executor: &Executor<'_>, trials: &Trials) -> Result<Evaluation, 
             "no seed has a model of every part yet: go on with `retrain run`",
         ));
     }
-    let base = executor.samples(trials.bases[0].samples)?;
+    let base = executor.samples(trials.samples)?;
     let directions = functional::directions(benchmark, &base);
     let mut all = Evaluation {
         rows: Vec::new(),

@@ -12,6 +12,7 @@ pub mod subsets;
 pub mod table;
 
 mod gradients;
+mod influence;
 mod mean_shift;
 mod patches;
 mod ridge;
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use self::functional::{Draws, Functional};
 use crate::RetrainError;
-use crate::experiment::distinct;
+use crate::experiment::{Variant, distinct};
 use crate::setup::Setup;
 use crate::store::Array;
 
@@ -38,6 +39,9 @@ pub struct Benchmark {
     /// Size of each part, as a part of the training data.
     #[serde(default = "half")]
     pub fraction: f64,
+    /// How the models of the parts are trained: from scratch, or from the base model of the first seed on.
+    #[serde(default)]
+    pub variant: Variant,
     /// Seed of parts, functionals and the noise of losses.
     #[serde(default)]
     pub seed: u64,
@@ -208,6 +212,8 @@ pub enum Growth {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Method {
+    /// Ours, by the adjoint.
+    Influence(influence::Influence),
     /// Ours, one tangent a part.
     Tangent(tangent::Tangent),
     /// Samples move as the mean of the data does.
@@ -225,6 +231,7 @@ pub enum Method {
 impl Method {
     fn method(&self) -> &dyn Attribute {
         match self {
+            Self::Influence(method) => method,
             Self::Tangent(method) => method,
             Self::MeanShift(method) => method,
             Self::Pixels(method) => method,

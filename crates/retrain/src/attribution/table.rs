@@ -58,7 +58,7 @@ fn markdown(executor: &Executor<'_>, evaluation: &Evaluation) -> Result<String, 
     let (experiment, config) = (&executor.setup.experiment, &executor.setup.config);
     let seeds: Vec<String> = experiment.seeds.iter().map(u64::to_string).collect();
     let mut text = format!(
-        "# {}\n\n{} images of {}; {} random parts of {} of them, seeds {}; {} steps of batch {}. \
+        "# {}\n\n{} images of {}; {} random parts of {} of them ({}), seeds {}; base model of {} steps of batch {}. \
          {} samples with {} functionals each, {} held-out images, losses over {} draws.\n\n\
          LDS: Spearman's correlation over the parts of predicted and real values, averaged over functionals. In brackets the bootstrap \
          95 % interval over points; ± is the standard error over the parts (jackknife). Neither covers the choice of the base model.\n",
@@ -67,6 +67,7 @@ fn markdown(executor: &Executor<'_>, evaluation: &Evaluation) -> Result<String, 
         experiment.data,
         benchmark.subsets,
         benchmark.fraction,
+        benchmark.variant.name(),
         seeds.join(", "),
         config.steps,
         config.batch,
