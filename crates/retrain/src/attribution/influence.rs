@@ -119,14 +119,11 @@ fn density(settings: &Settings, first: u64) -> impl Density + '_ {
 
 /// The influences of all training images along a path, `[K, n, m]`.
 fn summed(scene: &Scene<'_>, path: &Path, pulled: Vec<Tensor<3>>) -> Tensor<3> {
-    let [k, n, _] = pulled[0].dims();
     let influence = influence::Influence::new(path, pulled, widest_float(&scene.setup.device));
     let [m, _] = scene.images.dims();
     let chunks = (0..m).step_by(CHUNK).map(|start| {
         let end = (start + CHUNK).min(m);
-        let images = scene.images.clone().slice_dim(0, start..end);
-        let none = || Tensor::zeros([k, n, end - start], &scene.setup.device);
-        influence.of(&images).unwrap_or_else(none)
+        influence.of(&scene.images.clone().slice_dim(0, start..end))
     });
     Tensor::cat(chunks.collect(), 2)
 }
