@@ -19,9 +19,6 @@ use diffusion::unet::UNet;
 use diffusion::weights;
 use safetensors::tensor::{Dtype, TensorView};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Inputs are written for this many images; a batch of n is the first n.
 const LARGEST_BATCH: usize = 128;
 const TANGENTS: usize = 8;
@@ -66,6 +63,7 @@ fn config() -> UNetConfig {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    allocator::keep_memory();
     let device = Device::flex();
     device.seed(0);
     let network = UNet::new(&config(), &device)?.map(&mut Randomize { count: 0 });

@@ -4,7 +4,6 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::interpolate::{Interpolate2d, Interpolate2dConfig, InterpolateMode};
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::{Norm, silu};
 
@@ -168,9 +167,8 @@ impl Block {
 
     fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {
         let shift = self.embedding.forward(embedding);
-        let [n, channels] = shift.dims();
-        let h = convolve(&self.conv1, normalize(&self.norm1, x.clone(), true));
-        let h = h + shift.reshape([n, channels, 1, 1]);
+        let h = normalize(&self.norm1, x.clone(), true);
+        let h = kernels::conv3x3(h, self.conv1.weight.val(), bias(&self.conv1) + shift);
         let h = convolve(&self.conv2, normalize(&self.norm2, h, true));
         let x = match &self.skip {
             Some(skip) => skip.forward(x),
@@ -206,17 +204,8 @@ impl Attention {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [n, c, h, w] = x.dims();
-        let (head, pixels) = (c / self.heads, h * w);
         let qkv = self.qkv.forward(normalize(&self.norm, x.clone(), false));
-        let qkv = qkv.reshape([n, 3 * self.heads, head, pixels]);
-        let part = |i: usize| qkv.clone().narrow(1, i * self.heads, self.heads);
-        let (q, k, v) = (part(0), part(1), part(2));
-        // softmax(qᵀk/√c) over the keys, [n, heads, pixels, pixels].
-        let scale = (head as f64).sqrt().recip();
-        let weights = softmax(q.transpose().matmul(k) * scale, 3);
-        let mixed = v.matmul(weights.transpose()).reshape([n, c, h, w]);
-        x + self.output.forward(mixed)
+        x + self.output.forward(kernels::attention(qkv, self.heads))
     }
 }
 
@@ -234,15 +223,9 @@ impl Pointwise {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [n, c, h, w] = x.dims();
-        // [1, out, in] · [n, in, pixels]
-        let weight = self.linear.weight.val().transpose().unsqueeze_dim::<3>(0);
-        let mut y = weight.matmul(x.reshape([n, c, h * w]));
-        if let Some(bias) = &self.linear.bias {
-            y = y + bias.val().reshape([1, -1, 1]);
-        }
-        let channels = y.dims()[1];
-        y.reshape([n, channels, h, w])
+        let bias = self.linear.bias.as_ref();
+        let bias = bias.expect("every linear map has a bias");
+        kernels::pointwise(x, self.linear.weight.val(), bias.val())
     }
 }
 
@@ -290,8 +273,13 @@ fn conv(input: usize, output: usize) -> Conv2dConfig {
 
 /// A [`conv`] with stride 1, by the kernel for it.
 fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    kernels::conv3x3(x, conv.weight.val(), bias(conv))
+}
+
+/// The bias of a convolution, `[1, channels]`.
+fn bias(conv: &Conv2d) -> Tensor<2> {
     let bias = conv.bias.as_ref().expect("every convolution has a bias");
-    kernels::conv3x3(x, conv.weight.val(), bias.val())
+    bias.val().unsqueeze()
 }
 
 /// A group normalisation, followed by SiLU or not, by the kernel for it.

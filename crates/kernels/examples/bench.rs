@@ -47,7 +47,8 @@ fn convolution(inputs: usize, outputs: usize, side: usize) {
         )
     };
     let (x, w, b) = tensors(&Device::flex());
-    let ours = || drop(kernels::conv3x3(x.clone(), w.clone(), b.clone()));
+    let row = b.clone().unsqueeze::<2>();
+    let ours = || drop(kernels::conv3x3(x.clone(), w.clone(), row.clone()));
     compare(
         &name,
         giga,
@@ -63,7 +64,7 @@ fn convolution(inputs: usize, outputs: usize, side: usize) {
         || drop(burns(x.clone(), w.clone(), b.clone()).sum().backward()),
         || {
             drop(
-                kernels::conv3x3(x.clone(), w.clone(), b.clone())
+                kernels::conv3x3(x.clone(), w.clone(), b.clone().unsqueeze())
                     .sum()
                     .backward(),
             )

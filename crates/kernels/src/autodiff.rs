@@ -1,12 +1,12 @@
 //! Autodiff: the operations with their gradients. The gradients themselves are compositions here, so that
 //! they can be differentiated once more.
 
-use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Shape, TensorMetadata};
 
 use crate::backend::KernelBackend;
 use crate::norm::Norm;
@@ -65,6 +65,40 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
                 weight.into_primitive(),
                 bias.into_primitive(),
             )),
+        }
+    }
+
+    fn pointwise(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        match Pointwise.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = [&x, &weight].map(|tensor| tensor.primitive().clone());
+                let [x, weight] = state.clone();
+                prep.finish(state, B::pointwise(x, weight, bias.into_primitive()))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::pointwise(
+                x.into_primitive(),
+                weight.into_primitive(),
+                bias.into_primitive(),
+            )),
+        }
+    }
+
+    fn self_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        match Attention(heads)
+            .prepare::<C>([qkv.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                let state = qkv.primitive().clone();
+                prep.finish(state.clone(), B::self_attention(state, heads))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::self_attention(qkv.into_primitive(), heads)),
         }
     }
 }
@@ -130,8 +164,13 @@ impl<B: KernelBackend> Backward<B, 3> for Conv3x3 {
         let [x, weight, bias] = ops.state;
         let grad = grads.consume::<B>(&ops.node);
         if let Some(node) = on_bias {
-            let sum = B::conv2d_bias_backward(x.clone(), bias, grad.clone());
-            grads.register::<B>(node.id, sum);
+            let sums = B::channel_sums(grad.clone());
+            // One bias for all images, or one for each.
+            let sums = match bias.shape()[0] == sums.shape()[0] {
+                true => sums,
+                false => B::float_sum_dim(sums, 0),
+            };
+            grads.register::<B>(node.id, sums);
         }
         if let Some(node) = on_x {
             let pulled = B::conv3x3_input_gradient(weight.clone(), grad.clone());
@@ -139,6 +178,58 @@ impl<B: KernelBackend> Backward<B, 3> for Conv3x3 {
         }
         if let Some(node) = on_weight {
             grads.register::<B>(node.id, B::conv3x3_weight_gradient(x, weight, grad));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Pointwise;
+
+impl<B: KernelBackend> Backward<B, 3> for Pointwise {
+    /// x, weight.
+    type State = [FloatTensor<B>; 2];
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [on_x, on_weight, on_bias] = ops.parents;
+        let [x, weight] = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        if let Some(node) = on_bias {
+            let sum = B::float_sum_dim(B::channel_sums(grad.clone()), 0);
+            let channels = Shape::new([sum.shape()[1]]);
+            grads.register::<B>(node.id, B::float_reshape(sum, channels));
+        }
+        if let Some(node) = on_x {
+            let pulled = B::pointwise_input_gradient(weight, grad.clone());
+            grads.register::<B>(node.id, pulled);
+        }
+        if let Some(node) = on_weight {
+            grads.register::<B>(node.id, B::pointwise_weight_gradient(x, grad));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Attention(usize);
+
+impl<B: KernelBackend> Backward<B, 1> for Attention {
+    type State = FloatTensor<B>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let grad = grads.consume::<B>(&ops.node);
+        if let Some(node) = parent {
+            let pulled = B::self_attention_gradient(ops.state, grad, self.0);
+            grads.register::<B>(node.id, pulled);
         }
     }
 }

@@ -58,7 +58,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias
-    /// `[o]`, result `[n, o, h, w]`.
+    /// `[1, o]` or `[n, o]`, result `[n, o, h, w]`.
     fn conv3x3(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -82,6 +82,60 @@ pub trait KernelBackend: Backend {
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         composed::conv3x3_weight_gradient::<Self>(x, weight, grad)
+    }
+
+    /// A linear map of the channels: x `[n, i, h, w]`, weight `[i, o]`, bias `[o]`, result `[n, o, h, w]`.
+    fn pointwise(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::pointwise::<Self>(x, weight, bias)
+    }
+
+    /// Gradient of [`pointwise`](Self::pointwise) in x, from that of the result.
+    fn pointwise_input_gradient(
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::pointwise_input_gradient::<Self>(weight, grad)
+    }
+
+    /// Gradient of [`pointwise`](Self::pointwise) in the weight, from that of the result.
+    fn pointwise_weight_gradient(
+        x: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::pointwise_weight_gradient::<Self>(x, grad)
+    }
+
+    /// The sum of each channel of each image: x `[n, c, h, w]`, result `[n, c]`.
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::channel_sums::<Self>(x)
+    }
+
+    /// Self-attention of the pixels: q, k and v are thirds of `qkv` `[n, 3·c, h, w]`, each of `heads` heads;
+    /// result `[n, c, h, w]`.
+    fn self_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        composed::attention::<Self>(qkv, heads)
+    }
+
+    /// Tangents of [`self_attention`](Self::self_attention), `[k, n, c, h, w]`, along directions `[k, n, 3·c, h, w]`.
+    fn self_attention_tangent(
+        qkv: FloatTensor<Self>,
+        tangents: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        composed::attention_tangent::<Self>(qkv, tangents, heads)
+    }
+
+    /// Gradient of [`self_attention`](Self::self_attention), from that of the result.
+    fn self_attention_gradient(
+        qkv: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        composed::attention_gradient::<Self>(qkv, grad, heads)
     }
 }
 

@@ -16,6 +16,11 @@ pub const GROUP_NORM: &str = "kernels.group_norm";
 /// Name of a recorded [`KernelBackend::conv3x3`], with the inputs x, weight, bias.
 pub const CONV3X3: &str = "kernels.conv3x3";
 
+/// Name of a recorded [`KernelBackend::pointwise`], with the inputs x, weight, bias.
+pub const POINTWISE: &str = "kernels.pointwise";
+/// Name of a recorded [`KernelBackend::self_attention`], with the input q, k and v and the number of heads as scalar.
+pub const ATTENTION: &str = "kernels.attention";
+
 type Recorded = FloatTensor<CaptureBackend>;
 
 impl KernelBackend for CaptureBackend {
@@ -33,6 +38,18 @@ impl KernelBackend for CaptureBackend {
         let (image, outputs) = (x.shape(), weight.shape()[0]);
         let shape = Shape::new([image[0], outputs, image[2], image[3]]);
         record(CONV3X3, [x, weight, bias], shape, Vec::new())
+    }
+
+    fn pointwise(x: Recorded, weight: Recorded, bias: Recorded) -> Recorded {
+        let (image, outputs) = (x.shape(), weight.shape()[1]);
+        let shape = Shape::new([image[0], outputs, image[2], image[3]]);
+        record(POINTWISE, [x, weight, bias], shape, Vec::new())
+    }
+
+    fn self_attention(qkv: Recorded, heads: usize) -> Recorded {
+        let shape = qkv.shape();
+        let shape = Shape::new([shape[0], shape[1] / 3, shape[2], shape[3]]);
+        record(ATTENTION, [qkv], shape, vec![ScalarIr::UInt(heads as u64)])
     }
 }
 

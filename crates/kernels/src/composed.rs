@@ -3,7 +3,7 @@
 
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Shape, TensorMetadata};
+use burn::backend::{Backend, Shape, Slice, TensorMetadata};
 
 use crate::norm::Norm;
 
@@ -153,12 +153,15 @@ fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize, axis: usize) -> 
     B::float_reshape(values, Shape::from(shape))
 }
 
+/// `[n or 1, o]` are added to every pixel.
 pub(crate) fn conv3x3<B: Backend>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
 ) -> FloatTensor<B> {
-    B::conv2d(x, weight, Some(bias), same_resolution())
+    let shape = bias.shape();
+    let bias = B::float_reshape(bias, Shape::new([shape[0], shape[1], 1, 1]));
+    B::float_add(B::conv2d(x, weight, None, same_resolution()), bias)
 }
 
 /// The same convolution of the gradient, with the kernel transposed and turned round.
@@ -181,4 +184,142 @@ pub(crate) fn conv3x3_weight_gradient<B: Backend>(
 /// Stride 1 and one pixel of zeros around.
 fn same_resolution() -> ConvOptions<2> {
     ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
+}
+
+pub(crate) fn pointwise<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let y = pointwise_input_gradient::<B>(B::float_swap_dims(weight, 0, 1), x);
+    B::float_add(y, per_channel::<B>(bias, 4, 1))
+}
+
+/// `weight·grad` at every pixel: the weight is `[i, o]`.
+pub(crate) fn pointwise_input_gradient<B: Backend>(
+    weight: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let (shape, matrix) = (grad.shape(), weight.shape());
+    let weight = B::float_reshape(weight, Shape::new([1, matrix[0], matrix[1]]));
+    let y = B::float_matmul(weight, flat::<B>(grad));
+    B::float_reshape(y, Shape::new([shape[0], matrix[0], shape[2], shape[3]]))
+}
+
+/// `Σ x·gradᵀ` over the images.
+pub(crate) fn pointwise_weight_gradient<B: Backend>(
+    x: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let shape = Shape::new([x.shape()[1], grad.shape()[1]]);
+    let each = B::float_matmul(flat::<B>(x), B::float_swap_dims(flat::<B>(grad), 1, 2));
+    B::float_reshape(B::float_sum_dim(each, 0), shape)
+}
+
+pub(crate) fn channel_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = Shape::new([x.shape()[0], x.shape()[1]]);
+    B::float_reshape(B::float_sum_dim(flat::<B>(x), 2), shape)
+}
+
+/// `[n, c, h, w]` as `[n, c, pixels]`.
+fn flat<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = x.shape();
+    B::float_reshape(x, Shape::new([shape[0], shape[1], shape[2] * shape[3]]))
+}
+
+/// `v·Aᵀ`.
+pub(crate) fn attention<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> FloatTensor<B> {
+    let shape = qkv.shape();
+    let [q, k, v] = heads_of::<B>(qkv, heads);
+    let out = B::float_matmul(v, transposed::<B>(attention_weights::<B>(q, k)));
+    B::float_reshape(
+        out,
+        Shape::new([shape[0], shape[1] / 3, shape[2], shape[3]]),
+    )
+}
+
+/// `v'·Aᵀ + v·A'ᵀ`.
+pub(crate) fn attention_tangent<B: Backend>(
+    qkv: FloatTensor<B>,
+    tangents: FloatTensor<B>,
+    heads: usize,
+) -> FloatTensor<B> {
+    let full = tangents.shape();
+    // The K directions join the batch, and so do as many copies of q, k and v.
+    let batch = Shape::new([full[0] * full[1], full[2], full[3], full[4]]);
+    let one = Shape::new([1, full[1], full[2], full[3], full[4]]);
+    let copies = B::float_expand(B::float_reshape(qkv, one), full.clone());
+    let [q, k, v] = heads_of::<B>(B::float_reshape(copies, batch.clone()), heads);
+    let [moved_q, moved_k, moved_v] = heads_of::<B>(B::float_reshape(tangents, batch), heads);
+    let weights = attention_weights::<B>(q.clone(), k.clone());
+    let scores = B::float_add(
+        B::float_matmul(transposed::<B>(moved_q), k.clone()),
+        B::float_matmul(transposed::<B>(q), moved_k),
+    );
+    let moved = through_softmax::<B>(weights.clone(), scores, k.shape()[2]);
+    let out = B::float_add(
+        B::float_matmul(moved_v, transposed::<B>(weights)),
+        B::float_matmul(v, transposed::<B>(moved)),
+    );
+    let shape = Shape::new([full[0], full[1], full[2] / 3, full[3], full[4]]);
+    B::float_reshape(out, shape)
+}
+
+/// `[k·dSᵀ, q·dS, g·A]` with dS the gradient `gᵀ·v` of A, pulled back through the softmax.
+pub(crate) fn attention_gradient<B: Backend>(
+    qkv: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    heads: usize,
+) -> FloatTensor<B> {
+    let shape = qkv.shape();
+    let [q, k, v] = heads_of::<B>(qkv, heads);
+    let grad = B::float_reshape(grad, v.shape());
+    let weights = attention_weights::<B>(q.clone(), k.clone());
+    let on_v = B::float_matmul(grad.clone(), weights.clone());
+    let scores = B::float_matmul(transposed::<B>(grad), v);
+    let scores = through_softmax::<B>(weights, scores, k.shape()[2]);
+    let on_q = B::float_matmul(k, transposed::<B>(scores.clone()));
+    let on_k = B::float_matmul(q, scores);
+    B::float_reshape(B::float_cat(vec![on_q, on_k, on_v], 1), shape)
+}
+
+/// q, k and v, `[n, heads, channels of a head, pixels]`.
+fn heads_of<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> [FloatTensor<B>; 3] {
+    let shape = qkv.shape();
+    let head = shape[1] / 3 / heads;
+    let shape = Shape::new([shape[0], 3 * heads, head, shape[2] * shape[3]]);
+    let qkv = B::float_reshape(qkv, shape);
+    [0, 1, 2].map(|part| {
+        let slices = [
+            Slice::full(),
+            Slice::from(part * heads..(part + 1) * heads),
+            Slice::full(),
+            Slice::full(),
+        ];
+        B::float_slice(qkv.clone(), &slices)
+    })
+}
+
+/// `softmax(qᵀk/√c)` over the keys.
+fn attention_weights<B: Backend>(q: FloatTensor<B>, k: FloatTensor<B>) -> FloatTensor<B> {
+    let scale = 1.0 / (q.shape()[2] as f64).sqrt();
+    let scores = B::float_matmul(transposed::<B>(q), k);
+    B::softmax(B::float_mul_scalar(scores, scale.into()), 3)
+}
+
+/// `A ⊙ (S − Σ A ⊙ S)/√c`.
+fn through_softmax<B: Backend>(
+    weights: FloatTensor<B>,
+    scores: FloatTensor<B>,
+    channels: usize,
+) -> FloatTensor<B> {
+    let scale = 1.0 / (channels as f64).sqrt();
+    let along = B::float_mul(weights.clone(), scores);
+    let mean = B::float_sum_dim(along.clone(), 3);
+    let moved = B::float_sub(along, B::float_mul(weights, mean));
+    B::float_mul_scalar(moved, scale.into())
+}
+
+fn transposed<B: Backend>(t: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_swap_dims(t, 2, 3)
 }

@@ -24,7 +24,11 @@ const CHANNELS: usize = 4;
 const MOST: usize = 6;
 /// Tiles side by side that are loaded together.
 const QUAD: usize = 4;
-/// Parts of a batch whose weight gradients are summed apart.
+/// Vectors whose weight gradients are summed in registers, at most.
+const SUMMED: usize = 24;
+/// Matrix tiles side by side that are kept at hand.
+const STRIP: usize = 4;
+/// Parts of a batch whose weight gradients are summed apart, at most.
 const SHARES: usize = 16;
 
 /// Batch, channels and resolution of a convolution's input and output.
@@ -83,40 +87,32 @@ impl Size {
     }
 }
 
-/// `out = conv(x, weights) + bias`: `x` is `[n, i, h, w]`, `weights` `[o, i, 3, 3]`, `bias` `[o]`, `out`
-/// `[n, o, h, w]`.
+/// `out = conv(x, weights) + bias`: `x` is `[n, i, h, w]`, `weights` `[o, i, 3, 3]`, `bias` `[o]` or
+/// `[n, o]`, `out` `[n, o, h, w]`.
 pub fn forward(size: Size, x: &[f32], weights: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
-    let kernel = |o: usize, i: usize| {
-        let at = (o * size.inputs + i) * 9;
-        std::array::from_fn(|tap| weights[at + tap])
-    };
-    run(
-        size,
-        x,
-        &transform_weights(size.outputs, size.inputs, kernel),
-        bias,
-        out,
-    );
+    let kernel = |o: usize, i: usize| (o * size.inputs + i) * 9;
+    let packed = transform_weights((size.outputs, size.inputs), weights, kernel, false);
+    run(size, x, &packed, bias, out);
 }
 
 /// The gradient of the input, `[n, i, h, w]`, from that of the output, `[n, o, h, w]`.
 pub fn input_gradient(size: Size, grad: &[f32], weights: &[f32], out: &mut [f32]) {
-    let kernel = |i: usize, o: usize| {
-        let at = (o * size.inputs + i) * 9;
-        std::array::from_fn(|tap| weights[at + 8 - tap])
-    };
+    let kernel = |i: usize, o: usize| (o * size.inputs + i) * 9;
+    let packed = transform_weights((size.inputs, size.outputs), weights, kernel, true);
     let turned = Size {
         inputs: size.outputs,
         outputs: size.inputs,
         ..size
     };
-    let transformed = transform_weights(turned.outputs, turned.inputs, kernel);
-    run(turned, grad, &transformed, None, out);
+    run(turned, grad, &packed, None, out);
 }
 
 /// The gradient of the weights, `[o, i, 3, 3]`, from the input and the gradient of the output.
 pub fn weight_gradient(size: Size, x: &[f32], grad: &[f32], out: &mut [f32]) {
-    let images = size.images.div_ceil(SHARES);
+    // As many parts as keep the registers busy: a power of two, so that threads get equal parts.
+    let vectors = size.images * size.quads() / 2;
+    let parts = (vectors / SUMMED).clamp(1, SHARES).ilog2();
+    let images = size.images.div_ceil(1 << parts);
     let shares = x
         .par_chunks(images * size.inputs * size.pixels())
         .zip(grad.par_chunks(images * size.outputs * size.pixels()));
@@ -147,19 +143,31 @@ fn round(channels: usize) -> usize {
     channels.next_multiple_of(CHANNELS)
 }
 
-/// `G w Gᵀ`.
-fn transform_kernel(w: [f32; 9]) -> [f32; ENTRIES] {
-    let stretch = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let mut rows = [[0.0; 3]; 4];
+/// `G w Gᵀ` of a kernel for each output channel of a matrix tile.
+#[inline(always)]
+fn transform_kernels(w: [[f32; CHANNELS]; 9]) -> [[f32; CHANNELS]; ENTRIES] {
+    let mut rows = [[[0.0; CHANNELS]; 3]; 4];
     for x in 0..3 {
         let column = stretch(w[x], w[3 + x], w[6 + x]);
         for y in 0..4 {
             rows[y][x] = column[y];
         }
     }
-    let mut out = [0.0; ENTRIES];
+    let mut out = [[0.0; CHANNELS]; ENTRIES];
     for (y, [a, b, c]) in rows.into_iter().enumerate() {
         out[4 * y..4 * y + 4].copy_from_slice(&stretch(a, b, c));
+    }
+    out
+}
+
+/// `G` of three values, for each output channel.
+#[inline(always)]
+fn stretch(a: [f32; CHANNELS], b: [f32; CHANNELS], c: [f32; CHANNELS]) -> [[f32; CHANNELS]; 4] {
+    let mut out = [a, [0.0; CHANNELS], [0.0; CHANNELS], c];
+    for o in 0..CHANNELS {
+        let ends = a[o] + c[o];
+        out[1][o] = 0.5 * (ends + b[o]);
+        out[2][o] = 0.5 * (ends - b[o]);
     }
     out
 }
@@ -183,21 +191,29 @@ fn kernel_gradient(u: [f32; ENTRIES]) -> [f32; 9] {
 }
 
 /// Transformed weights in the order in which products read them: `[outputs / 4, 16, inputs, 4]`, zeros
-/// beyond the last.
+/// beyond the last. `kernel(o, i)` is where the kernel of an output and an input begins in `weights`; `turned`
+/// reads it backwards.
 fn transform_weights(
-    outputs: usize,
-    inputs: usize,
-    kernel: impl Fn(usize, usize) -> [f32; 9] + Sync,
+    (outputs, inputs): (usize, usize),
+    weights: &[f32],
+    kernel: impl Fn(usize, usize) -> usize + Sync,
+    turned: bool,
 ) -> Vec<f32> {
     let mut packed = vec![0.0; ENTRIES * round(outputs) * inputs];
     let blocks = packed.par_chunks_mut(ENTRIES * inputs * CHANNELS);
     blocks.enumerate().for_each(|(block, packed)| {
-        for o in 0..CHANNELS.min(outputs - block * CHANNELS) {
-            for i in 0..inputs {
-                let entries = transform_kernel(kernel(block * CHANNELS + o, i));
-                for (e, value) in entries.into_iter().enumerate() {
-                    packed[(e * inputs + i) * CHANNELS + o] = value;
+        let first = block * CHANNELS;
+        let (packed, _) = packed.as_chunks_mut::<CHANNELS>();
+        for i in 0..inputs {
+            let mut taps = [[0.0; CHANNELS]; 9];
+            for o in 0..CHANNELS.min(outputs - first) {
+                let kernel = &weights[kernel(first + o, i)..][..9];
+                for tap in 0..9 {
+                    taps[tap][o] = kernel[if turned { 8 - tap } else { tap }];
                 }
+            }
+            for (e, values) in transform_kernels(taps).into_iter().enumerate() {
+                packed[e * inputs + i] = values;
             }
         }
     });
@@ -207,12 +223,17 @@ fn transform_weights(
 /// Tasks are some images each, or some channels of one image where the threads outnumber the images.
 fn run(size: Size, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
     let threads = rayon::current_num_threads();
-    let block = ENTRIES * size.inputs * CHANNELS;
+    // Biases of the images from `first`: of all, or of each its own.
+    let bias_of = |first: usize| match bias {
+        Some(bias) if bias.len() > size.outputs => Some(&bias[first * size.outputs..]),
+        bias => bias,
+    };
     if size.images < threads {
         let channels = round(size.outputs.div_ceil(threads.div_ceil(size.images)));
+        let block = ENTRIES * size.inputs * CHANNELS;
         let images = out.par_chunks_mut(size.outputs * size.pixels());
         let images = images.zip(x.par_chunks(size.inputs * size.pixels()));
-        images.for_each(|(out, x)| {
+        images.enumerate().for_each(|(image, (out, x))| {
             let parts = out.par_chunks_mut(channels * size.pixels());
             let parts = parts.zip(packed.par_chunks(channels / CHANNELS * block));
             parts.enumerate().for_each(|(part, (out, packed))| {
@@ -221,8 +242,8 @@ fn run(size: Size, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &mut [f
                     outputs: out.len() / size.pixels(),
                     ..size
                 };
-                let bias = bias.map(|bias| &bias[part * channels..]);
-                convolve(size, x, packed, bias, out);
+                let bias = bias_of(image).map(|bias| &bias[part * channels..]);
+                convolve(size, x, packed, bias.map(|bias| &bias[..size.outputs]), out);
             });
         });
         return;
@@ -231,9 +252,12 @@ fn run(size: Size, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &mut [f
     let tasks = out
         .par_chunks_mut(images * size.outputs * size.pixels())
         .zip(x.par_chunks(images * size.inputs * size.pixels()));
-    tasks.for_each(|(out, x)| {
-        let images = x.len() / (size.inputs * size.pixels());
-        convolve(Size { images, ..size }, x, packed, bias, out);
+    tasks.enumerate().for_each(|(task, (out, x))| {
+        let size = Size {
+            images: x.len() / (size.inputs * size.pixels()),
+            ..size
+        };
+        convolve(size, x, packed, bias_of(task * images), out);
     });
 }
 
@@ -264,6 +288,12 @@ fn border(size: Size, channels: usize, rounded: usize, x: &[f32]) -> Vec<f32> {
     bordered
 }
 
+/// Values from one entry of transformed tiles to the next: two vectors more than there are, because entries
+/// a power of two apart would all fall into the same places of the cache.
+fn apart(channels: usize, vectors: usize) -> usize {
+    (channels * vectors + 2) * LANES
+}
+
 /// The two quads of each vector of a block, by number; the last may lack its second.
 type Pairs = [(usize, Option<usize>)];
 
@@ -288,14 +318,14 @@ fn convolve_body<V: Vector, const WIDE: bool>(
     let most = if WIDE { MOST } else { MOST / 2 };
     let vectors = pairs.len().div_ceil(pairs.len().div_ceil(most));
     let outputs = round(size.outputs);
-    let mut transformed = vec![0.0; ENTRIES * size.inputs * vectors * LANES];
-    let mut products = vec![0.0; ENTRIES * outputs * vectors * LANES];
+    let mut transformed = vec![0.0; ENTRIES * apart(size.inputs, vectors)];
+    let mut products = vec![0.0; ENTRIES * apart(outputs, vectors)];
     for pairs in pairs.chunks(vectors) {
         let length = pairs.len() * LANES;
-        transform_input::<V>(size, size.inputs, pairs, &bordered, 0..4, &mut transformed);
+        transform_input::<V, 4>(size, size.inputs, pairs, &bordered, &mut transformed);
         for e in 0..ENTRIES {
-            let input = &transformed[e * size.inputs * length..][..size.inputs * length];
-            let product = &mut products[e * outputs * length..][..outputs * length];
+            let input = &transformed[e * apart(size.inputs, pairs.len())..][..size.inputs * length];
+            let product = &mut products[e * apart(outputs, pairs.len())..][..outputs * length];
             let blocks = packed.chunks_exact(ENTRIES * size.inputs * CHANNELS);
             for (weights, product) in blocks.zip(product.chunks_exact_mut(CHANNELS * length)) {
                 let weights = &weights[e * size.inputs * CHANNELS..][..size.inputs * CHANNELS];
@@ -310,59 +340,111 @@ fn convolve_body<V: Vector, const WIDE: bool>(
             }
         }
         for o in 0..size.outputs {
-            let bias = bias.map_or(0.0, |bias| bias[o]);
             transform_output::<V>(size, pairs, &products, (o, outputs), bias, out);
         }
     }
 }
 
-/// The rows `rows` of `Bᵀ d B` for each channel: `[4·rows, channels, vectors, lanes]`.
+/// `Bᵀ d B` for each channel, or its row `ROW` alone where that is below 4: `[16 or 4, channels, vectors, lanes]`.
 #[inline(always)]
-fn transform_input<V: Vector>(
+fn transform_input<V: Vector, const ROW: usize>(
     size: Size,
     channels: usize,
     pairs: &Pairs,
     bordered: &[f32],
-    rows: std::ops::Range<usize>,
     out: &mut [f32],
 ) {
     let (pitch, plane) = (size.pitch(), size.plane());
-    let entry = channels * pairs.len() * LANES;
-    assert!(out.len() >= 4 * rows.len() * entry);
+    let entry = apart(channels, pairs.len());
+    assert!(out.len() >= if ROW < 4 { 4 } else { ENTRIES } * entry);
+    let last = (channels - 1) * plane + 3 * pitch + 2 + LANES;
     for (v, &(first, second)) in pairs.iter().enumerate() {
-        let quads = [first, second.unwrap_or(first)].map(|quad| size.start(quad, channels));
-        let last = (channels - 1) * plane + 3 * pitch + 2 + LANES;
-        assert!(quads.iter().all(|start| start + last <= bordered.len()));
-        for channel in 0..channels {
-            // SAFETY: at most `last` values from each start, whose lengths were checked.
-            let at = unsafe { bordered.as_ptr().add(channel * plane) };
-            for (place, row) in rows.clone().enumerate() {
-                // `Bᵀd` is the difference of two rows, or the sum of the middle ones.
-                let (upper, lower) = [(0, 2), (1, 2), (2, 1), (1, 3)][row];
-                let mut columns = [[V::splat(0.0); 2]; 2];
-                for quad in 0..2 {
-                    for half in 0..2 {
-                        // SAFETY: as above.
-                        let (a, b) = unsafe {
-                            let at = at.add(quads[quad] + 2 * half);
-                            (
-                                V::load(at.add(upper * pitch)),
-                                V::load(at.add(lower * pitch)),
-                            )
-                        };
-                        columns[half][quad] = if row == 1 { a.plus(b) } else { a.minus(b) };
-                    }
+        let first = size.start(first, channels);
+        let second = second.map_or(first, |second| size.start(second, channels));
+        assert!(first.max(second) + last <= bordered.len());
+        // SAFETY: both starts lie within `bordered`, and the first vectors within `out`.
+        let (mut from, mut other, mut to) = unsafe {
+            let x = bordered.as_ptr();
+            (x.add(first), x.add(second), out.as_mut_ptr().add(v * LANES))
+        };
+        for _ in 0..channels {
+            // SAFETY: `last` values from each start were checked, and the largest place written is the last
+            // vector of the last entry; the pointers are not used beyond the last channel.
+            unsafe {
+                if ROW < 4 {
+                    let (upper, lower) = [(0, 2), (1, 2), (2, 1), (1, 3)][ROW];
+                    let a = input_row::<V>(from.add(upper * pitch), other.add(upper * pitch));
+                    let b = input_row::<V>(from.add(lower * pitch), other.add(lower * pitch));
+                    input_entries(if ROW == 1 { plus(a, b) } else { minus(a, b) }, to, entry);
+                } else {
+                    let d0 = input_row::<V>(from, other);
+                    let d1 = input_row::<V>(from.add(pitch), other.add(pitch));
+                    let d2 = input_row::<V>(from.add(2 * pitch), other.add(2 * pitch));
+                    let d3 = input_row::<V>(from.add(3 * pitch), other.add(3 * pitch));
+                    input_entries(minus(d0, d2), to, entry);
+                    input_entries(plus(d1, d2), to.add(4 * entry), entry);
+                    input_entries(minus(d2, d1), to.add(8 * entry), entry);
+                    input_entries(minus(d1, d3), to.add(12 * entry), entry);
                 }
-                let (d0, d1) = V::split(columns[0][0], columns[0][1]);
-                let (d2, d3) = V::split(columns[1][0], columns[1][1]);
-                let entries = [d0.minus(d2), d1.plus(d2), d2.minus(d1), d1.minus(d3)];
-                for (x, value) in entries.into_iter().enumerate() {
-                    let at = (4 * place + x) * entry + (channel * pairs.len() + v) * LANES;
-                    // SAFETY: the largest place is the last of `4·rows` entries, all inside `out`.
-                    unsafe { value.store(out.as_mut_ptr().add(at)) };
-                }
+                from = from.wrapping_add(plane);
+                other = other.wrapping_add(plane);
+                to = to.wrapping_add(pairs.len() * LANES);
             }
         }
+    }
+}
+
+/// A row of the inputs of two quads: from column 0 and from column 2 of each.
+///
+/// # Safety
+/// Ten values can be read from both places.
+#[inline(always)]
+unsafe fn input_row<V: Vector>(first: *const f32, second: *const f32) -> [V; 4] {
+    // SAFETY: as the caller promises.
+    unsafe {
+        [
+            V::load(first),
+            V::load(second),
+            V::load(first.add(2)),
+            V::load(second.add(2)),
+        ]
+    }
+}
+
+#[inline(always)]
+fn plus<V: Vector>(a: [V; 4], b: [V; 4]) -> [V; 4] {
+    [
+        a[0].plus(b[0]),
+        a[1].plus(b[1]),
+        a[2].plus(b[2]),
+        a[3].plus(b[3]),
+    ]
+}
+
+#[inline(always)]
+fn minus<V: Vector>(a: [V; 4], b: [V; 4]) -> [V; 4] {
+    [
+        a[0].minus(b[0]),
+        a[1].minus(b[1]),
+        a[2].minus(b[2]),
+        a[3].minus(b[3]),
+    ]
+}
+
+/// Four entries of `Bᵀ d B` from a row of `Bᵀ d`, written `apart` from each other.
+///
+/// # Safety
+/// A vector can be written to each of the four places.
+#[inline(always)]
+unsafe fn input_entries<V: Vector>(row: [V; 4], to: *mut f32, apart: usize) {
+    let (d0, d1) = V::split(row[0], row[1]);
+    let (d2, d3) = V::split(row[2], row[3]);
+    // SAFETY: as the caller promises.
+    unsafe {
+        d0.minus(d2).store(to);
+        d1.plus(d2).store(to.add(apart));
+        d2.minus(d1).store(to.add(2 * apart));
+        d1.minus(d3).store(to.add(3 * apart));
     }
 }
 
@@ -401,10 +483,10 @@ fn transform_output<V: Vector>(
     pairs: &Pairs,
     products: &[f32],
     (channel, channels): (usize, usize),
-    bias: f32,
+    bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    let entry = channels * pairs.len() * LANES;
+    let entry = apart(channels, pairs.len());
     assert!(products.len() >= ENTRIES * entry && channel < channels);
     for (v, &(first, second)) in pairs.iter().enumerate() {
         let at = (channel * pairs.len() + v) * LANES;
@@ -418,11 +500,17 @@ fn transform_output<V: Vector>(
             columns[0][x] = m[0].plus(m[1].plus(m[2]));
             columns[1][x] = m[1].minus(m[2]).minus(m[3]);
         }
-        let bias = V::splat(bias);
+        let bias_of = |quad: usize| match bias {
+            Some(bias) if bias.len() > size.outputs => {
+                bias[quad / size.quads() * size.outputs + channel]
+            }
+            Some(bias) => bias[channel],
+            None => 0.0,
+        };
+        let biases = [bias_of(first), second.map_or(0.0, bias_of)].map(V::splat);
         for (y, [a, b, c, d]) in columns.into_iter().enumerate() {
-            let even = a.plus(b.plus(c)).plus(bias);
-            let odd = b.minus(c).minus(d).plus(bias);
-            let (left, right) = V::join(even, odd);
+            let (left, right) = V::join(a.plus(b.plus(c)), b.minus(c).minus(d));
+            let (left, right) = (left.plus(biases[0]), right.plus(biases[1]));
             for (quad, lanes) in [(Some(first), left), (second, right)] {
                 let Some(quad) = quad else { continue };
                 let (row, column) = size.corner(quad);
@@ -459,22 +547,31 @@ fn weight_body<V: Vector, const WIDE: bool>(size: Size, x: &[f32], grad: &[f32],
         .map(|quad| (quad, (quad + 1 < quads).then_some(quad + 1)))
         .collect();
     // One row of four entries at a time, so that many tiles fit in the cache and are summed in registers.
-    let vectors = pairs.len().div_ceil(pairs.len().div_ceil(24));
-    let mut from = vec![0.0; 4 * inputs * vectors * LANES];
-    let mut to = vec![0.0; 4 * outputs * vectors * LANES];
+    let vectors = pairs.len().div_ceil(pairs.len().div_ceil(SUMMED));
+    let mut from = vec![0.0; 4 * apart(inputs, vectors)];
+    let mut to = vec![0.0; 4 * apart(outputs, vectors)];
     for pairs in pairs.chunks(vectors) {
         let length = pairs.len() * LANES;
         for row in 0..4 {
-            transform_input::<V>(size, inputs, pairs, &x, row..row + 1, &mut from);
+            match row {
+                0 => transform_input::<V, 0>(size, inputs, pairs, &x, &mut from),
+                1 => transform_input::<V, 1>(size, inputs, pairs, &x, &mut from),
+                2 => transform_input::<V, 2>(size, inputs, pairs, &x, &mut from),
+                _ => transform_input::<V, 3>(size, inputs, pairs, &x, &mut from),
+            }
             transform_gradient::<V>(size, outputs, pairs, &grad, row, &mut to);
             for entry in 0..4 {
-                let from = &from[entry * inputs * length..][..inputs * length];
-                let to = &to[entry * outputs * length..][..outputs * length];
+                let from = &from[entry * apart(inputs, pairs.len())..][..inputs * length];
+                let to = &to[entry * apart(outputs, pairs.len())..][..outputs * length];
                 let sums = &mut sums[(4 * row + entry) * outputs * inputs..][..outputs * inputs];
-                for (o, to) in to.chunks_exact(CHANNELS * length).enumerate() {
-                    for (i, from) in from.chunks_exact(CHANNELS * length).enumerate() {
-                        let at = o * CHANNELS * inputs + i * CHANNELS;
-                        correlate::<V, WIDE>(to, from, inputs, &mut sums[at..]);
+                // Strips of the inputs stay in the first cache while the outputs pass by.
+                for (strip, from) in from.chunks(STRIP * CHANNELS * length).enumerate() {
+                    for (o, to) in to.chunks_exact(CHANNELS * length).enumerate() {
+                        let row = o * CHANNELS * inputs + strip * STRIP * CHANNELS;
+                        for (i, from) in from.chunks_exact(CHANNELS * length).enumerate() {
+                            let sums = &mut sums[row + i * CHANNELS..];
+                            correlate::<V, WIDE>(to, from, inputs, sums);
+                        }
                     }
                 }
             }
@@ -493,7 +590,7 @@ fn transform_gradient<V: Vector>(
     out: &mut [f32],
 ) {
     let (pitch, plane) = (size.pitch(), size.plane());
-    let entry = channels * pairs.len() * LANES;
+    let entry = apart(channels, pairs.len());
     assert!(out.len() >= 4 * entry);
     for (v, &(first, second)) in pairs.iter().enumerate() {
         // The outputs of a tile lie in the middle of its inputs.
@@ -537,42 +634,39 @@ fn transform_gradient<V: Vector>(
 #[inline(always)]
 fn correlate<V: Vector, const WIDE: bool>(a: &[f32], b: &[f32], pitch: usize, sums: &mut [f32]) {
     if WIDE {
-        correlate_body::<V, CHANNELS>(a, b, pitch, 0, sums);
+        correlate_rows::<V, CHANNELS>(a, b, pitch, sums);
     } else {
-        correlate_body::<V, 2>(a, b, pitch, 0, sums);
-        correlate_body::<V, 2>(a, b, pitch, 2, sums);
+        let (upper, lower) = a.split_at(a.len() / 2);
+        correlate_rows::<V, 2>(upper, b, pitch, sums);
+        correlate_rows::<V, 2>(lower, b, pitch, &mut sums[2 * pitch..]);
     }
 }
 
-/// The same with the `N` rows of `b` from `first`.
+/// The same for `N` rows of `a`.
 #[inline(always)]
-fn correlate_body<V: Vector, const N: usize>(
-    a: &[f32],
-    b: &[f32],
-    pitch: usize,
-    first: usize,
-    sums: &mut [f32],
-) {
-    let length = a.len() / CHANNELS;
-    assert!(b.len() == a.len() && first + N <= CHANNELS && length.is_multiple_of(LANES));
+fn correlate_rows<V: Vector, const N: usize>(a: &[f32], b: &[f32], pitch: usize, sums: &mut [f32]) {
+    let length = b.len() / CHANNELS;
+    assert!(a.len() == N * length && b.len() == CHANNELS * length);
     let mut products = [[V::splat(0.0); CHANNELS]; N];
-    for at in (0..length).step_by(LANES) {
-        let mut x = [V::splat(0.0); CHANNELS];
-        for o in 0..CHANNELS {
-            // SAFETY: four rows of `length` values each in both, as checked.
-            x[o] = unsafe { V::load(a.as_ptr().add(o * length + at)) };
+    for at in (0..length / LANES).map(|vector| vector * LANES) {
+        let mut y = [V::splat(0.0); CHANNELS];
+        for i in 0..CHANNELS {
+            // SAFETY: rows of `length` values each, as checked.
+            y[i] = unsafe { V::load(b.as_ptr().add(i * length + at)) };
         }
-        for i in 0..N {
+        for o in 0..N {
             // SAFETY: as above.
-            let y = unsafe { V::load(b.as_ptr().add((first + i) * length + at)) };
-            for o in 0..CHANNELS {
-                products[i][o] = x[o].fused(y, products[i][o]);
+            let x = unsafe { V::load(a.as_ptr().add(o * length + at)) };
+            for i in 0..CHANNELS {
+                products[o][i] = x.fused(y[i], products[o][i]);
             }
         }
     }
-    for i in 0..N {
-        for (o, sum) in V::totals(products[i]).into_iter().enumerate() {
-            sums[o * pitch + first + i] += sum;
-        }
+    for (o, products) in products.into_iter().enumerate() {
+        let row = &mut sums[o * pitch..o * pitch + CHANNELS];
+        let totals = V::totals(products);
+        row.iter_mut()
+            .zip(totals)
+            .for_each(|(sum, total)| *sum += total);
     }
 }

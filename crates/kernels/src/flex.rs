@@ -6,7 +6,7 @@ use burn::backend::{Bytes, DType, Flex, Shape, TensorMetadata};
 use crate::backend::KernelBackend;
 use crate::conv::Size;
 use crate::norm::{self, Norm};
-use crate::{composed, conv, swish};
+use crate::{attention, composed, conv, pointwise, swish};
 
 impl KernelBackend for Flex {
     fn silu(x: FlexTensor) -> FlexTensor {
@@ -133,6 +133,90 @@ impl KernelBackend for Flex {
         conv::weight_gradient(size, values(&x), values(&grad), &mut out);
         tensor(out, weight.shape())
     }
+
+    fn pointwise(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &weight, &bias]) {
+            return composed::pointwise::<Self>(x, weight, bias);
+        }
+        let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
+        let size = map_size(&x, &weight.shape());
+        let mut out = vec![0.0; size.images * size.outputs * size.pixels];
+        pointwise::forward(size, values(&x), values(&weight), values(&bias), &mut out);
+        tensor(out, with_channels(&x, size.outputs))
+    }
+
+    fn pointwise_input_gradient(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&weight, &grad]) {
+            return composed::pointwise_input_gradient::<Self>(weight, grad);
+        }
+        let (weight, grad) = (weight.to_contiguous(), grad.to_contiguous());
+        let size = map_size(&grad, &weight.shape());
+        let mut out = vec![0.0; size.images * size.inputs * size.pixels];
+        pointwise::input_gradient(size, values(&grad), values(&weight), &mut out);
+        tensor(out, with_channels(&grad, size.inputs))
+    }
+
+    fn pointwise_weight_gradient(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &grad]) {
+            return composed::pointwise_weight_gradient::<Self>(x, grad);
+        }
+        let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
+        let shape = Shape::new([x.shape()[1], grad.shape()[1]]);
+        let mut out = vec![0.0; shape[0] * shape[1]];
+        let size = map_size(&x, &shape);
+        pointwise::weight_gradient(size, values(&x), values(&grad), &mut out);
+        tensor(out, shape)
+    }
+
+    fn channel_sums(x: FlexTensor) -> FlexTensor {
+        if !single(&[&x]) {
+            return composed::channel_sums::<Self>(x);
+        }
+        let x = x.to_contiguous();
+        let norm::Size {
+            images,
+            channels,
+            pixels,
+        } = channels(&x);
+        let mut out = vec![0.0; images * channels];
+        pointwise::channel_sums(pixels, values(&x), &mut out);
+        tensor(out, Shape::new([images, channels]))
+    }
+
+    fn self_attention(qkv: FlexTensor, heads: usize) -> FlexTensor {
+        if !single(&[&qkv]) {
+            return composed::attention::<Self>(qkv, heads);
+        }
+        let qkv = qkv.to_contiguous();
+        let mut out = vec![0.0; values(&qkv).len() / 3];
+        attention::forward(attention_size(&qkv, heads), values(&qkv), &mut out);
+        let shape = with_channels(&qkv, qkv.shape()[1] / 3);
+        tensor(out, shape)
+    }
+
+    fn self_attention_tangent(qkv: FlexTensor, tangents: FlexTensor, heads: usize) -> FlexTensor {
+        if !single(&[&qkv, &tangents]) {
+            return composed::attention_tangent::<Self>(qkv, tangents, heads);
+        }
+        let (qkv, tangents) = (qkv.to_contiguous(), tangents.to_contiguous());
+        let mut out = vec![0.0; values(&tangents).len() / 3];
+        let size = attention_size(&qkv, heads);
+        attention::tangent(size, values(&qkv), values(&tangents), &mut out);
+        let shape = tangents.shape();
+        let shape = Shape::new([shape[0], shape[1], shape[2] / 3, shape[3], shape[4]]);
+        tensor(out, shape)
+    }
+
+    fn self_attention_gradient(qkv: FlexTensor, grad: FlexTensor, heads: usize) -> FlexTensor {
+        if !single(&[&qkv, &grad]) {
+            return composed::attention_gradient::<Self>(qkv, grad, heads);
+        }
+        let (qkv, grad) = (qkv.to_contiguous(), grad.to_contiguous());
+        let mut out = vec![0.0; values(&qkv).len()];
+        let size = attention_size(&qkv, heads);
+        attention::gradient(size, values(&qkv), values(&grad), &mut out);
+        tensor(out, qkv.shape())
+    }
 }
 
 /// Whether all are f32: the only precision with kernels.
@@ -150,6 +234,32 @@ fn size(image: &FlexTensor, weight: &FlexTensor) -> Size {
         height: image[2],
         width: image[3],
     }
+}
+
+/// Batch and resolution of an image, channels of a weight `[i, o]`.
+fn map_size(image: &FlexTensor, weight: &Shape) -> pointwise::Size {
+    let image = image.shape();
+    pointwise::Size {
+        images: image[0],
+        inputs: weight[0],
+        outputs: weight[1],
+        pixels: image[2] * image[3],
+    }
+}
+
+fn attention_size(qkv: &FlexTensor, heads: usize) -> attention::Size {
+    let shape = qkv.shape();
+    attention::Size {
+        heads,
+        channels: shape[1] / 3 / heads,
+        pixels: shape[2] * shape[3],
+    }
+}
+
+/// The shape of an image with other channels.
+fn with_channels(image: &FlexTensor, channels: usize) -> Shape {
+    let shape = image.shape();
+    Shape::new([shape[0], channels, shape[2], shape[3]])
 }
 
 /// Batch, channels and their values of `[n, c, …]`.

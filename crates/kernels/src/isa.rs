@@ -225,6 +225,22 @@ mod avx {
     }
 }
 
+/// `Σ f(x_i, y_i)` in 32 interleaved sums, which the compiler keeps in registers.
+#[inline(always)]
+pub(crate) fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0; 32];
+    let ((xs, x), (ys, y)) = (x.as_chunks::<32>(), y.as_chunks::<32>());
+    for (x, y) in xs.iter().zip(ys) {
+        for lane in 0..32 {
+            sums[lane] += f(x[lane], y[lane]);
+        }
+    }
+    for (sum, (&x, &y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+        *sum += f(x, y);
+    }
+    sums.iter().sum()
+}
+
 /// Defines `$name`, which runs the generic `$body::<V, WIDE>` with the best [`Vector`] at hand; `WIDE` says
 /// that there are 32 vector registers, not 16.
 macro_rules! multiversion {

@@ -9,7 +9,7 @@
 
 use rayon::prelude::*;
 
-use crate::isa::{Vector, multiversion};
+use crate::isa::{Vector, multiversion, sum};
 use crate::swish::{sigmoid, slope};
 
 /// How channels are normalised.
@@ -255,20 +255,4 @@ fn statistics(norm: Norm, x: &[f32]) -> (f32, f32) {
     let mean = sum(x, x, |x, _| x) / count;
     let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
     (mean, 1.0 / (variance + norm.epsilon as f32).sqrt())
-}
-
-/// `Σ f(x_i, y_i)` in 32 interleaved sums, which the compiler keeps in registers.
-#[inline(always)]
-fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut sums = [0.0; 32];
-    let ((xs, x), (ys, y)) = (x.as_chunks::<32>(), y.as_chunks::<32>());
-    for (x, y) in xs.iter().zip(ys) {
-        for lane in 0..32 {
-            sums[lane] += f(x[lane], y[lane]);
-        }
-    }
-    for (sum, (&x, &y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-        *sum += f(x, y);
-    }
-    sums.iter().sum()
 }

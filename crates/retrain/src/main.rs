@@ -78,10 +78,8 @@ struct Common {
     device: String,
 }
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_memory();
     match execute(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -21,10 +21,8 @@ use arguments::{Arguments, Command};
 use directions::{directions, shown};
 use facts::{announcement, facts, verdict};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_memory();
     match execute(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

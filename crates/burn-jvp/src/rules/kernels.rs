@@ -1,10 +1,10 @@
 //! The operations of the crate `kernels`, which record as one custom operation each.
 
 use super::{Context, on_batch};
-use crate::value::{Value, dims, expand, lift, zeros};
-use burn::backend::ir::CustomOpIr;
+use crate::value::{T, Value, dims, expand, lift, zeros};
+use burn::backend::ir::{CustomOpIr, ScalarIr, TensorIr};
 use burn::backend::{Dispatch as D, TensorMetadata};
-use kernels::{CONV3X3, GROUP_NORM, KernelBackend, Norm, SILU};
+use kernels::{ATTENTION, CONV3X3, GROUP_NORM, KernelBackend, Norm, POINTWISE, SILU};
 
 pub(super) fn apply(op: &CustomOpIr, cx: &mut Context) -> Option<()> {
     match (op.id.as_str(), op.inputs.as_slice(), op.outputs.as_slice()) {
@@ -27,18 +27,47 @@ pub(super) fn apply(op: &CustomOpIr, cx: &mut Context) -> Option<()> {
             let primal = D::group_norm(x, g, b, norm);
             cx.put(out, Value { primal, tangent });
         }
-        (CONV3X3, [x, weight, bias], [out]) => {
-            let (x, w, b) = (cx.take(x), cx.take(weight), cx.take(bias));
-            cx.fixed([&w, &b])?;
-            // Linear in x: the tangents pass without the bias.
-            let none = zeros(&dims(&b.primal), &cx.device, b.primal.dtype());
+        (CONV3X3, inputs, [out]) => return linear(inputs, out, cx, D::conv3x3),
+        (POINTWISE, inputs, [out]) => return linear(inputs, out, cx, D::pointwise),
+        (ATTENTION, [x], [out]) => {
+            let [ScalarIr::UInt(heads)] = op.scalars.as_slice() else {
+                return None;
+            };
+            let heads = *heads as usize;
+            let x = cx.take(x);
+            let primal = x.primal;
             let tangent = x
                 .tangent
-                .map(|t| on_batch(t, |t| D::conv3x3(t, w.primal.clone(), none.clone())));
-            let primal = D::conv3x3(x.primal, w.primal, b.primal);
+                .map(|t| D::self_attention_tangent(primal.clone(), t, heads));
+            let primal = D::self_attention(primal, heads);
             cx.put(out, Value { primal, tangent });
         }
         _ => return None,
     }
+    Some(())
+}
+
+/// A layer linear in x, of x, weight and bias: the tangents pass without the bias, which is `[o]` or `[n or 1, o]`.
+fn linear(
+    inputs: &[TensorIr],
+    out: &TensorIr,
+    cx: &mut Context,
+    layer: fn(T, T, T) -> T,
+) -> Option<()> {
+    let [x, weight, bias] = inputs else {
+        return None;
+    };
+    let (x, w, b) = (cx.take(x), cx.take(weight), cx.take(bias));
+    cx.fixed([&w, &b])?;
+    let tangent = x.tangent.map(|t| {
+        let mut shape = dims(&b.primal);
+        if shape.len() == 2 {
+            shape[0] = 1;
+        }
+        let none = zeros(&shape, &cx.device, b.primal.dtype());
+        on_batch(t, |t| layer(t, w.primal.clone(), none.clone()))
+    });
+    let primal = layer(x.primal, w.primal, b.primal);
+    cx.put(out, Value { primal, tangent });
     Some(())
 }
