@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use diffusion::DiffusionError;
-use sensitivity::density::{DensityKind, EstimatorOptions, Trace};
+use sensitivity::density::{Bandwidth, DensityKind, EstimatorOptions, Trace};
 use serde::{Deserialize, Serialize};
 use train::config::TrainConfig;
 
@@ -177,7 +177,7 @@ pub struct Estimator {
     #[serde(default = "one")]
     pub probes: usize,
     /// Bandwidth h of the smoothed comparison, for `empirical`; the network's own D if absent.
-    pub bandwidth: Option<f64>,
+    pub bandwidth: Option<Bandwidth>,
     /// Noise level below which directions move nothing.
     #[serde(default)]
     pub sigma_cut: f64,

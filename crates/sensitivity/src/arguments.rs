@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use diffusion::DiffusionError;
 use diffusion::sampler::Sampler;
 use diffusion::schedule::{self, karras};
-use sensitivity::density::{DensityKind, EstimatorOptions};
+use sensitivity::density::{Bandwidth, DensityKind, EstimatorOptions};
 use sensitivity::experiment::Settings;
 use sensitivity::trace::Trace;
 
@@ -71,9 +71,10 @@ pub struct Common {
     #[arg(long, default_value_t = 2)]
     pub probes: usize,
     /// With --density empirical: compare the direction with the training images, all smoothed by a
-    /// Gaussian of this standard deviation, in pixels of [-1, 1]; 0 smooths nothing but leaves the network out
-    #[arg(long, value_name = "H")]
-    pub bandwidth: Option<f64>,
+    /// Gaussian of this standard deviation, in pixels of [-1, 1], or of one chosen by held-out images; 0 smooths
+    /// nothing but leaves the network out
+    #[arg(long, value_name = "H|auto")]
+    pub bandwidth: Option<Bandwidth>,
     /// Noise level below which directions move nothing
     #[arg(long, default_value_t = 0.0, value_name = "SIGMA")]
     pub sigma_cut: f64,

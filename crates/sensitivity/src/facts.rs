@@ -1,8 +1,8 @@
 //! What is said of a run, before it and after.
 
 use clap::ValueEnum;
-use sensitivity::density::DensityKind;
-use sensitivity::experiment::Sensitivities;
+use sensitivity::density::Estimator;
+use sensitivity::experiment::{Sensitivities, Settings};
 use sensitivity::output::{Facts, Shown, peak_memory};
 use serde_json::json;
 
@@ -43,9 +43,14 @@ pub fn verdict(direction: &Shown) -> String {
 }
 
 /// What the page and the summary say of a run.
-pub fn facts(arguments: &Arguments, model: &Trained, results: &Sensitivities) -> Facts {
+pub fn facts(
+    arguments: &Arguments,
+    model: &Trained,
+    settings: &Settings,
+    results: &Sensitivities,
+) -> Facts {
     let (cost, each) = (&results.cost, results.cost.evaluations);
-    let mut facts = common(&arguments.common, model);
+    let mut facts = common(&arguments.common, model, settings);
     let rows = [
         (
             "Network evaluations",
@@ -75,7 +80,7 @@ pub fn facts(arguments: &Arguments, model: &Trained, results: &Sensitivities) ->
 }
 
 /// What every question says of a run.
-pub fn common(arguments: &Common, model: &Trained) -> Facts {
+pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts {
     let (header, images) = (&model.checkpoint.header, &model.images);
     let kebab = |kind: Option<clap::builder::PossibleValue>| {
         kind.map(|value| value.get_name().to_owned())
@@ -83,10 +88,16 @@ pub fn common(arguments: &Common, model: &Trained) -> Facts {
     };
     let sampler = kebab(arguments.sampler.to_possible_value());
     let density = kebab(arguments.density.to_possible_value());
-    let mut density_text = match (arguments.density, arguments.bandwidth) {
-        (DensityKind::Empirical, None) => density.clone(),
-        (DensityKind::Empirical, Some(h)) => format!("{density}, smoothed by h = {h}"),
-        (DensityKind::ProbabilityFlow, _) => format!("{density}, {} probe(s)", arguments.probes),
+    let mut density_text = match &settings.density {
+        Estimator::Empirical(_) => density.clone(),
+        Estimator::Smoothed(smoothed) => {
+            format!("{density}, smoothed by h = {:.3}", smoothed.bandwidth)
+        }
+        Estimator::ProbabilityFlow { .. } => format!("{density}, {} probe(s)", arguments.probes),
+    };
+    let h = match &settings.density {
+        Estimator::Smoothed(smoothed) => Some(smoothed.bandwidth),
+        _ => None,
     };
     if arguments.sigma_cut > 0.0 {
         density_text += &format!("; directions count from σ = {} up", arguments.sigma_cut);
@@ -125,6 +136,7 @@ pub fn common(arguments: &Common, model: &Trained) -> Facts {
             "sigma_max": arguments.sigma_max,
             "density": density,
             "bandwidth": arguments.bandwidth,
+            "h": h,
             "sigma_cut": arguments.sigma_cut,
             "mirrored": model.mirrored,
             "probes": arguments.probes,

@@ -68,7 +68,7 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     bar.finish_and_clear();
 
     let shown = shown(directions, &results);
-    let facts = facts(arguments, &model, &results);
+    let facts = facts(arguments, &model, &settings, &results);
     write(&arguments.out, &results, &shown, &facts)?;
     for direction in &shown {
         eprintln!("{}", verdict(direction));

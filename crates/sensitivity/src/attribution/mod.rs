@@ -76,7 +76,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     )?;
     bar.finish_and_clear();
 
-    let mut facts = common(&arguments.common, &model);
+    let mut facts = common(&arguments.common, &model, &settings);
     facts.summary = format!(
         "{} samples of a model trained on {}, and which of its {} images made them so.",
         arguments.samples,

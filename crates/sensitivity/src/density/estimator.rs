@@ -7,7 +7,7 @@ use diffusion::DiffusionError;
 use diffusion::checkpoint::Checkpoint;
 use serde::{Deserialize, Serialize};
 
-use super::{ClosedForm, Density, ProbabilityFlow, Smoothed, Trace};
+use super::{Bandwidth, ClosedForm, Density, ProbabilityFlow, Smoothed, Trace};
 use crate::measure::{Empirical, Gaussian};
 
 /// A kind of estimator of log p^ρ, as commands and experiment files name it.
@@ -28,7 +28,7 @@ pub struct EstimatorOptions {
     /// The trace, for [`ProbabilityFlow`](DensityKind::ProbabilityFlow).
     pub trace: Trace,
     /// h of the smoothed comparison, for [`Empirical`](DensityKind::Empirical); the network's own D if none.
-    pub bandwidth: Option<f64>,
+    pub bandwidth: Option<Bandwidth>,
 }
 
 impl EstimatorOptions {
@@ -67,7 +67,7 @@ impl EstimatorOptions {
             (DensityKind::Empirical, None) => Estimator::Empirical(data()?),
             (DensityKind::Empirical, Some(bandwidth)) => Estimator::Smoothed(Smoothed {
                 data: data()?,
-                bandwidth,
+                bandwidth: bandwidth.value(images, mirrored, device)?,
             }),
         })
     }

@@ -1,5 +1,6 @@
 //! Estimators of `q = log p^ρ + (d/2)·log 2πσ²` along a sampler's path.
 
+mod bandwidth;
 mod closed_form;
 mod cutoff;
 mod estimator;
@@ -10,6 +11,7 @@ use burn::tensor::Tensor;
 use diffusion::DiffusionError;
 use diffusion::sampler::{Stage, Step};
 
+pub use bandwidth::{Bandwidth, Choice};
 pub use closed_form::ClosedForm;
 pub use cutoff::Cutoff;
 pub use estimator::{DensityKind, Estimator, EstimatorOptions, start};
