@@ -6,6 +6,7 @@ mod summary;
 mod wilcoxon;
 
 pub use bootstrap::bootstrap;
-pub use correlation::{pearson, precision, ranks, spearman};
-pub use summary::{median, quantile};
+pub use correlation::{pearson, precision, spearman};
+pub use sensitivity::validation::statistics::{quantile, ranks};
+pub use summary::median;
 pub use wilcoxon::{SignedRank, signed_rank};

@@ -33,30 +33,33 @@ pub fn median(values: &[f64]) -> f64 {
 pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len()) as f64;
     let mean = |v: &[f64]| v.iter().sum::<f64>() / n;
-    let (ma, mb) = (mean(a), mean(b));
+    let (mean_a, mean_b) = (mean(a), mean(b));
     let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
-    for (x, y) in a.iter().zip(b) {
-        ab += (x - ma) * (y - mb);
-        aa += (x - ma).powi(2);
-        bb += (y - mb).powi(2);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (a - mean_a, b - mean_b);
+        ab += a * b;
+        aa += a * a;
+        bb += b * b;
     }
-    ab / (aa * bb).sqrt()
+    ab / (aa.sqrt() * bb.sqrt())
 }
 
-/// Spearman's rank correlation; ties share the mean of their ranks.
+/// Spearman's correlation: Pearson's of the ranks.
 pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     pearson(&ranks(a), &ranks(b))
 }
 
-fn ranks(values: &[f64]) -> Vec<f64> {
+/// Ranks from 1, equal values sharing the mean of theirs; +∞ is a value like others.
+pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|i, j| values[*i].total_cmp(&values[*j]));
+    order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
     let mut ranks = vec![0.0; values.len()];
-    for group in order.chunk_by(|i, j| values[*i] == values[*j]) {
-        let first = order.partition_point(|i| values[*i].total_cmp(&values[group[0]]).is_lt());
-        for i in group {
-            ranks[*i] = first as f64 + (group.len() - 1) as f64 / 2.0;
-        }
+    let mut start = 0;
+    for group in order.chunk_by(|&i, &j| values[i] == values[j]) {
+        // Places start + 1 … start + |group|.
+        let shared = start as f64 + (group.len() + 1) as f64 / 2.0;
+        group.iter().for_each(|&i| ranks[i] = shared);
+        start += group.len();
     }
     ranks
 }
@@ -101,7 +104,7 @@ mod tests {
     fn correlations_of_known_pairs() {
         assert!((pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]) - 1.0).abs() < 1e-12);
         assert!((spearman(&[1.0, 2.0, 3.0], &[9.0, 1.0, 0.5]) + 1.0).abs() < 1e-12);
-        // Ranks 0, 1.5, 1.5, 3 against 0, 1, 2, 3: 4.5/√(4.5·5).
+        // Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: 4.5/√(4.5·5).
         let tied = spearman(&[1.0, 5.0, 5.0, 7.0], &[1.0, 2.0, 3.0, 4.0]);
         assert!((tied - 4.5 / (4.5f64 * 5.0).sqrt()).abs() < 1e-12, "{tied}");
         assert!(pearson(&[1.0, 1.0], &[1.0, 2.0]).is_nan());
