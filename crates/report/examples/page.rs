@@ -34,6 +34,7 @@ fn main() -> Result<(), report::ReportError> {
             sample: view(&samples[i]),
             delta: view(&deltas[i]),
             score: view(&deltas[i]).norm(),
+            limit: Some(0.3 / (1 + i) as f64),
             log_ratio: synthetic::log_ratio(i),
             warnings: match i % 7 {
                 1 => vec!["The log density ratio reaches 41 nats at σ = 0.3: one step dominates the whole path.".into()],

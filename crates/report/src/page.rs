@@ -58,6 +58,8 @@ pub struct Card<'a> {
     pub delta: Picture<'a>,
     /// ‖δ‖, by which the samples are ranked.
     pub score: f64,
+    /// The largest |η| up to which ηδ is trusted, if it is known.
+    pub limit: Option<f64>,
     /// (σ, log density ratio) along the path.
     pub log_ratio: Vec<(f64, f64)>,
     /// Why this δ should not be trusted, one sentence each; empty if it can be.
@@ -73,6 +75,8 @@ impl SensitivityPage<'_> {
             .enumerate()
             .map(|(i, d)| d.render(i))
             .collect::<Result<Vec<_>, _>>()?;
+        let mut cards = self.directions.iter().flat_map(|d| &d.cards);
+        let limits = cards.any(|card| card.limit.is_some());
         let body = html! {
             header.top {
                 h1 { (self.title) }
@@ -82,7 +86,7 @@ impl SensitivityPage<'_> {
                         @for (i, d) in self.directions.iter().enumerate() { a href={ "#direction-" (i) } { (d.label()) } }
                     }
                 }
-                div.intro { (how_to_read()) (facts(&self.facts)) }
+                div.intro { (how_to_read(limits)) (facts(&self.facts)) }
             }
             main { @for section in &sections { (section) } }
         };
@@ -95,7 +99,7 @@ impl SensitivityPage<'_> {
     }
 }
 
-fn how_to_read() -> Markup {
+fn how_to_read(limits: bool) -> Markup {
     html! {
         div.panel {
             h3 { "How to read this page" }
@@ -114,6 +118,10 @@ fn how_to_read() -> Markup {
                 dd { "The sample with its change exaggerated: c is chosen for each sample so that the change can be seen. Only the outlined picture goes the way asked for." }
                 dt { "log ratio" }
                 dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none. Drawn down to −30." }
+                @if limits {
+                    dt { "trusted up to" }
+                    dd { "Where the second derivative of the sample grows to a tenth of the prediction. Beyond that mass η·δ is a direction, no longer a size." }
+                }
                 dt { "Heat map" }
                 dd {
                     div.ramp role="img" aria-label="Colour scale from blue through white to red" {}
@@ -300,6 +308,7 @@ impl Card<'_> {
                     (picture(moved(1.0)?, plus_alt, format!("x + {factor}·δ"), !removing))
                     (picture(data_uri(&heat.image)?, heat_alt, format!("δ, ±{}", number(f64::from(heat.scale))), false))
                 }
+                @if let Some(limit) = self.limit { p.limit { "η·δ is trusted up to |η| = " (number(limit)) } }
                 (sparkline(&self.log_ratio))
                 @if !self.warnings.is_empty() {
                     div.warning role="note" {

@@ -26,6 +26,7 @@ fn with_page<T>(count: usize, check: impl FnOnce(&SensitivityPage<'_>) -> T) -> 
             sample: view(&samples[i]),
             delta: view(&deltas[i]),
             score: view(&deltas[i]).norm(),
+            limit: (i == 0).then_some(0.25),
             log_ratio: synthetic::log_ratio(i),
             warnings: if i + 1 == count {
                 vec![WARNING.into()]
@@ -80,6 +81,7 @@ fn the_page_warns_explains_and_describes_its_pictures() {
         "‖δ‖",
         "removing is η &lt; 0",
         "fingerprint",
+        "trusted up to |η| = 0.25",
         "Remove attr:Male&amp;Eyeglasses",
     ] {
         assert!(
@@ -114,6 +116,7 @@ fn samples_that_blew_up_and_empty_sections_still_make_a_page() {
         sample: view(&sample),
         delta: view(&delta),
         score: f64::INFINITY,
+        limit: None,
         log_ratio: vec![(1.0, f64::NAN)],
         warnings: vec!["Not finite.".into(), "Huge.".into()],
     };
@@ -126,7 +129,8 @@ fn samples_that_blew_up_and_empty_sections_still_make_a_page() {
         directions: vec![section, DirectionSection::default()],
         ..Default::default()
     };
-    assert!(page.render().unwrap().contains("<li>Huge.</li>"));
+    let html = page.render().unwrap();
+    assert!(html.contains("<li>Huge.</li>") && !html.contains("trusted up to"));
 }
 
 #[test]

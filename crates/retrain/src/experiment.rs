@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use diffusion::DiffusionError;
-use sensitivity::density::{Bandwidth, DensityKind, EstimatorOptions, Trace};
+use sensitivity::density::{Bandwidth, DensityKind, EstimatorOptions, TraceKind, TraceOptions};
 use serde::{Deserialize, Serialize};
 use train::config::TrainConfig;
 
@@ -173,9 +173,15 @@ pub struct Estimator {
     name: Option<String>,
     /// Which estimator.
     pub density: DensityKind,
-    /// Random probes of the trace, for `probability-flow`.
+    /// Estimate of the trace, for `probability-flow`. Where it is the usual one it is no part of a job's key.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trace: TraceKind,
+    /// Random probes of the trace, for `hutchinson`.
     #[serde(default = "one")]
     pub probes: usize,
+    /// Pixels from one of a colour to the next, for `probing`; 3 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period: Option<usize>,
     /// Bandwidth h of the smoothed comparison, for `empirical`; the network's own D if absent.
     pub bandwidth: Option<Bandwidth>,
     /// Noise level below which directions move nothing.
@@ -187,12 +193,24 @@ fn one() -> usize {
     1
 }
 
+fn is_default(kind: &TraceKind) -> bool {
+    *kind == TraceKind::default()
+}
+
+/// Colours of a 3×3 neighbourhood: as few as still pay (docs/closed-form.md).
+const PERIOD: usize = 3;
+
 impl Estimator {
     /// What `sensitivity` is asked for, its probes from this seed.
     pub(crate) fn options(&self, seed: u64) -> EstimatorOptions {
         EstimatorOptions {
             density: self.density,
-            trace: Trace::rademacher(self.probes, seed),
+            trace: TraceOptions {
+                kind: self.trace,
+                probes: self.probes,
+                period: self.period.unwrap_or(PERIOD),
+                seed,
+            },
             bandwidth: self.bandwidth,
         }
     }
@@ -200,8 +218,12 @@ impl Estimator {
     /// What tells it from others, in a few characters.
     pub fn label(&self) -> String {
         let mut text = match self.density {
-            DensityKind::ProbabilityFlow => format!("flow-{}", self.probes),
             DensityKind::Empirical => "empirical".to_owned(),
+            DensityKind::ProbabilityFlow => match self.trace {
+                TraceKind::Hutchinson => format!("flow-{}", self.probes),
+                TraceKind::Probing => format!("flow-probing-{}", self.period.unwrap_or(PERIOD)),
+                TraceKind::Exact => "flow-exact".to_owned(),
+            },
         };
         if let Some(bandwidth) = self.bandwidth {
             text += &format!("-h{bandwidth}");
@@ -388,6 +410,32 @@ mod tests {
         assert_eq!(small.variants[0].name(), "fine-tune");
     }
 
+    /// What an estimator is in a job's key must not change while its predictions do not.
+    #[test]
+    fn the_trace_is_named_only_where_it_is_not_the_usual_one() {
+        let estimator = |options: &str| -> Estimator {
+            let text = format!("density = \"probability-flow\"\n{options}");
+            toml::from_str(&text).unwrap()
+        };
+        let (usual, probing) = (estimator(""), estimator("trace = \"probing\""));
+        assert_eq!(
+            serde_json::to_value(usual.unnamed()).unwrap(),
+            serde_json::json!({
+                "density": "probability-flow",
+                "probes": 1,
+                "bandwidth": null,
+                "sigma_cut": 0.0,
+            })
+        );
+        assert_ne!(
+            serde_json::to_value(usual.unnamed()).unwrap(),
+            serde_json::to_value(probing.unnamed()).unwrap()
+        );
+        assert_eq!(usual.name(), "flow-1");
+        assert_eq!(probing.name(), "flow-probing-3");
+        assert_eq!(probing.options(7).trace.period, 3);
+    }
+
     #[test]
     fn contradictions_are_named() {
         for (old, new, says) in [
@@ -400,6 +448,11 @@ mod tests {
                 "either add or remove",
             ),
             ("\"empirical\"", "\"probability-flow\"", "needs the density"),
+            (
+                "\"empirical\"\n        bandwidth = 4.0",
+                "\"probability-flow\"\n        trace = \"probing\"\n        period = 0",
+                "a period of at least 1",
+            ),
             (
                 "kind = \"optimal-transport\"",
                 "kind = \"random\"\n[[baselines]]\nkind = \"random\"",

@@ -166,6 +166,7 @@ impl Setup {
             )?,
             cutoff: estimator.sigma_cut,
             seed: samples.seed,
+            curvature: false,
         })
     }
 

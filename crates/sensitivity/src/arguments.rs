@@ -7,9 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use diffusion::DiffusionError;
 use diffusion::sampler::Sampler;
 use diffusion::schedule::{self, karras};
-use sensitivity::density::{Bandwidth, DensityKind, EstimatorOptions};
+use sensitivity::density::{Bandwidth, DensityKind, EstimatorOptions, TraceKind, TraceOptions};
 use sensitivity::experiment::Settings;
-use sensitivity::trace::Trace;
 
 use crate::trained::Trained;
 use crate::{attribution, convergence};
@@ -30,6 +29,10 @@ pub struct Arguments {
     /// Samples to draw
     #[arg(long, default_value_t = 64)]
     pub samples: usize,
+    /// Also tell for every sample the largest |η| up to which the prediction ηδ holds to a tenth, from the second
+    /// derivative; takes three to four times as long
+    #[arg(long)]
+    pub limit: bool,
     #[command(flatten)]
     pub common: Common,
     /// Leave the direction's own images out of the page
@@ -67,9 +70,15 @@ pub struct Common {
     /// Estimator of the model's log-density
     #[arg(long, value_enum, default_value_t = DensityKind::ProbabilityFlow)]
     pub density: DensityKind,
-    /// Random probes of the trace, for probability-flow; one alone cannot tell how uncertain it is
+    /// Estimate of the trace, for probability-flow
+    #[arg(long, value_enum, default_value_t = TraceKind::Hutchinson)]
+    pub trace: TraceKind,
+    /// Random probes of the trace, for hutchinson; one alone cannot tell how uncertain it is
     #[arg(long, default_value_t = 2)]
     pub probes: usize,
+    /// Pixels from one of a colour to the next, for probing
+    #[arg(long, default_value_t = 3, value_name = "PIXELS")]
+    pub period: usize,
     /// With --density empirical: compare the direction with the training images, all smoothed by a
     /// Gaussian of this standard deviation, in pixels of [-1, 1], or of one chosen by held-out images; 0 smooths
     /// nothing but leaves the network out
@@ -136,8 +145,13 @@ impl Common {
     }
 
     /// The estimate of the trace of a network's Jacobian.
-    pub fn trace(&self) -> Trace {
-        Trace::rademacher(self.probes, self.seed)
+    pub fn trace(&self) -> TraceOptions {
+        TraceOptions {
+            kind: self.trace,
+            probes: self.probes,
+            period: self.period,
+            seed: self.seed,
+        }
     }
 
     /// What is computed for so many samples.
@@ -160,6 +174,7 @@ impl Common {
             )?,
             cutoff: self.sigma_cut,
             seed: self.seed,
+            curvature: false,
         })
     }
 }

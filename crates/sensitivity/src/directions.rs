@@ -99,7 +99,8 @@ fn of_model(
         pictures = samples.into_data().iter::<f32>().collect();
     }
     let start = start(&checkpoint, &model.device)?;
-    let measure = Learned::new(other, start, arguments.common.trace(), &settings.sigmas)?;
+    let trace = arguments.common.trace().of_model(&checkpoint);
+    let measure = Learned::new(other, start, trace, &settings.sigmas)?;
     Ok(Direction {
         selection: text.to_owned(),
         removing: false,

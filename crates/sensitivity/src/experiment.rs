@@ -7,9 +7,10 @@ use diffusion::DiffusionError;
 use diffusion::denoiser::Denoiser;
 use diffusion::sampler::{FrozenNoise, Sampler};
 
+use crate::curvature::limit;
 use crate::density::{Cutoff, Estimator};
 use crate::measure::Measure;
-use crate::tangent::{Evaluations, propagate};
+use crate::tangent::{Evaluations, Propagator};
 
 /// What is computed, apart from the model and the directions.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Settings {
     pub cutoff: f64,
     /// Seed of starting noise and fresh noise.
     pub seed: u64,
+    /// Whether the second derivatives γ are carried too, which tell how far δ can be trusted.
+    pub curvature: bool,
 }
 
 /// Samples, sensitivities and log-densities on the CPU, in f32.
@@ -41,6 +44,8 @@ pub struct Sensitivities {
     pub samples: Vec<f32>,
     /// `δ = dx₀/dη` for each direction, each `[n, d]`.
     pub deltas: Vec<Vec<f32>>,
+    /// `γ = d²x₀/dη²` for each direction, each `[n, d]`; none if they were not asked for.
+    pub curvatures: Option<Vec<Vec<f32>>>,
     /// Noise level at the start of each step, S in all.
     pub sigmas: Vec<f32>,
     /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` there, `[n, S]`.
@@ -66,6 +71,8 @@ pub struct Cost {
     pub density: f64,
     /// Of it, the extra time for the products with the Jacobian that the sensitivities need.
     pub tangent: f64,
+    /// Of it, the extra time for their second derivatives.
+    pub curvature: f64,
 }
 
 impl Sensitivities {
@@ -77,6 +84,14 @@ impl Sensitivities {
     /// Sensitivity of a sample to a direction, d entries.
     pub fn delta(&self, direction: usize, sample: usize) -> &[f32] {
         &self.deltas[direction][sample * self.dim..(sample + 1) * self.dim]
+    }
+
+    /// The largest |η| up to which a sample's sensitivity to a direction is trusted; none without γ.
+    pub fn limit(&self, direction: usize, sample: usize) -> Option<f64> {
+        let gamma = &self.curvatures.as_ref()?[direction];
+        let wide = |row: &[f32]| row.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+        let gamma = wide(&gamma[sample * self.dim..(sample + 1) * self.dim]);
+        Some(limit(&wide(self.delta(direction, sample)), &gamma))
     }
 
     /// `log r` of a sample along its path.
@@ -112,6 +127,9 @@ pub fn run(
         noise: Vec::new(),
         samples: Vec::new(),
         deltas: vec![Vec::new(); directions.len()],
+        curvatures: settings
+            .curvature
+            .then(|| vec![Vec::new(); directions.len()]),
         sigmas: Vec::new(),
         log_density: Vec::new(),
         log_ratios: vec![Vec::new(); directions.len()],
@@ -126,15 +144,16 @@ pub fn run(
             density: settings.density.starting_at(first as u64),
             sigma: settings.cutoff,
         };
-        let path = propagate(
+        let path = Propagator {
             model,
             directions,
-            &density,
-            &settings.sampler,
-            &settings.sigmas,
-            x.clone(),
-            &noise,
-        )?;
+            density: &density,
+            sampler: &settings.sampler,
+            sigmas: &settings.sigmas,
+            noise: &noise,
+            curvature: settings.curvature,
+        };
+        let path = path.propagate(x.clone())?;
         if first == 0 {
             all.cost = split(model, &x, settings.sigmas[0], path.evaluations)?;
             all.sigmas = path.sigmas.iter().map(|sigma| *sigma as f32).collect();
@@ -146,6 +165,9 @@ pub fn run(
         for k in 0..directions.len() {
             let part = |stack: &Tensor<3>| stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0);
             all.deltas[k].extend(values(part(&path.sensitivities))?);
+            if let (Some(all), Some(gamma)) = (&mut all.curvatures, &path.curvatures) {
+                all[k].extend(values(part(gamma))?);
+            }
             all.log_ratios[k].extend(values(part(&path.log_ratio).transpose())?);
         }
         if let Some(variance) = path.log_density_variance {
@@ -158,6 +180,7 @@ pub fn run(
     all.cost.path *= batches;
     all.cost.density *= batches;
     all.cost.tangent *= batches;
+    all.cost.curvature *= batches;
     all.cost.total = started.elapsed().as_secs_f64();
     Ok(all)
 }
@@ -187,6 +210,8 @@ fn split(
         path: plain * evaluations.path as f64,
         density: each * evaluations.density as f64,
         tangent: each * evaluations.tangent as f64,
+        // Two products of three are at points of their own.
+        curvature: (each + plain * 2.0 / 3.0) * evaluations.curvature as f64,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What is said of a run, before it and after.
 
 use clap::ValueEnum;
-use sensitivity::density::Estimator;
+use sensitivity::density::{Estimator, TraceKind};
 use sensitivity::experiment::{Sensitivities, Settings};
 use sensitivity::output::{Facts, Shown, peak_memory};
 use serde_json::json;
@@ -30,16 +30,31 @@ pub fn announcement(arguments: &Arguments, model: &Trained) -> String {
 
 /// One line of what was found in a direction.
 pub fn verdict(direction: &Shown) -> String {
-    let ranking = &direction.ranking;
+    let (ranking, limits) = (&direction.ranking, direction.limits());
+    let reach = match limits.get(limits.len() / 2) {
+        Some(limit) => format!("; half of them are trusted up to |η| = {limit:.2e}"),
+        None => String::new(),
+    };
     let doubtful = ranking.iter().filter(|r| !r.warnings.is_empty()).count();
     format!(
-        "{}: {} images; sample {} moves most (‖δ‖ = {:.3}); {doubtful} of {} samples carry a warning",
+        "{}: {} images; sample {} moves most (‖δ‖ = {:.3}); {doubtful} of {} samples carry a warning{reach}",
         direction.name(),
         direction.count,
         ranking[0].sample,
         ranking[0].score,
         ranking.len()
     )
+}
+
+fn trace_text(arguments: &Common) -> String {
+    match arguments.trace {
+        TraceKind::Hutchinson => format!("{} probe(s)", arguments.probes),
+        TraceKind::Probing => format!(
+            "probing with colours that repeat every {} pixels",
+            arguments.period
+        ),
+        TraceKind::Exact => "exact trace".to_owned(),
+    }
 }
 
 /// What the page and the summary say of a run.
@@ -50,20 +65,28 @@ pub fn facts(
     results: &Sensitivities,
 ) -> Facts {
     let (cost, each) = (&results.cost, results.cost.evaluations);
+    let with_limit = |text: String| if arguments.limit { text } else { String::new() };
     let mut facts = common(&arguments.common, model, settings);
     let rows = [
         (
             "Network evaluations",
             format!(
-                "{} for each sample; products with its Jacobian: {} for the density, {} for δ",
-                each.path, each.density, each.tangent
+                "{} for each sample; products with its Jacobian: {} for the density, {} for δ{}",
+                each.path,
+                each.density,
+                each.tangent,
+                with_limit(format!(", {} for γ", each.curvature))
             ),
         ),
         (
             "Time",
             format!(
-                "{:.1} s, of which path {:.1}, density {:.1}, tangent {:.1}",
-                cost.total, cost.path, cost.density, cost.tangent
+                "{:.1} s, of which path {:.1}, density {:.1}, tangent {:.1}{}",
+                cost.total,
+                cost.path,
+                cost.density,
+                cost.tangent,
+                with_limit(format!(", curvature {:.1}", cost.curvature))
             ),
         ),
     ];
@@ -72,6 +95,7 @@ pub fn facts(
         .extend(rows.map(|(name, value)| (name.to_owned(), value)));
     facts.json["add"] = json!(arguments.add);
     facts.json["remove"] = json!(arguments.remove);
+    facts.json["limit"] = json!(arguments.limit);
     facts.summary = format!(
         "{} samples of a model trained on {}, ranked by how far each moves per unit of mass.",
         arguments.samples, model.checkpoint.header.data
@@ -93,7 +117,7 @@ pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts
         Estimator::Smoothed(smoothed) => {
             format!("{density}, smoothed by h = {:.3}", smoothed.bandwidth)
         }
-        Estimator::ProbabilityFlow { .. } => format!("{density}, {} probe(s)", arguments.probes),
+        Estimator::ProbabilityFlow { .. } => format!("{density}, {}", trace_text(arguments)),
     };
     let h = match &settings.density {
         Estimator::Smoothed(smoothed) => Some(smoothed.bandwidth),
@@ -139,7 +163,9 @@ pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts
             "h": h,
             "sigma_cut": arguments.sigma_cut,
             "mirrored": model.mirrored,
+            "trace": kebab(arguments.trace.to_possible_value()),
             "probes": arguments.probes,
+            "period": arguments.period,
             "seed": arguments.seed,
             "batch": arguments.batch,
         }),

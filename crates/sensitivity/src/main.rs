@@ -10,10 +10,11 @@ mod trained;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use sensitivity::experiment::run;
+use sensitivity::density::DensityKind;
+use sensitivity::experiment::{Settings, run};
 use sensitivity::measure::Measure;
 use sensitivity::output::write;
 
@@ -52,8 +53,15 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         arguments.remove = vec![shipped::REMOVE.to_owned()];
     }
     let arguments = &arguments;
+    ensure!(
+        !arguments.limit || arguments.common.density == DensityKind::ProbabilityFlow,
+        "the limit follows the model's own density: --limit needs --density probability-flow"
+    );
     let model = arguments.common.model()?;
-    let settings = arguments.common.settings(arguments.samples, &model)?;
+    let settings = Settings {
+        curvature: arguments.limit,
+        ..arguments.common.settings(arguments.samples, &model)?
+    };
     let directions = directions(arguments, &settings, &model)?;
     eprintln!("{}", announcement(arguments, &model));
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();

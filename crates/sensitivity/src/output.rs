@@ -52,6 +52,13 @@ impl Shown {
         format!("{verb} {}", self.selection)
     }
 
+    /// The masses up to which its samples' predictions are trusted, ascending; empty if that was not asked for.
+    pub fn limits(&self) -> Vec<f64> {
+        let mut limits: Vec<f64> = self.ranking.iter().filter_map(|row| row.limit).collect();
+        limits.sort_by(f64::total_cmp);
+        limits
+    }
+
     /// Name of its strip of pictures: `add-attr-Eyeglasses.png`, `remove-attr-not-Smiling.png`.
     fn file_name(&self) -> String {
         let name = self.name().replace('!', "not-");
@@ -143,7 +150,8 @@ fn strip(
 }
 
 /// `noise`, `samples` `[n, d]`; `log_density` `[n, S]` at the noise levels `sigmas` `[S]`; and for each
-/// direction `sensitivity/NAME` `[n, d]` and `log_ratio/NAME` `[n, S]`.
+/// direction `sensitivity/NAME` `[n, d]`, `log_ratio/NAME` `[n, S]` and, if it was asked for, the second derivative
+/// `curvature/NAME` `[n, d]`.
 fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, OutputError> {
     let (n, d, steps) = (results.count(), results.dim, results.sigmas.len());
     let mut parts: Vec<Part<'_>> = vec![
@@ -164,6 +172,9 @@ fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, Out
         let name = |what: &str| format!("{what}/{}", direction.name());
         parts.push((name("sensitivity"), vec![n, d], &results.deltas[k]));
         parts.push((name("log_ratio"), vec![n, steps], &results.log_ratios[k]));
+        if let Some(curvatures) = &results.curvatures {
+            parts.push((name("curvature"), vec![n, d], &curvatures[k]));
+        }
     }
     safetensors(&parts)
 }
@@ -189,18 +200,22 @@ pub fn safetensors(parts: &[Part<'_>]) -> Result<Vec<u8>, OutputError> {
 }
 
 fn csv(directions: &[Shown]) -> String {
-    let mut csv = String::from("direction,rank,sample,score,max_log_ratio,trustworthy\n");
+    let limited = directions.iter().any(|d| !d.limits().is_empty());
+    let mut csv = String::from("direction,rank,sample,score,max_log_ratio,trustworthy");
+    csv += if limited { ",limit\n" } else { "\n" };
     for direction in directions {
         let name = direction.name().replace('"', "\"\"");
         for (rank, row) in direction.ranking.iter().enumerate() {
             csv += &format!(
-                "\"{name}\",{},{},{},{},{}\n",
+                "\"{name}\",{},{},{},{},{}",
                 rank + 1,
                 row.sample,
                 row.score,
                 row.max_log_ratio,
                 row.warnings.is_empty()
             );
+            csv += &row.limit.map_or(String::new(), |limit| format!(",{limit}"));
+            csv.push('\n');
         }
     }
     csv
@@ -214,6 +229,7 @@ fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Valu
             let finite = ranking.iter().filter(|r| r.score.is_finite()).count();
             let middle = ranking.get(finite / 2).map(|r| r.score);
             let doubtful = ranking.iter().filter(|r| !r.warnings.is_empty()).count();
+            let limits = direction.limits();
             json!({
                 "name": direction.name(),
                 "images": direction.count,
@@ -221,6 +237,7 @@ fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Valu
                 "median_score": middle,
                 "samples_with_warnings": doubtful,
                 "samples_not_finite": ranking.len() - finite,
+                "median_limit": limits.get(limits.len() / 2),
             })
         })
         .collect();
@@ -233,12 +250,14 @@ fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Valu
             "path": cost.evaluations.path,
             "density": cost.evaluations.density,
             "tangent": cost.evaluations.tangent,
+            "curvature": cost.evaluations.curvature,
         },
         "seconds": {
             "total": cost.total,
             "path": cost.path,
             "density": cost.density,
             "tangent": cost.tangent,
+            "curvature": cost.curvature,
         },
         "peak_memory_bytes": peak_memory(),
     })
@@ -273,6 +292,7 @@ fn page<'a>(
                 sample: picture(&results.samples[i * results.dim..(i + 1) * results.dim]),
                 delta: picture(results.delta(k, i)),
                 score: row.score,
+                limit: row.limit,
                 log_ratio: curve
                     .map(|(sigma, ratio)| (f64::from(*sigma), f64::from(*ratio)))
                     .collect(),

@@ -22,6 +22,8 @@ pub struct Ranked {
     pub score: f64,
     /// The largest `log r` on the path.
     pub max_log_ratio: f32,
+    /// The largest |η| up to which `ηδ` is trusted; none if it was not asked for.
+    pub limit: Option<f64>,
     /// Why δ cannot be trusted, in sentences; empty if nothing speaks against it.
     pub warnings: Vec<String>,
 }
@@ -44,6 +46,7 @@ pub fn rank(results: &Sensitivities, direction: usize) -> Vec<Ranked> {
                 sample,
                 score,
                 max_log_ratio,
+                limit: results.limit(direction, sample),
                 warnings: warnings(score, max_log_ratio, deviation, largest(results, sample)),
             }
         })
@@ -96,6 +99,7 @@ mod tests {
             noise: vec![0.0; 6],
             samples: vec![0.0; 6],
             deltas: vec![vec![3.0, 4.0, f32::NAN, 0.0, 6.0, 8.0]],
+            curvatures: Some(vec![vec![0.0, 2.0, 1.0, 0.0, 0.0, 0.0]]),
             sigmas: vec![80.0, 1.0],
             log_density: vec![0.0; 6],
             log_ratios: vec![vec![-9.0, 1.0, 0.0, 99.0, 0.0, 7.0]],
@@ -109,6 +113,15 @@ mod tests {
         let order: Vec<usize> = rank(&three(), 0).iter().map(|r| r.sample).collect();
         assert_eq!(order, [2, 0, 1]);
         assert_eq!(rank(&three(), 0)[1].score, 5.0);
+    }
+
+    #[test]
+    fn limits_come_with_the_second_derivatives_only() {
+        let limits: Vec<_> = rank(&three(), 0).iter().map(|r| r.limit).collect();
+        assert_eq!(limits, [Some(f64::INFINITY), Some(0.5), Some(0.0)]);
+        let mut without = three();
+        without.curvatures = None;
+        assert_eq!(rank(&without, 0)[0].limit, None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use diffusion::denoiser::{Denoiser, check_points};
 use diffusion::sampler::{FrozenNoise, Sampler, add_noise};
 use diffusion::{DiffusionError, schedule};
 
+use crate::curvature::{bend, forcing};
 use crate::density::Density;
 use crate::measure::Measure;
 
@@ -25,6 +26,8 @@ pub struct Propagation {
     /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Where the density ratio overflows, δ is not finite:
     /// nothing is clamped.
     pub sensitivities: Tensor<3>,
+    /// `γ = d²x₀/dη²` for each direction, `[K, n, d]`, if it was asked for.
+    pub curvatures: Option<Tensor<3>>,
     /// Noise level at the first evaluation of each step, S in all.
     pub sigmas: Vec<f64>,
     /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at the first evaluation of each step, `[S, n]`.
@@ -46,15 +49,34 @@ pub struct Evaluations {
     pub density: usize,
     /// Products with the Jacobian for δ.
     pub tangent: usize,
+    /// Products with the Jacobian for γ, two thirds of them at points of their own beside the path.
+    pub curvature: usize,
+}
+
+/// What is carried from noise to samples, and how.
+#[derive(Clone, Copy)]
+pub struct Propagator<'a> {
+    /// The denoiser of ρ.
+    pub model: &'a dyn Denoiser,
+    /// Every ν.
+    pub directions: &'a [&'a dyn Measure],
+    /// log p^ρ.
+    pub density: &'a dyn Density,
+    /// The sampler.
+    pub sampler: &'a Sampler,
+    /// Its noise levels, ending with 0.
+    pub sigmas: &'a [f64],
+    /// Its fresh noise.
+    pub noise: &'a FrozenNoise,
+    /// Whether γ is carried beside δ ([`curvature`](crate::curvature)).
+    pub curvature: bool,
 }
 
 /// Samples `model` from the standard normal `start`, `[n, d]`, and carries along each path the
-/// sensitivity to every direction: K tangents, one primal, one call of
-/// [`jvp`](Denoiser::jvp) per evaluation.
+/// sensitivity to every direction ([`Propagator::propagate`] without γ).
 ///
 /// # Errors
-/// If there is no direction, shapes or noise levels do not fit, the density cannot follow the
-/// sampler, or the model fails.
+/// As [`Propagator::propagate`].
 pub fn propagate(
     model: &dyn Denoiser,
     directions: &[&dyn Measure],
@@ -64,79 +86,144 @@ pub fn propagate(
     start: Tensor<2>,
     noise: &FrozenNoise,
 ) -> Result<Propagation, DiffusionError> {
-    schedule::check(sigmas)?;
-    check_points(&start, model.dim())?;
-    for direction in directions {
-        check_points(&start, direction.dim())?;
-    }
-    let (count, [n, d]) = (directions.len(), start.dims());
-    if count == 0 {
-        return Err(DiffusionError::Config(
-            "sensitivities need at least one direction: give --add or --remove".to_owned(),
-        ));
-    }
-    let steps = sampler.steps(sigmas);
-    density.check(&steps)?;
+    let path = Propagator {
+        model,
+        directions,
+        density,
+        sampler,
+        sigmas,
+        noise,
+        curvature: false,
+    };
+    path.propagate(start)
+}
 
-    let mut x = start * sigmas[0];
-    let mut delta = Tensor::<3>::zeros([count, n, d], (&x.device(), x.dtype()));
-    let mut path = density.begin(&x, sigmas[0])?;
-    let mut evaluations = Evaluations::default();
-    let (mut levels, mut log_density, mut log_ratio) = (Vec::new(), Vec::new(), Vec::new());
-    let mut variances = Vec::new();
-
-    for (k, step) in steps.iter().enumerate() {
-        x = add_noise(x, step, k, noise);
-        let probes = path.probes(&x, k);
-        let (mut points, mut denoised) = (Vec::new(), Vec::new());
-        let (mut deltas, mut changes) = (Vec::new(), Vec::new());
-        for (j, stage) in step.stages.iter().enumerate() {
-            let tangents = match &probes {
-                Some(probes) => Tensor::cat(vec![delta.clone(), probes.clone()], 0),
-                None => delta.clone(),
-            };
-            evaluations.path += 1;
-            evaluations.tangent += count;
-            evaluations.density += tangents.dims()[0] - count;
-            let (mean, products) = model.jvp(x.clone(), stage.sigma, tangents)?;
-            let data = path.at(&x, stage.sigma)?;
-            let center = data.denoised.unwrap_or_else(|| mean.clone());
-
-            let (mut ratios, mut forcings) = (Vec::new(), Vec::new());
-            for direction in directions {
-                let (q, target) = direction.evaluate(x.clone(), data.sigma)?;
-                let ratio = q - data.log_density.clone();
-                forcings.push(match data.counts {
-                    true => (target - center.clone()) * ratio.clone().exp().unsqueeze_dim::<2>(1),
-                    false => x.zeros_like(),
-                });
-                ratios.push(ratio);
-            }
-            if j == 0 {
-                levels.push(stage.sigma);
-                log_density.push(data.log_density);
-                variances.extend(path.variance());
-                log_ratio.push(Tensor::stack::<2>(ratios, 0));
-            }
-            let carried = products.clone().slice_dim(0, 0..count);
-            let rest = probes.as_ref().map(|_| products.slice_dim(0, count..));
-            path.advance(stage, rest, j + 1 == step.stages.len());
-
-            points.push(x.clone());
-            denoised.push(mean);
-            deltas.push(delta.clone());
-            changes.push(carried + Tensor::stack::<3>(forcings, 0));
-            x = stage.next(&points, &denoised).unwrap_or(x);
-            delta = stage.next(&deltas, &changes).unwrap_or(delta);
+impl Propagator<'_> {
+    /// Samples the model from the standard normal `start`, `[n, d]`, and carries along each path the sensitivity
+    /// to every direction: K tangents, one primal, one call of [`jvp`](Denoiser::jvp) per evaluation.
+    ///
+    /// # Errors
+    /// If there is no direction, shapes or noise levels do not fit, the density cannot follow the
+    /// sampler or brings a denoiser of its own where γ is asked for, or the model fails.
+    pub fn propagate(&self, start: Tensor<2>) -> Result<Propagation, DiffusionError> {
+        let Self {
+            model,
+            directions,
+            density,
+            sampler,
+            sigmas,
+            noise,
+            curvature,
+        } = *self;
+        schedule::check(sigmas)?;
+        check_points(&start, model.dim())?;
+        for direction in directions {
+            check_points(&start, direction.dim())?;
         }
+        let (count, [n, d]) = (directions.len(), start.dims());
+        if count == 0 {
+            return Err(DiffusionError::Config(
+                "sensitivities need at least one direction: give --add or --remove".to_owned(),
+            ));
+        }
+        let steps = sampler.steps(sigmas);
+        density.check(&steps)?;
+
+        let mut x = start * sigmas[0];
+        let mut delta = Tensor::<3>::zeros([count, n, d], (&x.device(), x.dtype()));
+        let mut gamma = curvature.then(|| delta.clone());
+        let mut path = density.begin(&x, sigmas[0])?;
+        let mut evaluations = Evaluations::default();
+        let (mut levels, mut log_density, mut log_ratio) = (Vec::new(), Vec::new(), Vec::new());
+        let mut variances = Vec::new();
+
+        for (k, step) in steps.iter().enumerate() {
+            x = add_noise(x, step, k, noise);
+            let probes = path.probes(&x, k);
+            let (mut points, mut denoised) = (Vec::new(), Vec::new());
+            let (mut deltas, mut changes) = (Vec::new(), Vec::new());
+            let (mut gammas, mut second_changes) = (Vec::new(), Vec::new());
+            for (j, stage) in step.stages.iter().enumerate() {
+                let carried = std::iter::once(&delta).chain(&gamma);
+                let tangents: Vec<Tensor<3>> = carried.chain(&probes).cloned().collect();
+                let (mean, products) =
+                    model.jvp(x.clone(), stage.sigma, Tensor::cat(tangents, 0))?;
+                let of_gamma = gamma.as_ref().map_or(0, |_| count);
+                evaluations.path += 1;
+                evaluations.tangent += count;
+                evaluations.curvature += 3 * of_gamma;
+                evaluations.density += products.dims()[0] - count - of_gamma;
+                let j_delta = products.clone().slice_dim(0, 0..count);
+                let data = path.at(&x, stage.sigma)?;
+                if curvature && data.denoised.is_some() {
+                    return Err(DiffusionError::Unsupported(
+                        "the curvature follows the model's own denoiser: leave the bandwidth out"
+                            .to_owned(),
+                    ));
+                }
+                let center = data.denoised.unwrap_or_else(|| mean.clone());
+
+                let (mut ratios, mut forcings, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+                for (k, direction) in directions.iter().enumerate() {
+                    let (q, target) = direction.evaluate(x.clone(), data.sigma)?;
+                    let (a, ratio) = (target - center.clone(), q - data.log_density.clone());
+                    let r = ratio.clone().exp().unsqueeze_dim::<2>(1);
+                    if curvature && data.counts {
+                        let part = |stack: &Tensor<3>| {
+                            stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0)
+                        };
+                        let (delta, j_delta) = (part(&delta), part(&j_delta));
+                        seconds.push(forcing(
+                            *direction,
+                            &x,
+                            stage.sigma,
+                            delta,
+                            j_delta,
+                            a.clone(),
+                            r.clone(),
+                        )?);
+                    }
+                    forcings.push(if data.counts { a * r } else { x.zeros_like() });
+                    ratios.push(ratio);
+                }
+                if j == 0 {
+                    levels.push(stage.sigma);
+                    log_density.push(data.log_density);
+                    variances.extend(path.variance());
+                    log_ratio.push(Tensor::stack::<2>(ratios, 0));
+                }
+                let rest = probes
+                    .as_ref()
+                    .map(|_| products.clone().slice_dim(0, count + of_gamma..));
+                path.advance(stage, rest, j + 1 == step.stages.len());
+
+                if let Some(now) = gamma {
+                    let mut second = products.slice_dim(0, count..2 * count)
+                        + bend(model, &x, stage.sigma, &delta)?;
+                    if !seconds.is_empty() {
+                        second = second + Tensor::stack::<3>(seconds, 0);
+                    }
+                    gammas.push(now.clone());
+                    second_changes.push(second);
+                    gamma = Some(stage.next(&gammas, &second_changes).unwrap_or(now));
+                }
+                points.push(x.clone());
+                denoised.push(mean);
+                deltas.push(delta.clone());
+                changes.push(j_delta + Tensor::stack::<3>(forcings, 0));
+                x = stage.next(&points, &denoised).unwrap_or(x);
+                delta = stage.next(&deltas, &changes).unwrap_or(delta);
+            }
+        }
+        Ok(Propagation {
+            samples: x,
+            sensitivities: delta,
+            curvatures: gamma,
+            sigmas: levels,
+            log_density: Tensor::stack(log_density, 0),
+            log_ratio: Tensor::stack(log_ratio, 1),
+            log_density_variance: (!variances.is_empty()).then(|| Tensor::stack(variances, 0)),
+            evaluations,
+        })
     }
-    Ok(Propagation {
-        samples: x,
-        sensitivities: delta,
-        sigmas: levels,
-        log_density: Tensor::stack(log_density, 0),
-        log_ratio: Tensor::stack(log_ratio, 1),
-        log_density_variance: (!variances.is_empty()).then(|| Tensor::stack(variances, 0)),
-        evaluations,
-    })
 }

@@ -91,17 +91,16 @@ impl Trace {
     /// Checks that there is something to average.
     ///
     /// # Errors
-    /// If there are no probes.
+    /// If there are no probes, or colours of no period.
     pub fn check(&self) -> Result<(), DiffusionError> {
         match self {
             Self::Hutchinson { probes: 0, .. } => Err(DiffusionError::Config(
                 "the probability-flow density needs at least one probe".to_owned(),
             )),
-            Self::Probing { colouring, .. } if colouring.count() == 0 => {
-                Err(DiffusionError::Config(format!(
-                    "an image of shape {:?} cannot be coloured with the period {}",
-                    colouring.shape, colouring.period
-                )))
+            Self::Probing { colouring, .. } if colouring.period == 0 => {
+                Err(DiffusionError::Config(
+                    "probing needs colours that repeat: a period of at least 1".to_owned(),
+                ))
             }
             _ => Ok(()),
         }
@@ -255,6 +254,6 @@ mod tests {
             first: 0,
         };
         let error = trace.check().expect_err("refused").to_string();
-        assert!(error.contains("period 0"), "{error}");
+        assert!(error.contains("a period of at least 1"), "{error}");
     }
 }

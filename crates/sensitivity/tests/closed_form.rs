@@ -306,6 +306,7 @@ fn several_directions_share_one_path() {
         path: 15,
         density: 0,
         tangent: 30,
+        curvature: 0,
     };
     assert_eq!(both.evaluations, expected);
 }

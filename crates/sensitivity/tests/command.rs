@@ -164,6 +164,27 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             "needs the density `empirical`",
         ),
         (
+            &[
+                "--add",
+                "attr:Eyeglasses",
+                "--trace",
+                "probing",
+                "--period",
+                "0",
+            ],
+            "a period of at least 1",
+        ),
+        (
+            &[
+                "--add",
+                "attr:Eyeglasses",
+                "--limit",
+                "--density",
+                "empirical",
+            ],
+            "--density probability-flow",
+        ),
+        (
             &["--add", "attr:Eyeglasses", "--sigma-cut", "inf"],
             "cut-off",
         ),

@@ -65,7 +65,7 @@ fn everything_is_written_and_the_slopes_are_two() {
     assert!(costs.iter().all(|row| row[8].parse::<f64>().unwrap() > 0.0));
 
     let page = std::fs::read_to_string(folder.join("out/index.html")).unwrap();
-    assert_eq!(page.matches("<svg").count(), 1 + 20 + 3 + 1);
+    assert_eq!(page.matches("<svg").count(), 1 + 1 + 20 + 3 + 1);
     let loads = ["<script", "src=\"http", "href=\"http", "url(http"];
     assert!(loads.iter().all(|what| !page.contains(what)));
 }

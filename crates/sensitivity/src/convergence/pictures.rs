@@ -22,7 +22,7 @@ const SIGMA: f64 = 0.4;
 const PLACES: usize = 17;
 const REACH: f64 = 4.0;
 /// Mass of the arrows.
-const MASS: f64 = 0.05;
+pub const MASS: f64 = 0.05;
 /// Samples with arrows.
 const SAMPLES: usize = 40;
 /// The longer changes are drawn this long, and none longer than [`LONGEST`].
@@ -205,39 +205,12 @@ impl Scene {
             name: String::new(),
             arrows: self.field.clone(),
         };
-        let projected_change = |v: &Vec<f64>| self.plane.project_vector(v);
-        let lengths: Vec<f64> = self
-            .real
-            .iter()
-            .map(|change| {
-                let [x, y] = projected_change(change);
-                x.hypot(y)
-            })
-            .collect();
-        let factor = (LONG / quantile(&lengths, 0.9)).round();
-        let mut cut = 0;
-        let mut arrows = |name: &str, changes: &[Vec<f64>]| Arrows {
-            name: name.to_owned(),
-            arrows: self
-                .samples
-                .iter()
-                .zip(changes)
-                .map(|(sample, change)| {
-                    let ([x, y], [dx, dy]) = (self.plane.project(sample), projected_change(change));
-                    let [dx, dy] = [factor * dx, factor * dy];
-                    let length = dx.hypot(dy);
-                    if length <= LONGEST {
-                        return [x, y, dx, dy];
-                    }
-                    cut += 1;
-                    [x, y, dx * LONGEST / length, dy * LONGEST / length]
-                })
-                .collect(),
+        let project = |vectors: &[Vec<f64>]| -> Vec<[f64; 2]> {
+            let vectors = vectors.iter();
+            vectors.map(|v| self.plane.project_vector(v)).collect()
         };
-        let sets = [
-            arrows("real", &self.real),
-            arrows("predicted", &self.predicted),
-        ];
+        let at: Vec<[f64; 2]> = self.samples.iter().map(|x| self.plane.project(x)).collect();
+        let moved = Moved::new(&at, &project(&self.real), &project(&self.predicted));
         Ok([
             Figure {
                 file: format!("field-{file}-{place}"),
@@ -246,11 +219,51 @@ impl Scene {
             },
             Figure {
                 file: format!("arrows-{file}-{place}"),
-                caption: format!(
-                    "{name}, ν {place}: changes at η = {MASS}, × {factor}; {cut} arrows are cut to {LONGEST} units"
-                ),
-                svg: arrow_plot(&axes, &self.dots, &sets)?,
+                caption: format!("{name}, ν {place}: {}", moved.caption()),
+                svg: arrow_plot(&axes, &self.dots, &moved.sets)?,
             },
         ])
+    }
+}
+
+/// Real and predicted changes of samples at [`MASS`], enlarged for the eye.
+pub struct Moved {
+    factor: f64,
+    /// Arrows that would have been longer than [`LONGEST`].
+    cut: usize,
+    /// The real ones first.
+    pub sets: [Arrows; 2],
+}
+
+impl Moved {
+    /// Changes of the samples at these places of the plane.
+    pub fn new(at: &[[f64; 2]], real: &[[f64; 2]], predicted: &[[f64; 2]]) -> Self {
+        let lengths: Vec<f64> = real.iter().map(|[x, y]| x.hypot(*y)).collect();
+        let factor = (LONG / quantile(&lengths, 0.9)).round();
+        let mut cut = 0;
+        let mut arrows = |name: &str, changes: &[[f64; 2]]| Arrows {
+            name: name.to_owned(),
+            arrows: at
+                .iter()
+                .zip(changes)
+                .map(|([x, y], [dx, dy])| {
+                    let [dx, dy] = [factor * dx, factor * dy];
+                    let length = dx.hypot(dy);
+                    if length <= LONGEST {
+                        return [*x, *y, dx, dy];
+                    }
+                    cut += 1;
+                    [*x, *y, dx * LONGEST / length, dy * LONGEST / length]
+                })
+                .collect(),
+        };
+        let sets = [arrows("real", real), arrows("predicted", predicted)];
+        Self { factor, cut, sets }
+    }
+
+    /// What was done to them.
+    pub fn caption(&self) -> String {
+        let Self { factor, cut, .. } = self;
+        format!("changes at η = {MASS}, × {factor}; {cut} arrows are cut to {LONGEST} units")
     }
 }

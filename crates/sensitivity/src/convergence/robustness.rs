@@ -1,30 +1,47 @@
 //! What each imperfection of a real run does to δ.
 
 use anyhow::Result;
-use diffusion::network::NetworkDenoiser;
+use burn::tensor::{DType, Device};
+use diffusion::denoiser::Denoiser;
+use diffusion::sampler::{FrozenNoise, Sampler, sample};
+use diffusion::schedule::karras;
+use report::{Axes, arrow_plot};
+use sensitivity::density::ProbabilityFlow;
+use sensitivity::trace::{Colouring, Trace};
+use sensitivity::validation::agreement::{difference, times};
 use sensitivity::validation::learned::{Training, mlp, unet};
-use sensitivity::validation::mixtures::{Covariances, Mixture};
-use sensitivity::validation::mlp::Mlp;
+use sensitivity::validation::mixtures::{Change, Covariances, Mixture};
+use sensitivity::validation::problem::{Problem, rows, sensitivity_rows};
 use sensitivity::validation::robustness::{Finding, Study, study};
 
 use super::Effort;
-use super::section::{Section, Table, raw, short};
+use super::pictures::{MASS, Moved};
+use super::section::{Figure, Section, Table, raw, short};
 
-/// Side of the pictures.
+/// Side of the pictures, and their name.
 const SIDE: usize = 8;
+const PICTURES: &str = "pictures 8×8";
+/// Name of the mixture whose components do not overlap.
+const APART: &str = "d = 2, modes apart";
+/// Points of it that are drawn.
+const DOTS: usize = 400;
+/// Probes of the learned score in d = 10, where its reach is announced.
+const PROBES: usize = 4;
 /// The mass of the table.
 const SHOWN: f64 = 0.01;
 
-/// The section, and a learned score for later.
+/// The section, and the learned scores for later.
 pub struct Studied {
     pub section: Section,
-    pub learned: Learned,
+    pub learned: Vec<Learned>,
 }
 
-/// A mixture and a network that learned it.
+/// A mixture, a network that learned it, and the trace that suits it.
 pub struct Learned {
+    pub name: String,
     pub mixture: Mixture,
-    pub network: NetworkDenoiser<Mlp>,
+    pub network: Box<dyn Denoiser>,
+    pub trace: Trace,
 }
 
 pub fn section(effort: &Effort) -> Result<Studied> {
@@ -34,39 +51,75 @@ pub fn section(effort: &Effort) -> Result<Studied> {
         learning_rate,
         seed: effort.seed,
     };
-    let mut findings = Vec::new();
-    let mut learned = None;
-    let dimensions: &[usize] = if effort.quick { &[10] } else { &[2, 10] };
-    for &d in dimensions {
-        let mixture = Mixture::new(d, Covariances::Unequal, effort.seed);
-        effort.says(format!("robustness: training an MLP, d = {d}"));
-        let network = mlp(&mixture, 96, &training(3000, 384, 3e-3))?;
-        effort.says(format!("robustness: d = {d}"));
-        findings.extend(study(&Study {
-            name: &format!("d = {d}"),
-            mixture: &mixture,
-            side: None,
-            network: &network,
-            samples: effort.size(64, 6),
-            seed: effort.seed,
-        })?);
-        learned = Some(Learned { mixture, network });
+    let seed = effort.seed;
+    let unequal = Covariances::Unequal;
+    let mut learned = Vec::new();
+    for (name, mixture, trace) in [
+        ("d = 2", Mixture::new(2, unequal, seed), Trace::Exact),
+        (
+            "d = 10",
+            Mixture::new(10, unequal, seed),
+            Trace::rademacher(PROBES, seed),
+        ),
+        (APART, Mixture::separated(2, unequal, seed), Trace::Exact),
+    ] {
+        if effort.quick && name == "d = 2" {
+            continue;
+        }
+        effort.says(format!("robustness: training an MLP, {name}"));
+        learned.push(Learned {
+            name: name.to_owned(),
+            network: Box::new(mlp(&mixture, 96, &training(3000, 384, 3e-3))?),
+            mixture,
+            trace,
+        });
     }
-    let mixture = Mixture::pictures(SIDE, effort.seed);
+    let mixture = Mixture::pictures(SIDE, seed);
     effort.says("robustness: training a U-Net");
     let network = unet(&mixture, SIDE, effort.size(16, 8), &training(900, 48, 2e-3))?;
-    effort.says("robustness: pictures");
-    findings.extend(study(&Study {
-        name: "pictures 8×8",
-        mixture: &mixture,
-        side: Some(SIDE),
-        network: &network,
-        samples: effort.size(32, 4),
-        seed: effort.seed,
-    })?);
-    let Some(learned) = learned else {
-        anyhow::bail!("no network was trained");
-    };
+    learned.push(Learned {
+        name: PICTURES.to_owned(),
+        network: Box::new(network),
+        mixture,
+        trace: Trace::Probing {
+            colouring: Colouring {
+                shape: [1, SIDE, SIDE],
+                period: 4,
+            },
+            seed,
+            first: 0,
+        },
+    });
+
+    let mut findings = Vec::new();
+    for Learned {
+        name,
+        mixture,
+        network,
+        ..
+    } in &learned
+    {
+        effort.says(format!("robustness: {name}"));
+        let pictures = name == PICTURES;
+        findings.extend(study(&Study {
+            name,
+            mixture,
+            side: pictures.then_some(SIDE),
+            network: network.as_ref(),
+            samples: match pictures {
+                true => effort.size(32, 4),
+                false => effort.size(64, 6),
+            },
+            seed,
+        })?);
+    }
+    let mut tables = vec![table(&findings), file(&findings)];
+    let mut figures = Vec::new();
+    for learned in learned.iter().filter(|learned| learned.name == APART) {
+        let (table, figure) = picture(effort, learned)?;
+        tables.push(table);
+        figures.push(figure);
+    }
     Ok(Studied {
         section: Section {
             title: "Robustness",
@@ -74,14 +127,79 @@ pub fn section(effort: &Effort) -> Result<Studied> {
                 "One thing at a time departs from the closed form, then all together; the truth stays the exactly changed mixture. Error: \
                  ‖ηδ − (x_η − x)‖/‖x_η − x‖, median over samples. Correlation: of the entries, median (of two entries it is ±1 and says \
                  nothing). Rank: Spearman of ‖δ‖ with ‖x_η − x‖. log r: largest error of the log density ratio on the path while r > e⁻³, \
-                 median, in nats. The “pictures” are 8×8 grey ones of a Gaussian mixture, so that the truth stays known."
+                 median, in nats. The components of a mixture overlap, but for the one with modes apart. The “pictures” are 8×8 grey ones of a \
+                 Gaussian mixture, so that the truth stays known."
                     .to_owned(),
             ],
-            tables: vec![table(&findings), file(&findings)],
-            figures: vec![],
+            tables,
+            figures,
         },
         learned,
     })
+}
+
+/// Samples of a mixture in the plane: their real changes, and those that a learned score predicts with its own density.
+fn picture(effort: &Effort, learned: &Learned) -> Result<(Table, Figure)> {
+    let device = Device::flex();
+    let mixture = &learned.mixture;
+    let (sigmas, noise) = (karras(64, 0.02, 80.0, 7.0), FrozenNoise::new(effort.seed));
+    let measures = |dtype| -> Result<_> {
+        let direction = mixture.direction(Change::Add, &device, dtype)?;
+        Ok((mixture.data(&device, dtype)?, direction))
+    };
+    let (exact, single) = (measures(DType::F64)?, measures(DType::F32)?);
+    let problem = |dtype, (data, direction)| Problem {
+        data,
+        direction,
+        sampler: Sampler::Heun,
+        sigmas: sigmas.clone(),
+        start: noise.start([effort.size(64, 6), 2], &device, dtype),
+        noise,
+    };
+    let truth = problem(DType::F64, (&exact.0, &exact.1));
+    let samples = rows(&sample(
+        &exact.0,
+        &truth.sampler,
+        &sigmas,
+        truth.start.clone(),
+        &noise,
+    )?)?;
+    let real = difference(&rows(&truth.moved(MASS)?)?, &samples);
+    let density = ProbabilityFlow {
+        start: mixture.moments(false, &device, DType::F32)?,
+        trace: learned.trace,
+    };
+    let found = problem(DType::F32, (&single.0, &single.1))
+        .predicted(learned.network.as_ref(), &density)?;
+    let predicted = times(&sensitivity_rows(&found)?, MASS);
+
+    let columns = ["x", "y", "predicted_x", "predicted_y", "real_x", "real_y"];
+    let mut table = Table::new("learned-arrows", None, &columns);
+    for ((x, predicted), real) in samples.iter().zip(&predicted).zip(&real) {
+        let row = [&x[..], predicted, real].concat();
+        table.rows.push(row.into_iter().map(raw).collect());
+    }
+    let plane =
+        |rows: &[Vec<f64>]| -> Vec<[f64; 2]> { rows.iter().map(|v| [v[0], v[1]]).collect() };
+    let dots = mixture.draw(DOTS, effort.seed, &device, DType::F64);
+    let dots: Vec<(f64, f64)> = plane(&rows(&dots)?).into_iter().map(Into::into).collect();
+    let moved = Moved::new(&plane(&samples), &plane(&real), &plane(&predicted));
+    let axes = Axes {
+        x_label: "x".to_owned(),
+        y_label: "y".to_owned(),
+        width: 420,
+        height: 420,
+        ..Axes::default()
+    };
+    let figure = Figure {
+        file: "arrows-learned".to_owned(),
+        caption: format!(
+            "{APART}, a learned score with its own density: {}",
+            moved.caption()
+        ),
+        svg: arrow_plot(&axes, &dots, &moved.sets)?,
+    };
+    Ok((table, figure))
 }
 
 /// Findings of all masses.

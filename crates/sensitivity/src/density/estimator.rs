@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bandwidth, ClosedForm, Density, ProbabilityFlow, Smoothed, Trace};
 use crate::measure::{Empirical, Gaussian};
+use crate::trace::Colouring;
 
 /// A kind of estimator of log p^ρ, as commands and experiment files name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -20,13 +21,65 @@ pub enum DensityKind {
     Empirical,
 }
 
+/// A kind of estimate of the trace of the network's Jacobian, as commands and experiment files name it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TraceKind {
+    /// The mean over probes of random signs
+    #[default]
+    Hutchinson,
+    /// Random signs on every p-th pixel and channel, one probe for each of the channels·p² colours: better where
+    /// the Jacobian is nearly local, but cannot tell how uncertain it is
+    Probing,
+    /// One product for each entry of a sample: for small images, and few of them in a --batch
+    Exact,
+}
+
+/// How the trace is estimated, before there is an image to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceOptions {
+    /// The kind.
+    pub kind: TraceKind,
+    /// Probes of [`Hutchinson`](TraceKind::Hutchinson).
+    pub probes: usize,
+    /// The period p of [`Probing`](TraceKind::Probing).
+    pub period: usize,
+    /// Seed of the random signs.
+    pub seed: u64,
+}
+
+impl TraceOptions {
+    /// The estimate for images of `[channels, rows, columns]`.
+    pub fn trace(&self, shape: [usize; 3]) -> Trace {
+        match self.kind {
+            TraceKind::Hutchinson => Trace::rademacher(self.probes, self.seed),
+            TraceKind::Probing => Trace::Probing {
+                colouring: Colouring {
+                    shape,
+                    period: self.period,
+                },
+                seed: self.seed,
+                first: 0,
+            },
+            TraceKind::Exact => Trace::Exact,
+        }
+    }
+
+    /// The estimate for the images of a model.
+    pub fn of_model(&self, model: &Checkpoint) -> Trace {
+        let network = &model.header.network;
+        let side = network.image_size;
+        self.trace([network.image_channels, side, side])
+    }
+}
+
 /// What is asked for, before there is a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EstimatorOptions {
     /// The kind.
     pub density: DensityKind,
     /// The trace, for [`ProbabilityFlow`](DensityKind::ProbabilityFlow).
-    pub trace: Trace,
+    pub trace: TraceOptions,
     /// h of the smoothed comparison, for [`Empirical`](DensityKind::Empirical); the network's own D if none.
     pub bandwidth: Option<Bandwidth>,
 }
@@ -35,14 +88,15 @@ impl EstimatorOptions {
     /// Checks that the options go together.
     ///
     /// # Errors
-    /// If a bandwidth is given to an estimator that does not see the training images.
+    /// If a bandwidth is given to an estimator that does not see the training images, or a trace has nothing to average.
     pub fn check(&self) -> Result<(), DiffusionError> {
         match (self.density, self.bandwidth) {
             (DensityKind::ProbabilityFlow, Some(_)) => Err(DiffusionError::Config(
                 "a bandwidth smooths the training images and so needs the density `empirical`"
                     .to_owned(),
             )),
-            _ => Ok(()),
+            (DensityKind::ProbabilityFlow, None) => self.trace.trace([1; 3]).check(),
+            (DensityKind::Empirical, _) => Ok(()),
         }
     }
 
@@ -62,7 +116,7 @@ impl EstimatorOptions {
         Ok(match (self.density, self.bandwidth) {
             (DensityKind::ProbabilityFlow, _) => Estimator::ProbabilityFlow {
                 start: start(model, device)?,
-                trace: self.trace,
+                trace: self.trace.of_model(model),
             },
             (DensityKind::Empirical, None) => Estimator::Empirical(data()?),
             (DensityKind::Empirical, Some(bandwidth)) => Estimator::Smoothed(Smoothed {

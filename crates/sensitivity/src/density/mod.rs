@@ -14,7 +14,7 @@ use diffusion::sampler::{Stage, Step};
 pub use bandwidth::{Bandwidth, Choice};
 pub use closed_form::ClosedForm;
 pub use cutoff::Cutoff;
-pub use estimator::{DensityKind, Estimator, EstimatorOptions, start};
+pub use estimator::{DensityKind, Estimator, EstimatorOptions, TraceKind, TraceOptions, start};
 pub use probability_flow::ProbabilityFlow;
 pub use smoothed::Smoothed;
 

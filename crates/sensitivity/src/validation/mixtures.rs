@@ -1,4 +1,4 @@
-//! Random Gaussian mixtures with overlapping components, the same on every run.
+//! Random Gaussian mixtures, the same on every run.
 
 use std::f64::consts::PI;
 
@@ -18,6 +18,8 @@ const WEIGHTS: [f64; 3] = [0.4, 0.3, 0.3];
 const RADIUS: f64 = 2.0;
 /// Typical variance of a component along an axis.
 const VARIANCE: f64 = 0.5;
+/// The same where components keep apart: a seventh of a unit wide, with two units and more between them.
+const APART_VARIANCE: f64 = 0.02;
 /// Variance of a pixel in one component of [`Mixture::pictures`].
 const PICTURE_VARIANCE: f64 = 0.1;
 /// The components of ρ, and ν where it is added.
@@ -83,11 +85,20 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// Means in random directions, covariances with random axes.
+    /// Overlapping components: means in random directions, covariances with random axes.
     ///
     /// The logarithms of the variances of one component spread over ±1, above d = 10 over ±√(10/d): the
     /// divergence between components of unequal covariance would grow with d otherwise, and nothing would overlap.
     pub fn new(d: usize, covariances: Covariances, seed: u64) -> Self {
+        Self::random(d, covariances, VARIANCE, seed)
+    }
+
+    /// The same with components that keep apart.
+    pub fn separated(d: usize, covariances: Covariances, seed: u64) -> Self {
+        Self::random(d, covariances, APART_VARIANCE, seed)
+    }
+
+    fn random(d: usize, covariances: Covariances, variance: f64, seed: u64) -> Self {
         let spread = (10.0 / d as f64).sqrt().min(1.0);
         let mut parts: Vec<Part> = (0..PARTS)
             .map(|part| {
@@ -97,7 +108,7 @@ impl Mixture {
                         StandardNormal.sample_iter(&mut rng).take(d).collect(),
                         RADIUS,
                     ),
-                    root: random_root(&mut rng, d, spread),
+                    root: random_root(&mut rng, d, variance, spread),
                 }
             })
             .collect();
@@ -224,11 +235,11 @@ fn scaled(v: Vec<f64>, length: f64) -> Vec<f64> {
 }
 
 /// `U·diag(√v)` with random axes U.
-fn random_root(rng: &mut ChaCha8Rng, d: usize, spread: f64) -> DMatrix<f64> {
+fn random_root(rng: &mut ChaCha8Rng, d: usize, variance: f64, spread: f64) -> DMatrix<f64> {
     let normal: Vec<f64> = StandardNormal.sample_iter(&mut *rng).take(d * d).collect();
     let axes = DMatrix::from_vec(d, d, normal).qr().q();
     let deviations = DVector::from_fn(d, |_, _| {
-        (VARIANCE * (spread * rng.random_range(-1.0..1.0f64)).exp()).sqrt()
+        (variance * (spread * rng.random_range(-1.0..1.0f64)).exp()).sqrt()
     });
     axes * DMatrix::from_diagonal(&deviations)
 }

@@ -5,7 +5,6 @@
 
 pub mod agreement;
 pub mod complexity;
-pub mod curvature;
 pub mod field;
 pub mod learned;
 pub mod mixtures;

@@ -5,9 +5,10 @@ use diffusion::DiffusionError;
 use diffusion::denoiser::Denoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 
+use crate::curvature::limit;
 use crate::density::{ClosedForm, Density};
 use crate::measure::{Measure, perturbed};
-use crate::tangent::{Propagation, propagate};
+use crate::tangent::{Propagation, Propagator};
 
 /// Data ρ, direction ν, and how samples are drawn.
 pub struct Problem<'a> {
@@ -29,7 +30,7 @@ impl Problem<'_> {
     /// Samples of ρ with δ, all in closed form.
     ///
     /// # Errors
-    /// As [`propagate`].
+    /// As [`Propagator::propagate`].
     pub fn exact(&self) -> Result<Propagation, DiffusionError> {
         self.predicted(&self.data, &ClosedForm(self.data))
     }
@@ -37,23 +38,43 @@ impl Problem<'_> {
     /// Samples and δ by another model of ρ or another estimate of its density.
     ///
     /// # Errors
-    /// As [`propagate`].
+    /// As [`Propagator::propagate`].
     pub fn predicted(
         &self,
         model: &dyn Denoiser,
         density: &dyn Density,
     ) -> Result<Propagation, DiffusionError> {
-        let directions = [self.direction];
-        let start = self.start.clone();
-        propagate(
+        self.followed(model, density, false)
+    }
+
+    /// The same with the second derivatives γ.
+    ///
+    /// # Errors
+    /// As [`Propagator::propagate`].
+    pub fn curved(
+        &self,
+        model: &dyn Denoiser,
+        density: &dyn Density,
+    ) -> Result<Propagation, DiffusionError> {
+        self.followed(model, density, true)
+    }
+
+    fn followed(
+        &self,
+        model: &dyn Denoiser,
+        density: &dyn Density,
+        curvature: bool,
+    ) -> Result<Propagation, DiffusionError> {
+        let path = Propagator {
             model,
-            &directions,
+            directions: &[self.direction],
             density,
-            &self.sampler,
-            &self.sigmas,
-            start,
-            &self.noise,
-        )
+            sampler: &self.sampler,
+            sigmas: &self.sigmas,
+            noise: &self.noise,
+            curvature,
+        };
+        path.propagate(self.start.clone())
     }
 
     /// The truth: samples of `ρ_η ∝ ρ + ην` from the same noise, `[n, d]`.
@@ -87,4 +108,18 @@ pub fn rows(tensor: &Tensor<2>) -> Result<Vec<Vec<f64>>, DiffusionError> {
 pub fn sensitivity_rows(propagation: &Propagation) -> Result<Vec<Vec<f64>>, DiffusionError> {
     let first = propagation.sensitivities.clone().slice_dim(0, 0..1);
     rows(&first.squeeze_dim::<2>(0))
+}
+
+/// The mass up to which each sample's prediction for the only direction is trusted ([`limit`]); nothing where γ was not asked for.
+///
+/// # Errors
+/// If a tensor cannot be read back.
+pub fn limits(propagation: &Propagation) -> Result<Vec<f64>, DiffusionError> {
+    let Some(curvatures) = &propagation.curvatures else {
+        return Ok(Vec::new());
+    };
+    let gamma = rows(&curvatures.clone().slice_dim(0, 0..1).squeeze_dim::<2>(0))?;
+    let delta = sensitivity_rows(propagation)?;
+    let pairs = delta.iter().zip(&gamma);
+    Ok(pairs.map(|(delta, gamma)| limit(delta, gamma)).collect())
 }

@@ -217,7 +217,7 @@ pub fn study(study: &Study<'_>) -> Result<Vec<Finding>, DiffusionError> {
     let found = learned.predicted(study.network, &ClosedForm(&single.data))?;
     findings.add("learned score", "closed-form density", &truth, &found)?;
     let (_, probes) = FEW;
-    for trace in [best, rademacher(study, probes)] {
+    for trace in [best, Trace::rademacher(probes, study.seed)] {
         let name = match trace == best {
             true => "its own density, best trace".to_owned(),
             _ => format!("its own density, {probes} probes"),
@@ -228,22 +228,13 @@ pub fn study(study: &Study<'_>) -> Result<Vec<Finding>, DiffusionError> {
 
     let (steps, probes) = FEW;
     let (truth, _) = Truth::of(&measures.problem(study, steps, SIGMA_MAX))?;
-    let density = flow(rademacher(study, probes), true, DType::F32)?;
+    let density = flow(Trace::rademacher(probes, study.seed), true, DType::F32)?;
     let found = single
         .problem(study, steps, SIGMA_MAX)
         .predicted(study.network, &density)?;
     let name = format!("learned, {steps} steps, {probes} probes, variances only");
     findings.add("together", name, &truth, &found)?;
     Ok(findings.all)
-}
-
-fn rademacher(study: &Study<'_>, probes: usize) -> Trace {
-    Trace::Hutchinson {
-        law: ProbeLaw::Rademacher,
-        probes,
-        seed: study.seed,
-        first: 0,
-    }
 }
 
 fn traces(study: &Study<'_>) -> Vec<(String, Trace)> {

@@ -3,14 +3,11 @@
 use diffusion::DiffusionError;
 
 use super::agreement::{difference, relative_errors, times};
-use super::curvature::curve;
-use super::problem::{Problem, rows, sensitivity_rows};
+use super::problem::{Problem, limits, rows, sensitivity_rows};
 use super::statistics::{median, norm};
+use crate::curvature::TOLERANCE;
 use crate::density::ClosedForm;
 use crate::tangent::Propagation;
-
-/// The relative error at which a prediction stops being useful.
-pub const TOLERANCE: f64 = 0.1;
 
 /// Errors of one problem's predictions over growing masses, and the limits announced for each sample before any of
 /// them was tried.
@@ -28,7 +25,7 @@ pub struct Validity {
 /// as the limit; the others are to be compared by rank.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Announced {
-    /// Where the term of second order is a tenth of the first ([`Curve::limits`](super::curvature::Curve::limits)).
+    /// Where the term of second order is a tenth of the first ([`limit`](crate::curvature::limit)).
     pub curvature: Vec<f64>,
     /// `TOLERANCE/max r`: where `ηr` stops being small on the path.
     pub ratio: Vec<f64>,
@@ -45,19 +42,18 @@ pub fn validity(
     sign: f64,
     masses: &[f64],
 ) -> Result<Validity, DiffusionError> {
-    let exact = problem.exact()?;
+    let exact = problem.curved(&problem.data, &ClosedForm(problem.data))?;
     let (samples, delta) = (rows(&exact.samples)?, sensitivity_rows(&exact)?);
     let mut errors = Vec::new();
     for mass in masses {
         let change = difference(&rows(&problem.moved(sign * mass)?)?, &samples);
         errors.push(relative_errors(&times(&delta, sign * mass), &change));
     }
-    let curve = curve(problem, &problem.data, &ClosedForm(problem.data))?;
     Ok(Validity {
         masses: masses.to_vec(),
         errors,
         announced: Announced {
-            curvature: curve.limits(TOLERANCE),
+            curvature: limits(&exact)?,
             ratio: peaks(&exact)?.iter().map(|r| TOLERANCE / r).collect(),
             size: delta.iter().map(|delta| 1.0 / norm(delta)).collect(),
         },
