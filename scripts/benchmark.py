@@ -9,7 +9,9 @@
 
 Each library is a process of its own that does one piece of work a request; a round asks each of them once, in turn, and
 the first rounds are not counted. Printed are the medians of the rounds in milliseconds, the median of the rounds'
-ratios of Sway to the faster of the others, and each process's peak memory. Before anything is timed, values, tangents
+ratios of Sway to the faster of the others, Sway's rate as a share of the rate at which PyTorch multiplies two large
+matrices in the same round (the products of the textbook algorithm, so that a better one can pass 1), and each process's
+peak memory. Before anything is timed, values, tangents
 and gradients are compared. Threads: as many as the machine has, each library's own default.
 """
 
@@ -24,6 +26,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 WIDTH, LEVELS, MAX_FREQUENCY, HEAD = 32, 3, 32.0, 64
+# Side of the square matrices whose product measures the machine.
+GEMM = 1024
+# Passes through the network that an operation's products are worth: a gradient of weights and input costs two.
+PASSES = {"forward": 1, "jvp1": 2, "jvp2": 3, "jvp8": 9, "vjp": 2, "train": 3}
 OPERATIONS = ["forward", "jvp1", "jvp2", "jvp8", "vjp", "train"]
 
 
@@ -99,6 +105,7 @@ class Torch:
         self.inputs = load_file(folder / "inputs.safetensors")
         self.trained = {k: v.clone().requires_grad_() for k, v in self.w.items()}
         self.optimizer = torch.optim.Adam(self.trained.values(), lr=1e-4)
+        self.square = torch.ones(GEMM, GEMM)
         self.silu, self.cos, self.sin = F.silu, torch.cos, torch.sin
         self.cat = lambda xs: torch.cat(xs, 1)
         self.softmax = lambda x: x.softmax(-1)
@@ -116,6 +123,14 @@ class Torch:
         torch = self.torch
         x, level = self.inputs["x"][:n], torch.arange(n) * 2.0 / n - 1.0
         f = lambda x: unet(self, self.w, x, level)
+        if operation == "gemm":
+            return self.square @ self.square
+        if operation == "flops":
+            from torch.utils.flop_counter import FlopCounterMode
+
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                f(x)
+            return counter.get_total_flops()
         if operation == "train":
             y = unet(self, self.trained, x, level)
             loss = (y - self.inputs["pull"][:n]).square().mean()
@@ -216,7 +231,9 @@ def worker(name, folder):
     library = {"torch": Torch, "jax": Jax}[name](Path(folder))
     for line in sys.stdin:
         words = line.split()
-        if words[0] == "values":
+        if words[0] == "flops":
+            print(library.run("flops", int(words[1])), flush=True)
+        elif words[0] == "values":
             values = library.numpy(library.run(words[1], int(words[2])))
             save_file({"values": values.copy().reshape(values.shape or (1,))}, words[3])
             print("done", flush=True)
@@ -282,29 +299,36 @@ def main():
         processes = {"sway": sway, "torch": start("torch"), "jax": start("jax")}
         check(processes, folder, 4)
         raw = []
-        print("\n| operation | batch | Sway, ms | PyTorch, ms | JAX, ms | Sway / faster peer |")
-        print("| --- | --- | --- | --- | --- | --- |")
+        print("\n| operation | batch | Sway, ms | PyTorch, ms | JAX, ms | Sway / faster peer | of GEMM's rate |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        flops = float(processes["torch"].ask("flops", 1))
+        fastest = 0.0
         for operation in options.only:
             for batch in options.batches:
                 rounds = []
                 for i in range(options.warm + options.rounds):
                     times = {name: float(p.ask(operation, batch)) for name, p in processes.items()}
+                    gemm = 2 * GEMM**3 / float(processes["torch"].ask("gemm", 1))
                     if i >= options.warm:
-                        rounds.append(times)
+                        rounds.append(times | {"gemm": gemm})
                 middle = {name: statistics.median(r[name] for r in rounds) for name in processes}
                 ratio = statistics.median(r["sway"] / min(r["torch"], r["jax"]) for r in rounds)
+                work = flops * batch * PASSES[operation]
+                share = statistics.median(work / r["sway"] / r["gemm"] for r in rounds)
+                fastest = max(fastest, *(r["gemm"] for r in rounds))
                 print(
                     f"| {operation} | {batch} | {middle['sway']:.1f} | {middle['torch']:.1f} "
-                    f"| {middle['jax']:.1f} | {ratio:.2f} |",
+                    f"| {middle['jax']:.1f} | {ratio:.2f} | {share:.2f} |",
                     flush=True,
                 )
                 raw += [
-                    f"{operation},{batch},{i},{r['sway']:.3f},{r['torch']:.3f},{r['jax']:.3f}"
+                    f"{operation},{batch},{i},{r['sway']:.3f},{r['torch']:.3f},{r['jax']:.3f},{r['gemm'] / 1e6:.1f}"
                     for i, r in enumerate(rounds)
                 ]
-        print("\npeak memory, MiB:", {name: round(p.peak()) for name, p in processes.items()})
+        print(f"\nGEMM of {GEMM} by {GEMM}: {fastest / 1e6:.0f} GFLOP/s at best; forward: {flops / 1e9:.3f} GFLOP an image")
+        print("peak memory, MiB:", {name: round(p.peak()) for name, p in processes.items()})
         if options.csv:
-            options.csv.write_text("\n".join(["operation,batch,round,sway_ms,torch_ms,jax_ms", *raw]) + "\n")
+            options.csv.write_text("\n".join(["operation,batch,round,sway_ms,torch_ms,jax_ms,gemm_gflops", *raw]) + "\n")
 
 
 if __name__ == "__main__":
