@@ -168,7 +168,7 @@ impl Propagator<'_> {
                     let (q, target) = direction.evaluate(x.clone(), data.sigma)?;
                     let (a, ratio) = (target - center.clone(), q - data.log_density.clone());
                     let r = ratio.clone().exp().unsqueeze_dim::<2>(1);
-                    if curvature && data.counts {
+                    if curvature && data.weight != 0.0 {
                         let part = |stack: &Tensor<3>| {
                             stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0)
                         };
@@ -183,7 +183,11 @@ impl Propagator<'_> {
                             r.clone(),
                         )?);
                     }
-                    forcings.push(if data.counts { a * r } else { x.zeros_like() });
+                    // Not 0·r: r may have overflowed.
+                    forcings.push(match data.weight {
+                        0.0 => x.zeros_like(),
+                        weight => a * (r * weight),
+                    });
                     ratios.push(ratio);
                 }
                 if j == 0 {

@@ -52,7 +52,10 @@ impl DensityPath for Above<'_> {
     fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
         let reference = self.path.at(x, sigma)?;
         Ok(Reference {
-            counts: reference.counts && sigma >= self.sigma,
+            weight: match sigma >= self.sigma {
+                true => reference.weight,
+                false => 0.0,
+            },
             ..reference
         })
     }

@@ -59,8 +59,8 @@ pub struct Reference {
     pub log_density: Tensor<1>,
     /// `D^ρ` there, `[n, d]`; the model's own if none.
     pub denoised: Option<Tensor<2>>,
-    /// Whether the comparison moves samples.
-    pub counts: bool,
+    /// The weight w of the comparison: `∂_ηD = w·r·(D^ν − D^ρ)`.
+    pub weight: f64,
 }
 
 impl Reference {
@@ -70,7 +70,7 @@ impl Reference {
             sigma,
             log_density,
             denoised: None,
-            counts: true,
+            weight: 1.0,
         }
     }
 }

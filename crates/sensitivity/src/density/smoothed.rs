@@ -1,4 +1,4 @@
-//! ρ and ν compared as if both were smoother than they are.
+//! ρ and ν compared as if both were blurred.
 
 use burn::tensor::Tensor;
 use diffusion::DiffusionError;
@@ -8,12 +8,16 @@ use diffusion::sampler::{Stage, Step};
 use super::{Density, DensityPath, Reference};
 use crate::measure::Measure;
 
-/// The training set compared with ν at the noise level `√(σ² + h²)` instead of σ, which also gives the D^ρ of the
-/// comparison in the model's place: `∂_ηD = r_h·(D_h^ν − D_h^ρ)`, all three smoothed alike.
+/// The comparison that a smooth learner makes: the derivative of the ideal denoiser of data *blurred* by `N(0, h²)`.
 ///
-/// A trained network is smoother than the ideal denoiser of its training set; adding h² to σ² in the
-/// responsibilities is the smoothing of *Closed-Form Diffusion Models* (arXiv 2310.12395).
-/// h = 0 is the closed form without any network in the comparison.
+/// Blurred data at noise level σ have the density of the data at `σ_h = √(σ² + h²)`, and the denoiser that belongs to that density
+/// is, by Tweedie's formula,
+///
+/// `D(x) = x + σ²·∇log p_{σ_h}(x) = x + w·(D_h(x) − x)`, `w = σ²/(σ² + h²)`,
+///
+/// with `D_h` the data's own denoiser at `σ_h`. So `∂_ηD = w·r_h·(D_h^ν − D_h^ρ)`: ρ and ν smoothed alike, no network in the
+/// comparison, and a weight that fades where σ falls below h, because a blurred set knows no details. That is the smoothed score of
+/// *Closed-Form Diffusion Models* (arXiv 2310.12395). h = 0 is the closed form of the training set as it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Smoothed<M> {
     /// ρ in closed form.
@@ -46,13 +50,13 @@ impl<M: Measure> DensityPath for Pointwise<'_, M> {
     }
 
     fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
-        let sigma = sigma.hypot(self.0.bandwidth);
-        let (log_density, denoised) = self.0.data.evaluate(x.clone(), sigma)?;
+        let blurred = sigma.hypot(self.0.bandwidth);
+        let (log_density, denoised) = self.0.data.evaluate(x.clone(), blurred)?;
         Ok(Reference {
-            sigma,
+            sigma: blurred,
             log_density,
             denoised: Some(denoised),
-            counts: true,
+            weight: (sigma / blurred).powi(2),
         })
     }
 

@@ -72,10 +72,11 @@ impl Influence {
                     ratios: None,
                 };
             };
-            // ⟨G, y − D⟩
+            // w·⟨G, y − D⟩
+            let pulled = pulled.clone() * point.reference.weight;
             let across = pulled.clone().reshape([k * n, d]);
             let across = across.matmul(points.clone().transpose()).reshape([k, n, m]);
-            let own = pulled.clone() * point.center().clone().unsqueeze_dim::<3>(0);
+            let own = pulled * point.center().clone().unsqueeze_dim::<3>(0);
             Share {
                 influence: (across - own.sum_dim(2)) * ratios.clone().unsqueeze_dim::<3>(0),
                 ratios: Some(ratios),
@@ -95,7 +96,7 @@ impl Influence {
                 sigma: point.reference.sigma,
                 log_density: point.reference.log_density.clone().slice_dim(0, i..i + 1),
                 denoised: point.reference.denoised.as_ref().map(row),
-                counts: point.reference.counts,
+                weight: point.reference.weight,
             },
         };
         let pulled = self.pulled.iter().map(|pulled| {
@@ -124,7 +125,7 @@ pub fn forcings(
         .map(|point| match ratios(point, &wide) {
             None => point.x.zeros_like(),
             Some(ratios) => {
-                let masses = ratios * weights.clone();
+                let masses = ratios * weights.clone() * point.reference.weight;
                 let total = masses.clone().sum_dim(1);
                 masses.matmul(points.clone()) - point.center().clone() * total
             }
@@ -160,7 +161,7 @@ impl Wide {
 /// `r_y(x) = exp(−‖x − y‖²/2σ² − q^ρ(x))`, `[n, m]`, at the noise level of the comparison; none where it moves nothing.
 fn ratios(point: &Point, y: &Wide) -> Option<Tensor<2>> {
     let reference = &point.reference;
-    if !reference.counts {
+    if reference.weight == 0.0 {
         return None;
     }
     let x = point.x.clone().cast(y.transposed.dtype());
