@@ -67,9 +67,9 @@ pub struct Common {
     /// Lowest noise level above 0
     #[arg(long, default_value_t = schedule::SIGMA_MIN)]
     pub sigma_min: f64,
-    /// Estimator of the model's log-density
-    #[arg(long, value_enum, default_value_t = DensityKind::ProbabilityFlow)]
-    pub density: DensityKind,
+    /// Estimator of the model's log-density [default: probability-flow, but empirical with a bandwidth]
+    #[arg(long, value_enum)]
+    pub density: Option<DensityKind>,
     /// Estimate of the trace, for probability-flow
     #[arg(long, value_enum, default_value_t = TraceKind::Hutchinson)]
     pub trace: TraceKind,
@@ -79,9 +79,8 @@ pub struct Common {
     /// Pixels from one of a colour to the next, for probing
     #[arg(long, default_value_t = 3, value_name = "PIXELS")]
     pub period: usize,
-    /// With --density empirical: compare the direction with the training images, all smoothed by a
-    /// Gaussian of this standard deviation, in pixels of [-1, 1], or of one chosen by held-out images; 0 smooths
-    /// nothing but leaves the network out
+    /// Compare with the training images, all blurred by a Gaussian of this standard deviation, in pixels of
+    /// [-1, 1], or of one chosen by held-out images; 0 blurs nothing but leaves the network out
     #[arg(long, value_name = "H|auto")]
     pub bandwidth: Option<Bandwidth>,
     /// Noise level below which directions move nothing
@@ -154,10 +153,19 @@ impl Common {
         }
     }
 
+    /// The estimator of the log-density.
+    pub fn density(&self) -> DensityKind {
+        let kind = match self.bandwidth {
+            Some(_) => DensityKind::Empirical,
+            None => DensityKind::ProbabilityFlow,
+        };
+        self.density.unwrap_or(kind)
+    }
+
     /// What is computed for so many samples.
     pub fn settings(&self, samples: usize, model: &Trained) -> Result<Settings, DiffusionError> {
         let options = EstimatorOptions {
-            density: self.density,
+            density: self.density(),
             trace: self.trace(),
             bandwidth: self.bandwidth,
         };

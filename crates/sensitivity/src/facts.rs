@@ -111,11 +111,11 @@ pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts
             .unwrap_or_default()
     };
     let sampler = kebab(arguments.sampler.to_possible_value());
-    let density = kebab(arguments.density.to_possible_value());
+    let density = kebab(arguments.density().to_possible_value());
     let mut density_text = match &settings.density {
         Estimator::Empirical(_) => density.clone(),
         Estimator::Smoothed(smoothed) => {
-            format!("{density}, smoothed by h = {:.3}", smoothed.bandwidth)
+            format!("{density}, blurred by h = {:.3}", smoothed.bandwidth)
         }
         Estimator::ProbabilityFlow { .. } => format!("{density}, {}", trace_text(arguments)),
     };

@@ -33,10 +33,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(arguments: Arguments) -> Result<()> {
-    match &arguments.command {
+fn execute(mut arguments: Arguments) -> Result<()> {
+    match arguments.command.take() {
         Some(Command::Influence(influence)) => attribution::execute(influence),
-        Some(Command::Convergence(convergence)) => convergence::execute(convergence),
+        Some(Command::Convergence(convergence)) => convergence::execute(&convergence),
         None => ranking(arguments),
     }
 }
@@ -54,7 +54,7 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     }
     let arguments = &arguments;
     ensure!(
-        !arguments.limit || arguments.common.density == DensityKind::ProbabilityFlow,
+        !arguments.limit || arguments.common.density() == DensityKind::ProbabilityFlow,
         "the limit follows the model's own density: --limit needs --density probability-flow"
     );
     let model = arguments.common.model()?;

@@ -160,7 +160,14 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             "at least one probe",
         ),
         (
-            &["--add", "attr:Eyeglasses", "--bandwidth", "4"],
+            &[
+                "--add",
+                "attr:Eyeglasses",
+                "--bandwidth",
+                "4",
+                "--density",
+                "probability-flow",
+            ],
             "needs the density `empirical`",
         ),
         (

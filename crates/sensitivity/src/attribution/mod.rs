@@ -8,14 +8,16 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
+use sensitivity::density::{Bandwidth, Choice};
 use sensitivity::influence::run;
 use sensitivity::measure::Images;
 
 use crate::arguments::Common;
-use crate::facts::common;
+use crate::facts;
 
 /// For each sample the influence of every training image on what you ask of it, by one sweep back through the sampler:
-/// which images made it so, and which stood against it. Writes tensors, tables and a page.
+/// which images made it so, and which stood against it. Writes tensors, tables and a page. Unless told otherwise, what a
+/// model learns from an image is that of the blurred training set: --bandwidth auto.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// What is asked of a sample; repeatable.
@@ -47,7 +49,11 @@ pub struct Arguments {
 }
 
 /// Answers the questions and writes the folder.
-pub fn execute(arguments: &Arguments) -> Result<()> {
+pub fn execute(mut arguments: Arguments) -> Result<()> {
+    let common = &mut arguments.common;
+    if common.density.is_none() && common.bandwidth.is_none() {
+        common.bandwidth = Some(Bandwidth::Chosen(Choice::Auto));
+    }
     let model = arguments.common.model()?;
     let settings = arguments.common.settings(arguments.samples, &model)?;
     let images = Images::new(&model.images, model.mirrored, &model.device);
@@ -76,7 +82,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     )?;
     bar.finish_and_clear();
 
-    let mut facts = common(&arguments.common, &model, &settings);
+    let mut facts = facts::common(&arguments.common, &model, &settings);
     facts.summary = format!(
         "{} samples of a model trained on {}, and which of its {} images made them so.",
         arguments.samples,

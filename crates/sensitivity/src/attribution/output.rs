@@ -209,7 +209,7 @@ fn warnings(results: &Influences, found: &Found, i: usize) -> Vec<String> {
         true => Vec::new(),
         false => vec![format!(
             "Where they are strongest, the training images are {balance:.1e} times as likely as the density they are compared with \
-             says: use --density empirical."
+             says: use --bandwidth auto."
         )],
     }
 }
