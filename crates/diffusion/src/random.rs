@@ -21,6 +21,8 @@ pub enum Purpose {
     Probe,
     /// Parameters and points of made-up measures; by part.
     Measure,
+    /// Which images are held out.
+    Split,
 }
 
 /// A generator of its own for each seed, purpose and index (up to three numbers below 2⁶⁴, 2⁶⁴ and 2³²).

@@ -14,10 +14,12 @@ use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule;
 use sensitivity::experiment;
 use sensitivity::measure::{Empirical, Measure, points};
+use train::batches::Batches;
 use train::config::TrainConfig;
 use train::trainer::Trainer;
 
 use crate::RetrainError;
+use crate::attribution::counterfactual::{random, responsible};
 use crate::attribution::functional::{Draws, Functional, losses};
 use crate::attribution::{self, Attribute, Benchmark};
 use crate::baseline::Scene;
@@ -126,7 +128,7 @@ impl Executor<'_> {
                 Trainer::fine_tune(config.clone(), set, &model, device)?
             }
         };
-        let batches = self.setup.batches(shown)?;
+        let batches = self.batches(shown)?;
         let (started, first, mut saved) = (Instant::now(), trainer.step(), Instant::now());
         while trainer.step() < steps && !self.stop.load(Ordering::SeqCst) {
             trainer.advance(batches.at(&config, trainer.step(), device))?;
@@ -147,6 +149,32 @@ impl Executor<'_> {
             checkpoint.save(&path)?;
         }
         Ok(finished)
+    }
+
+    /// The batches of a training job.
+    fn batches(&self, shown: Shown) -> Result<Batches<'_>, RetrainError> {
+        let setup = self.setup;
+        match shown {
+            Shown::All => Ok(Batches::new(&setup.images)),
+            Shown::Changed(change) => setup.changed(change),
+            Shown::Subset(subset) => setup.without(&setup.rest(&setup.subsets[subset])),
+            Shown::WithoutGroup(group) => setup.without(&setup.groups[group]),
+            Shown::Counterfactual { sample, by } => {
+                let (benchmark, _) = self.benchmark()?;
+                let Some(ways) = &benchmark.counterfactual else {
+                    return Err(RetrainError::experiment(
+                        "the benchmark has no counterfactuals",
+                    ));
+                };
+                let images = match by {
+                    Some((form, scores)) => {
+                        responsible(&self.result(scores), &ways.forms[form], sample, ways.remove)?
+                    }
+                    None => random(benchmark.seed, sample, ways.remove, setup.images.len()),
+                };
+                setup.without(&images)
+            }
+        }
     }
 
     fn model(&self, job: usize) -> Result<(Checkpoint, NetworkDenoiser), RetrainError> {

@@ -102,6 +102,15 @@ pub enum Shown {
     Changed(usize),
     /// A random part of them.
     Subset(usize),
+    /// All but a group of the attribution benchmark.
+    WithoutGroup(usize),
+    /// All but those that are held responsible for a sample.
+    Counterfactual {
+        /// The sample.
+        sample: usize,
+        /// By which form of a counterfactual, from the scores of which job; random images if none.
+        by: Option<(usize, usize)>,
+    },
 }
 
 /// All jobs, those that others build on first, and what is compared with what.
@@ -122,8 +131,23 @@ pub struct Trials {
     pub samples: usize,
     /// For each seed and each subset, what the model of the subset does.
     pub outcomes: Vec<Vec<Outcome>>,
+    /// For each seed and each group, what the model of all other images does.
+    pub groups: Vec<Vec<Outcome>>,
     /// The scores of each method, for the first seed's base model.
     pub methods: Vec<usize>,
+    /// Samples of models without the images held responsible for a sample, of the first seed.
+    pub counterfactuals: Option<Counterfactuals>,
+}
+
+/// The samples of counterfactual models.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counterfactuals {
+    /// Those of the model of all images, made in the same way.
+    pub before: usize,
+    /// Without random images, for each sample.
+    pub random: Vec<usize>,
+    /// For each form, for each sample.
+    pub forms: Vec<Vec<usize>>,
 }
 
 /// What one model does.
@@ -261,9 +285,7 @@ impl Planner<'_> {
         changed.validate()?;
         let model = self.train("base", seeds[0], base(seeds[0]), None, Shown::All);
         let samples = self.sample(model);
-        // One seed after the other, so that the first is there to be looked at.
-        let mut outcomes = Vec::new();
-        for &number in seeds {
+        let ways = |number: u64| {
             let (start, seed) = match benchmark.variant.kind {
                 VariantKind::Retrain => (None, number),
                 VariantKind::FineTune => (Some(model), number.wrapping_add(FINE_TUNING)),
@@ -272,24 +294,66 @@ impl Planner<'_> {
                 seed,
                 ..changed.clone()
             };
-            let subsets = 0..setup.subsets.len();
-            let of_seed = subsets.map(|k| {
-                let shown = Shown::Subset(k);
-                let model = self.train("subset", number, config.clone(), start, shown);
+            (config, start)
+        };
+        // One seed after the other, so that the first is there to be looked at.
+        let (mut outcomes, mut groups) = (Vec::new(), Vec::new());
+        for &number in seeds {
+            let (config, start) = ways(number);
+            let mut outcome = |kind, shown| {
+                let model = self.train(kind, number, config.clone(), start, shown);
                 Outcome {
                     samples: self.sample(model),
                     losses: self.losses(model, samples, benchmark),
                 }
-            });
-            outcomes.push(of_seed.collect());
+            };
+            let subsets = 0..setup.subsets.len();
+            let subsets = subsets.map(|k| outcome("subset", Shown::Subset(k)));
+            outcomes.push(subsets.collect());
+            let without = 0..setup.groups.len();
+            let without = without.map(|k| outcome("without", Shown::WithoutGroup(k)));
+            groups.push(without.collect());
         }
         let methods = 0..benchmark.methods.len();
+        let methods: Vec<usize> = methods
+            .map(|method| self.attribution(model, samples, benchmark, method))
+            .collect();
+        let (config, start) = ways(seeds[0]);
+        let counterfactuals = benchmark.counterfactual.as_ref().map(|counterfactual| {
+            let kind = match start {
+                None => "base",
+                Some(_) => "fine-tune",
+            };
+            let before = self.train(kind, seeds[0], config.clone(), start, Shown::All);
+            let mut samples = |by| {
+                let each = 0..counterfactual.samples;
+                let each = each.map(|sample| {
+                    let shown = Shown::Counterfactual { sample, by };
+                    let model =
+                        self.train("counterfactual", seeds[0], config.clone(), start, shown);
+                    self.sample(model)
+                });
+                each.collect::<Vec<usize>>()
+            };
+            let random = samples(None);
+            let forms = (0..counterfactual.forms.len()).map(|form| {
+                let method = counterfactual.method(form, &benchmark.methods)?;
+                Ok(samples(Some((form, methods[method]))))
+            });
+            let forms = forms.collect::<Result<_, RetrainError>>()?;
+            let before = self.sample(before);
+            Ok::<_, RetrainError>(Counterfactuals {
+                before,
+                random,
+                forms,
+            })
+        });
         Ok(Trials {
             samples,
             outcomes,
-            methods: methods
-                .map(|method| self.attribution(model, samples, benchmark, method))
-                .collect(),
+            groups,
+            methods,
+            counterfactuals: counterfactuals.transpose()?,
         })
     }
 
@@ -341,6 +405,11 @@ impl Planner<'_> {
         self.add("attribution", label, settings, vec![model, samples], work)
     }
 
+    fn benchmark(&self) -> &Benchmark {
+        let benchmark = self.setup.experiment.attribution.as_ref();
+        benchmark.expect("its jobs are of an experiment with a benchmark")
+    }
+
     fn held_out(&self) -> Option<&str> {
         let held_out = self.setup.held_out.as_ref();
         held_out.map(|images| images.fingerprint.as_str())
@@ -369,6 +438,23 @@ impl Planner<'_> {
                 format!("subset {subset}"),
                 json!({ "only": subsets::fingerprint(&self.setup.subsets[subset]) }),
             ),
+            Shown::WithoutGroup(group) => (
+                self.benchmark().groups[group].clone(),
+                json!({ "without": subsets::fingerprint(&self.setup.groups[group]) }),
+            ),
+            Shown::Counterfactual { sample, by } => {
+                let benchmark = self.benchmark();
+                let counterfactual = benchmark.counterfactual.as_ref();
+                let ways = counterfactual.expect("only a benchmark with counterfactuals has them");
+                let form = by.map_or("random", |(form, _)| &ways.forms[form]);
+                let settings = json!({
+                    "responsible_for": sample,
+                    "by": form,
+                    "remove": ways.remove,
+                    "seed": benchmark.seed,
+                });
+                (format!("{form} {sample}"), settings)
+            }
         };
         let settings = json!({
             "config": config,
@@ -380,7 +466,11 @@ impl Planner<'_> {
             start,
             shown,
         };
-        let inputs = start.into_iter().collect();
+        let scores = match shown {
+            Shown::Counterfactual { by, .. } => by.map(|(_, scores)| scores),
+            _ => None,
+        };
+        let inputs = start.into_iter().chain(scores).collect();
         self.add(kind, format!("s{seed} {about}"), settings, inputs, work)
     }
 

@@ -1,6 +1,6 @@
 //! `cargo run -p retrain`: retraining and fine-tuning experiments.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use retrain::attribution;
+use retrain::attribution::evaluation::Design;
+use retrain::attribution::{self, counterfactual};
 use retrain::evaluation::evaluate;
 use retrain::execute::{Executor, State};
 use retrain::experiment::Experiment;
-use retrain::jobs::Plan;
+use retrain::jobs::{Plan, Trials};
 use retrain::probe::estimate;
 use retrain::runner::{Ending, Shard, run};
 use retrain::setup::{Place, Setup};
@@ -118,12 +119,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
                 print!("{}", std::fs::read_to_string(folder.join("table.md"))?);
             }
             if let Some(trials) = &opened.plan.trials {
-                let evaluation = attribution::evaluation::evaluate(&executor, trials)?;
-                attribution::table::write(&folder, &executor, &evaluation)?;
-                print!(
-                    "{}",
-                    std::fs::read_to_string(folder.join("attribution.md"))?
-                );
+                attribution_tables(&executor, trials, &folder)?;
             }
             eprintln!(
                 "these tables and the numbers behind them are in {}",
@@ -132,6 +128,35 @@ fn execute(arguments: &Arguments) -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn attribution_tables(executor: &Executor<'_>, trials: &Trials, folder: &Path) -> Result<()> {
+    let mut designs = vec![Design::Subsets];
+    if !executor.setup.groups.is_empty() {
+        designs.push(Design::Groups);
+    }
+    for design in designs {
+        let name = attribution::table::file(design);
+        match attribution::evaluation::evaluate(executor, trials, design)? {
+            Some(evaluation) => {
+                attribution::table::write(folder, executor, &evaluation)?;
+                let file = folder.join(format!("{name}.md"));
+                print!("{}", std::fs::read_to_string(file)?);
+            }
+            None => println!("Not done yet: {name}, of which no seed has all its models."),
+        }
+    }
+    if let Some(jobs) = &trials.counterfactuals {
+        match counterfactual::evaluate(executor, jobs)? {
+            Some(rows) => {
+                attribution::table::write_counterfactuals(folder, executor, &rows)?;
+                let file = folder.join("counterfactual.md");
+                print!("{}", std::fs::read_to_string(file)?);
+            }
+            None => println!("\nNot done yet: counterfactuals."),
+        }
+    }
+    Ok(())
 }
 
 fn minutes(text: &str) -> Result<Duration, String> {

@@ -10,6 +10,7 @@ use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule;
 use sensitivity::experiment;
 use sensitivity::measure::{Measure, points};
+use train::batches::Batches;
 use train::config::TrainConfig;
 use train::trainer::Trainer;
 
@@ -18,7 +19,7 @@ use crate::attribution::functional::{Functional, losses};
 use crate::attribution::{Attribute, Growth, Method};
 use crate::baseline::Scene;
 use crate::execute::Executor;
-use crate::jobs::{Shown, Work};
+use crate::jobs::Work;
 
 /// Training steps that are timed, after one that is not.
 const STEPS: u64 = 3;
@@ -119,7 +120,7 @@ fn config<'a>(executor: &Executor<'a>, model: usize) -> &'a TrainConfig {
 
 fn step(executor: &Executor<'_>, config: &TrainConfig) -> Result<f64, RetrainError> {
     let mut trainer = trainer(executor, config)?;
-    let batches = executor.setup.batches(Shown::All)?;
+    let batches = Batches::new(&executor.setup.images);
     let mut started = Instant::now();
     for step in 0..=STEPS {
         trainer.advance(batches.at(config, step, &executor.setup.device))?;

@@ -18,7 +18,6 @@ use train::set::TrainingSet;
 use crate::RetrainError;
 use crate::attribution::subsets;
 use crate::experiment::{Direction, Estimator, Experiment};
-use crate::jobs::Shown;
 
 /// Where an experiment finds its data and computes; nothing here changes a result beyond rounding.
 #[derive(Debug, Clone)]
@@ -45,6 +44,8 @@ pub struct Setup {
     pub changes: Vec<Change>,
     /// For an attribution benchmark: indices of each random part of the training images, ascending.
     pub subsets: Vec<Vec<usize>>,
+    /// For an attribution benchmark: indices of each group of training images, ascending.
+    pub groups: Vec<Vec<usize>>,
     /// For an attribution benchmark: the last images of the data, which no model is trained on.
     pub held_out: Option<Dataset>,
     /// Where to compute.
@@ -81,13 +82,17 @@ impl Setup {
         let name = place.data.as_deref().unwrap_or(&experiment.data);
         let mut images = data::load(&Source::parse(name)?, &options)?;
         let mut limit = experiment.limit;
-        let (mut parts, mut held_out) = (Vec::new(), None);
+        let (mut parts, mut groups, mut held_out) = (Vec::new(), Vec::new(), None);
         if let Some(benchmark) = &experiment.attribution {
             let kept = images.len().saturating_sub(benchmark.held_out);
             let rest: Vec<usize> = (kept..images.len()).collect();
             held_out = Some(images.subset(&rest));
             images = images.subset(&(0..kept).collect::<Vec<_>>());
             parts = subsets::draw(benchmark, kept)?;
+            groups = subsets::groups(benchmark, &images, &options)?;
+            if let Some(counterfactual) = &benchmark.counterfactual {
+                counterfactual.check(experiment.samples.count, kept)?;
+            }
             limit = Some(kept);
         }
         let changes = experiment.directions.iter();
@@ -95,6 +100,7 @@ impl Setup {
         let setup = Self {
             changes: changes.collect::<Result<_, _>>()?,
             subsets: parts,
+            groups,
             held_out,
             set: TrainingSet {
                 limit,
@@ -107,28 +113,17 @@ impl Setup {
             experiment,
         };
         for change in 0..setup.changes.len() {
-            setup.batches(Shown::Changed(change))?;
+            setup.changed(change)?;
         }
         Ok(setup)
     }
 
-    /// Batches of the training data, of the data after a change, or of a part of them.
+    /// Batches of the training data after a change.
     ///
     /// # Errors
     /// If the change's mass makes no measure.
-    pub fn batches(&self, shown: Shown) -> Result<Batches<'_>, RetrainError> {
-        let change = match shown {
-            Shown::All => return Ok(Batches::new(&self.images)),
-            Shown::Changed(change) => &self.changes[change],
-            // A part is what is left when all the mass of the rest is removed.
-            Shown::Subset(subset) => {
-                let inside = |image: &usize| self.subsets[subset].binary_search(image).is_ok();
-                let n = self.images.len();
-                let rest: Vec<usize> = (0..n).filter(|image| !inside(image)).collect();
-                let mass = rest.len() as f64 / n as f64;
-                return Ok(Batches::removing(&self.images, &rest, mass)?);
-            }
-        };
+    pub fn changed(&self, change: usize) -> Result<Batches<'_>, RetrainError> {
+        let change = &self.changes[change];
         let mass = change.direction.mass;
         let batches = match change.direction.removing() {
             true => Batches::removing(&self.images, &change.indices, mass),
@@ -137,6 +132,23 @@ impl Setup {
         batches.map_err(|error| {
             RetrainError::Experiment(format!("{}: {error}", change.direction.name()))
         })
+    }
+
+    /// Batches of the training data without some images: what is left when all their mass is removed.
+    ///
+    /// # Errors
+    /// If nothing is left, or nothing removed.
+    pub fn without(&self, images: &[usize]) -> Result<Batches<'_>, RetrainError> {
+        let mass = images.len() as f64 / self.images.len() as f64;
+        Ok(Batches::removing(&self.images, images, mass)?)
+    }
+
+    /// The training images that are not among these, ascending.
+    pub fn rest(&self, images: &[usize]) -> Vec<usize> {
+        let inside = |image: &usize| images.binary_search(image).is_ok();
+        (0..self.images.len())
+            .filter(|image| !inside(image))
+            .collect()
     }
 
     /// The preconditioning of every model.

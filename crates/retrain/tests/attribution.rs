@@ -59,7 +59,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
         ("attribution-patches", vec![12, 128]),
         ("attribution-TRAK", vec![12, 128]),
         ("attribution-D-TRAK", vec![12, 128]),
-        ("attribution-ours", vec![12, 128]),
+        ("attribution-ours_empirical-h2-", vec![12, 128]),
         ("attribution-tangent", vec![12, 6]),
     ] {
         let found = arrays(&out, job, "scores.safetensors");
@@ -89,7 +89,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
     // Forwards and backwards agree: the mean of the influences of a part's images is the part's tangent.
     let experiment = Experiment::load(&folder.join("lds.toml")).unwrap();
     let parts = subsets::draw(&experiment.attribution.unwrap(), 128).unwrap();
-    let adjoint = arrays(&out, "attribution-ours", "scores.safetensors");
+    let adjoint = arrays(&out, "attribution-ours_empirical-h2-", "scores.safetensors");
     let tangent = arrays(&out, "attribution-tangent", "scores.safetensors");
     let (_, adjoint) = &adjoint["images/sample/ours empirical-h2"];
     let (_, tangent) = &tangent["subsets/sample/tangent empirical-h2"];
@@ -105,10 +105,30 @@ fn a_benchmark_scores_every_image_by_every_method() {
         }
     }
 
+    // Without a group the rest is a part like any other.
+    let read = |name: &str| std::fs::read_to_string(out.join("table").join(name)).unwrap();
+    let groups = read("groups-real.csv");
+    let header = groups.lines().next().unwrap();
+    assert!(header.ends_with("part_3"), "{header}");
+    assert!(markdown.contains("all but one of attr:Smiling"));
+
+    // Counterfactual models see what their method leaves them, and random ones something else.
+    let moved = read("counterfactual.csv");
+    assert_eq!(moved.lines().count(), 1 + 2 * 4, "{moved}");
+    let distances: Vec<f64> = moved
+        .lines()
+        .skip(1)
+        .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
+        .collect();
+    for (i, distance) in distances.iter().enumerate() {
+        assert!(*distance > 0.0, "{moved}");
+        assert!(!distances[..i].contains(distance), "{moved}");
+    }
+    assert!(markdown.contains("| ours empirical-h2, principal | "));
+
     // What the tables say is what the files say.
     assert!(markdown.contains("Two seeds agree to "), "{markdown}");
     assert!(markdown.contains("| raw pixels, directed | "), "{markdown}");
-    let read = |name: &str| std::fs::read_to_string(out.join("table").join(name)).unwrap();
     assert_eq!(
         read("attribution-real.csv").lines().count(),
         1 + 2 * (12 + 6 + 8)

@@ -5,6 +5,8 @@ mod untrained;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use burn::tensor::Device;
+use classifier::{ClassifierConfig, Trainer};
 use data::{LoadOptions, Source};
 
 fn checkpoint(folder: &Path) {
@@ -14,6 +16,23 @@ fn checkpoint(folder: &Path) {
     };
     let images = data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
     untrained::save(folder, 3, 8, &images.fingerprint);
+}
+
+/// A classifier of one step.
+fn train_classifier(file: &Path) {
+    let options = LoadOptions {
+        size: Some(8),
+        ..LoadOptions::default()
+    };
+    let images = data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
+    let config = ClassifierConfig {
+        steps: 1,
+        channels: 8,
+        ..ClassifierConfig::default()
+    };
+    let mut trainer = Trainer::new(config, &images, &Device::flex()).unwrap();
+    trainer.advance().unwrap();
+    trainer.save().unwrap().write(file).unwrap();
 }
 
 fn sensitivity(folder: &Path, arguments: &[&str]) -> Output {
@@ -243,7 +262,11 @@ fn influence_answers_each_question_of_every_image_and_the_same_seed_gives_the_sa
             .output()
             .unwrap()
     };
+    train_classifier(&folder.path().join("labels.safetensors"));
+    let odds = "log-odds:labels.safetensors:attr:Smiling";
     let questions = [
+        "--of",
+        odds,
         "--of",
         "principal",
         "--of",
@@ -277,6 +300,7 @@ fn influence_answers_each_question_of_every_image_and_the_same_seed_gives_the_sa
     };
     assert_eq!(numbers("influence/principal").len(), 5 * 60);
     assert_eq!(numbers("strength/image:7").len(), 5 * 7);
+    assert_eq!(numbers(&format!("gradient/{odds}")).len(), 5 * 192);
     // With the density of the images themselves their ratios have the mean 1.
     assert!(numbers("balance").iter().all(|b| (b - 1.0).abs() < 1e-3));
     // Along the tangent of a group, the group's influence is the square of its length.
@@ -300,6 +324,12 @@ fn influence_answers_each_question_of_every_image_and_the_same_seed_gives_the_sa
         ("region:none.png", "none.png"),
         ("image:60", "60"),
         ("linear:none.safetensors:x", "none.safetensors"),
+        ("log-odds:none.safetensors:attr:Smiling", "none.safetensors"),
+        (
+            "log-odds:model.safetensors:attr:Smiling",
+            "not a classifier",
+        ),
+        ("log-odds:labels.safetensors:attr:Wings", "has no label"),
         (
             "linear:tangent/sensitivities.safetensors:x",
             "has no tensor x",

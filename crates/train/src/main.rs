@@ -1,6 +1,8 @@
 //! `cargo run -p train`: train a U-Net score model on an image data set.
 
-use std::io::Write;
+mod classification;
+mod loss_log;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::DType;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use data::{Dataset, LoadOptions, Source};
 use diffusion::checkpoint::Checkpoint;
 use diffusion::device::device;
@@ -23,10 +25,14 @@ use train::config::TrainConfig;
 use train::set::TrainingSet;
 use train::trainer::Trainer;
 
+use loss_log::LossLog;
+
 /// Train a U-Net score model on an image data set.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The images: faces:N, celeba:FOLDER, mnist:FOLDER, cifar10:FOLDER, folder:FOLDER, or a folder
     #[arg(long, default_value = "faces:10000")]
     data: String,
@@ -80,9 +86,20 @@ struct Arguments {
     checkpoint_minutes: f64,
 }
 
+/// What else can be trained.
+#[derive(Subcommand)]
+enum Command {
+    Classifier(classification::Arguments),
+}
+
 fn main() -> ExitCode {
     allocator::keep_memory();
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let done = match &arguments.command {
+        Some(Command::Classifier(classifier)) => classification::run(classifier),
+        None => run(&arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -285,43 +302,4 @@ fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<(
     let pictures: Vec<Picture> = pictures.collect();
     write_atomic(path, &grid_png(&pictures, &GridStyle::default())?)?;
     Ok(())
-}
-
-/// `step,loss` lines; a resumed run drops the lines after its checkpoint first.
-struct LossLog {
-    path: PathBuf,
-    file: std::io::BufWriter<std::fs::File>,
-}
-
-impl LossLog {
-    fn open(path: &Path, step: u64) -> Result<Self> {
-        let name = || format!("cannot write {}", path.display());
-        let kept: String = if step == 0 {
-            "step,loss\n".to_owned()
-        } else {
-            let before = std::fs::read_to_string(path).unwrap_or_else(|_| "step,loss\n".into());
-            let lines = before.lines().filter(|line| {
-                let number = line.split(',').next().unwrap_or_default().parse::<u64>();
-                number.map_or(line.starts_with("step"), |number| number <= step)
-            });
-            lines.map(|line| format!("{line}\n")).collect()
-        };
-        let mut file = std::io::BufWriter::new(std::fs::File::create(path).with_context(name)?);
-        file.write_all(kept.as_bytes()).with_context(name)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
-    }
-
-    fn push(&mut self, step: u64, loss: f32) -> Result<()> {
-        writeln!(self.file, "{step},{loss}")
-            .with_context(|| format!("cannot write {}", self.path.display()))
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let name = || format!("cannot write {}", self.path.display());
-        self.file.flush().with_context(name)?;
-        self.file.get_ref().sync_all().with_context(name)
-    }
 }

@@ -14,9 +14,21 @@ use crate::store::{read_array, read_arrays};
 /// Real or predicted values of one kind of functional: one list over the parts for each functional.
 type Values = Vec<Vec<f64>>;
 
+/// Which parts of the training data models were made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Design {
+    /// Random ones.
+    Subsets,
+    /// All images but a group, for every group.
+    Groups,
+}
+
 /// What is published of a benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
+    /// The parts.
+    pub design: Design,
     /// How well methods predict.
     pub rows: Vec<Row>,
     /// How well they could.
@@ -147,30 +159,39 @@ fn mean_of(seeds: &[&Values]) -> Values {
     rows.map(row).collect()
 }
 
-/// Compares what is done.
+/// Compares what is done; `None` while no seed has a model of every part.
 ///
 /// # Errors
-/// If a result cannot be read, or no seed has all its parts.
-pub fn evaluate(executor: &Executor<'_>, trials: &Trials) -> Result<Evaluation, RetrainError> {
+/// If a result cannot be read.
+pub fn evaluate(
+    executor: &Executor<'_>,
+    trials: &Trials,
+    design: Design,
+) -> Result<Option<Evaluation>, RetrainError> {
     let (benchmark, _) = executor.benchmark()?;
-    let seeds = &executor.setup.experiment.seeds;
+    let setup = executor.setup;
+    let seeds = &setup.experiment.seeds;
+    let without = |group: &Vec<usize>| setup.rest(group);
+    let (parts, made) = match design {
+        Design::Subsets => (setup.subsets.clone(), &trials.outcomes),
+        Design::Groups => (setup.groups.iter().map(without).collect(), &trials.groups),
+    };
     let mut missing = Vec::new();
     let done = |outcome: &Outcome| executor.done(outcome.samples) && executor.done(outcome.losses);
     let mut complete = Vec::new();
-    for (outcomes, seed) in trials.outcomes.iter().zip(seeds) {
+    for (outcomes, seed) in made.iter().zip(seeds) {
         match outcomes.iter().all(done) {
             true => complete.push((seed.to_string(), outcomes)),
             false => missing.push(format!("seed {seed}")),
         }
     }
     if complete.is_empty() {
-        return Err(RetrainError::experiment(
-            "no seed has a model of every part yet: go on with `retrain run`",
-        ));
+        return Ok(None);
     }
     let base = executor.samples(trials.samples)?;
     let directions = functional::directions(benchmark, &base);
     let mut all = Evaluation {
+        design,
         rows: Vec::new(),
         ceilings: Vec::new(),
         queries: Vec::new(),
@@ -197,8 +218,9 @@ pub fn evaluate(executor: &Executor<'_>, trials: &Trials) -> Result<Evaluation, 
         }
         for &job in &trials.methods {
             if executor.done(job) {
-                let parts = &executor.setup.subsets;
-                for (name, predicted, cost) in predictions(executor, job, functional, parts)? {
+                for (name, predicted, cost) in
+                    predictions(executor, job, functional, design, &parts)?
+                {
                     all.add(functional, &name, &predicted, &by_seed, each, cost);
                 }
             }
@@ -212,7 +234,7 @@ pub fn evaluate(executor: &Executor<'_>, trials: &Trials) -> Result<Evaluation, 
     let open = trials.methods.iter().filter(|job| !executor.done(**job));
     missing.extend(open.map(|&job| executor.plan.jobs[job].label.clone()));
     all.missing = missing;
-    Ok(all)
+    Ok(Some(all))
 }
 
 /// Real values of one seed's models; for losses also those by the even and by the odd draws.
@@ -292,6 +314,7 @@ fn predictions(
     executor: &Executor<'_>,
     job: usize,
     functional: Functional,
+    design: Design,
     parts: &[Vec<usize>],
 ) -> Result<Vec<(String, Values, Cost)>, RetrainError> {
     let arrays = read_arrays(&executor.result(job))?;
@@ -309,7 +332,8 @@ fn predictions(
         else {
             continue;
         };
-        if of != functional.name() {
+        // What is predicted for the random parts themselves says nothing of the groups.
+        if of != functional.name() || design == Design::Groups && columns != "images" {
             continue;
         }
         let rows = array.values.chunks_exact(array.shape[1]);

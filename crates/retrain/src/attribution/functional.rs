@@ -23,10 +23,13 @@ pub enum Functional {
     SampleLoss,
     /// The loss at an image that no model was trained on.
     HeldOutLoss,
+    /// How far a sample is along the line on which training images move it most. It chooses images for counterfactuals; no other
+    /// model has a value of it.
+    Principal,
 }
 
 impl Functional {
-    /// All kinds.
+    /// The kinds that every model has values of.
     pub const ALL: [Self; 3] = [Self::Sample, Self::SampleLoss, Self::HeldOutLoss];
 
     /// Name in files.
@@ -35,6 +38,7 @@ impl Functional {
             Self::Sample => "sample",
             Self::SampleLoss => "sample-loss",
             Self::HeldOutLoss => "held-out-loss",
+            Self::Principal => "principal",
         }
     }
 }

@@ -118,7 +118,7 @@ fn density(settings: &Settings, first: u64) -> impl Density + '_ {
 }
 
 /// The influences of all training images along a path, `[K, n, m]`.
-fn summed(scene: &Scene<'_>, path: &Path, pulled: Vec<Tensor<3>>) -> Tensor<3> {
+pub(super) fn summed(scene: &Scene<'_>, path: &Path, pulled: Vec<Tensor<3>>) -> Tensor<3> {
     let influence = influence::Influence::new(path, pulled, widest_float(&scene.setup.device));
     let [m, _] = scene.images.dims();
     let chunks = (0..m).step_by(CHUNK).map(|start| {

@@ -6,6 +6,7 @@
 //!
 //! A new method is one file here and one line in [`Method`].
 
+pub mod counterfactual;
 pub mod evaluation;
 pub mod functional;
 pub mod subsets;
@@ -15,6 +16,7 @@ mod gradients;
 mod influence;
 mod mean_shift;
 mod patches;
+mod principal;
 mod ridge;
 mod similarity;
 mod tangent;
@@ -24,6 +26,7 @@ use diffusion::checkpoint::Checkpoint;
 use diffusion::network::NetworkDenoiser;
 use serde::{Deserialize, Serialize};
 
+use self::counterfactual::Counterfactual;
 use self::functional::{Draws, Functional};
 use crate::RetrainError;
 use crate::experiment::{Variant, distinct};
@@ -53,6 +56,12 @@ pub struct Benchmark {
     /// Noise levels, each with noise of its own, that a loss is averaged over.
     #[serde(default = "sixty_four")]
     pub draws: usize,
+    /// Groups of training images, such as `class:8`, whose absence is predicted too: for each a model of all other images.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Whether models are trained without the images that methods hold responsible for a sample.
+    #[serde(default)]
+    pub counterfactual: Option<Counterfactual>,
     /// The methods.
     pub methods: Vec<Method>,
 }
@@ -85,6 +94,17 @@ impl Benchmark {
                 )));
             }
         }
+        if let 1..3 = self.groups.len() {
+            return Err(RetrainError::experiment(
+                "attribution: a correlation over groups needs at least 3 of them",
+            ));
+        }
+        if let Some(counterfactual) = &self.counterfactual {
+            for form in 0..counterfactual.forms.len() {
+                counterfactual.method(form, &self.methods)?;
+            }
+        }
+        distinct("groups", self.groups.iter().cloned())?;
         distinct("methods", self.methods.iter().map(Method::name))
     }
 }
@@ -121,7 +141,7 @@ impl Scene<'_> {
     /// The points at which the losses of a kind are taken, `[n, d]`; none for functionals that are no loss.
     pub fn points(&self, functional: Functional) -> Option<&Tensor<2>> {
         match functional {
-            Functional::Sample => None,
+            Functional::Sample | Functional::Principal => None,
             Functional::SampleLoss => Some(&self.samples),
             Functional::HeldOutLoss => Some(&self.held_out),
         }
@@ -214,6 +234,8 @@ pub enum Growth {
 pub enum Method {
     /// Ours, by the adjoint.
     Influence(influence::Influence),
+    /// Ours, for counterfactuals.
+    Principal(principal::Principal),
     /// Ours, one tangent a part.
     Tangent(tangent::Tangent),
     /// Samples move as the mean of the data does.
@@ -232,6 +254,7 @@ impl Method {
     fn method(&self) -> &dyn Attribute {
         match self {
             Self::Influence(method) => method,
+            Self::Principal(method) => method,
             Self::Tangent(method) => method,
             Self::MeanShift(method) => method,
             Self::Pixels(method) => method,

@@ -1,5 +1,6 @@
 //! Random parts of the training data.
 
+use data::{Dataset, LoadOptions, Selected, Selection};
 use diffusion::random::{Purpose, generator};
 use rand::seq::index;
 use sha2::{Digest, Sha256};
@@ -27,6 +28,31 @@ pub fn draw(benchmark: &Benchmark, n: usize) -> Result<Vec<Vec<usize>>, RetrainE
         indices
     };
     Ok((0..benchmark.subsets).map(part).collect())
+}
+
+/// The benchmark's groups: indices, ascending.
+///
+/// # Errors
+/// If a selection finds no training images, or all of them.
+pub fn groups(
+    benchmark: &Benchmark,
+    images: &Dataset,
+    options: &LoadOptions,
+) -> Result<Vec<Vec<usize>>, RetrainError> {
+    let group = |text: &String| {
+        let refuse = |why: &str| RetrainError::experiment(format!("attribution: {text} {why}"));
+        match Selection::parse(text)?.resolve(images, options)? {
+            Selected::External(_) => Err(refuse("is not a group of training images")),
+            Selected::Indices(all) if all.len() == images.len() => {
+                Err(refuse("is all training images: nothing is left without it"))
+            }
+            Selected::Indices(mut indices) => {
+                indices.sort_unstable();
+                Ok(indices)
+            }
+        }
+    };
+    benchmark.groups.iter().map(group).collect()
 }
 
 /// What tells a part from others: SHA-256 of its indices, in hexadecimal.

@@ -6,14 +6,16 @@ use std::path::Path;
 use report::write_atomic;
 use serde_json::json;
 
-use super::evaluation::{Ceiling, Evaluation, Row};
+use super::counterfactual::Moved;
+use super::evaluation::{Ceiling, Design, Evaluation, Row};
 use super::functional::Functional;
 use crate::RetrainError;
 use crate::execute::Executor;
 use crate::table::csv::{line, number, quoted};
 
 /// Writes `attribution.md`, `attribution.csv`, `attribution-functionals.csv` (the score of each single functional),
-/// `attribution-real.csv` (the real values behind them) and `attribution.json` into a folder.
+/// `attribution-real.csv` (the real values behind them) and `attribution.json` into a folder; for groups instead of random parts
+/// `groups.md` and so on.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -24,6 +26,7 @@ pub fn write(
 ) -> Result<(), RetrainError> {
     std::fs::create_dir_all(folder).map_err(RetrainError::file(folder, "cannot be made"))?;
     let setup = executor.setup;
+    let name = file(evaluation.design);
     let json = json!({
         "sway": env!("CARGO_PKG_VERSION"),
         "experiment": setup.experiment,
@@ -32,13 +35,65 @@ pub fn write(
         "fingerprint": setup.images.fingerprint,
         "evaluation": evaluation,
     });
-    for (name, text) in [
-        ("attribution.md", markdown(executor, evaluation)?),
-        ("attribution.csv", rows(evaluation)),
-        ("attribution-functionals.csv", functionals(evaluation)),
-        ("attribution-real.csv", real(evaluation)),
-        ("attribution.json", format!("{json:#}\n")),
+    for (ending, text) in [
+        (".md", markdown(executor, evaluation)?),
+        (".csv", rows(evaluation)),
+        ("-functionals.csv", functionals(evaluation)),
+        ("-real.csv", real(evaluation)),
+        (".json", format!("{json:#}\n")),
     ] {
+        write_atomic(&folder.join(format!("{name}{ending}")), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// How the files of a design begin.
+pub fn file(design: Design) -> &'static str {
+    match design {
+        Design::Subsets => "attribution",
+        Design::Groups => "groups",
+    }
+}
+
+/// Writes `counterfactual.md` and `counterfactual.csv` (how far each sample moved) into a folder.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_counterfactuals(
+    folder: &Path,
+    executor: &Executor<'_>,
+    rows: &[Moved],
+) -> Result<(), RetrainError> {
+    let (benchmark, _) = executor.benchmark()?;
+    let remove = benchmark
+        .counterfactual
+        .as_ref()
+        .map_or(0, |ways| ways.remove);
+    let mut text = format!(
+        "# {}: without the images held responsible\n\nFor each of {} samples a model ({}) without the {remove} of {} images that a method holds most \
+         responsible for it. Moved: the distance of the sample, from the same noise, from where the model of all images puts it; and by how much \
+         it is further than without random images, with its bootstrap 95 % interval over samples. Other samples: the same for the samples \
+         that the images were not chosen for.\n\n\
+         | images chosen by | moved | ÷ random | other samples ÷ random |\n| --- | --- | --- | --- |\n",
+        executor.setup.experiment.name,
+        rows.first().map_or(0, |row| row.distances.len()),
+        benchmark.variant.name(),
+        executor.setup.images.len(),
+    );
+    let mut csv = String::from("form,sample,distance\n");
+    for row in rows {
+        let [low, high] = row.interval;
+        let _ = writeln!(
+            text,
+            "| {} | {:.3} | {:.2} [{low:.2}, {high:.2}] | {:.2} |",
+            row.form, row.mean, row.ratio, row.others
+        );
+        for (sample, distance) in row.distances.iter().enumerate() {
+            let words = [quoted(&row.form), sample.to_string()];
+            line(&mut csv, &words, &[number(*distance)]);
+        }
+    }
+    for (name, text) in [("counterfactual.md", text), ("counterfactual.csv", csv)] {
         write_atomic(&folder.join(name), text.as_bytes())?;
     }
     Ok(())
@@ -50,6 +105,7 @@ fn title(functional: Functional) -> &'static str {
         Functional::Sample => "Linear functionals of samples",
         Functional::SampleLoss => "The loss at samples",
         Functional::HeldOutLoss => "The loss at held-out images",
+        Functional::Principal => "The principal line of samples",
     }
 }
 
@@ -57,16 +113,21 @@ fn markdown(executor: &Executor<'_>, evaluation: &Evaluation) -> Result<String, 
     let (benchmark, _) = executor.benchmark()?;
     let (experiment, config) = (&executor.setup.experiment, &executor.setup.config);
     let seeds: Vec<String> = experiment.seeds.iter().map(u64::to_string).collect();
+    let parts = match evaluation.design {
+        Design::Subsets => format!(
+            "{} random parts of {} of them",
+            benchmark.subsets, benchmark.fraction
+        ),
+        Design::Groups => format!("all but one of {}", benchmark.groups.join(", ")),
+    };
     let mut text = format!(
-        "# {}\n\n{} images of {}; {} random parts of {} of them ({}), seeds {}; base model of {} steps of batch {}. \
+        "# {}\n\n{} images of {}; {parts} ({}), seeds {}; base model of {} steps of batch {}. \
          {} samples with {} functionals each, {} held-out images, losses over {} draws.\n\n\
          LDS: Spearman's correlation over the parts of predicted and real values, averaged over functionals. In brackets the bootstrap \
          95 % interval over points; ± is the standard error over the parts (jackknife). Neither covers the choice of the base model.\n",
         experiment.name,
         executor.setup.images.len(),
         experiment.data,
-        benchmark.subsets,
-        benchmark.fraction,
         benchmark.variant.name(),
         seeds.join(", "),
         config.steps,

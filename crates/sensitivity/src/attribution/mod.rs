@@ -24,6 +24,7 @@ pub struct Arguments {
     /// principal: how far it is along the line on which training images move it most.
     /// region:X,Y,WIDTH,HEIGHT or region:MASK.png: the mean of its pixels there.
     /// image:PATH or image:INDEX: its squared distance to that image, or that training image.
+    /// log-odds:FILE.safetensors:LABEL: the log-odds of a label, such as attr:Eyeglasses, by a classifier of `train classifier`.
     /// linear:FILE.safetensors:TENSOR: its product with a direction of d numbers, or of `[n, d]`, one for each sample
     #[arg(
         long = "of",

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use classifier::Saved;
 use data::{Selected, Selection, Shape};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
-use sensitivity::influence::{Distance, Functional, Linear, Principal};
+use sensitivity::influence::{Distance, Functional, Linear, LogOdds, Principal};
 
 use crate::trained::Trained;
 
@@ -33,9 +34,10 @@ pub fn parse(text: &str, model: &Trained) -> Result<Box<dyn Functional>> {
             let weights = tensor(rest).with_context(|| name.clone())?;
             Box::new(Linear { name, weights })
         }
+        "log-odds" => Box::new(log_odds(rest, &name, model).with_context(|| name.clone())?),
         _ => bail!(
-            "{text} is not understood; ask for principal, region:X,Y,WIDTH,HEIGHT, region:MASK.png, image:PATH, image:INDEX \
-             or linear:FILE.safetensors:TENSOR"
+            "{text} is not understood; ask for principal, region:X,Y,WIDTH,HEIGHT, region:MASK.png, image:PATH, image:INDEX, \
+             linear:FILE.safetensors:TENSOR or log-odds:FILE.safetensors:LABEL"
         ),
     })
 }
@@ -101,12 +103,35 @@ fn image(text: &str, model: &Trained) -> Result<Vec<f32>> {
     Ok(values)
 }
 
+/// A classifier for images like the samples, and one of its labels.
+fn log_odds(text: &str, name: &str, model: &Trained) -> Result<LogOdds> {
+    let (file, label) = in_file(text).context("write log-odds:FILE.safetensors:LABEL")?;
+    let saved = Saved::read(Path::new(&file))?;
+    let (theirs, ours) = (saved.header.shape, model.images.shape);
+    ensure!(
+        theirs == ours,
+        "{file}: is for images of {}×{} pixels and {} channels, but samples are {}×{} with {}: train one for them with \
+         `train classifier`",
+        theirs.width,
+        theirs.height,
+        theirs.channels,
+        ours.width,
+        ours.height,
+        ours.channels
+    );
+    let odds = LogOdds::new(name.to_owned(), &saved, label, &model.device);
+    odds.with_context(|| file.clone())
+}
+
+/// `FILE.safetensors:PART`, as file and part.
+fn in_file(text: &str) -> Option<(String, &str)> {
+    let (stem, part) = text.split_once(".safetensors:")?;
+    Some((format!("{stem}.safetensors"), part))
+}
+
 /// The numbers of a tensor in a SafeTensors file.
 fn tensor(text: &str) -> Result<Vec<f32>> {
-    let Some((file, name)) = text.split_once(".safetensors:") else {
-        bail!("write linear:FILE.safetensors:TENSOR");
-    };
-    let file = format!("{file}.safetensors");
+    let (file, name) = in_file(text).context("write linear:FILE.safetensors:TENSOR")?;
     let bytes = std::fs::read(&file).with_context(|| format!("{file}: cannot be read"))?;
     let tensors = SafeTensors::deserialize(&bytes)
         .with_context(|| format!("{file}: is not a complete SafeTensors file"))?;

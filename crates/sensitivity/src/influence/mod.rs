@@ -10,6 +10,7 @@
 //! group of points, the mean of their `a_y` is `⟨∇f, δ⟩` with the group as direction.
 
 mod functional;
+mod log_odds;
 mod principal;
 mod run;
 
@@ -21,6 +22,7 @@ use crate::density::Reference;
 use crate::path::{Path, Point};
 
 pub use functional::{Differentiated, Distance, Functional, Linear, Scene};
+pub use log_odds::LogOdds;
 pub use principal::Principal;
 pub use run::{Found, Influences, Kept, run};
 

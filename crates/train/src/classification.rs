@@ -1,0 +1,208 @@
+//! `train classifier`: a small classifier of a data set's labels, whose log-odds can be asked of samples.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use classifier::evaluation::Quality;
+use classifier::{ClassifierConfig, Saved, Trainer};
+use data::{LoadOptions, Source};
+use diffusion::device::device;
+use indicatif::{ProgressBar, ProgressStyle};
+use report::write_atomic;
+
+use crate::loss_log::LossLog;
+
+/// Train a small classifier of every attribute and class of a data set. `sensitivity influence --of log-odds:FILE:LABEL` asks
+/// which training images of a diffusion model gave a sample that label.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The images, as for training a model; they need attributes or classes
+    #[arg(long, default_value = "faces:10000")]
+    data: String,
+    /// Side of the images in pixels: that of the samples it will be asked about
+    #[arg(long, default_value_t = 16)]
+    size: usize,
+    /// One channel instead of three
+    #[arg(long)]
+    grey: bool,
+    /// Where the classifier, its loss and its quality go
+    #[arg(long, default_value = "runs/classifier")]
+    out: PathBuf,
+    /// Continue the run in --out
+    #[arg(long)]
+    resume: bool,
+    /// Optimiser steps
+    #[arg(long, default_value_t = ClassifierConfig::default().steps)]
+    steps: u64,
+    /// Images a step
+    #[arg(long, default_value_t = ClassifierConfig::default().batch)]
+    batch: usize,
+    /// Peak learning rate
+    #[arg(long, default_value_t = ClassifierConfig::default().learning_rate)]
+    learning_rate: f64,
+    /// Decoupled weight decay
+    #[arg(long, default_value_t = ClassifierConfig::default().weight_decay)]
+    weight_decay: f64,
+    /// Standard deviation of the noise on training images, in pixels of [-1, 1]
+    #[arg(long, default_value_t = ClassifierConfig::default().noise)]
+    noise: f64,
+    /// Mirror images at random
+    #[arg(long)]
+    flip: bool,
+    /// Channels of the finest level
+    #[arg(long, default_value_t = ClassifierConfig::default().channels)]
+    channels: usize,
+    /// Share of the images that is not trained on, by which the classifier is judged
+    #[arg(long, default_value_t = ClassifierConfig::default().held_out)]
+    held_out: f64,
+    /// Seed of initial weights, held-out images, batches and noise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Use at most this many images
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Count images that cannot be read and go on without them
+    #[arg(long)]
+    skip_bad: bool,
+    /// Where decoded images are kept for the next start
+    #[arg(long, default_value = "datasets/cache")]
+    cache: PathBuf,
+    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    #[arg(long, default_value = "flex")]
+    device: String,
+    /// Minutes between checkpoints
+    #[arg(long, default_value_t = 3.0)]
+    checkpoint_minutes: f64,
+}
+
+/// Trains the classifier and writes its folder.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let config = ClassifierConfig {
+        seed: arguments.seed,
+        steps: arguments.steps,
+        batch: arguments.batch,
+        learning_rate: arguments.learning_rate,
+        weight_decay: arguments.weight_decay,
+        noise: arguments.noise,
+        flip: arguments.flip,
+        channels: arguments.channels,
+        held_out: arguments.held_out,
+    };
+    let options = LoadOptions {
+        size: Some(arguments.size),
+        grey: arguments.grey,
+        limit: arguments.limit,
+        skip_bad: arguments.skip_bad,
+        cache_dir: Some(arguments.cache.clone()),
+        progress: true,
+    };
+    let images = data::load(&Source::parse(&arguments.data)?, &options)?;
+    if let Some(first) = &images.first_skipped {
+        eprintln!("left out {} images; the first: {first}", images.skipped);
+    }
+    let (device, folder) = (device(&arguments.device)?, &arguments.out);
+    let file = folder.join("classifier.safetensors");
+    let mut trainer = if arguments.resume {
+        Trainer::resume(config.clone(), &images, Saved::read(&file)?, &device)?
+    } else {
+        ensure!(
+            !file.exists(),
+            "{} already holds a classifier: continue it with --resume, or choose another --out",
+            folder.display()
+        );
+        let trainer = Trainer::new(config.clone(), &images, &device)?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        trainer
+    };
+    if !train(arguments, &config, &mut trainer, &file)? {
+        return Ok(());
+    }
+    let qualities = trainer.judge()?;
+    write_atomic(&folder.join("labels.csv"), csv(&qualities).as_bytes())?;
+    eprintln!("{}", table(&qualities));
+    eprintln!(
+        "judged on {1} of {0} images, which it was not trained on; classifier in {2}",
+        images.len(),
+        trainer.counts()[1],
+        file.display()
+    );
+    Ok(())
+}
+
+/// Trains until the end, or until Ctrl-C; tells whether it is finished.
+fn train(
+    arguments: &Arguments,
+    config: &ClassifierConfig,
+    trainer: &mut Trainer,
+    file: &Path,
+) -> Result<bool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::SeqCst))
+        .context("cannot listen for Ctrl-C")?;
+    let mut log = LossLog::open(&arguments.out.join("loss.csv"), trainer.step())?;
+    let bar = ProgressBar::new(config.steps).with_position(trainer.step());
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} steps  {msg}  {eta} left",
+    )?);
+    bar.reset_eta();
+    let every = Duration::from_secs_f64(60.0 * arguments.checkpoint_minutes.max(0.0));
+    let (mut saved, mut smooth) = (Instant::now(), None);
+    while trainer.step() < config.steps && !stop.load(Ordering::SeqCst) {
+        let loss = trainer.advance()?;
+        log.push(trainer.step(), loss)?;
+        let average = smooth.map_or(loss, |s: f32| s + 0.02 * (loss - s));
+        smooth = Some(average);
+        bar.set_message(format!("loss {average:.4}"));
+        bar.inc(1);
+        if saved.elapsed() >= every {
+            log.flush()?;
+            trainer.save()?.write(file)?;
+            saved = Instant::now();
+        }
+    }
+    bar.finish_and_clear();
+    log.flush()?;
+    trainer.save()?.write(file)?;
+    let finished = trainer.step() >= config.steps;
+    if !finished {
+        eprintln!(
+            "stopped at step {} of {}; go on with --resume",
+            trainer.step(),
+            config.steps
+        );
+    }
+    Ok(finished)
+}
+
+fn csv(qualities: &[Quality]) -> String {
+    let mut text = "label,have,of,accuracy,auc\n".to_owned();
+    for q in qualities {
+        let auc = q.auc.map_or_else(String::new, |auc| format!("{auc:.4}"));
+        let label = q.label.replace('"', "\"\"");
+        text += &format!("\"{label}\",{},{},{:.4},{auc}\n", q.have, q.of, q.accuracy);
+    }
+    text
+}
+
+fn table(qualities: &[Quality]) -> String {
+    let width = qualities.iter().map(|q| q.label.chars().count()).max();
+    let width = width.unwrap_or(0).max("label".len());
+    let mut text = format!("{:width$}  have it  told right   AUC", "label");
+    for q in qualities {
+        let auc = q
+            .auc
+            .map_or_else(|| "    –".to_owned(), |auc| format!("{auc:5.3}"));
+        text += &format!(
+            "\n{:width$}  {:6.1} %  {:8.1} %  {auc}",
+            q.label,
+            100.0 * q.have as f64 / q.of as f64,
+            100.0 * q.accuracy
+        );
+    }
+    text
+}
