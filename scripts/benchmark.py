@@ -98,14 +98,18 @@ class Torch:
     def __init__(self, folder):
         import torch
         from safetensors.torch import load_file
-        from torch.nn import functional as F
 
-        self.torch, self.F = torch, F
+        self.borrow(torch)
         self.w = load_file(folder / "weights.safetensors")
         self.inputs = load_file(folder / "inputs.safetensors")
         self.trained = {k: v.clone().requires_grad_() for k, v in self.w.items()}
         self.optimizer = torch.optim.Adam(self.trained.values(), lr=1e-4)
         self.square = torch.ones(GEMM, GEMM)
+
+    def borrow(self, torch):
+        """The functions that the network is written in."""
+        F = torch.nn.functional
+        self.torch, self.F = torch, F
         self.silu, self.cos, self.sin = F.silu, torch.cos, torch.sin
         self.cat = lambda xs: torch.cat(xs, 1)
         self.softmax = lambda x: x.softmax(-1)

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use sensitivity::density::CHOICES;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use train::config::TrainConfig;
@@ -529,10 +530,17 @@ impl Planner<'_> {
         &mut self,
         kind: &'static str,
         label: String,
-        settings: Value,
+        mut settings: Value,
         inputs: Vec<usize>,
         work: Work,
     ) -> usize {
+        // A bandwidth that is chosen is decided by the way to choose it too.
+        if ["estimator", "method"]
+            .iter()
+            .any(|of| settings[of]["bandwidth"] == "auto")
+        {
+            settings["choices"] = json!(CHOICES);
+        }
         let keys: Vec<&str> = inputs.iter().map(|&i| self.jobs[i].key.as_str()).collect();
         let content = json!([revision(kind), kind, settings, keys]);
         let hash = Sha256::digest(content.to_string());

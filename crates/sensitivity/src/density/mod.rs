@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use diffusion::DiffusionError;
 use diffusion::sampler::{Stage, Step};
 
-pub use bandwidth::{Bandwidth, Choice};
+pub use bandwidth::{Bandwidth, CHOICES, Choice};
 pub use closed_form::ClosedForm;
 pub use cutoff::Cutoff;
 pub use estimator::{DensityKind, Estimator, EstimatorOptions, TraceKind, TraceOptions, start};
