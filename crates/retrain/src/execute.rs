@@ -205,9 +205,6 @@ impl Executor<'_> {
         let estimator = &self.setup.experiment.estimators[estimator];
         let settings = self.setup.settings(&checkpoint, estimator)?;
         let (measures, places) = self.measures()?;
-        if estimator.locality {
-            return self.local(job, &model, estimator, &settings, &places);
-        }
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
         let found = experiment::run(&model, &measures, &settings, &self.setup.device, |_| ())?;
         let deltas = places.iter().flat_map(|&k| found.deltas[k].iter().copied());
@@ -223,60 +220,6 @@ impl Executor<'_> {
         let max_log_ratio = Array {
             shape: vec![k, n],
             values: tops.collect(),
-        };
-        self.write(job, [("delta", delta), ("max_log_ratio", max_log_ratio)])
-    }
-
-    /// By patches; `places` says which directions have the same images.
-    fn local(
-        &self,
-        job: usize,
-        model: &NetworkDenoiser,
-        estimator: &crate::experiment::Estimator,
-        settings: &sensitivity::experiment::Settings,
-        places: &[usize],
-    ) -> Result<(), RetrainError> {
-        let setup = self.setup;
-        let mut different: Vec<&Dataset> = Vec::new();
-        for (change, place) in setup.changes.iter().zip(places) {
-            if *place == different.len() {
-                different.push(&change.images);
-            }
-        }
-        let bandwidth = match estimator.bandwidth {
-            Some(h) => h.value(&setup.images, setup.config.flip, &setup.device)?,
-            None => 0.0,
-        };
-        let found = sensitivity::locality::run(
-            model,
-            &setup.images,
-            &different,
-            setup.config.flip,
-            bandwidth,
-            settings,
-            &setup.device,
-        )?;
-        let mut table = String::from("sigma,half,error,whole\n");
-        for p in &found.patches {
-            let half = p.half.map_or("whole".to_owned(), |half| half.to_string());
-            table += &format!("{},{half},{},{}\n", p.sigma, p.error, p.whole);
-        }
-        report::write_atomic(
-            &self.store.folder(job).join("patches.csv"),
-            table.as_bytes(),
-        )?;
-        let (k, n) = (places.len(), settings.samples);
-        let d = found.deltas[0].len() / n;
-        let delta = Array {
-            shape: vec![k, n, d],
-            values: places
-                .iter()
-                .flat_map(|&p| found.deltas[p].iter().copied())
-                .collect(),
-        };
-        let max_log_ratio = Array {
-            shape: vec![k, n],
-            values: vec![0.0; k * n],
         };
         self.write(job, [("delta", delta), ("max_log_ratio", max_log_ratio)])
     }

@@ -187,9 +187,6 @@ pub struct Estimator {
     /// Noise level below which directions move nothing.
     #[serde(default)]
     pub sigma_cut: f64,
-    /// Whether the learner sees patches only.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub locality: bool,
 }
 
 fn one() -> usize {
@@ -230,9 +227,6 @@ impl Estimator {
         };
         if let Some(bandwidth) = self.bandwidth {
             text += &format!("-h{bandwidth}");
-        }
-        if self.locality {
-            text += "-local";
         }
         if self.sigma_cut > 0.0 {
             text += &format!("-c{}", self.sigma_cut);

@@ -10,7 +10,6 @@ pub mod curvature;
 pub mod density;
 pub mod experiment;
 pub mod influence;
-pub mod locality;
 pub mod measure;
 pub mod output;
 pub mod path;
