@@ -143,3 +143,44 @@ fn a_benchmark_scores_every_image_by_every_method() {
         assert!((-1.0..=1.0).contains(&lds), "{line}");
     }
 }
+
+#[test]
+fn a_benchmark_that_cannot_be_is_refused_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = include_str!("lds.toml");
+    for (old, new, says) in [
+        ("remove = 16", "remove = 128", "from 1 to 127, not 128"),
+        (
+            "samples = 2\nremove",
+            "samples = 7\nremove",
+            "from 1 to 6, not 7",
+        ),
+        ("\"TRAK λ 0.1\"", "\"DINO\"", "names DINO"),
+        (
+            ", \"attr:Wearing_Hat\", \"attr:Blond_Hair\"",
+            "",
+            "at least 3",
+        ),
+        ("\"attr:Blond_Hair\"", "\"attr:Wings\"", "Wings"),
+        (
+            "\"attr:Blond_Hair\"",
+            "\"attr:Smiling\"",
+            "two groups are called attr:Smiling",
+        ),
+    ] {
+        assert!(whole.contains(old), "{old}");
+        let file = folder.path().join("lds.toml");
+        std::fs::write(file, whole.replace(old, new)).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_retrain"))
+            .current_dir(folder.path())
+            .args(["status", "lds.toml"])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{new}: {errors}");
+        assert!(
+            errors.contains(says) && !errors.contains("panicked"),
+            "{new}: {errors}"
+        );
+    }
+}
