@@ -118,7 +118,7 @@ fn extreme(row: &[f32], count: usize, either: bool) -> Vec<usize> {
 }
 
 /// One way to choose the images.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Moved {
     /// The form of a method, or `random`.
     pub form: String,

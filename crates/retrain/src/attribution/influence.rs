@@ -56,19 +56,11 @@ impl Attribute for Influence {
 /// On the linear functionals of every sample, `[n·K, m]`.
 fn of_samples(scene: &Scene<'_>, settings: &Settings) -> Result<Tensor<2>, RetrainError> {
     let directions = scene.directions();
-    let [all, k, d] = directions.dims();
+    let [all, k, _] = directions.dims();
     let mut rows = Vec::new();
     for first in (0..all).step_by(settings.batch) {
-        let n = settings.batch.min(all - first);
-        let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
-        let path = Path::record(
-            scene.model,
-            &density(settings, first as u64),
-            &settings.sampler,
-            &settings.sigmas,
-            noise.start([n, d], &scene.setup.device, DType::F32),
-            &noise,
-        )?;
+        let path = of_batch(scene, settings, first)?;
+        let [n, _] = path.samples.dims();
         let gradients = directions.clone().slice_dim(0, first..first + n);
         let pulled = path.pull_back(scene.model, gradients.swap_dims(0, 1))?;
         let found = summed(scene, &path, pulled);
@@ -76,6 +68,25 @@ fn of_samples(scene: &Scene<'_>, settings: &Settings) -> Result<Tensor<2>, Retra
         rows.push(found.swap_dims(0, 1).reshape([n * k, m]));
     }
     Ok(Tensor::cat(rows, 0))
+}
+
+/// The path of a batch of samples from `first` on.
+pub(super) fn of_batch(
+    scene: &Scene<'_>,
+    settings: &Settings,
+    first: usize,
+) -> Result<Path, RetrainError> {
+    let [all, d] = scene.samples.dims();
+    let n = settings.batch.min(all - first);
+    let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
+    Ok(Path::record(
+        scene.model,
+        &density(settings, first as u64),
+        &settings.sampler,
+        &settings.sigmas,
+        noise.start([n, d], &scene.setup.device, DType::F32),
+        &noise,
+    )?)
 }
 
 /// On the losses at points, `[n, m]`.

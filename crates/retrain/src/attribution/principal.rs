@@ -1,16 +1,13 @@
 //! Ours: how far a sample moves along the line on which training images move it most.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use diffusion::device::widest_float;
-use diffusion::sampler::FrozenNoise;
-use sensitivity::density::Cutoff;
 use sensitivity::influence::{self, Functional as _};
 use sensitivity::measure::Images;
-use sensitivity::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
-use super::influence::summed;
+use super::influence::{of_batch, summed};
 use super::{Attribute, Columns, Scene, Scores};
 use crate::RetrainError;
 use crate::experiment::Estimator;
@@ -36,22 +33,10 @@ impl Attribute for Principal {
         let principal = influence::Principal {
             iterations: ITERATIONS,
         };
-        let [all, d] = scene.samples.dims();
+        let [all, _] = scene.samples.dims();
         let mut rows = Vec::new();
         for first in (0..all).step_by(settings.batch) {
-            let n = settings.batch.min(all - first);
-            let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
-            let path = Path::record(
-                scene.model,
-                &Cutoff {
-                    density: settings.density.starting_at(first as u64),
-                    sigma: settings.cutoff,
-                },
-                &settings.sampler,
-                &settings.sigmas,
-                noise.start([n, d], &setup.device, DType::F32),
-                &noise,
-            )?;
+            let path = of_batch(scene, &settings, first)?;
             let at = principal.differentiate(&influence::Scene {
                 model: scene.model,
                 path: &path,
