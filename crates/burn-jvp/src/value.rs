@@ -1,8 +1,10 @@
 //! Values of the interpreter: a primal and, if it depends on a differentiated input, K tangents.
 
+use std::ops::Range;
+
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{DType, Dispatch, DispatchDevice, FloatDType, Shape, TensorMetadata};
+use burn::backend::{DType, Dispatch, DispatchDevice, FloatDType, Shape, Slice, TensorMetadata};
 
 /// A rank-free tensor of any kind.
 pub(crate) type T = FloatTensor<Dispatch>;
@@ -26,6 +28,11 @@ impl Value {
 
 pub(crate) fn dims(t: &T) -> Vec<usize> {
     t.shape().to_vec()
+}
+
+/// Number of entries.
+pub(crate) fn count(t: &T) -> usize {
+    t.shape().num_elements()
 }
 
 pub(crate) fn reshape(t: T, shape: &[usize]) -> T {
@@ -54,6 +61,16 @@ pub(crate) fn stacked(k: usize, shape: &[usize]) -> Vec<usize> {
 pub(crate) fn lift(t: &T) -> T {
     let shape = stacked(1, &dims(t));
     reshape(t.clone(), &shape)
+}
+
+/// Joined along the first axis.
+pub(crate) fn concat(parts: Vec<T>) -> T {
+    Dispatch::float_cat(parts, 0)
+}
+
+/// Entries of the first axis.
+pub(crate) fn part(t: T, entries: Range<usize>) -> T {
+    Dispatch::float_slice(t, &[Slice::from(entries)])
 }
 
 pub(crate) fn add(a: T, b: T) -> T {

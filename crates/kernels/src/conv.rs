@@ -220,44 +220,48 @@ fn transform_weights(
     packed
 }
 
-/// Tasks are some images each, or some channels of one image where the threads outnumber the images.
+/// The channels of one image that a task computes.
+struct Target<'a> {
+    /// `[channels, h, w]`.
+    out: &'a mut [f32],
+    /// `[channels]`.
+    bias: Option<&'a [f32]>,
+}
+
+/// Tasks are some images each, and some channels of theirs where the threads outnumber such groups.
 fn run(size: Size, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
-    let threads = rayon::current_num_threads();
-    // Biases of the images from `first`: of all, or of each its own.
-    let bias_of = |first: usize| match bias {
-        Some(bias) if bias.len() > size.outputs => Some(&bias[first * size.outputs..]),
-        bias => bias,
-    };
-    if size.images < threads {
-        let channels = round(size.outputs.div_ceil(threads.div_ceil(size.images)));
-        let block = ENTRIES * size.inputs * CHANNELS;
-        let images = out.par_chunks_mut(size.outputs * size.pixels());
-        let images = images.zip(x.par_chunks(size.inputs * size.pixels()));
-        images.enumerate().for_each(|(image, (out, x))| {
-            let parts = out.par_chunks_mut(channels * size.pixels());
-            let parts = parts.zip(packed.par_chunks(channels / CHANNELS * block));
-            parts.enumerate().for_each(|(part, (out, packed))| {
-                let size = Size {
-                    images: 1,
-                    outputs: out.len() / size.pixels(),
-                    ..size
-                };
-                let bias = bias_of(image).map(|bias| &bias[part * channels..]);
-                convolve(size, x, packed, bias.map(|bias| &bias[..size.outputs]), out);
-            });
-        });
-        return;
-    }
     let images = (2 * QUAD).div_ceil(size.quads());
-    let tasks = out
-        .par_chunks_mut(images * size.outputs * size.pixels())
-        .zip(x.par_chunks(images * size.inputs * size.pixels()));
-    tasks.enumerate().for_each(|(task, (out, x))| {
+    let groups = size.images.div_ceil(images);
+    let parts = rayon::current_num_threads().div_ceil(groups);
+    let channels = round(size.outputs.div_ceil(parts));
+    let parts = size.outputs.div_ceil(channels);
+    let mut tasks: Vec<Vec<Target>> = Vec::new();
+    tasks.resize_with(groups * parts, Vec::new);
+    let outs = out.chunks_exact_mut(size.outputs * size.pixels());
+    for (image, out) in outs.enumerate() {
+        let bias = match bias {
+            Some(bias) if bias.len() > size.outputs => Some(&bias[image * size.outputs..]),
+            bias => bias,
+        };
+        for (part, out) in out.chunks_mut(channels * size.pixels()).enumerate() {
+            let own = part * channels..part * channels + out.len() / size.pixels();
+            let bias = bias.map(|bias| &bias[own]);
+            tasks[image / images * parts + part].push(Target { out, bias });
+        }
+    }
+    let image = size.inputs * size.pixels();
+    let block = ENTRIES * size.inputs * CHANNELS;
+    tasks.par_iter_mut().enumerate().for_each(|(task, to)| {
+        let (group, part) = (task / parts, task % parts);
         let size = Size {
-            images: x.len() / (size.inputs * size.pixels()),
+            images: to.len(),
+            outputs: to[0].out.len() / size.pixels(),
             ..size
         };
-        convolve(size, x, packed, bias_of(task * images), out);
+        let x = &x[group * images * image..][..size.images * image];
+        let first = part * channels / CHANNELS;
+        let packed = &packed[first * block..][..size.outputs.div_ceil(CHANNELS) * block];
+        convolve(size, x, packed, to);
     });
 }
 
@@ -298,7 +302,7 @@ fn apart(channels: usize, vectors: usize) -> usize {
 type Pairs = [(usize, Option<usize>)];
 
 multiversion! {
-    fn convolve(size: Size, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &mut [f32]) = convolve_body
+    fn convolve(size: Size, x: &[f32], packed: &[f32], to: &mut [Target<'_>]) = convolve_body
 }
 
 #[inline(always)]
@@ -306,8 +310,7 @@ fn convolve_body<V: Vector, const WIDE: bool>(
     size: Size,
     x: &[f32],
     packed: &[f32],
-    bias: Option<&[f32]>,
-    out: &mut [f32],
+    to: &mut [Target<'_>],
 ) {
     let bordered = border(size, size.inputs, size.inputs, x);
     let quads = size.images * size.quads();
@@ -340,7 +343,7 @@ fn convolve_body<V: Vector, const WIDE: bool>(
             }
         }
         for o in 0..size.outputs {
-            transform_output::<V>(size, pairs, &products, (o, outputs), bias, out);
+            transform_output::<V>(size, pairs, &products, (o, outputs), to);
         }
     }
 }
@@ -483,8 +486,7 @@ fn transform_output<V: Vector>(
     pairs: &Pairs,
     products: &[f32],
     (channel, channels): (usize, usize),
-    bias: Option<&[f32]>,
-    out: &mut [f32],
+    to: &mut [Target<'_>],
 ) {
     let entry = apart(channels, pairs.len());
     assert!(products.len() >= ENTRIES * entry && channel < channels);
@@ -500,13 +502,8 @@ fn transform_output<V: Vector>(
             columns[0][x] = m[0].plus(m[1].plus(m[2]));
             columns[1][x] = m[1].minus(m[2]).minus(m[3]);
         }
-        let bias_of = |quad: usize| match bias {
-            Some(bias) if bias.len() > size.outputs => {
-                bias[quad / size.quads() * size.outputs + channel]
-            }
-            Some(bias) => bias[channel],
-            None => 0.0,
-        };
+        let image = |quad: usize| quad / size.quads();
+        let bias_of = |quad| to[image(quad)].bias.map_or(0.0, |bias| bias[channel]);
         let biases = [bias_of(first), second.map_or(0.0, bias_of)].map(V::splat);
         for (y, [a, b, c, d]) in columns.into_iter().enumerate() {
             let (left, right) = V::join(a.plus(b.plus(c)), b.minus(c).minus(d));
@@ -517,9 +514,8 @@ fn transform_output<V: Vector>(
                 if row + y >= size.height {
                     continue;
                 }
-                let image = quad / size.quads() * size.outputs + channel;
-                let at = image * size.pixels() + (row + y) * size.width + column;
-                let to = &mut out[at..at + LANES.min(size.width - column)];
+                let at = channel * size.pixels() + (row + y) * size.width + column;
+                let to = &mut to[image(quad)].out[at..at + LANES.min(size.width - column)];
                 if to.len() == LANES {
                     // SAFETY: `to` has room for all lanes.
                     unsafe { lanes.store(to.as_mut_ptr()) };

@@ -1,7 +1,7 @@
 //! The operations of the crate `kernels`, which record as one custom operation each.
 
 use super::{Context, on_batch};
-use crate::value::{T, Value, dims, expand, lift, zeros};
+use crate::value::{Value, concat, count, dims, expand, lift, part, reshape, zeros};
 use burn::backend::ir::{CustomOpIr, ScalarIr, TensorIr};
 use burn::backend::{Dispatch as D, TensorMetadata};
 use kernels::{ATTENTION, CONV3X3, GROUP_NORM, KernelBackend, Norm, POINTWISE, SILU};
@@ -27,8 +27,8 @@ pub(super) fn apply(op: &CustomOpIr, cx: &mut Context) -> Option<()> {
             let primal = D::group_norm(x, g, b, norm);
             cx.put(out, Value { primal, tangent });
         }
-        (CONV3X3, inputs, [out]) => return linear(inputs, out, cx, D::conv3x3),
-        (POINTWISE, inputs, [out]) => return linear(inputs, out, cx, D::pointwise),
+        (CONV3X3, inputs, [out]) => return conv3x3(inputs, out, cx),
+        (POINTWISE, inputs, [out]) => return pointwise(inputs, out, cx),
         (ATTENTION, [x], [out]) => {
             let [ScalarIr::UInt(heads)] = op.scalars.as_slice() else {
                 return None;
@@ -47,27 +47,50 @@ pub(super) fn apply(op: &CustomOpIr, cx: &mut Context) -> Option<()> {
     Some(())
 }
 
-/// A layer linear in x, of x, weight and bias: the tangents pass without the bias, which is `[o]` or `[n or 1, o]`.
-fn linear(
-    inputs: &[TensorIr],
-    out: &TensorIr,
-    cx: &mut Context,
-    layer: fn(T, T, T) -> T,
-) -> Option<()> {
+/// A 3×3 convolution in x, with a bias `[o]` or `[n or 1, o]`; the tangents pass without it.
+fn conv3x3(inputs: &[TensorIr], out: &TensorIr, cx: &mut Context) -> Option<()> {
+    let [x, weight, bias] = inputs else {
+        return None;
+    };
+    let (x, w, b) = (cx.take(x), cx.take(weight), cx.take(bias));
+    cx.fixed([&w, &b])?;
+    let (x, w, b, tangent) = (x.primal, w.primal, b.primal, x.tangent);
+    let (n, outputs) = (dims(&x)[0], dims(&w)[0]);
+    let no_bias = |rows| zeros(&[rows, outputs], &cx.device, b.dtype());
+    let value = match tangent {
+        None => Value::constant(D::conv3x3(x, w, b)),
+        // The weights are transformed at every call: where they outnumber the pixels, once for primal and tangents.
+        Some(t) if count(&x) < count(&w) => {
+            let k = dims(&t)[0];
+            let bias = concat(vec![expand(b.clone(), &[n, outputs]), no_bias(k * n)]);
+            let stack = concat(vec![lift(&x), t]);
+            let y = on_batch(stack, |x| D::conv3x3(x, w.clone(), bias.clone()));
+            Value {
+                primal: reshape(part(y.clone(), 0..1), &out.shape.to_vec()),
+                tangent: Some(part(y, 1..1 + k)),
+            }
+        }
+        Some(t) => Value {
+            tangent: Some(on_batch(t, |t| D::conv3x3(t, w.clone(), no_bias(1)))),
+            primal: D::conv3x3(x, w, b),
+        },
+    };
+    cx.put(out, value);
+    Some(())
+}
+
+/// A 1×1 map of the channels of x, with a bias `[o]`; the tangents pass without it.
+fn pointwise(inputs: &[TensorIr], out: &TensorIr, cx: &mut Context) -> Option<()> {
     let [x, weight, bias] = inputs else {
         return None;
     };
     let (x, w, b) = (cx.take(x), cx.take(weight), cx.take(bias));
     cx.fixed([&w, &b])?;
     let tangent = x.tangent.map(|t| {
-        let mut shape = dims(&b.primal);
-        if shape.len() == 2 {
-            shape[0] = 1;
-        }
-        let none = zeros(&shape, &cx.device, b.primal.dtype());
-        on_batch(t, |t| layer(t, w.primal.clone(), none.clone()))
+        let no_bias = zeros(&dims(&b.primal), &cx.device, b.primal.dtype());
+        on_batch(t, |t| D::pointwise(t, w.primal.clone(), no_bias.clone()))
     });
-    let primal = layer(x.primal, w.primal, b.primal);
+    let primal = D::pointwise(x.primal, w.primal, b.primal);
     cx.put(out, Value { primal, tangent });
     Some(())
 }
