@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use data::Dataset;
+use diffusion::loss::finite;
 use diffusion::random::{Purpose, generator, normal};
 use diffusion::{DiffusionError, weights};
 use rand::RngExt;
@@ -88,11 +89,7 @@ impl<'a> Trainer<'a> {
         };
         let labels = saved.header.labels.clone();
         let network = saved.network(device)?;
-        let optimizer = optimizer(&config)
-            .from_bytes(Bytes::from_bytes_vec(state))
-            .map_err(|error| {
-                DiffusionError::Config(format!("the optimiser's state cannot be read: {error}"))
-            })?;
+        let optimizer = diffusion::optimizer::restore(optimizer(&config), state)?;
         Ok(Self {
             split: split(&config, images)?,
             network: trainable(&network),
@@ -141,13 +138,7 @@ impl<'a> Trainer<'a> {
         let x = Tensor::<2>::from_data(TensorData::new(pixels, [n, d]), &device) + noise;
         let x = x.reshape([n, shape.channels, shape.height, shape.width]);
         let loss = self.labels.loss(self.network.forward(x), truth);
-        let value: f32 = loss.clone().into_scalar();
-        if !value.is_finite() {
-            return Err(DiffusionError::NotFinite(format!(
-                "the loss became {value} at step {}: try a lower learning rate",
-                self.step
-            )));
-        }
+        let value = finite(&loss, self.step)?;
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let rate = self.config.learning_rate_at(self.step);
         self.network = self.optimizer.step(rate, self.network.clone(), gradients);
@@ -186,9 +177,7 @@ impl<'a> Trainer<'a> {
     pub fn save(&self) -> Result<Saved, DiffusionError> {
         let weights = weights::collect(&self.network);
         let unfinished = self.step < self.config.steps;
-        let state = self.optimizer.into_bytes().map_err(|error| {
-            DiffusionError::Config(format!("the optimiser's state cannot be written: {error}"))
-        })?;
+        let state = diffusion::optimizer::state(&self.optimizer)?;
         Ok(Saved {
             header: Header {
                 format: FORMAT,
@@ -205,7 +194,7 @@ impl<'a> Trainer<'a> {
                 },
             },
             weights: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),
-            optimizer: unfinished.then(|| state.to_vec()),
+            optimizer: unfinished.then_some(state),
         })
     }
 }

@@ -12,6 +12,7 @@ pub mod ema;
 pub mod error;
 pub mod loss;
 pub mod network;
+pub mod optimizer;
 pub mod precondition;
 pub mod random;
 pub mod sampler;

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use crate::DiffusionError;
 use crate::precondition::Precondition;
 use crate::unet::UNet;
 
@@ -67,4 +68,18 @@ pub fn denoising_loss(
     let weight = per_image(&clean, sigmas, |sigma| precondition.loss_weight(sigma));
     let error = denoise_each(network, precondition, noisy, sigmas) - clean;
     (error.powi_scalar(2) * weight).mean()
+}
+
+/// The value of a loss `[1]` at a step.
+///
+/// # Errors
+/// If it is not finite.
+pub fn finite(loss: &Tensor<1>, step: u64) -> Result<f32, DiffusionError> {
+    let value: f32 = loss.clone().into_scalar();
+    if value.is_finite() {
+        return Ok(value);
+    }
+    Err(DiffusionError::NotFinite(format!(
+        "the loss became {value} at step {step}: the last checkpoint is kept; try a lower learning rate"
+    )))
 }

@@ -1,19 +1,15 @@
 //! `train classifier`: a small classifier of a data set's labels, whose log-odds can be asked of samples.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use classifier::evaluation::Quality;
 use classifier::{ClassifierConfig, Saved, Trainer};
 use data::{LoadOptions, Source};
 use diffusion::device::device;
-use indicatif::{ProgressBar, ProgressStyle};
 use report::write_atomic;
 
-use crate::loss_log::LossLog;
+use crate::training_loop::{self, TrainingLoop};
 
 /// Train a small classifier of every attribute and class of a data set. `sensitivity influence --of log-odds:FILE:LABEL` asks
 /// which training images of a diffusion model gave a sample that label.
@@ -118,7 +114,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             .with_context(|| format!("cannot create {}", folder.display()))?;
         trainer
     };
-    if !train(arguments, &config, &mut trainer, &file)? {
+    let steps = TrainingLoop {
+        steps: config.steps,
+        batch: config.batch,
+        checkpoint_minutes: arguments.checkpoint_minutes,
+        folder,
+    };
+    let (trainer, file) = (&mut trainer, &file);
+    if !steps.run(&mut ClassifierRun { trainer, file })? {
         return Ok(());
     }
     let qualities = trainer.judge()?;
@@ -133,50 +136,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Trains until the end, or until Ctrl-C; tells whether it is finished.
-fn train(
-    arguments: &Arguments,
-    config: &ClassifierConfig,
-    trainer: &mut Trainer,
-    file: &Path,
-) -> Result<bool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || asked.store(true, Ordering::SeqCst))
-        .context("cannot listen for Ctrl-C")?;
-    let mut log = LossLog::open(&arguments.out.join("loss.csv"), trainer.step())?;
-    let bar = ProgressBar::new(config.steps).with_position(trainer.step());
-    bar.set_style(ProgressStyle::with_template(
-        "{bar:30} {pos}/{len} steps  {msg}  {eta} left",
-    )?);
-    bar.reset_eta();
-    let every = Duration::from_secs_f64(60.0 * arguments.checkpoint_minutes.max(0.0));
-    let (mut saved, mut smooth) = (Instant::now(), None);
-    while trainer.step() < config.steps && !stop.load(Ordering::SeqCst) {
-        let loss = trainer.advance()?;
-        log.push(trainer.step(), loss)?;
-        let average = smooth.map_or(loss, |s: f32| s + 0.02 * (loss - s));
-        smooth = Some(average);
-        bar.set_message(format!("loss {average:.4}"));
-        bar.inc(1);
-        if saved.elapsed() >= every {
-            log.flush()?;
-            trainer.save()?.write(file)?;
-            saved = Instant::now();
-        }
+/// A classifier in training, and its file.
+struct ClassifierRun<'a, 'b> {
+    trainer: &'b mut Trainer<'a>,
+    file: &'b Path,
+}
+
+impl training_loop::Run for ClassifierRun<'_, '_> {
+    fn step(&self) -> u64 {
+        self.trainer.step()
     }
-    bar.finish_and_clear();
-    log.flush()?;
-    trainer.save()?.write(file)?;
-    let finished = trainer.step() >= config.steps;
-    if !finished {
-        eprintln!(
-            "stopped at step {} of {}; go on with --resume",
-            trainer.step(),
-            config.steps
-        );
+
+    fn advance(&mut self) -> Result<f32> {
+        Ok(self.trainer.advance()?)
     }
-    Ok(finished)
+
+    fn save(&self) -> Result<()> {
+        Ok(self.trainer.save()?.write(self.file)?)
+    }
 }
 
 fn csv(qualities: &[Quality]) -> String {

@@ -2,12 +2,10 @@
 
 mod classification;
 mod loss_log;
+mod training_loop;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::DType;
@@ -18,14 +16,13 @@ use diffusion::device::device;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule;
-use indicatif::{ProgressBar, ProgressStyle};
 use report::{GridStyle, Picture, grid_png, write_atomic};
 use train::batches::Batches;
 use train::config::TrainConfig;
 use train::set::TrainingSet;
 use train::trainer::Trainer;
 
-use loss_log::LossLog;
+use training_loop::TrainingLoop;
 
 /// Train a U-Net score model on an image data set.
 #[derive(Parser)]
@@ -171,71 +168,59 @@ fn train(
     trainer: &mut Trainer,
     path: &Path,
 ) -> Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || asked.store(true, Ordering::SeqCst))
-        .context("cannot listen for Ctrl-C")?;
-    let batches = Batches::new(images);
-    let mut log = LossLog::open(&arguments.out.join("loss.csv"), trainer.step())?;
-    let bar = ProgressBar::new(config.steps).with_position(trainer.step());
-    bar.set_style(ProgressStyle::with_template(
-        "{bar:30} {pos}/{len} steps  {msg}  {eta} left",
-    )?);
-    // Steps of an earlier run say nothing about the speed of this one.
-    bar.reset_eta();
-
-    let every = Duration::from_secs_f64(60.0 * arguments.checkpoint_minutes.max(0.0));
-    let (started, first, mut saved) = (Instant::now(), trainer.step(), Instant::now());
-    let mut smooth: Option<f32> = None;
-    while trainer.step() < config.steps && !stop.load(Ordering::SeqCst) {
-        let loss = trainer.advance(batches.at(config, trainer.step(), trainer.device()))?;
-        log.push(trainer.step(), loss)?;
-        let average = smooth.map_or(loss, |s| s + 0.02 * (loss - s));
-        smooth = Some(average);
-        let taken = (trainer.step() - first) as f64 * config.batch as f64;
-        let rate = taken / started.elapsed().as_secs_f64();
-        bar.set_message(format!("loss {average:.4}  {rate:.0} images/s"));
-        bar.inc(1);
-        if bar.is_hidden() && trainer.step().is_multiple_of(100) {
-            let left = bar.eta().as_secs();
-            eprintln!(
-                "step {} of {}  loss {average:.4}  {rate:.0} images/s  {} min {:02} s left",
-                trainer.step(),
-                config.steps,
-                left / 60,
-                left % 60
-            );
-        }
-        if arguments.sample_every > 0 && trainer.step().is_multiple_of(arguments.sample_every) {
-            let name = format!("samples-{:06}.png", trainer.step());
-            sample_grid(config, trainer, &arguments.out.join(name))?;
-        }
-        if saved.elapsed() >= every {
-            log.flush()?;
-            trainer.checkpoint()?.save(path)?;
-            saved = Instant::now();
-        }
+    let steps = TrainingLoop {
+        steps: config.steps,
+        batch: config.batch,
+        checkpoint_minutes: arguments.checkpoint_minutes,
+        folder: &arguments.out,
+    };
+    let mut run = ScoreRun {
+        arguments,
+        config,
+        batches: Batches::new(images),
+        trainer,
+        path,
+    };
+    if !steps.run(&mut run)? {
+        return Ok(());
     }
-    bar.abandon();
-    log.flush()?;
-    trainer.checkpoint()?.save(path)?;
-    let finished = trainer.step() >= config.steps;
-    if let Some(file) = arguments.export.as_ref().filter(|_| finished) {
+    if let Some(file) = &arguments.export {
         trainer.checkpoint()?.for_sampling().save(file)?;
     }
-    eprintln!(
-        "{} at step {} of {}; checkpoint in {}{}",
-        if finished { "finished" } else { "stopped" },
-        trainer.step(),
-        config.steps,
-        path.display(),
-        if finished {
-            ""
-        } else {
-            "; go on with --resume"
-        },
-    );
+    let (of, path) = (config.steps, path.display());
+    eprintln!("finished {of} steps; checkpoint in {path}");
     Ok(())
+}
+
+/// A score model in training, of which samples are drawn now and then.
+struct ScoreRun<'a> {
+    arguments: &'a Arguments,
+    config: &'a TrainConfig,
+    batches: Batches<'a>,
+    trainer: &'a mut Trainer,
+    path: &'a Path,
+}
+
+impl training_loop::Run for ScoreRun<'_> {
+    fn step(&self) -> u64 {
+        self.trainer.step()
+    }
+
+    fn advance(&mut self) -> Result<f32> {
+        let step = self.trainer.step();
+        let clean = self.batches.at(self.config, step, self.trainer.device());
+        let loss = self.trainer.advance(clean)?;
+        let (step, every) = (step + 1, self.arguments.sample_every);
+        if every > 0 && step.is_multiple_of(every) {
+            let name = format!("samples-{step:06}.png");
+            sample_grid(self.config, self.trainer, &self.arguments.out.join(name))?;
+        }
+        Ok(loss)
+    }
+
+    fn save(&self) -> Result<()> {
+        Ok(self.trainer.checkpoint()?.save(self.path)?)
+    }
 }
 
 /// The configuration from preset or file, with the flags on top.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use diffusion::DiffusionError;
 use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
-use diffusion::loss::denoising_loss;
+use diffusion::loss::{denoising_loss, finite};
 use diffusion::precondition::Precondition;
 use diffusion::random::{Purpose, generator, normal};
 use diffusion::unet::UNet;
@@ -111,11 +111,7 @@ impl Trainer {
         };
         let average = restore(checkpoint.ema.clone())?;
         let network = trainable(&restore(model)?);
-        let optimizer = optimizer(&config)
-            .from_bytes(Bytes::from_bytes_vec(state))
-            .map_err(|error| {
-                DiffusionError::Config(format!("the optimiser's state cannot be read: {error}"))
-            })?;
+        let optimizer = diffusion::optimizer::restore(optimizer(&config), state)?;
         Ok(Self {
             step: header.step,
             config,
@@ -168,13 +164,7 @@ impl Trainer {
             noise,
             &sigmas,
         );
-        let value: f32 = loss.clone().into_scalar();
-        if !value.is_finite() {
-            return Err(DiffusionError::NotFinite(format!(
-                "the loss became {value} at step {}: the last checkpoint is kept; try a lower learning rate",
-                self.step
-            )));
-        }
+        let value = finite(&loss, self.step)?;
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let rate = self.config.learning_rate_at(self.step);
         self.network = self.optimizer.step(rate, self.network.clone(), gradients);
@@ -197,9 +187,7 @@ impl Trainer {
                 .map(|(path, weight)| (path, weight.data))
                 .collect()
         };
-        let optimizer = self.optimizer.into_bytes().map_err(|error| {
-            DiffusionError::Config(format!("the optimiser's state cannot be written: {error}"))
-        })?;
+        let optimizer = diffusion::optimizer::state(&self.optimizer)?;
         Ok(Checkpoint {
             header: Header {
                 format: FORMAT,
@@ -217,7 +205,7 @@ impl Trainer {
             },
             model: Some(tensors(model)),
             ema: tensors(weights::collect(&self.average)),
-            optimizer: Some(optimizer.to_vec()),
+            optimizer: Some(optimizer),
             data_mean: self.set.mean.clone(),
             data_variance: self.set.variance.clone(),
         })
