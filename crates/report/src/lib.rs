@@ -26,4 +26,4 @@ pub use page::{Card, DirectionSection, SensitivityPage};
 pub use picture::Picture;
 pub use plot::{Axes, Curve, histogram, line_plot, log_ratio_plot, scatter};
 pub use strip::strip_png;
-pub use write::{write_atomic, write_png};
+pub use write::{replace_folder, write_atomic, write_png};

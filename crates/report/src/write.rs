@@ -7,16 +7,12 @@ use std::path::Path;
 
 /// Writes `bytes` to `path`. A reader, or a crash at any moment, sees the old file or the new one and nothing between.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let attempt = || -> std::io::Result<()> {
         let mut builder = tempfile::Builder::new();
         // Temporary files are private by default; a report is made to be read like any other new file.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.prefix(".sway-").tempfile_in(folder)?;
+        let mut file = builder.prefix(".sway-").tempfile_in(folder_of(path))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -26,6 +22,41 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
         path: path.to_path_buf(),
         source,
     })
+}
+
+/// Fills a new folder and puts it in the place of `path`, with all that was in there: nothing of an earlier report stays beside
+/// the new one. If `fill` fails, the old folder stays as it was.
+pub fn replace_folder<E: From<ReportError>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let failed = |source| ReportError::Write {
+        path: path.to_path_buf(),
+        source,
+    };
+    let begin = || {
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+        std::fs::create_dir_all(folder_of(path))?;
+        builder.prefix(".sway-").tempdir_in(folder_of(path))
+    };
+    let new = begin().map_err(failed)?;
+    fill(new.path())?;
+    let end = || {
+        if path.exists() {
+            std::fs::remove_dir_all(path)?;
+        }
+        std::fs::rename(new.path(), path)
+    };
+    Ok(end().map_err(failed)?)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// An image as the bytes of a PNG file.
@@ -52,6 +83,25 @@ mod tests {
         write_atomic(&path, b"second").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_replaced_whole_or_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        replace_folder(&path, |new| write_atomic(&new.join("a"), b"")).unwrap();
+        replace_folder(&path, |new| write_atomic(&new.join("b"), b"")).unwrap();
+        replace_folder(&path, |new| {
+            write_atomic(&new.join("c"), b"")?;
+            write_atomic(&new.join("none/d"), b"")
+        })
+        .unwrap_err();
+        let names = |path: &Path| -> Vec<_> {
+            let files = std::fs::read_dir(path).unwrap();
+            files.map(|file| file.unwrap().file_name()).collect()
+        };
+        assert_eq!(names(&path), ["b"]);
+        assert_eq!(names(folder.path()), ["table"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
+use report::replace_folder;
 use retrain::attribution::evaluation::Design;
 use retrain::attribution::{self, counterfactual};
 use retrain::evaluation::evaluate;
@@ -51,7 +52,7 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Compare what is done, and write tables, raw numbers, plots and a page to OUT/table
+    /// Compare what is done, and write tables, raw numbers, plots and a page to OUT/table, in the place of what is there
     Table {
         #[command(flatten)]
         common: Common,
@@ -113,14 +114,17 @@ fn execute(arguments: &Arguments) -> Result<()> {
             let opened = Opened::new(common)?;
             let (stop, folder) = (AtomicBool::new(false), opened.out.join("table"));
             let executor = opened.executor(&stop, Duration::MAX);
-            if !opened.plan.runs.is_empty() {
-                let evaluation = evaluate(&executor)?;
-                table::write(&folder, &executor, &evaluation, !no_photos)?;
-                print!("{}", std::fs::read_to_string(folder.join("table.md"))?);
-            }
-            if let Some(trials) = &opened.plan.trials {
-                attribution_tables(&executor, trials, &folder)?;
-            }
+            replace_folder(&folder, |folder| -> Result<()> {
+                if !opened.plan.runs.is_empty() {
+                    let evaluation = evaluate(&executor)?;
+                    table::write(folder, &executor, &evaluation, !no_photos)?;
+                    print!("{}", std::fs::read_to_string(folder.join("table.md"))?);
+                }
+                match &opened.plan.trials {
+                    Some(trials) => attribution_tables(&executor, trials, folder),
+                    None => Ok(()),
+                }
+            })?;
             eprintln!(
                 "these tables and the numbers behind them are in {}",
                 folder.display()

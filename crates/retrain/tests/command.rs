@@ -106,7 +106,9 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     assert_eq!(read("samples.csv").lines().count(), 1 + 48);
     assert!(read("correlations-fine-tune.svg").starts_with("<svg"));
     assert!(read("index.html").contains("data:image/png"));
+    std::fs::write(table.join("of-another-experiment.svg"), "").unwrap();
     succeed(folder, &["table", "tiny.toml", "--no-photos"]);
+    assert!(!table.join("of-another-experiment.svg").exists());
     let page = read("index.html");
     assert!(!page.contains("data:image/png") && page.contains("<svg"));
 }

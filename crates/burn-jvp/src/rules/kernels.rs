@@ -47,13 +47,19 @@ pub(super) fn apply(op: &CustomOpIr, cx: &mut Context) -> Option<()> {
     Some(())
 }
 
-/// A 3×3 convolution in x, with a bias `[o]` or `[n or 1, o]`; the tangents pass without it.
-fn conv3x3(inputs: &[TensorIr], out: &TensorIr, cx: &mut Context) -> Option<()> {
+/// The inputs x, weight and bias, of which the last two have no tangent.
+fn affine(inputs: &[TensorIr], cx: &mut Context) -> Option<[Value; 3]> {
     let [x, weight, bias] = inputs else {
         return None;
     };
-    let (x, w, b) = (cx.take(x), cx.take(weight), cx.take(bias));
+    let [x, w, b] = [x, weight, bias].map(|input| cx.take(input));
     cx.fixed([&w, &b])?;
+    Some([x, w, b])
+}
+
+/// A 3×3 convolution in x, with a bias `[o]` or `[n or 1, o]`; the tangents pass without it.
+fn conv3x3(inputs: &[TensorIr], out: &TensorIr, cx: &mut Context) -> Option<()> {
+    let [x, w, b] = affine(inputs, cx)?;
     let (x, w, b, tangent) = (x.primal, w.primal, b.primal, x.tangent);
     let (n, outputs) = (dims(&x)[0], dims(&w)[0]);
     let no_bias = |rows| zeros(&[rows, outputs], &cx.device, b.dtype());
@@ -81,11 +87,7 @@ fn conv3x3(inputs: &[TensorIr], out: &TensorIr, cx: &mut Context) -> Option<()> 
 
 /// A 1×1 map of the channels of x, with a bias `[o]`; the tangents pass without it.
 fn pointwise(inputs: &[TensorIr], out: &TensorIr, cx: &mut Context) -> Option<()> {
-    let [x, weight, bias] = inputs else {
-        return None;
-    };
-    let (x, w, b) = (cx.take(x), cx.take(weight), cx.take(bias));
-    cx.fixed([&w, &b])?;
+    let [x, w, b] = affine(inputs, cx)?;
     let tangent = x.tangent.map(|t| {
         let no_bias = zeros(&dims(&b.primal), &cx.device, b.primal.dtype());
         on_batch(t, |t| D::pointwise(t, w.primal.clone(), no_bias.clone()))

@@ -24,7 +24,6 @@ pub fn write(
     executor: &Executor<'_>,
     evaluation: &Evaluation,
 ) -> Result<(), RetrainError> {
-    std::fs::create_dir_all(folder).map_err(RetrainError::file(folder, "cannot be made"))?;
     let setup = executor.setup;
     let name = file(evaluation.design);
     let json = json!({

@@ -25,7 +25,6 @@ pub fn write(
     evaluation: &Evaluation,
     photos: bool,
 ) -> Result<(), RetrainError> {
-    std::fs::create_dir_all(folder).map_err(RetrainError::file(folder, "cannot be made"))?;
     let markdown = markdown::table(executor, evaluation);
     let plots = plots::all(executor, evaluation)?;
     let page = page::page(executor, evaluation, &plots, photos)?;
