@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::RetrainError;
 use crate::comparison::{Comparison, Summary};
 use crate::execute::Executor;
+use crate::experiment::Direction;
 use crate::jobs::Run;
 use crate::statistics::{bootstrap, median, signed_rank};
 use crate::store::read_array;
@@ -41,7 +42,8 @@ pub struct Subject {
     pub variant: String,
     /// The seed, or `mean`: the mean prediction of all seeds against the mean change.
     pub seed: String,
-    /// The direction, or `pooled`: all that are not for tuning, or `tuning`: all that are.
+    /// The direction, or `pooled`: all that are not for tuning, or `tuning`: all that are, or `added` or `removed`: the two kinds
+    /// among the pooled.
     pub direction: String,
 }
 
@@ -346,7 +348,7 @@ impl Evaluation {
             named.push((CEILING.to_owned(), agreement.clone()));
         }
 
-        for (scope, members) in scopes(executor) {
+        for (scope, members) in scopes(directions) {
             let subject = Subject {
                 variant: variant.to_owned(),
                 seed: outcome.seed.clone(),
@@ -465,20 +467,28 @@ fn choose(rows: &[Row], estimators: &[String], variant: &str, seed: &str) -> Opt
     choices.max_by(|a, b| a.tuning.total_cmp(&b.tuning))
 }
 
-/// Each direction alone, and the two pools.
-fn scopes(executor: &Executor<'_>) -> Vec<(String, Vec<usize>)> {
-    let directions = &executor.setup.experiment.directions;
+/// Each direction alone; those that judge and those for tuning; and of those that judge the added and the removed, if there are both.
+fn scopes(directions: &[Direction]) -> Vec<(String, Vec<usize>)> {
     let alone = directions.iter().enumerate();
     let mut scopes: Vec<(String, Vec<usize>)> = alone
         .map(|(k, direction)| (direction.name(), vec![k]))
         .collect();
-    for (name, tuning) in [("pooled", false), ("tuning", true)] {
-        let members = (0..directions.len()).filter(|&k| directions[k].tuning == tuning);
-        let members: Vec<usize> = members.collect();
-        if !members.is_empty() {
-            scopes.push((name.to_owned(), members));
-        }
+    let pool = |belongs: &dyn Fn(&Direction) -> bool| -> Vec<usize> {
+        let all = 0..directions.len();
+        all.filter(|&k| belongs(&directions[k])).collect()
+    };
+    let judging = pool(&|direction| !direction.tuning);
+    let added = pool(&|direction| !direction.tuning && !direction.removing());
+    let removed = pool(&|direction| !direction.tuning && direction.removing());
+    let mut pools = vec![
+        ("pooled", judging),
+        ("tuning", pool(&|direction| direction.tuning)),
+    ];
+    if !added.is_empty() && !removed.is_empty() {
+        pools.extend([("added", added), ("removed", removed)]);
     }
+    let pools = pools.into_iter().filter(|(_, members)| !members.is_empty());
+    scopes.extend(pools.map(|(name, members)| (name.to_owned(), members)));
     scopes
 }
 
@@ -496,6 +506,30 @@ fn paired(ours: &[Comparison], theirs: &[Comparison], directions: &[usize]) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn added_and_removed_pool_what_judges() {
+        let direction = |text: &str| toml::from_str::<Direction>(text).unwrap();
+        let directions = [
+            "add = 'class:8'\nmass = 0.3\ntuning = true",
+            "add = 'class:1'\nmass = 0.3",
+            "remove = 'class:1'\nmass = 0.1",
+            "add = 'class:2'\nmass = 0.3",
+        ]
+        .map(direction);
+        let pools = |directions: &[Direction]| scopes(directions).split_off(directions.len());
+        let expected = [
+            ("pooled", vec![1, 2, 3]),
+            ("tuning", vec![0]),
+            ("added", vec![1, 3]),
+            ("removed", vec![2]),
+        ];
+        assert_eq!(
+            pools(&directions),
+            expected.map(|(name, all)| (name.to_owned(), all))
+        );
+        assert_eq!(pools(&directions[1..2]), [("pooled".to_owned(), vec![0])]);
+    }
 
     #[test]
     fn a_choice_looks_at_the_tuning_directions_only() {

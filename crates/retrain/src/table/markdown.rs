@@ -136,8 +136,25 @@ fn directions(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluatio
         names.join(" | "),
         " --- |".repeat(names.len() + 4)
     );
-    for change in &executor.setup.changes {
-        let direction = change.direction.name();
+    let changes = executor.setup.changes.iter();
+    let mut lines: Vec<(String, &str, String)> = changes
+        .map(|change| {
+            let mark = if change.direction.tuning {
+                " (tuning)"
+            } else {
+                ""
+            };
+            (
+                change.direction.name(),
+                mark,
+                change.images.len().to_string(),
+            )
+        })
+        .collect();
+    for kind in ["added", "removed"] {
+        lines.push((kind.to_owned(), ", all that judge", "–".to_owned()));
+    }
+    for (direction, mark, images) in lines {
         let row = |name: &str| {
             evaluation.rows.iter().find(|row| {
                 row.prediction == name
@@ -146,27 +163,17 @@ fn directions(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluatio
                     && row.subject.direction == direction
             })
         };
-        let medians = names
-            .iter()
-            .map(|name| row(name).map_or(f64::NAN, |r| r.summary.median));
-        let medians: Vec<String> = medians.map(|median| format!("{median:.2}")).collect();
-        let first = row(&names[0]);
+        let rows: Option<Vec<&Row>> = names.iter().map(|name| row(name)).collect();
+        let Some(rows) = rows else { continue };
+        let medians = rows.iter().map(|row| format!("{:.2}", row.summary.median));
+        let ceiling = rows[0]
+            .ceiling
+            .map_or("–".to_owned(), |c| format!("{c:.2}"));
         let _ = writeln!(
             text,
-            "| {direction}{} | {} | {} | {} | {} |",
-            if change.direction.tuning {
-                " (tuning)"
-            } else {
-                ""
-            },
-            change.images.len(),
-            first.map_or(String::new(), |row| report::plot::number(
-                row.summary.real_norm
-            )),
-            first
-                .and_then(|row| row.ceiling)
-                .map_or("–".to_owned(), |c| format!("{c:.2}")),
-            medians.join(" | ")
+            "| {direction}{mark} | {images} | {} | {ceiling} | {} |",
+            report::plot::number(rows[0].summary.real_norm),
+            medians.collect::<Vec<_>>().join(" | ")
         );
     }
 }
