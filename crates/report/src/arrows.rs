@@ -51,7 +51,7 @@ pub fn arrow_plot(
             }
         }
         match sets.iter().any(|set| !set.0.is_empty()) {
-            true => legend(&mut chart),
+            true => legend(&mut chart, SeriesLabelPosition::UpperRight),
             false => Ok(()),
         }
     })

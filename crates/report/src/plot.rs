@@ -30,6 +30,8 @@ pub struct Axes {
     pub y_label: String,
     /// Logarithmic horizontal axis ([`line_plot`] only): points at or below zero are left out.
     pub log_x: bool,
+    /// The legend goes to the lower left, where curves that fall leave room, and not to the upper right ([`line_plot`] only).
+    pub legend_lower_left: bool,
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -44,6 +46,7 @@ impl Default for Axes {
             x_label: empty(),
             y_label: empty(),
             log_x: false,
+            legend_lower_left: false,
             width: 560,
             height: 320,
         }
@@ -200,13 +203,21 @@ pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
         .collect();
     let all = || kept.iter().flat_map(|curve| curve.points.iter().copied());
     let y = range(all().map(|p| p.1));
+    let corner = match axes.legend_lower_left {
+        true => SeriesLabelPosition::LowerLeft,
+        false => SeriesLabelPosition::UpperRight,
+    };
     svg(axes, |area| {
         if axes.log_x {
             let logs = range(all().map(|p| p.0.log10()));
             let x = 10f64.powf(logs.start)..10f64.powf(logs.end);
-            curves_on(chart(area, axes, x.log_scale(), y)?, &kept)
+            curves_on(chart(area, axes, x.log_scale(), y)?, &kept, corner)
         } else {
-            curves_on(chart(area, axes, range(all().map(|p| p.0)), y)?, &kept)
+            curves_on(
+                chart(area, axes, range(all().map(|p| p.0)), y)?,
+                &kept,
+                corner,
+            )
         }
     })
 }
@@ -214,6 +225,7 @@ pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
 fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
     mut chart: Chart<'a, 'b, X>,
     curves: &[Curve],
+    corner: SeriesLabelPosition,
 ) -> Drawn {
     for (i, curve) in curves.iter().enumerate() {
         let style = colour(i).stroke_width(2);
@@ -225,7 +237,7 @@ fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
         }
     }
     match curves.iter().any(|curve| !curve.name.is_empty()) {
-        true => legend(&mut chart),
+        true => legend(&mut chart, corner),
         false => Ok(()),
     }
 }
@@ -233,12 +245,13 @@ fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
 /// The names of the series so far.
 pub(crate) fn legend<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
     chart: &mut Chart<'a, 'b, X>,
+    corner: SeriesLabelPosition,
 ) -> Drawn {
     let font = ("sans-serif", 13).into_font().color(&BLACK);
     chart
         .configure_series_labels()
         .label_font(font)
-        .position(SeriesLabelPosition::UpperRight)
+        .position(corner)
         .draw()?;
     Ok(())
 }

@@ -3,14 +3,17 @@
 use report::{Axes, Curve, line_plot, scatter};
 
 use crate::RetrainError;
+use crate::baseline::Baseline;
 use crate::comparison::Comparison;
 use crate::evaluation::{CEILING, Evaluation};
 use crate::execute::Executor;
+use crate::experiment::{Estimator, Experiment};
 
 use super::{headline, judged, variants};
 
-/// As many curves as there are colours.
+/// As many curves as there are colours, and as many of them baselines at most.
 const CURVES: usize = 6;
+const BASELINES: usize = 3;
 
 /// A plot and the file it goes to.
 pub struct Plot {
@@ -70,16 +73,25 @@ fn pooled(
     Comparison::pooled(of_seed.map(|detail| &detail.comparison))
 }
 
+/// The experiment's first baselines, and of its estimators as many of the first as find room, and the last.
+fn curve_names(experiment: &Experiment) -> impl Iterator<Item = String> {
+    let baselines = experiment.baselines.iter().take(BASELINES);
+    let baselines: Vec<String> = baselines.map(Baseline::name).collect();
+    let mut estimators: Vec<String> = experiment.estimators.iter().map(Estimator::name).collect();
+    let room = CURVES - 1 - baselines.len();
+    let last = estimators.split_off(estimators.len().saturating_sub(1));
+    estimators.truncate(room - 1);
+    let ours = estimators.into_iter().chain(last);
+    ours.chain(baselines).chain([CEILING.to_owned()])
+}
+
 fn correlations(
     executor: &Executor<'_>,
     evaluation: &Evaluation,
     variant: &str,
 ) -> Result<String, RetrainError> {
     let seed = headline(evaluation, variant);
-    let mut names = executor.setup.experiment.predictions();
-    names.truncate(CURVES - 1);
-    names.push(CEILING.to_owned());
-    let curves = names.into_iter().filter_map(|name| {
+    let curves = curve_names(&executor.setup.experiment).filter_map(|name| {
         let mut values = pooled(executor, evaluation, variant, &name, &seed).correlation;
         values.sort_by(f64::total_cmp);
         let n = values.len();
@@ -96,6 +108,7 @@ fn correlations(
         x_label: "correlation of predicted and real change".into(),
         y_label: "part of samples at or above".into(),
         height: 380,
+        legend_lower_left: true,
         ..Axes::default()
     };
     Ok(line_plot(&axes, &curves.collect::<Vec<_>>())?)
