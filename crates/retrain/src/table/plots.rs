@@ -156,3 +156,31 @@ fn ceiling(
     };
     Ok(scatter(&axes, &points.collect::<Vec<_>>())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plot without baselines would not say what a correlation is worth; seven estimators leave room for two.
+    #[test]
+    fn baselines_and_the_ceiling_are_drawn_however_many_estimators_there_are() {
+        let quick = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../experiments/faces16-quick.toml"
+        );
+        let mut experiment = Experiment::load(std::path::Path::new(quick)).unwrap();
+        let names = |experiment: &Experiment| curve_names(experiment).collect::<Vec<_>>();
+        let others = [
+            "optimal-transport-0.05",
+            "nearest-image",
+            "mean-shift",
+            CEILING,
+        ];
+        assert_eq!(
+            names(&experiment),
+            [&["paper", "empirical-hauto"][..], &others].concat()
+        );
+        experiment.estimators.truncate(1);
+        assert_eq!(names(&experiment), [&["paper"][..], &others].concat());
+    }
+}
