@@ -3,16 +3,17 @@
 use report::{Axes, Curve, line_plot, scatter};
 
 use crate::RetrainError;
-use crate::baseline::Baseline;
 use crate::comparison::Comparison;
 use crate::evaluation::{CEILING, Evaluation};
 use crate::execute::Executor;
-use crate::experiment::{Estimator, Experiment};
+use crate::experiment::Experiment;
 
 use super::{headline, judged, variants};
 
-/// As many curves as there are colours, and as many of them baselines at most.
-const CURVES: usize = 6;
+/// As many curves as there are colours.
+const CURVES: usize = report::plot::PALETTE.len();
+
+/// As many of them baselines at most.
 const BASELINES: usize = 3;
 
 /// A plot and the file it goes to.
@@ -73,16 +74,21 @@ fn pooled(
     Comparison::pooled(of_seed.map(|detail| &detail.comparison))
 }
 
-/// The experiment's first baselines, and of its estimators as many of the first as find room, and the last.
-fn curve_names(experiment: &Experiment) -> impl Iterator<Item = String> {
-    let baselines = experiment.baselines.iter().take(BASELINES);
-    let baselines: Vec<String> = baselines.map(Baseline::name).collect();
-    let mut estimators: Vec<String> = experiment.estimators.iter().map(Estimator::name).collect();
-    let room = CURVES - 1 - baselines.len();
-    let last = estimators.split_off(estimators.len().saturating_sub(1));
-    estimators.truncate(room - 1);
-    let ours = estimators.into_iter().chain(last);
-    ours.chain(baselines).chain([CEILING.to_owned()])
+/// The first and the last of the experiment's estimators, as many of the first as find room, its first baselines and [`CEILING`].
+fn curve_names(experiment: &Experiment) -> Vec<String> {
+    let names = experiment.predictions();
+    let (estimators, baselines) = names.split_at(experiment.estimators.len());
+    let baselines = &baselines[..baselines.len().min(BASELINES)];
+    let last = estimators.len().saturating_sub(1);
+    let first = last.min(CURVES - 2 - baselines.len());
+    let ceiling = CEILING.to_owned();
+    [
+        &estimators[..first],
+        &estimators[last..],
+        baselines,
+        &[ceiling],
+    ]
+    .concat()
 }
 
 fn correlations(
@@ -91,18 +97,20 @@ fn correlations(
     variant: &str,
 ) -> Result<String, RetrainError> {
     let seed = headline(evaluation, variant);
-    let curves = curve_names(&executor.setup.experiment).filter_map(|name| {
-        let mut values = pooled(executor, evaluation, variant, &name, &seed).correlation;
-        values.sort_by(f64::total_cmp);
-        let n = values.len();
-        let points = values.into_iter().enumerate();
-        (n > 0).then(|| Curve {
-            name,
-            points: points
-                .map(|(i, c)| (c, 1.0 - i as f64 / n as f64))
-                .collect(),
-        })
-    });
+    let curves = curve_names(&executor.setup.experiment)
+        .into_iter()
+        .filter_map(|name| {
+            let mut values = pooled(executor, evaluation, variant, &name, &seed).correlation;
+            values.sort_by(f64::total_cmp);
+            let n = values.len();
+            let points = values.into_iter().enumerate();
+            (n > 0).then(|| Curve {
+                name,
+                points: points
+                    .map(|(i, c)| (c, 1.0 - i as f64 / n as f64))
+                    .collect(),
+            })
+        });
     let axes = Axes {
         title: variant.to_owned(),
         x_label: "correlation of predicted and real change".into(),
@@ -169,7 +177,6 @@ mod tests {
             "/../../experiments/faces16-quick.toml"
         );
         let mut experiment = Experiment::load(std::path::Path::new(quick)).unwrap();
-        let names = |experiment: &Experiment| curve_names(experiment).collect::<Vec<_>>();
         let others = [
             "optimal-transport-0.05",
             "nearest-image",
@@ -177,10 +184,10 @@ mod tests {
             CEILING,
         ];
         assert_eq!(
-            names(&experiment),
+            curve_names(&experiment),
             [&["paper", "empirical-hauto"][..], &others].concat()
         );
         experiment.estimators.truncate(1);
-        assert_eq!(names(&experiment), [&["paper"][..], &others].concat());
+        assert_eq!(curve_names(&experiment), [&["paper"][..], &others].concat());
     }
 }
