@@ -10,7 +10,6 @@ use burn::tensor::{Bytes, DType, Device, TensorData};
 use data::Shape;
 use diffusion::DiffusionError;
 use diffusion::weights::{self, Weight};
-use report::write_atomic;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +92,7 @@ impl Saved {
         let header = serde_json::to_string(&self.header).map_err(|e| fail(&e))?;
         let metadata = [(ENTRY.to_owned(), header)].into_iter().collect();
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| fail(&e))?;
-        write_atomic(path, &bytes).map_err(|e| fail(&e))
+        files::write(path, &bytes).map_err(|e| fail(&e.source))
     }
 
     /// Reads a file.

@@ -96,21 +96,16 @@ pub(crate) fn write(path: &Path, data: &Dataset) -> Result<(), DataError> {
         skipped: data.skipped,
         first_skipped: data.first_skipped.clone(),
     };
-    let save = || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
+    std::fs::create_dir_all(files::folder_of(path)).map_err(|e| io(path, e))?;
+    let save = |file: &mut File| {
         let header = serde_json::to_vec(&header)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
         let sum = checksum(&[&header, data.bytes()]);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&sum.to_le_bytes())?;
         file.write_all(&header)?;
-        file.write_all(data.bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        file.write_all(data.bytes())
     };
-    save().map_err(|e: std::io::Error| io(path, e))
+    files::write_with(path, save).map_err(|e| io(path, e.source))
 }
 
 /// CRC-32 of the parts, one after the other.

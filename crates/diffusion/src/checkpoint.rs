@@ -6,7 +6,6 @@
 //! is JSON: [`Header`]. A checkpoint for sampling only leaves out `model` and `optimizer`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
@@ -126,14 +125,7 @@ impl Checkpoint {
         let header = serde_json::to_string(&self.header).map_err(|e| fail(&e))?;
         let metadata = [("sway".to_owned(), header)].into_iter().collect();
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| fail(&e))?;
-
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| fail(&e))?;
-        file.write_all(&bytes).map_err(|e| fail(&e))?;
-        file.as_file().sync_all().map_err(|e| fail(&e))?;
-        file.persist(path).map_err(|e| fail(&e))?;
-        Ok(())
+        files::write(path, &bytes).map_err(|e| fail(&e.source))
     }
 
     /// Reads a checkpoint.

@@ -50,10 +50,7 @@ pub fn arrow_plot(
                     .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
             }
         }
-        match sets.iter().any(|set| !set.0.is_empty()) {
-            true => legend(&mut chart, SeriesLabelPosition::UpperRight),
-            false => Ok(()),
-        }
+        legend(&mut chart, sets.iter().map(|set| set.0), axes.legend)
     })
 }
 

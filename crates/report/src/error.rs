@@ -1,7 +1,5 @@
 //! What can go wrong here.
 
-use std::path::PathBuf;
-
 /// Why a picture, a plot or a file could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -44,11 +42,6 @@ pub enum ReportError {
     #[error("could not encode a PNG: {0}")]
     Encode(#[from] image::ImageError),
     /// A file could not be written.
-    #[error("could not write {}: {source}", path.display())]
-    Write {
-        /// The file that was to be written.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] files::WriteError),
 }

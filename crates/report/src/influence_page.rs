@@ -6,7 +6,6 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::page::{data_uri, facts};
 use crate::plot::number;
-use crate::write::write_atomic;
 use crate::{Axes, Curve, Picture, ReportError, document, heat_map, line_plot};
 
 /// A whole page.
@@ -101,7 +100,7 @@ impl InfluencePage<'_> {
     /// # Errors
     /// As [`render`](Self::render), or if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), ReportError> {
-        write_atomic(path, self.render()?.as_bytes())
+        Ok(files::write(path, self.render()?.as_bytes())?)
     }
 }
 

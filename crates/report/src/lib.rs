@@ -24,6 +24,6 @@ pub use heat::{HeatMap, heat_map};
 pub use influence_page::{FunctionalSection, InfluenceCard, InfluencePage, PushedBy};
 pub use page::{Card, DirectionSection, SensitivityPage};
 pub use picture::Picture;
-pub use plot::{Axes, Curve, histogram, line_plot, log_ratio_plot, scatter};
+pub use plot::{Axes, Corner, Curve, histogram, line_plot, log_ratio_plot, scatter};
 pub use strip::strip_png;
-pub use write::{replace_folder, write_atomic, write_png};
+pub use write::write_png;

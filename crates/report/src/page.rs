@@ -5,7 +5,7 @@
 
 use crate::exaggerate::{exaggeration, moved};
 use crate::plot::{PALETTE, log_ratio_axes, number};
-use crate::write::{png_bytes, write_atomic};
+use crate::write::png_bytes;
 use crate::{Axes, Curve, Picture, ReportError, document, heat_map, histogram, line_plot};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::RgbImage;
@@ -95,7 +95,7 @@ impl SensitivityPage<'_> {
 
     /// Renders the page and writes it, complete or not at all.
     pub fn write(&self, path: &Path) -> Result<(), ReportError> {
-        write_atomic(path, self.render()?.as_bytes())
+        Ok(files::write(path, self.render()?.as_bytes())?)
     }
 }
 

@@ -30,12 +30,33 @@ pub struct Axes {
     pub y_label: String,
     /// Logarithmic horizontal axis ([`line_plot`] only): points at or below zero are left out.
     pub log_x: bool,
-    /// The legend goes to the lower left, where curves that fall leave room, and not to the upper right ([`line_plot`] only).
-    pub legend_lower_left: bool,
+    /// Where the legend finds room.
+    pub legend: Corner,
     /// Pixels.
     pub width: u32,
     /// Pixels.
     pub height: u32,
+}
+
+/// A corner of a plot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Corner {
+    /// Where most data are not.
+    UpperRight,
+    /// What curves that fall leave free.
+    LowerLeft,
+    /// What points that rise leave free.
+    UpperLeft,
+}
+
+impl Corner {
+    fn position(self) -> SeriesLabelPosition {
+        match self {
+            Self::UpperRight => SeriesLabelPosition::UpperRight,
+            Self::LowerLeft => SeriesLabelPosition::LowerLeft,
+            Self::UpperLeft => SeriesLabelPosition::UpperLeft,
+        }
+    }
 }
 
 impl Default for Axes {
@@ -46,14 +67,14 @@ impl Default for Axes {
             x_label: empty(),
             y_label: empty(),
             log_x: false,
-            legend_lower_left: false,
+            legend: Corner::UpperRight,
             width: 560,
             height: 320,
         }
     }
 }
 
-/// A named line. An empty name keeps it out of the legend.
+/// A named line, or named dots. An empty name keeps it out of the legend.
 #[derive(Debug, Clone, Default)]
 pub struct Curve {
     /// For the legend.
@@ -203,20 +224,16 @@ pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
         .collect();
     let all = || kept.iter().flat_map(|curve| curve.points.iter().copied());
     let y = range(all().map(|p| p.1));
-    let corner = match axes.legend_lower_left {
-        true => SeriesLabelPosition::LowerLeft,
-        false => SeriesLabelPosition::UpperRight,
-    };
     svg(axes, |area| {
         if axes.log_x {
             let logs = range(all().map(|p| p.0.log10()));
             let x = 10f64.powf(logs.start)..10f64.powf(logs.end);
-            curves_on(chart(area, axes, x.log_scale(), y)?, &kept, corner)
+            curves_on(chart(area, axes, x.log_scale(), y)?, &kept, axes.legend)
         } else {
             curves_on(
                 chart(area, axes, range(all().map(|p| p.0)), y)?,
                 &kept,
-                corner,
+                axes.legend,
             )
         }
     })
@@ -225,7 +242,7 @@ pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
 fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
     mut chart: Chart<'a, 'b, X>,
     curves: &[Curve],
-    corner: SeriesLabelPosition,
+    corner: Corner,
 ) -> Drawn {
     for (i, curve) in curves.iter().enumerate() {
         let style = colour(i).stroke_width(2);
@@ -236,22 +253,23 @@ fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
         }
     }
-    match curves.iter().any(|curve| !curve.name.is_empty()) {
-        true => legend(&mut chart, corner),
-        false => Ok(()),
-    }
+    legend(&mut chart, curves.iter().map(|curve| &*curve.name), corner)
 }
 
-/// The names of the series so far.
-pub(crate) fn legend<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
+/// The names of the series so far, unless all are empty.
+pub(crate) fn legend<'a, 'b: 'a, 'n, X: Ranged<ValueType = f64>>(
     chart: &mut Chart<'a, 'b, X>,
-    corner: SeriesLabelPosition,
+    mut names: impl Iterator<Item = &'n str>,
+    corner: Corner,
 ) -> Drawn {
+    if names.all(str::is_empty) {
+        return Ok(());
+    }
     let font = ("sans-serif", 13).into_font().color(&BLACK);
     chart
         .configure_series_labels()
         .label_font(font)
-        .position(corner)
+        .position(corner.position())
         .draw()?;
     Ok(())
 }
@@ -299,24 +317,28 @@ pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, Rep
     })
 }
 
-/// One dot per pair.
-pub fn scatter(axes: &Axes, points: &[(f64, f64)]) -> Result<String, ReportError> {
-    let good: Vec<_> = points
-        .iter()
-        .copied()
-        .filter(|p| p.0.is_finite() && p.1.is_finite())
-        .collect();
-    let (x, y) = (
-        range(good.iter().map(|p| p.0)),
-        range(good.iter().map(|p| p.1)),
-    );
+/// A dot for each point, a colour for each group.
+pub fn scatter(axes: &Axes, groups: &[Curve]) -> Result<String, ReportError> {
+    let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
+    let good = |group: &Curve| group.points.clone().into_iter().filter(finite);
+    let all = || groups.iter().flat_map(good);
+    let (x, y) = (range(all().map(|p| p.0)), range(all().map(|p| p.1)));
     svg(axes, |area| {
         let mut chart = chart(area, axes, x, y)?;
-        chart.draw_series(
-            good.iter()
-                .map(|&p| Circle::new(p, 3, colour(0).mix(0.6).filled())),
-        )?;
-        Ok(())
+        for (i, group) in groups.iter().enumerate() {
+            let style = colour(i).mix(0.6).filled();
+            let series = chart.draw_series(good(group).map(|p| Circle::new(p, 3, style)))?;
+            if !group.name.is_empty() {
+                series
+                    .label(&group.name)
+                    .legend(move |(x, y)| Circle::new((x + 9, y), 4, style));
+            }
+        }
+        legend(
+            &mut chart,
+            groups.iter().map(|group| &*group.name),
+            axes.legend,
+        )
     })
 }
 
@@ -351,9 +373,33 @@ mod tests {
         };
         for values in [&[][..], &[2.0, 2.0], &[f64::INFINITY]] {
             histogram(&axes, values, 5).unwrap();
-            scatter(&axes, &values.iter().map(|&v| (v, v)).collect::<Vec<_>>()).unwrap();
+            let points = values.iter().map(|&v| (v, v)).collect();
+            let name = String::new();
+            scatter(&axes, &[Curve { name, points }]).unwrap();
             line_plot(&axes, &[Curve::default()]).unwrap();
         }
+    }
+
+    /// A dot that cannot be told from its neighbour says nothing.
+    #[test]
+    fn groups_of_dots_have_a_colour_each_and_their_names() {
+        let group = |name: &str, y| Curve {
+            name: name.to_owned(),
+            points: vec![(0.0, y), (1.0, f64::NAN)],
+        };
+        let text = scatter(
+            &Axes::default(),
+            &[group("ours", 1.0), group("theirs", 2.0)],
+        )
+        .unwrap();
+        // Each colour on one dot, the other not being finite, and in the legend.
+        for colour in ["#0072B2", "#D55E00"] {
+            let dots = text
+                .lines()
+                .filter(|line| line.starts_with("<circle") && line.contains(colour));
+            assert_eq!(dots.count(), 2, "{text}");
+        }
+        assert!(text.contains("ours") && text.contains("theirs"));
     }
 
     #[test]

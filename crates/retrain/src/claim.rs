@@ -141,8 +141,7 @@ fn stale(path: &Path) -> std::io::Result<bool> {
     if Holder::read(path).is_some_and(|holder| holder.gone()) {
         return Ok(true);
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let now = tempfile::NamedTempFile::new_in(folder)?;
+    let now = tempfile::NamedTempFile::new_in(files::folder_of(path))?;
     let now: SystemTime = now.as_file().metadata()?.modified()?;
     let written = std::fs::metadata(path)?.modified()?;
     Ok(now.duration_since(written).unwrap_or_default() > STALE)

@@ -23,9 +23,12 @@ pub enum RetrainError {
     /// A model, its training or its samples failed.
     #[error(transparent)]
     Model(#[from] diffusion::DiffusionError),
-    /// A plot, a page or a file could not be made.
+    /// A plot or a page could not be made.
     #[error(transparent)]
     Report(#[from] report::ReportError),
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] files::WriteError),
 }
 
 impl RetrainError {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use report::replace_folder;
+use files::replace_folder;
 use retrain::attribution::evaluation::Design;
 use retrain::attribution::{self, counterfactual};
 use retrain::evaluation::evaluate;

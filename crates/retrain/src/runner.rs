@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use report::write_atomic;
 use serde_json::json;
 
 use crate::RetrainError;
@@ -143,7 +142,7 @@ fn attempt(executor: &Executor<'_>, job: usize) -> Result<bool, RetrainError> {
     let inputs: Vec<&str> = inputs.iter().map(|&i| jobs[i].key.as_str()).collect();
     let record =
         json!({ "key": key, "kind": kind, "label": label, "settings": settings, "inputs": inputs });
-    write_atomic(&folder.join("job.json"), format!("{record:#}\n").as_bytes())?;
+    files::write(&folder.join("job.json"), format!("{record:#}\n").as_bytes())?;
     eprintln!("[{}/{}] {kind} {label}", job + 1, jobs.len());
     let started = Instant::now();
     if executor.execute(job)? {

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use report::write_atomic;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::RetrainError;
@@ -107,7 +106,7 @@ pub fn write_arrays(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<(),
         views.push((name.as_str(), view));
     }
     let file = safetensors::serialize(views, None).map_err(&fail)?;
-    Ok(write_atomic(path, &file)?)
+    Ok(files::write(path, &file)?)
 }
 
 /// Reads what [`write_arrays`] wrote.

@@ -101,6 +101,12 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     assert!(test["interval"][0].as_f64().unwrap() > 0.3, "{test}");
     assert!(test["p"].as_f64().unwrap() < 1e-4, "{test}");
 
+    // A bandwidth that nobody wrote down is said.
+    let h = json["bandwidths"]["empirical-hauto"].as_f64().unwrap();
+    assert!(h > 0.0);
+    let line = format!("empirical-hauto: the images choose h = {h:.2}.");
+    assert!(markdown.contains(&line), "{markdown}");
+
     // Raw numbers for every sample, plots, and a page that can do without pictures.
     let read = |name: &str| std::fs::read_to_string(table.join(name)).unwrap();
     assert_eq!(read("samples.csv").lines().count(), 1 + 48);

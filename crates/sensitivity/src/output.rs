@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use report::{
-    Card, DirectionSection, Picture, ReportError, SensitivityPage, strip_png, write_atomic,
-};
+use report::{Card, DirectionSection, Picture, ReportError, SensitivityPage, strip_png};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
@@ -25,9 +23,12 @@ pub enum OutputError {
     /// The tensors cannot be laid out.
     #[error("the results cannot be written as SafeTensors: {0}")]
     Tensors(#[from] safetensors::SafeTensorError),
-    /// A file cannot be written or a picture cannot be drawn.
+    /// A picture cannot be drawn.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] files::WriteError),
 }
 
 /// A direction as the reader sees it.
@@ -99,13 +100,13 @@ pub fn write(
 ) -> Result<(), OutputError> {
     create(folder)?;
     let tensors = tensors(results, directions)?;
-    write_atomic(&folder.join("sensitivities.safetensors"), &tensors)?;
-    write_atomic(&folder.join("ranking.csv"), csv(directions).as_bytes())?;
+    files::write(&folder.join("sensitivities.safetensors"), &tensors)?;
+    files::write(&folder.join("ranking.csv"), csv(directions).as_bytes())?;
     let summary = format!("{:#}\n", summary(results, directions, facts));
-    write_atomic(&folder.join("summary.json"), summary.as_bytes())?;
+    files::write(&folder.join("summary.json"), summary.as_bytes())?;
     for (k, direction) in directions.iter().enumerate() {
         let bytes = strip(results, k, direction, facts.shape)?;
-        write_atomic(&folder.join(direction.file_name()), &bytes)?;
+        files::write(&folder.join(direction.file_name()), &bytes)?;
     }
     Ok(page(results, directions, facts).write(&folder.join("index.html"))?)
 }

@@ -7,7 +7,6 @@ use classifier::evaluation::Quality;
 use classifier::{ClassifierConfig, Saved, Trainer};
 use data::{LoadOptions, Source};
 use diffusion::device::device;
-use report::write_atomic;
 
 use crate::training_loop::{self, TrainingLoop};
 
@@ -125,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let qualities = trainer.judge()?;
-    write_atomic(&folder.join("labels.csv"), csv(&qualities).as_bytes())?;
+    files::write(&folder.join("labels.csv"), csv(&qualities).as_bytes())?;
     eprintln!("{}", table(&qualities));
     eprintln!(
         "judged on {1} of {0} images, which it was not trained on; classifier in {2}",

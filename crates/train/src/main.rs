@@ -16,7 +16,7 @@ use diffusion::device::device;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule;
-use report::{GridStyle, Picture, grid_png, write_atomic};
+use report::{GridStyle, Picture, grid_png};
 use train::batches::Batches;
 use train::config::TrainConfig;
 use train::set::TrainingSet;
@@ -157,7 +157,7 @@ fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSet) -> Res
             toml::Value::try_from(config)?
         )]))?
     );
-    write_atomic(&arguments.out.join("run.toml"), text.as_bytes())?;
+    files::write(&arguments.out.join("run.toml"), text.as_bytes())?;
     Ok(())
 }
 
@@ -285,6 +285,6 @@ fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<(
         values,
     });
     let pictures: Vec<Picture> = pictures.collect();
-    write_atomic(path, &grid_png(&pictures, &GridStyle::default())?)?;
+    files::write(path, &grid_png(&pictures, &GridStyle::default())?)?;
     Ok(())
 }

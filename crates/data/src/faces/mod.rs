@@ -6,7 +6,6 @@ mod canvas;
 mod draw;
 mod look;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rand::{RngExt, SeedableRng};
@@ -80,14 +79,7 @@ pub fn write_celeba(dir: &Path, n: usize, seed: u64, size: usize) -> Result<(), 
         table.push_str(&format!("{} {}\n", name(i), values.join(" ")));
     }
     let path = dir.join("list_attr_celeba.txt");
-    let save = || {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(table.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&path)?;
-        Ok(())
-    };
-    save().map_err(|e: std::io::Error| io(&path, e))
+    files::write(&path, table.as_bytes()).map_err(|e| io(&path, e.source))
 }
 
 fn name(i: usize) -> String {

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use report::write_atomic;
 use serde_json::json;
 
 use super::counterfactual::Moved;
@@ -41,7 +40,7 @@ pub fn write(
         ("-real.csv", real(evaluation)),
         (".json", format!("{json:#}\n")),
     ] {
-        write_atomic(&folder.join(format!("{name}{ending}")), text.as_bytes())?;
+        files::write(&folder.join(format!("{name}{ending}")), text.as_bytes())?;
     }
     Ok(())
 }
@@ -93,7 +92,7 @@ pub fn write_counterfactuals(
         }
     }
     for (name, text) in [("counterfactual.md", text), ("counterfactual.csv", csv)] {
-        write_atomic(&folder.join(name), text.as_bytes())?;
+        files::write(&folder.join(name), text.as_bytes())?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The tables, to be read.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::evaluation::{CEILING, Evaluation, Row};
@@ -9,8 +10,12 @@ use crate::traits::Traits;
 
 use super::{choice, headline, judged, pool, variants};
 
-/// All tables of an experiment.
-pub fn table(executor: &Executor<'_>, evaluation: &Evaluation) -> String {
+/// All tables of an experiment, and the bandwidths that were chosen by the images.
+pub fn table(
+    executor: &Executor<'_>,
+    evaluation: &Evaluation,
+    bandwidths: &BTreeMap<String, f64>,
+) -> String {
     let setup = executor.setup;
     let (experiment, config) = (&setup.experiment, &setup.config);
     let seeds: Vec<String> = experiment.seeds.iter().map(u64::to_string).collect();
@@ -26,6 +31,9 @@ pub fn table(executor: &Executor<'_>, evaluation: &Evaluation) -> String {
         seeds.join(", ")
     );
     // Writing to a String cannot fail, here and below.
+    for (name, h) in bandwidths {
+        let _ = write!(text, "\n{name}: the images choose h = {h:.2}.\n");
+    }
     for missing in &evaluation.missing {
         let _ = write!(text, "\nNot done yet: {missing}.\n");
     }

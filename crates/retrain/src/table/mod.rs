@@ -5,9 +5,10 @@ mod markdown;
 mod page;
 mod plots;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use report::write_atomic;
+use sensitivity::density::Bandwidth;
 use serde_json::{Value, json};
 
 use crate::RetrainError;
@@ -25,10 +26,11 @@ pub fn write(
     evaluation: &Evaluation,
     photos: bool,
 ) -> Result<(), RetrainError> {
-    let markdown = markdown::table(executor, evaluation);
+    let bandwidths = bandwidths(executor)?;
+    let markdown = markdown::table(executor, evaluation, &bandwidths);
     let plots = plots::all(executor, evaluation)?;
     let page = page::page(executor, evaluation, &plots, photos)?;
-    let json = format!("{:#}\n", summary(executor, evaluation));
+    let json = format!("{:#}\n", summary(executor, evaluation, &bandwidths));
     let texts = [
         ("table.md", markdown),
         ("statistics.csv", csv::statistics(evaluation)),
@@ -38,15 +40,35 @@ pub fn write(
         ("index.html", page),
     ];
     for (name, text) in &texts {
-        write_atomic(&folder.join(name), text.as_bytes())?;
+        files::write(&folder.join(name), text.as_bytes())?;
     }
     for plot in &plots {
-        write_atomic(&folder.join(&plot.file), plot.svg.as_bytes())?;
+        files::write(&folder.join(&plot.file), plot.svg.as_bytes())?;
     }
     Ok(())
 }
 
-fn summary(executor: &Executor<'_>, evaluation: &Evaluation) -> Value {
+/// The bandwidths that were chosen by the images (`auto`), by estimator.
+fn bandwidths(executor: &Executor<'_>) -> Result<BTreeMap<String, f64>, RetrainError> {
+    let setup = executor.setup;
+    let estimators = setup.experiment.estimators.iter();
+    let chosen = estimators.filter_map(|estimator| match estimator.bandwidth? {
+        Bandwidth::Fixed(_) => None,
+        bandwidth => Some((estimator.name(), bandwidth)),
+    });
+    chosen
+        .map(|(name, bandwidth)| {
+            let h = bandwidth.value(&setup.images, setup.config.flip, &setup.device)?;
+            Ok((name, h))
+        })
+        .collect()
+}
+
+fn summary(
+    executor: &Executor<'_>,
+    evaluation: &Evaluation,
+    bandwidths: &BTreeMap<String, f64>,
+) -> Value {
     let setup = executor.setup;
     let directions: Vec<Value> = setup
         .changes
@@ -67,6 +89,7 @@ fn summary(executor: &Executor<'_>, evaluation: &Evaluation) -> Value {
         "images": setup.images.len(),
         "fingerprint": setup.images.fingerprint,
         "directions": directions,
+        "bandwidths": bandwidths,
         "evaluation": evaluation,
     })
 }

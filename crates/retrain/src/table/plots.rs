@@ -1,6 +1,6 @@
 //! The plots.
 
-use report::{Axes, Curve, line_plot, scatter};
+use report::{Axes, Corner, Curve, line_plot, scatter};
 
 use crate::RetrainError;
 use crate::comparison::Comparison;
@@ -53,7 +53,7 @@ pub fn all(executor: &Executor<'_>, evaluation: &Evaluation) -> Result<Vec<Plot>
         if evaluation.rows.iter().any(|row| row.ceiling.is_some()) {
             add(
                 "ceiling",
-                "Median correlation of each estimator in each direction against the ceiling there.",
+                "Median correlation in each direction, judged or not, against the ceiling there.",
                 ceiling(executor, evaluation, variant)?,
             );
         }
@@ -116,7 +116,7 @@ fn correlations(
         x_label: "correlation of predicted and real change".into(),
         y_label: "part of samples at or above".into(),
         height: 380,
-        legend_lower_left: true,
+        legend: Corner::LowerLeft,
         ..Axes::default()
     };
     Ok(line_plot(&axes, &curves.collect::<Vec<_>>())?)
@@ -131,14 +131,17 @@ fn norms(
     let seed = headline(evaluation, variant);
     let comparison = pooled(executor, evaluation, variant, &estimator, &seed);
     let pairs = comparison.predicted.iter().zip(&comparison.real);
-    let points: Vec<(f64, f64)> = pairs.map(|(p, r)| (p.log10(), r.log10())).collect();
+    let dots = Curve {
+        points: pairs.map(|(p, r)| (p.log10(), r.log10())).collect(),
+        ..Curve::default()
+    };
     let axes = Axes {
         title: format!("{variant}, {estimator}"),
         x_label: "log₁₀ of the predicted norm (pixels)".into(),
         y_label: "log₁₀ of the real norm".into(),
         ..Axes::default()
     };
-    Ok(scatter(&axes, &points)?)
+    Ok(scatter(&axes, &[dots])?)
 }
 
 fn ceiling(
@@ -147,22 +150,30 @@ fn ceiling(
     variant: &str,
 ) -> Result<String, RetrainError> {
     let (seed, experiment) = (headline(evaluation, variant), &executor.setup.experiment);
-    let estimators: Vec<String> = experiment.estimators.iter().map(|e| e.name()).collect();
     let single = |name: &str| experiment.directions.iter().any(|d| d.name() == name);
-    let rows = evaluation.rows.iter().filter(|row| {
-        row.subject.variant == variant
-            && row.subject.seed == seed
-            && estimators.contains(&row.prediction)
-            && single(&row.subject.direction)
+    let names = curve_names(experiment).into_iter();
+    let groups = names.filter(|name| name != CEILING).map(|name| {
+        let rows = evaluation.rows.iter().filter(|row| {
+            row.subject.variant == variant
+                && row.subject.seed == seed
+                && row.prediction == name
+                && single(&row.subject.direction)
+        });
+        let points = rows.filter_map(|row| Some((row.ceiling?, row.summary.median)));
+        Curve {
+            points: points.collect(),
+            name,
+        }
     });
-    let points = rows.filter_map(|row| Some((row.ceiling?, row.summary.median)));
     let axes = Axes {
         title: variant.to_owned(),
         x_label: "ceiling: agreement of seeds".into(),
         y_label: "median correlation".into(),
+        height: 380,
+        legend: Corner::UpperLeft,
         ..Axes::default()
     };
-    Ok(scatter(&axes, &points.collect::<Vec<_>>())?)
+    Ok(scatter(&axes, &groups.collect::<Vec<_>>())?)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use data::Dataset;
-use report::{FunctionalSection, InfluenceCard, InfluencePage, Picture, PushedBy, write_atomic};
+use report::{FunctionalSection, InfluenceCard, InfluencePage, Picture, PushedBy};
 use sensitivity::influence::{Found, Influences, Kept};
 use sensitivity::output::{Facts, Part, create, peak_memory, safetensors};
 use serde_json::json;
@@ -29,12 +29,12 @@ pub fn write(
     create(folder)?;
     let groups = groups(images);
     let file = |name: &str| folder.join(name);
-    write_atomic(
+    files::write(
         &file("influence.safetensors"),
         &safetensors(&parts(results))?,
     )?;
-    write_atomic(&file("images.csv"), ends(results, images).as_bytes())?;
-    write_atomic(&file("groups.csv"), totals(results, &groups).as_bytes())?;
+    files::write(&file("images.csv"), ends(results, images).as_bytes())?;
+    files::write(&file("groups.csv"), totals(results, &groups).as_bytes())?;
     let summary = json!({
         "run": facts.json,
         "samples": results.count(),
@@ -43,7 +43,7 @@ pub fn write(
         "seconds": results.seconds,
         "peak_memory_bytes": peak_memory(),
     });
-    write_atomic(&file("summary.json"), format!("{summary:#}\n").as_bytes())?;
+    files::write(&file("summary.json"), format!("{summary:#}\n").as_bytes())?;
     let shown = Shown::new(results, images, photos);
     Ok(page(results, images, &groups, facts, &shown).write(&file("index.html"))?)
 }

@@ -357,10 +357,13 @@ fn figures(cases: &[Case]) -> Result<Vec<Figure>> {
         ..Axes::default()
     };
     let plot = |way: usize, file: &str| -> Result<Figure> {
-        let logs: Vec<(f64, f64)> = known(cases, way)
+        let logs = known(cases, way)
             .into_iter()
-            .map(|(real, announced)| (announced.log10(), real.log10()))
-            .collect();
+            .map(|(real, announced)| (announced.log10(), real.log10()));
+        let dots = Curve {
+            points: logs.collect(),
+            ..Curve::default()
+        };
         Ok(Figure {
             file: file.to_owned(),
             caption: format!(
@@ -369,7 +372,7 @@ fn figures(cases: &[Case]) -> Result<Vec<Figure>> {
             ),
             svg: scatter(
                 &axes("log₁₀ announced |η|", "log₁₀ real limit of |η|"),
-                &logs,
+                &[dots],
             )?,
         })
     };

@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use maud::html;
-use report::{document, write_atomic};
+use report::document;
 use section::Section;
 
 use crate::shipped;
@@ -131,5 +131,5 @@ fn write_page(arguments: &Arguments, sections: &[Section], seconds: f64) -> Resu
     };
     let path: &Path = &arguments.out.join("index.html");
     let page = document(title, include_str!("page.css"), &body);
-    Ok(write_atomic(path, page.as_bytes())?)
+    Ok(files::write(path, page.as_bytes())?)
 }

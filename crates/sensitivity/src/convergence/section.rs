@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::Result;
 use maud::{Markup, PreEscaped, html};
-use report::write_atomic;
 
 /// One part of the report.
 pub struct Section {
@@ -124,11 +123,11 @@ impl Section {
     pub fn write(&self, folder: &Path) -> Result<()> {
         for table in &self.tables {
             let path = folder.join(format!("{}.csv", table.file));
-            write_atomic(&path, table.csv().as_bytes())?;
+            files::write(&path, table.csv().as_bytes())?;
         }
         for figure in &self.figures {
             let path = folder.join(format!("{}.svg", figure.file));
-            write_atomic(&path, figure.svg.as_bytes())?;
+            files::write(&path, figure.svg.as_bytes())?;
         }
         Ok(())
     }
