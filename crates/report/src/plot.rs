@@ -169,6 +169,12 @@ pub fn number(value: f64) -> String {
     text.replace('-', "−")
 }
 
+/// A number at an axis: zero, which adding up steps misses by a rounding, is zero.
+fn tick(value: f64, axis: &Range<f64>) -> String {
+    let rounding = axis.start < 0.0 && value.abs() < 1e-9 * (axis.end - axis.start);
+    number(if rounding { 0.0 } else { value })
+}
+
 pub(crate) fn chart<'a, 'b, X>(
     area: &'a Area<'b>,
     axes: &Axes,
@@ -190,14 +196,15 @@ where
         builder.caption(&axes.title, ("sans-serif", 18));
     }
     let mut chart = builder.build_cartesian_2d(x, y)?;
+    let (x, y) = (chart.x_range(), chart.y_range());
     chart
         .configure_mesh()
         .x_desc(&axes.x_label)
         .y_desc(&axes.y_label)
         .x_labels(7)
         .y_labels(6)
-        .x_label_formatter(&|v| number(*v))
-        .y_label_formatter(&|v| number(*v))
+        .x_label_formatter(&|v| tick(*v, &x))
+        .y_label_formatter(&|v| tick(*v, &y))
         .label_style(("sans-serif", 14))
         .axis_desc_style(("sans-serif", 15))
         .bold_line_style(BLACK.mix(0.12))
@@ -400,6 +407,19 @@ mod tests {
             assert_eq!(dots.count(), 2, "{text}");
         }
         assert!(text.contains("ours") && text.contains("theirs"));
+    }
+
+    /// Ticks 0.2 apart, which come to 5.6e−17 where the axis crosses zero.
+    #[test]
+    fn an_axis_says_zero_where_it_is_zero() {
+        let group = Curve {
+            points: vec![(0.0, -0.42), (1.0, 0.7)],
+            ..Curve::default()
+        };
+        let text = scatter(&Axes::default(), &[group]).unwrap();
+        assert!(!text.contains("e−"), "{text}");
+        // On a logarithmic axis a small number is no rounding.
+        assert_eq!(tick(1e-9, &(1e-9..80.0)), "1.0e−9");
     }
 
     #[test]

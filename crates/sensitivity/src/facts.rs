@@ -48,7 +48,8 @@ pub fn verdict(direction: &Shown) -> String {
 
 fn trace_text(arguments: &Common) -> String {
     match arguments.trace {
-        TraceKind::Hutchinson => format!("{} probe(s)", arguments.probes),
+        TraceKind::Hutchinson if arguments.probes == 1 => "1 probe".to_owned(),
+        TraceKind::Hutchinson => format!("{} probes", arguments.probes),
         TraceKind::Probing => format!(
             "probing with colours that repeat every {} pixels",
             arguments.period

@@ -105,7 +105,10 @@ fn correlations(
             let n = values.len();
             let points = values.into_iter().enumerate();
             (n > 0).then(|| Curve {
-                name,
+                name: match name.as_str() {
+                    CEILING => "one seed by another".to_owned(),
+                    _ => name,
+                },
                 points: points
                     .map(|(i, c)| (c, 1.0 - i as f64 / n as f64))
                     .collect(),
