@@ -22,7 +22,7 @@ pub use error::ReportError;
 pub use grid::{GridStyle, grid, grid_png};
 pub use heat::{HeatMap, heat_map};
 pub use influence_page::{FunctionalSection, InfluenceCard, InfluencePage, PushedBy};
-pub use page::{Card, DirectionSection, SensitivityPage};
+pub use page::{Card, DirectionSection, STYLE, SensitivityPage, facts};
 pub use picture::Picture;
 pub use plot::{Axes, Corner, Curve, histogram, line_plot, log_ratio_plot, scatter};
 pub use strip::strip_png;

@@ -13,6 +13,9 @@ use maud::{Markup, PreEscaped, html};
 use std::fmt::Write;
 use std::path::Path;
 
+/// The style of a page with a top, an introduction of two panels, and sections of panels, in light and in dark.
+pub const STYLE: &str = include_str!("page.css");
+
 /// Log ratios are drawn no lower than this: at e⁻³⁰ the direction has no say, and millions of nats below it there would
 /// be nothing else to see.
 const LOG_RATIO_FLOOR: f64 = -30.0;
@@ -90,7 +93,7 @@ impl SensitivityPage<'_> {
             }
             main { @for section in &sections { (section) } }
         };
-        Ok(document(&self.title, include_str!("page.css"), &body))
+        Ok(document(&self.title, STYLE, &body))
     }
 
     /// Renders the page and writes it, complete or not at all.
@@ -133,7 +136,8 @@ fn how_to_read(limits: bool) -> Markup {
     }
 }
 
-pub(crate) fn facts(facts: &[(String, String)]) -> Markup {
+/// A panel of what a run was made with.
+pub fn facts(facts: &[(String, String)]) -> Markup {
     html! {
         @if !facts.is_empty() {
             div.panel {

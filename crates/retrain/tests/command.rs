@@ -117,6 +117,10 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     assert!(!table.join("of-another-experiment.svg").exists());
     let page = read("index.html");
     assert!(!page.contains("data:image/png") && page.contains("<svg"));
+    // The number of the table, and the same of its only direction.
+    let cell = format!("{ours:.2}");
+    assert!(page.contains(&format!("<b>{cell}</b>")), "{cell}");
+    assert!(page.contains(&format!("%\">{cell}</td>")), "{cell}");
 }
 
 #[test]

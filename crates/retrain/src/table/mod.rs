@@ -29,7 +29,7 @@ pub fn write(
     let bandwidths = bandwidths(executor)?;
     let markdown = markdown::table(executor, evaluation, &bandwidths);
     let plots = plots::all(executor, evaluation)?;
-    let page = page::page(executor, evaluation, &plots, photos)?;
+    let page = page::page(executor, evaluation, &bandwidths, &plots, photos)?;
     let json = format!("{:#}\n", summary(executor, evaluation, &bandwidths));
     let texts = [
         ("table.md", markdown),
