@@ -105,7 +105,7 @@ pub(crate) fn write(path: &Path, data: &Dataset) -> Result<(), DataError> {
         file.write_all(&header)?;
         file.write_all(data.bytes())
     };
-    files::write_with(path, save).map_err(|e| io(path, e.source))
+    files::write_with(path, save).map_err(|e| io(path, e.reason))
 }
 
 /// CRC-32 of the parts, one after the other.

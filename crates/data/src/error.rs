@@ -17,12 +17,12 @@ pub enum DataError {
         table: PathBuf,
     },
     /// A file that cannot be read or written.
-    #[error("{} cannot be read or written ({source}); check its permissions and the disk", path.display())]
+    #[error("{} cannot be read or written ({reason}); check its permissions and the disk", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A truncated or non-image file.
     #[error("{} is truncated or not an image ({reason}); replace it or pass --skip-bad", path.display())]

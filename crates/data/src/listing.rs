@@ -32,13 +32,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 /// A system error about `path`.
-pub(crate) fn io(path: &Path, source: std::io::Error) -> DataError {
-    if source.kind() == std::io::ErrorKind::NotFound {
+pub(crate) fn io(path: &Path, reason: std::io::Error) -> DataError {
+    if reason.kind() == std::io::ErrorKind::NotFound {
         return DataError::Missing(path.into());
     }
     DataError::Io {
         path: path.into(),
-        source,
+        reason,
     }
 }
 

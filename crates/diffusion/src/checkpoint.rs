@@ -125,7 +125,7 @@ impl Checkpoint {
         let header = serde_json::to_string(&self.header).map_err(|e| fail(&e))?;
         let metadata = [("sway".to_owned(), header)].into_iter().collect();
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| fail(&e))?;
-        files::write(path, &bytes).map_err(|e| fail(&e.source))
+        files::write(path, &bytes).map_err(|e| fail(&e.reason))
     }
 
     /// Reads a checkpoint.

@@ -11,12 +11,12 @@ const BESIDE: &str = ".sway-";
 
 /// A file or folder that could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("could not write {}: {source}", path.display())]
+#[error("{} cannot be written ({reason}); check its permissions and the disk", path.display())]
 pub struct WriteError {
     /// What was to be written.
     pub path: PathBuf,
     /// What the system said.
-    pub source: std::io::Error,
+    pub reason: std::io::Error,
 }
 
 /// Writes `bytes` to `path`. A reader, or a crash at any moment, sees the old file or the new one and nothing between.
@@ -89,9 +89,9 @@ fn beside(mode: u32) -> Builder<'static, 'static> {
 }
 
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> WriteError {
-    |source| WriteError {
+    |reason| WriteError {
         path: path.to_path_buf(),
-        source,
+        reason,
     }
 }
 
@@ -110,7 +110,12 @@ mod tests {
             file.write_all(b"half of the")?;
             Err(full)
         });
-        assert!(error.unwrap_err().to_string().contains("a.txt: full"));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("a.txt cannot be written (full)")
+        );
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -160,5 +165,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = write(&folder.path().join("none/b.txt"), b"").unwrap_err();
         assert!(error.to_string().contains("b.txt"), "{error}");
+        // Whoever prints the causes of an error too must not say this one twice.
+        assert!(std::error::Error::source(&error).is_none());
     }
 }

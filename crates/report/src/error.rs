@@ -39,7 +39,7 @@ pub enum ReportError {
         reason: String,
     },
     /// The image library refused to encode.
-    #[error("could not encode a PNG: {0}")]
+    #[error("could not encode a PNG")]
     Encode(#[from] image::ImageError),
     /// A file could not be written.
     #[error(transparent)]

@@ -21,7 +21,7 @@ pub enum OutputError {
         message: String,
     },
     /// The tensors cannot be laid out.
-    #[error("the results cannot be written as SafeTensors: {0}")]
+    #[error("the results cannot be written as SafeTensors")]
     Tensors(#[from] safetensors::SafeTensorError),
     /// A picture cannot be drawn.
     #[error(transparent)]

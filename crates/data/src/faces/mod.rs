@@ -79,7 +79,7 @@ pub fn write_celeba(dir: &Path, n: usize, seed: u64, size: usize) -> Result<(), 
         table.push_str(&format!("{} {}\n", name(i), values.join(" ")));
     }
     let path = dir.join("list_attr_celeba.txt");
-    files::write(&path, table.as_bytes()).map_err(|e| io(&path, e.source))
+    files::write(&path, table.as_bytes()).map_err(|e| io(&path, e.reason))
 }
 
 fn name(i: usize) -> String {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use burn::tensor::{DType, Device};
 use diffusion::sampler::{FrozenNoise, Sampler};
 use diffusion::schedule::karras;
-use report::{Axes, Curve, line_plot, scatter};
+use report::{Axes, Corner, Curve, line_plot, scatter};
 use sensitivity::curvature::TOLERANCE;
 use sensitivity::density::ProbabilityFlow;
 use sensitivity::measure::Measure;
@@ -354,6 +354,7 @@ fn figures(cases: &[Case]) -> Result<Vec<Figure>> {
     let axes = |x: &str, y: &str| Axes {
         x_label: x.to_owned(),
         y_label: y.to_owned(),
+        legend: Corner::UpperLeft,
         ..Axes::default()
     };
     let plot = |way: usize, file: &str| -> Result<Figure> {

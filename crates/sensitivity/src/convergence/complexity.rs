@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use report::{Axes, Curve, line_plot};
+use report::{Axes, Corner, Curve, line_plot};
 use sensitivity::validation::complexity::{BASE, Cost, Load, Sweep, law, sweeps};
 use sensitivity::validation::statistics::fit;
 
@@ -215,6 +215,7 @@ fn figure(measured: &[(&str, Vec<Measured>)]) -> Result<Figure> {
     let axes = Axes {
         x_label: "log₁₀ size, relative to the smallest".to_owned(),
         y_label: "log₁₀ time, relative to the smallest".to_owned(),
+        legend: Corner::UpperLeft,
         ..Axes::default()
     };
     Ok(Figure {

@@ -121,15 +121,17 @@ fn write_page(arguments: &Arguments, sections: &[Section], seconds: f64) -> Resu
         "full"
     };
     let body = html! {
-        h1 { (title) }
-        p {
-            "Training data ρ are changed to ρ + ην. The prediction is that a sample x moves by ηδ; the truth here is the sample that "
-            "the same sampler draws from the exactly changed data with the same noise. Size: " (size) "; seed " (arguments.seed)
-            "; " (format!("{seconds:.0}")) " s; Sway " (env!("CARGO_PKG_VERSION")) "."
+        header.top {
+            h1 { (title) }
+            p.lead {
+                "Training data ρ are changed to ρ + ην. The prediction is that a sample x moves by ηδ; the truth here is the sample that "
+                "the same sampler draws from the exactly changed data with the same noise. Size: " (size) "; seed " (arguments.seed)
+                "; " (format!("{seconds:.0}")) " s; Sway " (env!("CARGO_PKG_VERSION")) "."
+            }
         }
-        @for section in sections { (section.html()) }
+        main { @for section in sections { (section.html()) } }
     };
     let path: &Path = &arguments.out.join("index.html");
-    let page = document(title, include_str!("page.css"), &body);
+    let page = document(title, report::STYLE, &body);
     Ok(files::write(path, page.as_bytes())?)
 }

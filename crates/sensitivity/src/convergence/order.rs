@@ -3,7 +3,7 @@
 use anyhow::Result;
 use burn::tensor::{DType, Device};
 use diffusion::sampler::Sampler;
-use report::{Axes, Curve, line_plot};
+use report::{Axes, Corner, Curve, line_plot};
 use sensitivity::validation::mixtures::{Change, Covariances, Mixture};
 use sensitivity::validation::order::{LEAST, Order, Setting, order};
 use sensitivity::validation::statistics::quantile;
@@ -247,6 +247,7 @@ fn figure(cases: &[Case]) -> Result<Figure> {
     let axes = Axes {
         x_label: "log₁₀ η".to_owned(),
         y_label: "log₁₀ ‖x_η − x − ηδ‖".to_owned(),
+        legend: Corner::UpperLeft,
         ..Axes::default()
     };
     Ok(Figure {

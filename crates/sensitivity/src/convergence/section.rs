@@ -76,11 +76,11 @@ impl Table {
 
     fn html(&self, caption: &str) -> Markup {
         html! {
-            table {
+            div.panel.numbers { table {
                 caption { (caption) }
                 thead { tr { @for head in &self.columns { th { (head) } } } }
                 tbody { @for row in &self.rows { tr { @for cell in row { td { (cell) } } } } }
-            }
+            } }
         }
     }
 }
@@ -105,11 +105,11 @@ impl Section {
     pub fn html(&self) -> Markup {
         html! {
             section {
-                h2 { (self.title) }
+                div.title { h2 { (self.title) } }
                 @for paragraph in &self.text { p { (paragraph) } }
-                div.plots {
+                div.figures {
                     @for figure in &self.figures {
-                        figure { (PreEscaped(&figure.svg)) figcaption { (figure.caption) } }
+                        figure.panel { (PreEscaped(&figure.svg)) figcaption { (figure.caption) } }
                     }
                 }
                 @for table in &self.tables {

@@ -39,7 +39,7 @@ pub fn page(
                 }
                 (numbers::pooled(executor, evaluation, variant))
                 (numbers::by_direction(executor, evaluation, variant))
-                div.overview {
+                div.figures {
                     @for plot in plots.iter().filter(|plot| plot.variant == *variant) {
                         figure.panel { (PreEscaped(&plot.svg)) figcaption { (plot.caption) } }
                     }
