@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::page::{data_uri, facts};
 use crate::plot::number;
-use crate::{Axes, Curve, Picture, ReportError, document, heat_map, line_plot};
+use crate::{Axes, Corner, Curve, Picture, ReportError, document, heat_map, line_plot};
 
 /// A whole page.
 #[derive(Debug, Clone, Default)]
@@ -161,6 +161,7 @@ impl InfluenceCard<'_> {
             log_x: true,
             width: 420,
             height: 230,
+            legend: Corner::UpperLeft,
             ..Axes::default()
         };
         let plot = line_plot(&axes, &curves)?;
