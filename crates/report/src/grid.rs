@@ -1,6 +1,6 @@
 //! Pictures side by side, enlarged by whole numbers so that each pixel stays a square.
 
-use crate::{Picture, ReportError, write::png_bytes};
+use crate::{Picture, ReportError, png::png_bytes};
 use image::{Rgb, RgbImage};
 
 /// How a grid is laid out.

@@ -1,7 +1,7 @@
 //! Picture grids, plots and self-contained HTML pages.
 //!
 //! Knows nothing of diffusion models or of Burn: it takes plain slices and writes pictures and pages. Every file it writes
-//! is complete or absent ([`mod@write`]), and a page needs no network, no script and no second file.
+//! is complete or absent ([`files`]), and a page needs no network, no script and no second file.
 
 pub mod arrows;
 pub mod document;
@@ -13,8 +13,8 @@ pub mod influence_page;
 pub mod page;
 pub mod picture;
 pub mod plot;
+pub mod png;
 pub mod strip;
-pub mod write;
 
 pub use arrows::{Arrows, arrow_plot};
 pub use document::document;
@@ -25,5 +25,5 @@ pub use influence_page::{FunctionalSection, InfluenceCard, InfluencePage, Pushed
 pub use page::{Card, DirectionSection, STYLE, SensitivityPage, facts};
 pub use picture::Picture;
 pub use plot::{Axes, Corner, Curve, histogram, line_plot, log_ratio_plot, scatter};
+pub use png::write_png;
 pub use strip::strip_png;
-pub use write::write_png;

@@ -5,7 +5,7 @@
 
 use crate::exaggerate::{exaggeration, moved};
 use crate::plot::{PALETTE, log_ratio_axes, number};
-use crate::write::png_bytes;
+use crate::png::png_bytes;
 use crate::{Axes, Curve, Picture, ReportError, document, heat_map, histogram, line_plot};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::RgbImage;

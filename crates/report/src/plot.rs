@@ -327,14 +327,24 @@ pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, Rep
 /// A dot for each point, a colour for each group.
 pub fn scatter(axes: &Axes, groups: &[Curve]) -> Result<String, ReportError> {
     let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
-    let good = |group: &Curve| group.points.clone().into_iter().filter(finite);
-    let all = || groups.iter().flat_map(good);
+    let all = || {
+        groups
+            .iter()
+            .flat_map(|group| group.points.iter().copied().filter(finite))
+    };
     let (x, y) = (range(all().map(|p| p.0)), range(all().map(|p| p.1)));
     svg(axes, |area| {
         let mut chart = chart(area, axes, x, y)?;
         for (i, group) in groups.iter().enumerate() {
             let style = colour(i).mix(0.6).filled();
-            let series = chart.draw_series(good(group).map(|p| Circle::new(p, 3, style)))?;
+            let series = chart.draw_series(
+                group
+                    .points
+                    .iter()
+                    .copied()
+                    .filter(finite)
+                    .map(|p| Circle::new(p, 3, style)),
+            )?;
             if !group.name.is_empty() {
                 series
                     .label(&group.name)

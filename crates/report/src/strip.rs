@@ -2,7 +2,7 @@
 
 use crate::exaggerate::{exaggeration, moved};
 use crate::grid::tile;
-use crate::write::png_bytes;
+use crate::png::png_bytes;
 use crate::{GridStyle, Picture, ReportError, heat_map};
 
 /// A PNG of three rows with a column for each sample: x; `x + c·δ`, or `x − c·δ` if `removing`, with c chosen for each

@@ -8,7 +8,7 @@ use crate::execute::Executor;
 use crate::statistics::median;
 use crate::traits::Traits;
 
-use super::{choice, headline, judged, pool, variants};
+use super::{choice, headline, judged, pool, pool_words, variants};
 
 /// All tables of an experiment, and the bandwidths that were chosen by the images.
 pub fn table(
@@ -83,11 +83,7 @@ fn predictions(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluati
          all directions {}.{}\n\n\
          | prediction | {title} | quartiles |{others} next seed | ÷ √ceiling | Spearman of norms | precision at 10 % | slope | median slope |\n\
          | --- | --- | --- |{rules} --- | --- | --- | --- | --- | --- |\n",
-        if pool == "pooled" {
-            "that were not used for tuning"
-        } else {
-            "(used for tuning)"
-        },
+        pool_words(pool),
         ceiling.map_or(String::new(), |c| format!(" Ceiling: {c:.2}."))
     );
     for name in names(executor, evaluation) {

@@ -122,6 +122,14 @@ fn pool(executor: &Executor<'_>) -> &'static str {
     }
 }
 
+/// Which directions a pool holds, after "all directions".
+fn pool_words(pool: &str) -> &'static str {
+    match pool {
+        "pooled" => "that were not used for tuning",
+        _ => "(used for tuning)",
+    }
+}
+
 /// What would have been chosen on the tuning directions, as a sentence.
 fn choice(evaluation: &Evaluation, variant: &str) -> Option<String> {
     let seed = headline(evaluation, variant);

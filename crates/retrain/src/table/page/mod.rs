@@ -26,15 +26,15 @@ pub fn page(
     let experiment = &executor.setup.experiment;
     let variants = variants(executor, evaluation);
     let mut sections = Vec::new();
-    for variant in &variants {
+    for (i, variant) in variants.iter().enumerate() {
         let pictures = match photos {
             true => pictures::pictures(executor, evaluation, variant)?,
             false => html! {},
         };
         sections.push(html! {
-            section id=(variant) {
+            section id={ "variant-" (i) } {
                 div.title {
-                    h2 { (verb(variant)) }
+                    h2 { (variant) }
                     span { "predicted from the base models alone" }
                 }
                 (numbers::pooled(executor, evaluation, variant))
@@ -56,7 +56,7 @@ pub fn page(
             }
             @if variants.len() > 1 {
                 nav aria-label="Variants" {
-                    @for variant in &variants { a href={ "#" (variant) } { (verb(variant)) } }
+                    @for (i, variant) in variants.iter().enumerate() { a href={ "#variant-" (i) } { (variant) } }
                 }
             }
             div.intro { (how_to_read(photos)) (facts(&of_run(executor, bandwidths))) }
@@ -66,15 +66,6 @@ pub fn page(
     };
     let css = [report::STYLE, include_str!("page.css")].concat();
     Ok(document(&experiment.name, &css, &body))
-}
-
-/// What was done to the models, as a heading.
-fn verb(variant: &str) -> String {
-    match variant {
-        "retrain" => "Retrained".to_owned(),
-        "fine-tune" => "Fine-tuned".to_owned(),
-        other => other.to_owned(),
-    }
 }
 
 fn how_to_read(photos: bool) -> Markup {

@@ -6,7 +6,7 @@ use report::plot::number;
 use crate::evaluation::{CEILING, Evaluation, Row};
 use crate::execute::Executor;
 
-use super::super::{choice, headline, pool};
+use super::super::{choice, headline, pool, pool_words};
 
 /// Every prediction over all directions that judge, with its interval as a bar.
 pub fn pooled(executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) -> Markup {
@@ -15,7 +15,7 @@ pub fn pooled(executor: &Executor<'_>, evaluation: &Evaluation, variant: &str) -
     let ceiling = rows.first().and_then(|row| row.ceiling);
     html! {
         div.panel.numbers {
-            h3 { "Median correlation, all directions " (if pool == "pooled" { "that were not used for tuning" } else { "(used for tuning)" }) }
+            h3 { "Median correlation, all directions " (pool_words(pool)) }
             table {
                 thead { tr {
                     th scope="col" { "prediction" } th scope="col" { "0" span.end { "1" } } th scope="col" { "median" } th scope="col" { "95 %" }
@@ -80,7 +80,7 @@ pub fn by_direction(executor: &Executor<'_>, evaluation: &Evaluation, variant: &
     }
 }
 
-/// The rows of a variant's first-column seed in one direction.
+/// The rows of a variant's headline seed in one direction.
 fn of<'a>(
     evaluation: &'a Evaluation,
     variant: &'a str,
@@ -111,7 +111,7 @@ fn percent(part: f64) -> String {
 
 /// Two decimals, and a proper minus.
 fn two(value: f64) -> String {
-    format!("{:.2}", value + 0.0)
+    format!("{value:.2}")
         .replace('-', "−")
         .replace("−0.00", "0.00")
 }
