@@ -34,6 +34,7 @@ fn main() -> Result<(), report::ReportError> {
             sample: view(&samples[i]),
             delta: view(&deltas[i]),
             score: view(&deltas[i]).norm(),
+            residual: Some(0.5),
             limit: Some(0.3 / (1 + i) as f64),
             log_ratio: synthetic::log_ratio(i),
             warnings: match i % 7 {

@@ -61,6 +61,8 @@ pub struct Card<'a> {
     pub delta: Picture<'a>,
     /// ‖δ‖, by which the samples are ranked.
     pub score: f64,
+    /// ‖δ‖ of the whole training set as direction, which should be 0, if it is known.
+    pub residual: Option<f64>,
     /// The largest |η| up to which ηδ is trusted, if it is known.
     pub limit: Option<f64>,
     /// (σ, log density ratio) along the path.
@@ -79,7 +81,8 @@ impl SensitivityPage<'_> {
             .map(|(i, d)| d.render(i))
             .collect::<Result<Vec<_>, _>>()?;
         let mut cards = self.directions.iter().flat_map(|d| &d.cards);
-        let limits = cards.any(|card| card.limit.is_some());
+        let limits = cards.clone().any(|card| card.limit.is_some());
+        let residuals = cards.any(|card| card.residual.is_some_and(|residual| residual != 0.0));
         let body = html! {
             header.top {
                 h1 { (self.title) }
@@ -89,7 +92,7 @@ impl SensitivityPage<'_> {
                         @for (i, d) in self.directions.iter().enumerate() { a href={ "#direction-" (i) } { (d.label()) } }
                     }
                 }
-                div.intro { (how_to_read(limits)) (facts(&self.facts)) }
+                div.intro { (how_to_read(limits, residuals)) (facts(&self.facts)) }
             }
             main { @for section in &sections { (section) } }
         };
@@ -102,7 +105,7 @@ impl SensitivityPage<'_> {
     }
 }
 
-fn how_to_read(limits: bool) -> Markup {
+fn how_to_read(limits: bool, residuals: bool) -> Markup {
     html! {
         div.panel {
             h3 { "How to read this page" }
@@ -121,6 +124,10 @@ fn how_to_read(limits: bool) -> Markup {
                 dd { "The sample with its change exaggerated: c is chosen for each sample so that the change can be seen. Only the outlined picture goes the way asked for." }
                 dt { "log ratio" }
                 dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none. Drawn down to −30." }
+                @if residuals {
+                    dt { "‖δ(all)‖" }
+                    dd { "The same for more of all training images alike. That changes nothing, so it should be 0: what it is instead is the model’s own error, which is in every δ. A δ less than twice as long is not trusted." }
+                }
                 @if limits {
                     dt { "trusted up to" }
                     dd { "Where the second derivative of the sample grows to a tenth of the prediction. Beyond that mass η·δ is a direction, no longer a size." }
@@ -311,6 +318,9 @@ impl Card<'_> {
                     (picture(data_uri(&self.sample.to_rgb()?)?, format!("Sample {index}"), "sample x".into(), false))
                     (picture(moved(1.0)?, plus_alt, format!("x + {factor}·δ"), !removing))
                     (picture(data_uri(&heat.image)?, heat_alt, format!("δ, ±{}", number(f64::from(heat.scale))), false))
+                }
+                @if let Some(residual) = self.residual.filter(|residual| *residual != 0.0) {
+                    p.limit { "‖δ(all)‖ = " (score(residual)) ", where 0 is expected" }
                 }
                 @if let Some(limit) = self.limit { p.limit { "η·δ is trusted up to |η| = " (number(limit)) } }
                 (sparkline(&self.log_ratio))

@@ -179,6 +179,7 @@ impl Setup {
             cutoff: estimator.sigma_cut,
             seed: samples.seed,
             curvature: false,
+            whole: None,
         })
     }
 

@@ -7,8 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use diffusion::DiffusionError;
 use diffusion::sampler::Sampler;
 use diffusion::schedule::{self, karras};
-use sensitivity::density::{Bandwidth, DensityKind, EstimatorOptions, TraceKind, TraceOptions};
+use sensitivity::density::{
+    Bandwidth, Choice, DensityKind, EstimatorOptions, TraceKind, TraceOptions,
+};
 use sensitivity::experiment::Settings;
+use sensitivity::measure::Empirical;
 
 use crate::trained::Trained;
 use crate::{attribution, convergence};
@@ -55,7 +58,7 @@ pub struct Common {
     /// Samples propagated together
     #[arg(long, default_value_t = 64)]
     pub batch: usize,
-    /// How noise becomes a sample; `stochastic` needs --density empirical
+    /// How noise becomes a sample; `stochastic` does not go with --density probability-flow
     #[arg(long, value_enum, default_value_t = SamplerKind::Heun)]
     pub sampler: SamplerKind,
     /// Sampler steps
@@ -67,7 +70,8 @@ pub struct Common {
     /// Lowest noise level above 0
     #[arg(long, default_value_t = schedule::SIGMA_MIN)]
     pub sigma_min: f64,
-    /// Estimator of the model's log-density [default: probability-flow, but empirical with a bandwidth]
+    /// Density that directions are compared with [default: empirical, blurred by --bandwidth auto; probability-flow, the
+    /// paper's form, with --limit or a direction model:CHECKPOINT]
     #[arg(long, value_enum)]
     pub density: Option<DensityKind>,
     /// Estimate of the trace, for probability-flow
@@ -80,7 +84,7 @@ pub struct Common {
     #[arg(long, default_value_t = 3, value_name = "PIXELS")]
     pub period: usize,
     /// Compare with the training images, all blurred by a Gaussian of this standard deviation, in pixels of
-    /// [-1, 1], or of one chosen by held-out images; 0 blurs nothing but leaves the network out
+    /// [-1, 1], or of one chosen by held-out images, which is the default; 0 blurs nothing but leaves the network out
     #[arg(long, value_name = "H|auto")]
     pub bandwidth: Option<Bandwidth>,
     /// Noise level below which directions move nothing
@@ -153,6 +157,16 @@ impl Common {
         }
     }
 
+    /// Where no density and no bandwidth are named: the blurred training images, h by `auto`, or the network's own density
+    /// where only that one will do.
+    pub fn choose_form(&mut self, own_density: bool) {
+        match (self.density, self.bandwidth) {
+            (None, None) if own_density => self.density = Some(DensityKind::ProbabilityFlow),
+            (None, None) => self.bandwidth = Some(Bandwidth::Chosen(Choice::Auto)),
+            _ => (),
+        }
+    }
+
     /// The estimator of the log-density.
     pub fn density(&self) -> DensityKind {
         let kind = match self.bandwidth {
@@ -183,6 +197,11 @@ impl Common {
             cutoff: self.sigma_cut,
             seed: self.seed,
             curvature: false,
+            whole: Some(Empirical::of_images(
+                &model.images,
+                model.mirrored,
+                &model.device,
+            )?),
         })
     }
 }

@@ -126,7 +126,7 @@ mod tests {
                 sampler: &sampler,
                 sigmas: &sigmas,
                 noise: &noise,
-                curvature: true,
+                curvatures: 2,
             };
             let found = path
                 .propagate(start.clone())

@@ -33,6 +33,11 @@ pub struct Direction {
     pub measure: Box<dyn Measure>,
 }
 
+/// Whether a change is what another model was trained on, `model:CHECKPOINT`.
+pub fn is_model(text: &str) -> bool {
+    text.starts_with("model:")
+}
+
 /// Every change that the arguments name.
 pub fn directions(
     arguments: &Arguments,

@@ -9,7 +9,7 @@ use diffusion::sampler::{FrozenNoise, Sampler};
 
 use crate::curvature::limit;
 use crate::density::{Cutoff, Estimator};
-use crate::measure::Measure;
+use crate::measure::{Empirical, Measure};
 use crate::tangent::{Evaluations, Propagator};
 
 /// What is computed, apart from the model and the directions.
@@ -31,6 +31,8 @@ pub struct Settings {
     pub seed: u64,
     /// Whether the second derivatives γ are carried too, which tell how far δ can be trusted.
     pub curvature: bool,
+    /// The whole training set ρ, for the zero check [`Sensitivities::residuals`]; none to leave the check out.
+    pub whole: Option<Empirical>,
 }
 
 /// Samples, sensitivities and log-densities on the CPU, in f32.
@@ -46,6 +48,10 @@ pub struct Sensitivities {
     pub deltas: Vec<Vec<f32>>,
     /// `γ = d²x₀/dη²` for each direction, each `[n, d]`; none if they were not asked for.
     pub curvatures: Option<Vec<Vec<f32>>>,
+    /// δ with the whole training set as direction, `[n, d]`; none if it was not asked for. More of the same data changes
+    /// nothing, so it should be 0. What it is instead is the model's own error `D^ρ − D`, which is in every δ. Where ρ
+    /// and D of the comparison are one measure it is 0 identically and costs nothing.
+    pub residuals: Option<Vec<f32>>,
     /// Noise level at the start of each step, S in all.
     pub sigmas: Vec<f32>,
     /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` there, `[n, S]`.
@@ -86,6 +92,12 @@ impl Sensitivities {
         &self.deltas[direction][sample * self.dim..(sample + 1) * self.dim]
     }
 
+    /// `‖δ(ρ)‖` of a sample, its own zero check; none if it was not asked for.
+    pub fn residual(&self, sample: usize) -> Option<f64> {
+        let residuals = self.residuals.as_ref()?;
+        Some(norm(&residuals[sample * self.dim..(sample + 1) * self.dim]))
+    }
+
     /// The largest |η| up to which a sample's sensitivity to a direction is trusted; none without γ.
     pub fn limit(&self, direction: usize, sample: usize) -> Option<f64> {
         let gamma = &self.curvatures.as_ref()?[direction];
@@ -99,6 +111,31 @@ impl Sensitivities {
         let steps = self.sigmas.len();
         &self.log_ratios[direction][sample * steps..(sample + 1) * steps]
     }
+}
+
+/// Samples of a batch, `[n, d]`, if all of them are finite.
+///
+/// # Errors
+/// [`DiffusionError::NotFinite`] that names the first that is not.
+pub(crate) fn finite_samples(
+    samples: Vec<f32>,
+    d: usize,
+    first: usize,
+) -> Result<Vec<f32>, DiffusionError> {
+    match samples.iter().position(|value| !value.is_finite()) {
+        None => Ok(samples),
+        Some(at) => Err(DiffusionError::NotFinite(format!(
+            "sample {} is not finite: the model diverged when it was trained, or the sampler's noise levels are beyond those that \
+             it was trained on",
+            first + at / d
+        ))),
+    }
+}
+
+/// The length of a row.
+pub(crate) fn norm(row: &[f32]) -> f64 {
+    let squares = row.iter().map(|v| f64::from(*v).powi(2));
+    squares.sum::<f64>().sqrt()
 }
 
 /// Draws the samples of `settings` and propagates their sensitivities to every direction.
@@ -122,17 +159,24 @@ pub fn run(
     }
     let started = Instant::now();
     let d = model.dim();
+    // A comparison that brings its own D compares ρ with itself: δ(ρ) = 0 without computing it.
+    let whole = match &settings.density {
+        Estimator::Smoothed(_) => None,
+        Estimator::ProbabilityFlow { .. } | Estimator::Empirical(_) => settings.whole.as_ref(),
+    };
+    let count = directions.len();
+    let whole_measure = whole.map(|whole| whole as &dyn Measure);
+    let measures: Vec<&dyn Measure> = directions.iter().copied().chain(whole_measure).collect();
     let mut all = Sensitivities {
         dim: d,
         noise: Vec::new(),
         samples: Vec::new(),
-        deltas: vec![Vec::new(); directions.len()],
-        curvatures: settings
-            .curvature
-            .then(|| vec![Vec::new(); directions.len()]),
+        deltas: vec![Vec::new(); count],
+        curvatures: settings.curvature.then(|| vec![Vec::new(); count]),
+        residuals: settings.whole.as_ref().map(|_| Vec::new()),
         sigmas: Vec::new(),
         log_density: Vec::new(),
-        log_ratios: vec![Vec::new(); directions.len()],
+        log_ratios: vec![Vec::new(); count],
         log_density_deviation: None,
         cost: Cost::default(),
     };
@@ -146,12 +190,15 @@ pub fn run(
         };
         let path = Propagator {
             model,
-            directions,
+            directions: &measures,
             density: &density,
             sampler: &settings.sampler,
             sigmas: &settings.sigmas,
             noise: &noise,
-            curvature: settings.curvature,
+            curvatures: match settings.curvature {
+                true => count,
+                false => 0,
+            },
         };
         let path = path.propagate(x.clone())?;
         if first == 0 {
@@ -159,16 +206,24 @@ pub fn run(
             all.sigmas = path.sigmas.iter().map(|sigma| *sigma as f32).collect();
         }
         all.noise.extend(values(x)?);
-        all.samples.extend(values(path.samples)?);
+        all.samples
+            .extend(finite_samples(values(path.samples)?, d, first)?);
         all.log_density
             .extend(values(path.log_density.transpose())?);
-        for k in 0..directions.len() {
-            let part = |stack: &Tensor<3>| stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0);
-            all.deltas[k].extend(values(part(&path.sensitivities))?);
-            if let (Some(all), Some(gamma)) = (&mut all.curvatures, &path.curvatures) {
-                all[k].extend(values(part(gamma))?);
+        let part =
+            |stack: &Tensor<3>, k: usize| stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0);
+        if let Some(residuals) = &mut all.residuals {
+            match whole {
+                Some(_) => residuals.extend(values(part(&path.sensitivities, count))?),
+                None => residuals.resize(residuals.len() + n * d, 0.0),
             }
-            all.log_ratios[k].extend(values(part(&path.log_ratio).transpose())?);
+        }
+        for k in 0..count {
+            all.deltas[k].extend(values(part(&path.sensitivities, k))?);
+            if let (Some(all), Some(gamma)) = (&mut all.curvatures, &path.curvatures) {
+                all[k].extend(values(part(gamma, k))?);
+            }
+            all.log_ratios[k].extend(values(part(&path.log_ratio, k).transpose())?);
         }
         if let Some(variance) = path.log_density_variance {
             let deviations = all.log_density_deviation.get_or_insert_default();

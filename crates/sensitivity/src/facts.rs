@@ -3,14 +3,14 @@
 use clap::ValueEnum;
 use sensitivity::density::{Estimator, TraceKind};
 use sensitivity::experiment::{Sensitivities, Settings};
-use sensitivity::output::{Facts, Shown, peak_memory};
+use sensitivity::output::{Facts, Shown, peak_memory, residual_extent};
 use serde_json::json;
 
 use crate::arguments::{Arguments, Common};
 use crate::trained::Trained;
 
 /// What is about to be done, for the reader to check.
-pub fn announcement(arguments: &Arguments, model: &Trained) -> String {
+pub fn announcement(arguments: &Arguments, model: &Trained, settings: &Settings) -> String {
     let header = &model.checkpoint.header;
     let added = arguments.add.iter().map(|text| format!("adding {text}"));
     let removed = arguments
@@ -19,13 +19,50 @@ pub fn announcement(arguments: &Arguments, model: &Trained) -> String {
         .map(|text| format!("removing {text}"));
     let changes: Vec<String> = added.chain(removed).collect();
     format!(
-        "{} samples of {}, trained {} steps on {}: how would each move on {}?",
+        "{} samples of {}, trained {} steps on {}: how would each move on {}? (log-density: {})",
         arguments.samples,
         model.name,
         header.step,
         header.data,
-        changes.join(" and on ")
+        changes.join(" and on "),
+        density_text(&arguments.common, settings)
     )
+}
+
+/// One line of what the zero check δ(all) = 0 gave.
+pub fn zero_check(results: &Sensitivities) -> String {
+    format!("zero check ‖δ(all)‖: {}", residual_text(results))
+}
+
+fn residual_text(results: &Sensitivities) -> String {
+    match residual_extent(results) {
+        None => "not made".to_owned(),
+        Some([_, 0.0]) => "0, since density and D are of one measure".to_owned(),
+        Some([median, largest]) => format!(
+            "median {median:.3}, at most {largest:.3}, where 0 is expected: the model's own error"
+        ),
+    }
+}
+
+/// The density that directions are compared with.
+fn density_text(arguments: &Common, settings: &Settings) -> String {
+    let density = kebab(arguments.density().to_possible_value());
+    let mut text = match &settings.density {
+        Estimator::Empirical(_) => density,
+        Estimator::Smoothed(smoothed) => {
+            format!("{density}, blurred by h = {:.3}", smoothed.bandwidth)
+        }
+        Estimator::ProbabilityFlow { .. } => format!("{density}, {}", trace_text(arguments)),
+    };
+    if arguments.sigma_cut > 0.0 {
+        text += &format!("; directions count from σ = {} up", arguments.sigma_cut);
+    }
+    text
+}
+
+fn kebab(kind: Option<clap::builder::PossibleValue>) -> String {
+    kind.map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
 }
 
 /// One line of what was found in a direction.
@@ -69,6 +106,7 @@ pub fn facts(
     let with_limit = |text: String| if arguments.limit { text } else { String::new() };
     let mut facts = common(&arguments.common, model, settings);
     let rows = [
+        ("Zero check ‖δ(all)‖", residual_text(results)),
         (
             "Network evaluations",
             format!(
@@ -107,26 +145,12 @@ pub fn facts(
 /// What every question says of a run.
 pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts {
     let (header, images) = (&model.checkpoint.header, &model.images);
-    let kebab = |kind: Option<clap::builder::PossibleValue>| {
-        kind.map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
-    };
     let sampler = kebab(arguments.sampler.to_possible_value());
     let density = kebab(arguments.density().to_possible_value());
-    let mut density_text = match &settings.density {
-        Estimator::Empirical(_) => density.clone(),
-        Estimator::Smoothed(smoothed) => {
-            format!("{density}, blurred by h = {:.3}", smoothed.bandwidth)
-        }
-        Estimator::ProbabilityFlow { .. } => format!("{density}, {}", trace_text(arguments)),
-    };
     let h = match &settings.density {
         Estimator::Smoothed(smoothed) => Some(smoothed.bandwidth),
         _ => None,
     };
-    if arguments.sigma_cut > 0.0 {
-        density_text += &format!("; directions count from σ = {} up", arguments.sigma_cut);
-    }
     let mut rows = vec![
         ("Model", model.name.clone()),
         (
@@ -136,7 +160,7 @@ pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts
         ("Training images", images.len().to_string()),
         ("Data fingerprint", header.fingerprint.clone()),
         ("Sampler", format!("{sampler}, {} steps", arguments.steps)),
-        ("Log-density", density_text),
+        ("Log-density", density_text(arguments, settings)),
         ("Seed", arguments.seed.to_string()),
         ("Sway", env!("CARGO_PKG_VERSION").to_owned()),
     ];

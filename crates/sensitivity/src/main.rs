@@ -19,8 +19,8 @@ use sensitivity::measure::Measure;
 use sensitivity::output::write;
 
 use arguments::{Arguments, Command};
-use directions::{directions, shown};
-use facts::{announcement, facts, verdict};
+use directions::{directions, is_model, shown};
+use facts::{announcement, facts, verdict, zero_check};
 
 fn main() -> ExitCode {
     allocator::keep_memory();
@@ -52,18 +52,28 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         arguments.add = vec![shipped::ADD.to_owned()];
         arguments.remove = vec![shipped::REMOVE.to_owned()];
     }
+    // Both follow the network's own density and D.
+    let own_density = arguments.limit || arguments.add.iter().any(|text| is_model(text));
+    arguments.common.choose_form(own_density);
     let arguments = &arguments;
     ensure!(
         !arguments.limit || arguments.common.density() == DensityKind::ProbabilityFlow,
         "the limit follows the model's own density: --limit needs --density probability-flow"
     );
+    if let Some(text) = arguments.add.iter().find(|text| is_model(text)) {
+        ensure!(
+            arguments.common.density() == DensityKind::ProbabilityFlow,
+            "--add {text}: another model's density can only be compared with this model's own, not with that of the training images: \
+             use --density probability-flow and no --bandwidth"
+        );
+    }
     let model = arguments.common.model()?;
     let settings = Settings {
         curvature: arguments.limit,
         ..arguments.common.settings(arguments.samples, &model)?
     };
     let directions = directions(arguments, &settings, &model)?;
-    eprintln!("{}", announcement(arguments, &model));
+    eprintln!("{}", announcement(arguments, &model, &settings));
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();
 
     let bar = ProgressBar::new(settings.samples as u64);
@@ -81,11 +91,20 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     for direction in &shown {
         eprintln!("{}", verdict(direction));
     }
+    eprintln!("{}", zero_check(&results));
     eprintln!(
         "{} samples in {:.0} s; open {}",
         results.count(),
         results.cost.total,
         arguments.out.join("index.html").display()
+    );
+    let ranked = || shown.iter().flat_map(|direction| &direction.ranking);
+    let lost = ranked().filter(|row| !row.score.is_finite()).count();
+    ensure!(
+        lost == 0,
+        "{lost} of {} sensitivities are not finite, because the density ratio overflowed; they stand last in the ranking and have no \
+         score: use --bandwidth auto, or another --density",
+        ranked().count()
     );
     Ok(())
 }

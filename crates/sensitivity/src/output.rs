@@ -150,8 +150,8 @@ fn strip(
     strip_png(&samples, &deltas, direction.removing)
 }
 
-/// `noise`, `samples` `[n, d]`; `log_density` `[n, S]` at the noise levels `sigmas` `[S]`; and for each
-/// direction `sensitivity/NAME` `[n, d]`, `log_ratio/NAME` `[n, S]` and, if it was asked for, the second derivative
+/// `noise`, `samples` `[n, d]`; the sensitivity to the whole training set `residual` `[n, d]`, which should be 0;
+/// `log_density` `[n, S]` at the noise levels `sigmas` `[S]`; and for each direction `sensitivity/NAME` `[n, d]`, `log_ratio/NAME` `[n, S]` and, if it was asked for, the second derivative
 /// `curvature/NAME` `[n, d]`.
 fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, OutputError> {
     let (n, d, steps) = (results.count(), results.dim, results.sigmas.len());
@@ -165,6 +165,9 @@ fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, Out
             &results.log_density,
         ),
     ];
+    if let Some(residuals) = &results.residuals {
+        parts.push(("residual".to_owned(), vec![n, d], residuals));
+    }
     if let Some(deviation) = &results.log_density_deviation {
         let shape = vec![n, steps];
         parts.push(("log_density_deviation".to_owned(), shape, deviation));
@@ -203,6 +206,11 @@ pub fn safetensors(parts: &[Part<'_>]) -> Result<Vec<u8>, OutputError> {
 fn csv(directions: &[Shown]) -> String {
     let limited = directions.iter().any(|d| !d.limits().is_empty());
     let mut csv = String::from("direction,rank,sample,score,max_log_ratio,trustworthy");
+    let checked = directions
+        .iter()
+        .flat_map(|d| &d.ranking)
+        .any(|row| row.residual.is_some());
+    csv += if checked { ",residual" } else { "" };
     csv += if limited { ",limit\n" } else { "\n" };
     for direction in directions {
         let name = direction.name().replace('"', "\"\"");
@@ -211,15 +219,26 @@ fn csv(directions: &[Shown]) -> String {
                 "\"{name}\",{},{},{},{},{}",
                 rank + 1,
                 row.sample,
-                row.score,
+                finite(row.score),
                 row.max_log_ratio,
                 row.warnings.is_empty()
             );
+            csv += &row
+                .residual
+                .map_or(String::new(), |r| format!(",{}", finite(r)));
             csv += &row.limit.map_or(String::new(), |limit| format!(",{limit}"));
             csv.push('\n');
         }
     }
     csv
+}
+
+/// A number of a table; nothing where there is none.
+fn finite(value: f64) -> String {
+    match value.is_finite() {
+        true => value.to_string(),
+        false => String::new(),
+    }
 }
 
 fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Value {
@@ -247,6 +266,7 @@ fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Valu
         "run": facts.json,
         "samples": results.count(),
         "directions": directions,
+        "residual": residual_summary(results),
         "evaluations_per_sample": {
             "path": cost.evaluations.path,
             "density": cost.evaluations.density,
@@ -262,6 +282,22 @@ fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Valu
         },
         "peak_memory_bytes": peak_memory(),
     })
+}
+
+/// The median and the largest `‖δ(ρ)‖` of the samples; none if they were not asked for.
+pub fn residual_extent(results: &Sensitivities) -> Option<[f64; 2]> {
+    let residuals = (0..results.count()).map(|sample| results.residual(sample));
+    let mut residuals: Vec<f64> = residuals.collect::<Option<_>>()?;
+    residuals.sort_by(f64::total_cmp);
+    Some([*residuals.get(residuals.len() / 2)?, *residuals.last()?])
+}
+
+fn residual_summary(results: &Sensitivities) -> Value {
+    let extent = residual_extent(results);
+    extent.map_or(
+        Value::Null,
+        |[median, largest]| json!({ "median": median, "largest": largest }),
+    )
 }
 
 /// The process's largest resident size so far, where the system tells (Linux).
@@ -293,6 +329,7 @@ fn page<'a>(
                 sample: picture(&results.samples[i * results.dim..(i + 1) * results.dim]),
                 delta: picture(results.delta(k, i)),
                 score: row.score,
+                residual: row.residual,
                 limit: row.limit,
                 log_ratio: curve
                     .map(|(sigma, ratio)| (f64::from(*sigma), f64::from(*ratio)))

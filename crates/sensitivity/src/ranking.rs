@@ -1,6 +1,6 @@
 //! Which samples move most, and which sensitivities cannot be trusted.
 
-use crate::experiment::Sensitivities;
+use crate::experiment::{Sensitivities, norm};
 
 /// Beyond this value of `log r` anywhere on the path, η would have to be below `e^-5` for the change to
 /// stay small against the data: the first-order prediction has no range left.
@@ -13,6 +13,10 @@ pub const MAX_DEVIATION: f32 = 1.0;
 /// Images lie in [-1, 1]; a sample that reaches beyond this was not sampled but thrown.
 pub const MAX_PIXEL: f32 = 2.0;
 
+/// ‖δ‖ stands clear of the sample's own zero check ‖δ(ρ)‖ if it is at least so many times as long: then at most half of
+/// it can be the model's own error.
+pub const CLEAR_OF_RESIDUAL: f64 = 2.0;
+
 /// One sample in the ranking of a direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranked {
@@ -22,6 +26,8 @@ pub struct Ranked {
     pub score: f64,
     /// The largest `log r` on the path.
     pub max_log_ratio: f32,
+    /// `‖δ(ρ)‖`, the length of the sensitivity to the whole training set, which should be 0; none if it was not asked for.
+    pub residual: Option<f64>,
     /// The largest |η| up to which `ηδ` is trusted; none if it was not asked for.
     pub limit: Option<f64>,
     /// Why δ cannot be trusted, in sentences; empty if nothing speaks against it.
@@ -42,23 +48,22 @@ pub fn rank(results: &Sensitivities, direction: usize) -> Vec<Ranked> {
                 let deviations = steps.map(|step| all[sample * ratios.len() + step]);
                 deviations.fold(0.0, f32::max)
             });
+            let residual = results.residual(sample);
+            let mut warnings = warnings(score, max_log_ratio, deviation, largest(results, sample));
+            warnings.extend(residual.and_then(|residual| unclear(score, residual)));
             Ranked {
                 sample,
                 score,
                 max_log_ratio,
+                residual,
                 limit: results.limit(direction, sample),
-                warnings: warnings(score, max_log_ratio, deviation, largest(results, sample)),
+                warnings,
             }
         })
         .collect();
     let key = |r: &Ranked| if r.score.is_finite() { r.score } else { -1.0 };
     ranked.sort_by(|a, b| key(b).total_cmp(&key(a)));
     ranked
-}
-
-fn norm(row: &[f32]) -> f64 {
-    let squares = row.iter().map(|v| f64::from(*v).powi(2));
-    squares.sum::<f64>().sqrt()
 }
 
 /// The largest `|pixel|` of a sample.
@@ -89,6 +94,17 @@ fn warnings(score: f64, max_log_ratio: f32, deviation: Option<f32>, largest: f32
     warnings
 }
 
+/// A warning if a score does not stand clear of the sample's residual.
+fn unclear(score: f64, residual: f64) -> Option<String> {
+    let clear = residual == 0.0 || score >= CLEAR_OF_RESIDUAL * residual;
+    (score.is_finite() && !clear).then(|| {
+        format!(
+            "More of all training images alike, which changes nothing, seems to move this sample by ‖δ(all)‖ = {residual:.3}: δ does \
+             not stand clear of the model's own error."
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +116,7 @@ mod tests {
             samples: vec![0.0; 6],
             deltas: vec![vec![3.0, 4.0, f32::NAN, 0.0, 6.0, 8.0]],
             curvatures: Some(vec![vec![0.0, 2.0, 1.0, 0.0, 0.0, 0.0]]),
+            residuals: None,
             sigmas: vec![80.0, 1.0],
             log_density: vec![0.0; 6],
             log_ratios: vec![vec![-9.0, 1.0, 0.0, 99.0, 0.0, 7.0]],
@@ -131,6 +148,18 @@ mod tests {
         let ranked = rank(&results, 0);
         let first = ranked.iter().find(|r| r.sample == 0).expect("ranked");
         assert!(first.warnings[0].contains("diverged"), "{first:?}");
+    }
+
+    /// A score of 5 beside residuals: 0 where ρ and D are one measure, a half of it at most where it is trusted.
+    #[test]
+    fn a_score_that_does_not_stand_clear_of_the_zero_check_is_not_trusted() {
+        for (residual, trusted) in [(0.0, true), (2.4, true), (2.6, false), (f32::NAN, false)] {
+            let mut results = three();
+            results.residuals = Some(vec![residual, 0.0, 0.0, 0.0, 0.0, 0.0]);
+            let ranked = rank(&results, 0);
+            let row = ranked.iter().find(|r| r.sample == 0).expect("ranked");
+            assert_eq!(row.warnings.is_empty(), trusted, "{residual}: {row:?}");
+        }
     }
 
     #[test]

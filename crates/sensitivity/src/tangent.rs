@@ -16,7 +16,7 @@ use diffusion::{DiffusionError, schedule};
 
 use crate::curvature::{bend, forcing};
 use crate::density::Density;
-use crate::measure::Measure;
+use crate::measure::{Measure, widest};
 
 /// Samples with their sensitivities to K directions.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Propagation {
     /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Where the density ratio overflows, δ is not finite:
     /// nothing is clamped.
     pub sensitivities: Tensor<3>,
-    /// `γ = d²x₀/dη²` for each direction, `[K, n, d]`, if it was asked for.
+    /// `γ = d²x₀/dη²` for the directions for which it was asked, `[C, n, d]`; none if for none.
     pub curvatures: Option<Tensor<3>>,
     /// Noise level at the first evaluation of each step, S in all.
     pub sigmas: Vec<f64>,
@@ -68,8 +68,8 @@ pub struct Propagator<'a> {
     pub sigmas: &'a [f64],
     /// Its fresh noise.
     pub noise: &'a FrozenNoise,
-    /// Whether γ is carried beside δ ([`curvature`](crate::curvature)).
-    pub curvature: bool,
+    /// Number of directions, the first ones, for which γ is carried beside δ ([`curvature`](crate::curvature)).
+    pub curvatures: usize,
 }
 
 /// Samples `model` from the standard normal `start`, `[n, d]`, and carries along each path the
@@ -93,7 +93,7 @@ pub fn propagate(
         sampler,
         sigmas,
         noise,
-        curvature: false,
+        curvatures: 0,
     };
     path.propagate(start)
 }
@@ -113,7 +113,7 @@ impl Propagator<'_> {
             sampler,
             sigmas,
             noise,
-            curvature,
+            curvatures,
         } = *self;
         schedule::check(sigmas)?;
         check_points(&start, model.dim())?;
@@ -131,7 +131,9 @@ impl Propagator<'_> {
 
         let mut x = start * sigmas[0];
         let mut delta = Tensor::<3>::zeros([count, n, d], (&x.device(), x.dtype()));
-        let mut gamma = curvature.then(|| delta.clone());
+        let curvatures = curvatures.min(count);
+        let first = |stack: &Tensor<3>| stack.clone().slice_dim(0, 0..curvatures);
+        let mut gamma = (curvatures > 0).then(|| first(&delta));
         let mut path = density.begin(&x, sigmas[0])?;
         let mut evaluations = Evaluations::default();
         let (mut levels, mut log_density, mut log_ratio) = (Vec::new(), Vec::new(), Vec::new());
@@ -148,27 +150,29 @@ impl Propagator<'_> {
                 let tangents: Vec<Tensor<3>> = carried.chain(&probes).cloned().collect();
                 let (mean, products) =
                     model.jvp(x.clone(), stage.sigma, Tensor::cat(tangents, 0))?;
-                let of_gamma = gamma.as_ref().map_or(0, |_| count);
                 evaluations.path += 1;
                 evaluations.tangent += count;
-                evaluations.curvature += 3 * of_gamma;
-                evaluations.density += products.dims()[0] - count - of_gamma;
+                evaluations.curvature += 3 * curvatures;
+                evaluations.density += products.dims()[0] - count - curvatures;
                 let j_delta = products.clone().slice_dim(0, 0..count);
                 let data = path.at(&x, stage.sigma)?;
-                if curvature && data.denoised.is_some() {
+                if curvatures > 0 && data.denoised.is_some() {
                     return Err(DiffusionError::Unsupported(
                         "the curvature follows the model's own denoiser: leave the bandwidth out"
                             .to_owned(),
                     ));
                 }
-                let center = data.denoised.unwrap_or_else(|| mean.clone());
+                let center = widest(data.denoised.unwrap_or_else(|| mean.clone()));
+                let reference = widest(data.log_density);
 
                 let (mut ratios, mut forcings, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
                 for (k, direction) in directions.iter().enumerate() {
                     let (q, target) = direction.evaluate(x.clone(), data.sigma)?;
-                    let (a, ratio) = (target - center.clone(), q - data.log_density.clone());
+                    // Differences of what is large and nearly alike, so nothing is rounded before them.
+                    let a = widest(target) - center.clone();
+                    let ratio = widest(q) - reference.clone();
                     let r = ratio.clone().exp().unsqueeze_dim::<2>(1);
-                    if curvature && data.weight != 0.0 {
+                    if k < curvatures && data.weight != 0.0 {
                         let part = |stack: &Tensor<3>| {
                             stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0)
                         };
@@ -179,31 +183,31 @@ impl Propagator<'_> {
                             stage.sigma,
                             delta,
                             j_delta,
-                            a.clone(),
-                            r.clone(),
+                            a.clone().cast(x.dtype()),
+                            r.clone().cast(x.dtype()),
                         )?);
                     }
                     // Not 0·r: r may have overflowed.
                     forcings.push(match data.weight {
                         0.0 => x.zeros_like(),
-                        weight => a * (r * weight),
+                        weight => (a * (r * weight)).cast(x.dtype()),
                     });
                     ratios.push(ratio);
                 }
                 if j == 0 {
                     levels.push(stage.sigma);
-                    log_density.push(data.log_density);
+                    log_density.push(reference);
                     variances.extend(path.variance());
                     log_ratio.push(Tensor::stack::<2>(ratios, 0));
                 }
                 let rest = probes
                     .as_ref()
-                    .map(|_| products.clone().slice_dim(0, count + of_gamma..));
+                    .map(|_| products.clone().slice_dim(0, count + curvatures..));
                 path.advance(stage, rest, j + 1 == step.stages.len());
 
                 if let Some(now) = gamma {
-                    let mut second = products.slice_dim(0, count..2 * count)
-                        + bend(model, &x, stage.sigma, &delta)?;
+                    let mut second = products.slice_dim(0, count..count + curvatures)
+                        + bend(model, &x, stage.sigma, &first(&delta))?;
                     if !seconds.is_empty() {
                         second = second + Tensor::stack::<3>(seconds, 0);
                     }

@@ -167,15 +167,37 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             "fingerprint",
         ),
         (
-            &["--add", "attr:Eyeglasses", "--sampler", "stochastic"],
+            &[
+                "--add",
+                "attr:Eyeglasses",
+                "--sampler",
+                "stochastic",
+                "--density",
+                "probability-flow",
+            ],
             "empirical density",
+        ),
+        (
+            &["--add", "model:model.safetensors", "--bandwidth", "auto"],
+            "use --density probability-flow",
+        ),
+        (
+            &["--add", "model:model.safetensors", "--density", "empirical"],
+            "use --density probability-flow",
         ),
         (
             &["--add", "attr:Eyeglasses", "--sigma-max", "0.001"],
             "sigma_max",
         ),
         (
-            &["--add", "attr:Eyeglasses", "--probes", "0"],
+            &[
+                "--add",
+                "attr:Eyeglasses",
+                "--density",
+                "probability-flow",
+                "--probes",
+                "0",
+            ],
             "at least one probe",
         ),
         (
@@ -193,6 +215,8 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             &[
                 "--add",
                 "attr:Eyeglasses",
+                "--density",
+                "probability-flow",
                 "--trace",
                 "probing",
                 "--period",

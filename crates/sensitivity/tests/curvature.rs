@@ -115,7 +115,7 @@ fn the_limit_of_an_image_network_survives_single_precision() {
             sampler: &Sampler::Heun,
             sigmas: &sigmas,
             noise: &noise,
-            curvature: true,
+            curvatures: 1,
         };
         let start = noise.start([2, model.dim()], &device, dtype);
         let found = path.propagate(start).expect("a propagation");

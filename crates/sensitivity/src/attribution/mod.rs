@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use sensitivity::density::{Bandwidth, Choice};
 use sensitivity::influence::run;
 use sensitivity::measure::Images;
 
@@ -51,10 +50,7 @@ pub struct Arguments {
 
 /// Answers the questions and writes the folder.
 pub fn execute(mut arguments: Arguments) -> Result<()> {
-    let common = &mut arguments.common;
-    if common.density.is_none() && common.bandwidth.is_none() {
-        common.bandwidth = Some(Bandwidth::Chosen(Choice::Auto));
-    }
+    arguments.common.choose_form(false);
     let model = arguments.common.model()?;
     let settings = arguments.common.settings(arguments.samples, &model)?;
     let images = Images::new(&model.images, model.mirrored, &model.device);

@@ -18,6 +18,10 @@ const GROUPS: usize = 6;
 /// it are wrong by as much.
 const MAX_IMBALANCE: f32 = std::f32::consts::E;
 
+/// An influence stands clear of the zero check, the mean over all images, if images add at least so many times as much on average,
+/// whatever their sign.
+const CLEAR_OF_RESIDUAL: f64 = 2.0;
+
 /// Writes `influence.safetensors`, `images.csv`, `groups.csv`, `summary.json` and `index.html`, each complete or absent.
 pub fn write(
     folder: &Path,
@@ -49,7 +53,8 @@ pub fn write(
 }
 
 /// `samples` `[n, d]`, `sigmas` `[P]`, `balance` `[n, P]`, and for each functional `value/NAME` `[n]`, `gradient/NAME`
-/// `[n, d]`, `influence/NAME` `[n, m]` and `strength/NAME` `[n, P]`.
+/// `[n, d]`, `influence/NAME` `[n, m]`, its mean over all images `residual/NAME` `[n]`, which should be 0, and
+/// `strength/NAME` `[n, P]`.
 fn parts(results: &Influences) -> Vec<Part<'_>> {
     let (n, d, p) = (results.count(), results.dim, results.sigmas.len());
     let mut parts: Vec<Part<'_>> = vec![
@@ -62,6 +67,7 @@ fn parts(results: &Influences) -> Vec<Part<'_>> {
         parts.push((name("value"), vec![n], &found.values));
         parts.push((name("gradient"), vec![n, d], &found.gradients));
         parts.push((name("influence"), vec![n, results.images], &found.influence));
+        parts.push((name("residual"), vec![n], &found.residuals));
         parts.push((name("strength"), vec![n, p], &found.strength));
     }
     parts
@@ -202,14 +208,23 @@ fn warnings(results: &Influences, found: &Found, i: usize) -> Vec<String> {
     if row.iter().any(|a| !a.is_finite()) {
         return vec!["Some are not finite: the density ratio overflowed on this path.".to_owned()];
     }
+    let mut warnings = Vec::new();
+    let size = row.iter().map(|a| f64::from(a.abs())).sum::<f64>() / row.len() as f64;
+    let residual = f64::from(found.residuals[i]);
+    if residual.abs() * CLEAR_OF_RESIDUAL > size {
+        warnings.push(format!(
+            "More of all training images alike, which changes nothing, seems to change this by {residual:.2e} per unit of mass, where a \
+             typical image does by {size:.2e}: the model's own error is in every number here."
+        ));
+    }
     let strength = &found.strength[i * p..(i + 1) * p];
     let strongest = (0..p).max_by(|&a, &b| strength[a].total_cmp(&strength[b]));
     let balance = strongest.map_or(1.0, |k| results.balance[i * p + k]);
-    match (MAX_IMBALANCE.recip()..=MAX_IMBALANCE).contains(&balance) {
-        true => Vec::new(),
-        false => vec![format!(
+    if !(MAX_IMBALANCE.recip()..=MAX_IMBALANCE).contains(&balance) {
+        warnings.push(format!(
             "Where they are strongest, the training images are {balance:.1e} times as likely as the density they are compared with \
              says: use --bandwidth auto."
-        )],
+        ));
     }
+    warnings
 }

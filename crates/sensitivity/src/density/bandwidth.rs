@@ -3,14 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use data::Dataset;
 use diffusion::DiffusionError;
-use diffusion::denoiser::Denoiser;
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::values;
-use crate::measure::{Empirical, points};
+use super::cross_validation::cross_validated;
 
 /// The bandwidth h, as commands and experiment files name it: a number or `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -23,7 +21,7 @@ pub enum Bandwidth {
 }
 
 /// Raised when a way to choose h begins to choose otherwise.
-pub const CHOICES: u32 = 2;
+pub const CHOICES: u32 = 3;
 
 /// A way to choose h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,28 +31,20 @@ pub enum Choice {
     Auto,
 }
 
-/// Images held out at most, and images that they are predicted from at most: for larger sets as many stand for all.
-const HELD_OUT: usize = 256;
-const REST: usize = 20_000;
-
 /// How much wider than the best kernel smoother a network learns: where the linear datamodeling score of single digits is within a few
 /// per cent of its best (docs/bandwidth.md says what it is worth elsewhere).
 const WIDER: f64 = 3.0;
 
-/// Bandwidths tried, each below the last by a factor √2, from the typical distance between an image and the mean.
-const TRIED: usize = 13;
-
 impl Bandwidth {
     /// h for a training set.
     ///
-    /// `auto` takes the kernel smoother that the comparison is made of, `D_h(x) = Σ_j softmax_j(−‖x − y_j‖²/2h²)·y_j`, and
-    /// cross-validates it: where it predicts held-out images from the others best, in mean square, by a parabola
-    /// through the logarithms of the best of a row of bandwidths and its neighbours, and h is three times that: a network carries what it
+    /// `auto` takes the kernel smoother that the comparison is made of and cross-validates it
+    /// ([`cross_validated`]); h is three times the bandwidth that predicts held-out images best: a network carries what it
     /// learns from an image farther than the best smoother of pixels does. No model takes part, and no noise: at noise levels
     /// well above h, `√(σ² + h²)` is σ whatever h is, and below it h is all of the width.
     ///
     /// # Errors
-    /// If there are fewer than two images, or they are all alike.
+    /// If there are fewer than two different images.
     pub fn value(
         self,
         images: &Dataset,
@@ -66,61 +56,6 @@ impl Bandwidth {
             Self::Chosen(Choice::Auto) => Ok(WIDER * cross_validated(images, mirrored, device)?),
         }
     }
-}
-
-fn cross_validated(
-    images: &Dataset,
-    mirrored: bool,
-    device: &Device,
-) -> Result<f64, DiffusionError> {
-    let m = images.len();
-    let held = HELD_OUT.min(m / 2);
-    if held == 0 {
-        return Err(DiffusionError::Config(format!(
-            "the bandwidth cannot be chosen by held-out images of {m}: give it as a number"
-        )));
-    }
-    // Evenly spread: files are often sorted by class.
-    let every = m / held;
-    let (out, rest): (Vec<usize>, Vec<usize>) =
-        (0..m).partition(|i| i % every == 0 && i / every < held);
-    let thin = rest.len().div_ceil(REST);
-    let rest: Vec<usize> = rest.into_iter().step_by(thin).collect();
-    let data = Empirical::of_images(&images.subset(&rest), mirrored, device)?;
-    let x = points(&images.subset(&out), false, device);
-    let error = |h: f64| -> Result<f64, DiffusionError> {
-        mean_square(data.denoise(x.clone(), h)? - x.clone())
-    };
-    let widest = mean_square(x.clone() - x.clone().mean_dim(0))?.sqrt();
-    if widest <= 0.0 {
-        return Err(DiffusionError::Config(
-            "the bandwidth cannot be chosen by held-out images that are all alike: give it as a number"
-                .to_owned(),
-        ));
-    }
-    let step = std::f64::consts::SQRT_2.recip();
-    let tried: Vec<f64> = (0..TRIED).map(|k| widest * step.powi(k as i32)).collect();
-    let errors = tried
-        .iter()
-        .map(|&h| error(h))
-        .collect::<Result<Vec<f64>, _>>()?;
-    let best = (1..TRIED - 1)
-        .min_by(|&a, &b| errors[a].total_cmp(&errors[b]))
-        .unwrap_or(1);
-    let (above, here, below) = (errors[best - 1], errors[best], errors[best + 1]);
-    let bend = above - 2.0 * here + below;
-    let shift = match bend > 0.0 {
-        true => ((above - below) / (2.0 * bend)).clamp(-1.0, 1.0),
-        false => 0.0,
-    };
-    Ok(tried[best] * step.powf(shift))
-}
-
-/// The mean over rows of the squared length.
-fn mean_square(rows: Tensor<2>) -> Result<f64, DiffusionError> {
-    let squares = values((rows.clone() * rows).sum_dim(1))?;
-    let count = squares.len() as f64;
-    Ok(squares.into_iter().map(f64::from).sum::<f64>() / count)
 }
 
 impl FromStr for Bandwidth {
@@ -199,6 +134,76 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(message.contains("give it as a number"), "{message}");
+    }
+
+    /// A set from the pixels of another, each image in several forms, its names and its order another's.
+    fn saved(images: &Dataset, forms: &[&dyn Fn(usize, usize, u8) -> u8]) -> Dataset {
+        let (folder, shape) = (tempfile::tempdir().unwrap(), images.shape);
+        for i in 0..images.len() {
+            for (f, form) in forms.iter().enumerate() {
+                let picture = image::RgbImage::from_fn(8, 8, |x, y| {
+                    let at = |c: usize| (c * shape.height + y as usize) * shape.width + x as usize;
+                    image::Rgb([0, 1, 2].map(|c| form(i, at(c), images.image(i)[at(c)])))
+                });
+                let name = format!("{}-{f}-{i}.png", (i * 7919 + f * 104_729) % 1009);
+                picture.save(folder.path().join(name)).unwrap();
+            }
+        }
+        let source = Source::Folder(folder.path().to_owned());
+        data::load(&source, &LoadOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn names_order_and_copies_decide_nothing_and_near_copies_little() {
+        let options = LoadOptions {
+            size: Some(8),
+            ..LoadOptions::default()
+        };
+        let images = data::load(&Source::parse("faces:200").unwrap(), &options).unwrap();
+        let auto = Bandwidth::from_str("auto").unwrap();
+        let h = |set: &Dataset, flip| auto.value(set, flip, &Device::flex()).unwrap();
+        let same = |_: usize, _: usize, byte: u8| byte;
+        for flip in [false, true] {
+            let truth = h(&images, flip);
+            assert_eq!(h(&saved(&images, &[&same]), flip), truth, "renamed");
+            assert_eq!(
+                h(&saved(&images, &[&same, &same, &same]), flip),
+                truth,
+                "copies"
+            );
+
+            let grain = |i: usize, at: usize, byte: u8| match (i * 31 + at * 17) % 5 {
+                0 => byte.saturating_add(3),
+                1 => byte.saturating_sub(2),
+                _ => byte,
+            };
+            let bright = |_: usize, _: usize, byte: u8| byte.saturating_add(6);
+            let frame = |t: usize| {
+                move |_: usize, at: usize, byte: u8| {
+                    let lit = at % 8 == t % 8;
+                    byte.saturating_add(if lit { 12 } else { 0 })
+                }
+            };
+            let frames: Vec<_> = (0..8).map(frame).collect();
+            let frames: Vec<&dyn Fn(usize, usize, u8) -> u8> = frames
+                .iter()
+                .map(|f| f as &dyn Fn(usize, usize, u8) -> u8)
+                .collect();
+            for (name, forms) in [
+                (
+                    "grain",
+                    vec![&same as &dyn Fn(usize, usize, u8) -> u8, &grain],
+                ),
+                ("grain and light", vec![&same, &grain, &bright]),
+                ("video", frames),
+            ] {
+                let found = h(&saved(&images, &forms), flip);
+                assert!(
+                    (found / truth).ln().abs() < 0.1,
+                    "{name}: {found} for {truth}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod bandwidth;
 mod closed_form;
+mod cross_validation;
 mod cutoff;
 mod estimator;
+mod near_copies;
 mod probability_flow;
 mod smoothed;
 
@@ -55,9 +57,9 @@ impl<D: Density + ?Sized> Density for Box<D> {
 pub struct Reference {
     /// Noise level of the comparison: the path's, or one above it where ρ and ν are smoothed.
     pub sigma: f64,
-    /// `q^ρ` there, `[n]`.
+    /// `q^ρ` there, `[n]`, in the precision of the estimator.
     pub log_density: Tensor<1>,
-    /// `D^ρ` there, `[n, d]`; the model's own if none.
+    /// `D^ρ` there, `[n, d]`, in the precision of the estimator; the model's own if none.
     pub denoised: Option<Tensor<2>>,
     /// The weight w of the comparison: `∂_ηD = w·r·(D^ν − D^ρ)`.
     pub weight: f64,

@@ -5,7 +5,7 @@ use diffusion::DiffusionError;
 use diffusion::sampler::{Stage, Step};
 
 use super::{Density, DensityPath, Reference};
-use crate::measure::{Gaussian, Measure};
+use crate::measure::{Gaussian, Measure, widest};
 use crate::trace::{Trace, terms};
 
 /// `dq/dσ = tr J/σ` along the probability-flow ODE, with the quadrature of the sampler that is followed.
@@ -35,7 +35,7 @@ impl Density for ProbabilityFlow {
         x: &Tensor<2>,
         sigma: f64,
     ) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
-        let start = self.start.log_density(x.clone(), sigma)?;
+        let start = widest(self.start.log_density(x.clone(), sigma)?);
         Ok(Box::new(Flow {
             trace: self.trace,
             now: start.clone(),
@@ -81,7 +81,7 @@ impl DensityPath for Flow {
         let (Some(probes), Some(products)) = (&self.probes, products) else {
             return;
         };
-        self.traces.push(terms(probes, products));
+        self.traces.push(widest(terms(probes, products)));
         // The increment of q by each probe: minus the coefficients of D (see `diffusion::sampler`).
         let increment = stage
             .denoised

@@ -32,21 +32,21 @@ pub struct Influence {
     points: Vec<Point>,
     /// `G_p`, `[K, n, d]` each.
     pulled: Vec<Tensor<3>>,
-    /// Of squared distances, which lose digits where σ is far below the size of the points.
+    /// Of squared distances and of differences from D, which lose digits where σ is far below the size of the points.
     precision: DType,
 }
 
 /// What one evaluation adds.
 #[derive(Debug, Clone)]
 pub struct Share {
-    /// Its part in `a_y`, `[K, n, m]`.
+    /// Its part in `a_y`, `[K, n, m]`, in the precision of distances.
     pub influence: Tensor<3>,
-    /// `r_y`, `[n, m]`; none where points are not compared.
+    /// `r_y`, `[n, m]`, in the precision of distances; none where points are not compared.
     pub ratios: Option<Tensor<2>>,
 }
 
 impl Influence {
-    /// The influences of a path with its `G_p`; distances are computed in `precision`.
+    /// The influences of a path with its `G_p`; distances and sums are computed in `precision`.
     pub fn new(path: &Path, pulled: Vec<Tensor<3>>, precision: DType) -> Self {
         Self {
             points: path.points.clone(),
@@ -55,11 +55,12 @@ impl Influence {
         }
     }
 
-    /// `a_y` of points `[m, d]`, `[K, n, m]`.
+    /// `a_y` of points `[m, d]`, `[K, n, m]`, in the precision of the points.
     pub fn of(&self, points: &Tensor<2>) -> Tensor<3> {
         let parts = self.along(points).into_iter().map(|share| share.influence);
         let sum = parts.reduce(|sum, part| sum + part);
         sum.unwrap_or_else(|| unreachable!("a path has evaluations"))
+            .cast(points.dtype())
     }
 
     /// The share of each evaluation.
@@ -68,17 +69,17 @@ impl Influence {
         let share = |(point, pulled): (&Point, &Tensor<3>)| {
             let ([k, n, d], m) = (pulled.dims(), points.dims()[0]);
             let Some(ratios) = ratios(point, &wide) else {
-                let on = (&pulled.device(), pulled.dtype());
+                let on = (&pulled.device(), self.precision);
                 return Share {
                     influence: Tensor::zeros([k, n, m], on),
                     ratios: None,
                 };
             };
             // w·⟨G, y − D⟩
-            let pulled = pulled.clone() * point.reference.weight;
+            let pulled = pulled.clone().cast(self.precision) * point.reference.weight;
             let across = pulled.clone().reshape([k * n, d]);
-            let across = across.matmul(points.clone().transpose()).reshape([k, n, m]);
-            let own = pulled * point.center().clone().unsqueeze_dim::<3>(0);
+            let across = across.matmul(wide.transposed.clone()).reshape([k, n, m]);
+            let own = pulled * (point.center().clone().cast(self.precision)).unsqueeze_dim::<3>(0);
             Share {
                 influence: (across - own.sum_dim(2)) * ratios.clone().unsqueeze_dim::<3>(0),
                 ratios: Some(ratios),
@@ -127,9 +128,11 @@ pub fn forcings(
         .map(|point| match ratios(point, &wide) {
             None => point.x.zeros_like(),
             Some(ratios) => {
-                let masses = ratios * weights.clone() * point.reference.weight;
+                let masses = ratios * weights.clone().cast(precision) * point.reference.weight;
                 let total = masses.clone().sum_dim(1);
-                masses.matmul(points.clone()) - point.center().clone() * total
+                let center = point.center().clone().cast(precision);
+                let change = masses.matmul(points.clone().cast(precision)) - center * total;
+                change.cast(point.x.dtype())
             }
         })
         .collect()
@@ -171,5 +174,5 @@ fn ratios(point: &Point, y: &Wide) -> Option<Tensor<2>> {
     let distances = squares + y.squares.clone() - x.matmul(y.transposed.clone()) * 2.0;
     let q = reference.log_density.clone().cast(distances.dtype());
     let log = distances / (-2.0 * reference.sigma * reference.sigma) - q.unsqueeze_dim::<2>(1);
-    Some(log.exp().cast(point.x.dtype()))
+    Some(log.exp())
 }

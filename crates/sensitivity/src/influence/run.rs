@@ -11,7 +11,7 @@ use diffusion::sampler::FrozenNoise;
 use super::functional::{Functional, Scene};
 use super::{Influence, chunks};
 use crate::density::Cutoff;
-use crate::experiment::{Settings, values};
+use crate::experiment::{Settings, finite_samples, values};
 use crate::measure::Images;
 use crate::path::Path;
 
@@ -48,6 +48,9 @@ pub struct Found {
     pub influence: Vec<f32>,
     /// The mean over the training images of what evaluation p adds to `|a_j|`, `[n, P]`.
     pub strength: Vec<f32>,
+    /// The mean of `a_j` over all training images, `[n]`: what more of the same data does, which should be 0. What it is
+    /// instead is the model's own error, which is in every `a_j`.
+    pub residuals: Vec<f32>,
     /// For each sample the images that raise f most, the strongest first.
     pub top: Vec<Vec<Kept>>,
     /// For each sample the images that lower f most, the strongest first.
@@ -112,6 +115,8 @@ pub fn run(
             noise.start([n, d], images.device(), DType::F32),
             &noise,
         )?;
+        let samples = values(path.samples.clone())?;
+        all.samples.extend(finite_samples(samples, d, first)?);
         let scene = Scene {
             model,
             path: &path,
@@ -132,7 +137,6 @@ pub fn run(
         progress(done(0.5));
         let batch = Batch::collect(&influence, images, |part| progress(done(0.5 + part / 2.0)))?;
         all.sigmas = path.points.iter().map(|p| p.sigma as f32).collect();
-        all.samples.extend(values(path.samples.clone())?);
         all.balance.extend(batch.balance);
         for (k, found) in all.functionals.iter_mut().enumerate() {
             let rows = &batch.influence[k * n * m..(k + 1) * n * m];
@@ -141,6 +145,8 @@ pub fn run(
             found.influence.extend_from_slice(rows);
             found.strength.extend_from_slice(strength);
             for (i, row) in rows.chunks_exact(m).enumerate() {
+                let sum: f64 = row.iter().map(|a| f64::from(*a)).sum();
+                found.residuals.push((sum / m as f64) as f32);
                 let (top, bottom) = ends(row, kept);
                 let keep = |picked: Vec<usize>| keep(&influence, images, [k, i], row, picked);
                 found.top.push(keep(top)?);
@@ -173,6 +179,7 @@ impl Found {
             gradients: Vec::new(),
             influence: Vec::new(),
             strength: Vec::new(),
+            residuals: Vec::new(),
             top: Vec::new(),
             bottom: Vec::new(),
         }
@@ -226,11 +233,8 @@ impl Batch {
             parts.extend(sum);
             progress(end as f64 / m as f64);
         }
-        let zero = influence.points[0]
-            .x
-            .clone()
-            .slice_dim(1, 0..1)
-            .zeros_like();
+        let first = influence.points[0].x.clone();
+        let zero = (first.slice_dim(1, 0..1).zeros_like()).cast(influence.precision);
         let balance = (0..influence.points.len())
             .map(|p| {
                 balance

@@ -95,8 +95,8 @@ impl Empirical {
     }
 
     /// Computes in another precision than the points'. Squared distances lose digits when σ is far
-    /// below the size of the points: `DType::F64` keeps them on devices that have it. Results return
-    /// in the precision of what is evaluated.
+    /// below the size of the points: `DType::F64` keeps them on devices that have it. As a denoiser it returns
+    /// results in the precision of what is evaluated, as a [`Measure`] in its own.
     #[must_use]
     pub fn with_precision(self, precision: DType) -> Self {
         Self {
@@ -192,7 +192,8 @@ impl Denoiser for Empirical {
     }
 
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        Ok(self.evaluate(x, sigma)?.1)
+        let dtype = x.dtype();
+        Ok(self.evaluate(x, sigma)?.1.cast(dtype))
     }
 
     /// `J·v = Σ_j w_j·(y_j − D)·⟨y_j − D, v⟩/σ²`, the w_j being the softmax. D comes from a pass of its
@@ -251,8 +252,7 @@ impl Measure for Empirical {
 
     fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         check_points(&x, self.dim())?;
-        let dtype = x.dtype();
         let (q, denoised) = self.pass(&x.cast(self.precision), sigma);
-        Ok((q.squeeze_dim::<1>(1).cast(dtype), denoised.cast(dtype)))
+        Ok((q.squeeze_dim::<1>(1), denoised))
     }
 }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use diffusion::denoiser::{Denoiser, check_points};
 use diffusion::{DiffusionError, sampler, schedule};
 
-use super::{Gaussian, Measure};
+use super::{Gaussian, Measure, widest};
 use crate::trace::{Trace, terms};
 
 /// The measure that a denoiser was trained on. Its log-density at (x, σ) is integrated along the
@@ -104,7 +104,7 @@ impl<D: Denoiser> Measure for Learned<D> {
                 if denoised.len() == 2 {
                     // As in a sampler's step, q moves by minus the coefficients of D.
                     for (coefficient, trace) in stage.denoised.iter().zip(&traces) {
-                        let part = trace.clone() * -coefficient;
+                        let part = widest(trace.clone()) * -coefficient;
                         gained = Some(match gained {
                             Some(sum) => sum + part,
                             None => part,
@@ -114,7 +114,7 @@ impl<D: Denoiser> Measure for Learned<D> {
             }
             from = to;
         }
-        let q = self.start.log_density(x, from)?;
+        let q = widest(self.start.log_density(x, from)?);
         Ok(match gained {
             Some(gained) => q - self.trace.combine(gained),
             None => q,

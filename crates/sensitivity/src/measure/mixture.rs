@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 use diffusion::DiffusionError;
 use diffusion::denoiser::{Denoiser, check_points, check_tangents};
 
-use super::Measure;
+use super::{Measure, widest};
 
 /// `Σ_c π_c·μ_c / Σ_c π_c`. Weights may be negative where that removes mass that another part has.
 ///
@@ -68,6 +68,8 @@ impl<'a> Mixture<'a> {
         let mut terms = Vec::new();
         for (weight, part) in self.parts.iter().filter(|part| part.0 != 0.0) {
             let (q, denoised) = part.evaluate(x.clone(), sigma)?;
+            // Parts may compute in different precisions.
+            let (q, denoised) = (widest(q), widest(denoised));
             let log = q.unsqueeze_dim::<2>(1) + weight.abs().ln();
             terms.push((weight.signum(), log, denoised));
         }
@@ -119,7 +121,7 @@ impl Denoiser for Mixture<'_> {
     }
 
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        Ok(self.pass(&x, sigma)?.denoised())
+        Ok(self.pass(&x, sigma)?.denoised().cast(x.dtype()))
     }
 
     fn jvp(
@@ -129,12 +131,13 @@ impl Denoiser for Mixture<'_> {
         tangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
         check_tangents(&x, &tangents)?;
-        let pass = self.pass(&x, sigma)?;
-        let denoised = pass.denoised();
+        let (pass, dtype) = (self.pass(&x, sigma)?, x.dtype());
+        let denoised = pass.denoised().cast(dtype);
         let mut sum = tangents.zeros_like();
         let parts = self.parts.iter().filter(|part| part.0 != 0.0);
         for ((_, part), (a, d)) in parts.zip(pass.parts) {
             let (_, within) = part.jvp(x.clone(), sigma, tangents.clone())?;
+            let (a, d) = (a.cast(dtype), d.cast(dtype));
             let shift = (d - denoised.clone()).unsqueeze_dim::<3>(0);
             let along = (shift.clone() * tangents.clone()).sum_dim(2);
             let between = shift * along / (sigma * sigma);

@@ -72,7 +72,7 @@ impl Problem<'_> {
             sampler: &self.sampler,
             sigmas: &self.sigmas,
             noise: &self.noise,
-            curvature,
+            curvatures: usize::from(curvature),
         };
         path.propagate(self.start.clone())
     }
