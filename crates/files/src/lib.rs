@@ -1,5 +1,9 @@
 //! Files and folders that are complete or absent: written beside their place, flushed to disk, then renamed into it.
 
+pub mod claim;
+pub mod names;
+pub mod output;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::Builder;
 
 /// What is written stands beside its place under a name that begins like this; only a process that was killed leaves one.
-const BESIDE: &str = ".sway-";
+pub(crate) const BESIDE: &str = ".sway-";
 
 /// A file or folder that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +82,7 @@ pub fn folder_of(path: &Path) -> &Path {
 }
 
 /// Temporary files are private by default; what is made here is to be read like any other new file, so far as the umask allows.
-fn beside(mode: u32) -> Builder<'static, 'static> {
+pub(crate) fn beside(mode: u32) -> Builder<'static, 'static> {
     let mut builder = Builder::new();
     builder.prefix(BESIDE);
     #[cfg(unix)]
@@ -88,9 +92,10 @@ fn beside(mode: u32) -> Builder<'static, 'static> {
     builder
 }
 
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> WriteError {
-    |reason| WriteError {
-        path: path.to_path_buf(),
+pub(crate) fn failed(path: &Path) -> impl Fn(std::io::Error) -> WriteError + use<> {
+    let path = path.to_path_buf();
+    move |reason| WriteError {
+        path: path.clone(),
         reason,
     }
 }

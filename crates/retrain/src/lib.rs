@@ -3,7 +3,6 @@
 
 pub mod attribution;
 pub mod baseline;
-pub mod claim;
 pub mod comparison;
 mod cost;
 mod error;

@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use files::claim::Claim;
 use serde_json::json;
 
 use crate::RetrainError;
-use crate::claim::Claim;
 use crate::execute::Executor;
 use crate::jobs::{Job, Plan};
 
