@@ -5,7 +5,7 @@ pub mod names;
 pub mod output;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
@@ -21,6 +21,74 @@ pub struct WriteError {
     pub path: PathBuf,
     /// What the system said.
     pub reason: std::io::Error,
+}
+
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system refuses.
+    #[error("{}: cannot be read ({reason})", path.display())]
+    System {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// A folder, a pipe or a device.
+    #[error("{}: is not a file", .0.display())]
+    NotFile(PathBuf),
+    /// Larger than anything of its kind.
+    #[error("{}: has {size} bytes, which is more than the {most} that are read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        size: u64,
+        /// Those of the largest that is read.
+        most: u64,
+    },
+}
+
+/// Reads a whole file of `most` bytes at most.
+///
+/// # Errors
+/// If it is missing, no file, larger, or cannot be read.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
+    let fail = |reason| ReadError::System {
+        path: path.to_owned(),
+        reason,
+    };
+    // A pipe would be waited for.
+    let metadata = std::fs::metadata(path).map_err(fail)?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotFile(path.to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(fail)?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(fail)?;
+    let size = metadata.len().max(bytes.len() as u64);
+    match size > most {
+        true => Err(ReadError::TooLarge {
+            path: path.to_owned(),
+            size,
+            most,
+        }),
+        false => Ok(bytes),
+    }
+}
+
+/// [`read`] as text.
+///
+/// # Errors
+/// As [`read`], and if it is not UTF-8.
+pub fn read_text(path: &Path, most: u64) -> Result<String, ReadError> {
+    let text = String::from_utf8(read(path, most)?);
+    text.map_err(|error| ReadError::System {
+        path: path.to_owned(),
+        reason: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
+    })
 }
 
 /// Writes `bytes` to `path`. A reader, or a crash at any moment, sees the old file or the new one and nothing between.
@@ -163,6 +231,29 @@ mod tests {
         };
         assert_eq!(names(&path), ["b"]);
         assert_eq!(names(folder.path()), ["table"]);
+    }
+
+    #[test]
+    fn only_files_of_a_sane_size_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        std::fs::write(&path, [b'a', 0xff]).unwrap();
+        assert_eq!(read(&path, 2).unwrap(), [b'a', 0xff]);
+        let errors = [
+            read(&path, 1).unwrap_err(),
+            read(folder.path(), 9).unwrap_err(),
+            read(&folder.path().join("none"), 9).unwrap_err(),
+            read_text(&path, 9).unwrap_err(),
+        ];
+        let says = [
+            "more than the 1",
+            "is not a file",
+            "none: cannot be read",
+            "utf-8",
+        ];
+        for (error, says) in errors.iter().zip(says) {
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 
     #[test]

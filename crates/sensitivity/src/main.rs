@@ -57,6 +57,7 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         !arguments.limit || arguments.common.density() == DensityKind::ProbabilityFlow,
         "the limit follows the model's own density: --limit needs --density probability-flow"
     );
+    arguments.check()?;
     let model = arguments.common.model()?;
     let settings = Settings {
         curvature: arguments.limit,

@@ -7,6 +7,9 @@ mod question;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use cli::memory::ensure_room;
+use cli::number::{self, count};
+use files::output::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
 use sensitivity::density::{Bandwidth, Choice};
 use sensitivity::influence::run;
@@ -14,6 +17,20 @@ use sensitivity::measure::Images;
 
 use crate::arguments::Common;
 use crate::facts;
+use crate::trained::Trained;
+
+/// The folder of an influence run.
+static FOLDER: Kind = Kind {
+    name: "run of `sensitivity influence`",
+    files: &[
+        "influence.safetensors",
+        "images.csv",
+        "groups.csv",
+        "index.html",
+        "summary.json",
+    ],
+    marks: &[("influence.safetensors", ""), ("summary.json", "\"sway\"")],
+};
 
 /// For each sample the influence of every training image on what you ask of it, by one sweep back through the sampler:
 /// which images made it so, and which stood against it. Writes tensors, tables and a page. Unless told otherwise, what a
@@ -34,10 +51,10 @@ pub struct Arguments {
     )]
     of: Vec<String>,
     /// Samples to draw
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = count(number::SAMPLES))]
     samples: usize,
     /// Images to show at either end for each sample
-    #[arg(long, default_value_t = 8, value_name = "COUNT")]
+    #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = count(number::SHOWN))]
     top: usize,
     #[command(flatten)]
     common: Common,
@@ -55,14 +72,21 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
     if common.density.is_none() && common.bandwidth.is_none() {
         common.bandwidth = Some(Bandwidth::Chosen(Choice::Auto));
     }
+    cli::distinct("--of", &arguments.of, question::meaning)?;
+    let folder = cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.common.model()?;
-    let settings = arguments.common.settings(arguments.samples, &model)?;
-    let images = Images::new(&model.images, model.mirrored, &model.device);
+    ensure_room(
+        size(&arguments, &model),
+        "so many influences",
+        "ask for fewer --samples or fewer questions at a time",
+    )?;
     let questions = arguments
         .of
         .iter()
-        .map(|text| question::parse(text, &model))
+        .map(|text| question::parse(text, arguments.samples, &model))
         .collect::<Result<Vec<_>>>()?;
+    let settings = arguments.common.settings(arguments.samples, &model)?;
+    let images = Images::new(&model.images, model.mirrored, &model.device);
     eprintln!(
         "{} samples of {}: which of its {} training images made them so?",
         arguments.samples,
@@ -94,12 +118,13 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
     let time = format!("{:.1} s", results.seconds);
     facts.rows.push(("Time".to_owned(), time));
     output::write(
-        &arguments.out,
+        folder.path(),
         &results,
         &model.images,
         &facts,
         !arguments.no_photos,
     )?;
+    folder.finish()?;
     eprintln!(
         "{} samples in {:.0} s; open {}",
         arguments.samples,
@@ -107,4 +132,16 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
         arguments.out.join("index.html").display()
     );
     Ok(())
+}
+
+/// Bytes of the results: in memory, as the parts of a file, and as the file.
+fn size(arguments: &Arguments, model: &Trained) -> u128 {
+    let [questions, samples, images, entries] = [
+        arguments.of.len(),
+        arguments.samples,
+        model.images.len(),
+        model.images.shape.dim(),
+    ]
+    .map(|count| count as u128);
+    3 * 4 * samples * (questions * (images + entries) + entries)
 }
