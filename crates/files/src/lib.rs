@@ -141,6 +141,17 @@ pub fn replace_folder<E: From<WriteError>>(
     Ok(end().map_err(failed(path))?)
 }
 
+/// Checks that a folder takes new files.
+///
+/// # Errors
+/// If it does not.
+pub fn ensure_writable(folder: &Path) -> Result<(), WriteError> {
+    match beside(0o600).tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(failed(folder)(reason)),
+    }
+}
+
 /// The folder that a file is in: `.` for a bare name.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
