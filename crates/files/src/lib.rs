@@ -117,30 +117,6 @@ pub fn write_with(
     attempt().map_err(failed(path))
 }
 
-/// Fills a new folder and puts it in the place of `path`, with all that was in there: nothing of an earlier one stays beside
-/// the new. If `fill` fails, the old folder stays as it was.
-///
-/// # Errors
-/// If the disk is full or refuses, and what `fill` fails with.
-pub fn replace_folder<E: From<WriteError>>(
-    path: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), E>,
-) -> Result<(), E> {
-    let begin = || {
-        std::fs::create_dir_all(folder_of(path))?;
-        beside(0o777).tempdir_in(folder_of(path))
-    };
-    let new = begin().map_err(failed(path))?;
-    fill(new.path())?;
-    let end = || {
-        if path.exists() {
-            std::fs::remove_dir_all(path)?;
-        }
-        std::fs::rename(new.path(), path)
-    };
-    Ok(end().map_err(failed(path))?)
-}
-
 /// Checks that a folder takes new files.
 ///
 /// # Errors
@@ -217,31 +193,6 @@ mod tests {
         std::fs::write(folder.path().join("plain"), b"").unwrap();
         write(&folder.path().join("ours"), b"").unwrap();
         assert_eq!(mode("ours"), mode("plain"));
-        std::fs::create_dir(folder.path().join("plain folder")).unwrap();
-        replace_folder(&folder.path().join("our folder"), |_| {
-            Ok::<(), WriteError>(())
-        })
-        .unwrap();
-        assert_eq!(mode("our folder"), mode("plain folder"));
-    }
-
-    #[test]
-    fn a_folder_is_replaced_whole_or_left_as_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table");
-        replace_folder(&path, |new| write(&new.join("a"), b"")).unwrap();
-        replace_folder(&path, |new| write(&new.join("b"), b"")).unwrap();
-        replace_folder(&path, |new| {
-            write(&new.join("c"), b"")?;
-            write(&new.join("none/d"), b"")
-        })
-        .unwrap_err();
-        let names = |path: &Path| -> Vec<_> {
-            let files = std::fs::read_dir(path).unwrap();
-            files.map(|file| file.unwrap().file_name()).collect()
-        };
-        assert_eq!(names(&path), ["b"]);
-        assert_eq!(names(folder.path()), ["table"]);
     }
 
     #[test]

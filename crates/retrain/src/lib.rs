@@ -11,6 +11,7 @@ pub mod execute;
 pub mod experiment;
 pub mod jobs;
 pub mod probe;
+mod range;
 pub mod runner;
 pub mod setup;
 pub mod statistics;

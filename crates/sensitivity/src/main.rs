@@ -24,13 +24,7 @@ use facts::{announcement, facts, verdict};
 
 fn main() -> ExitCode {
     allocator::keep_memory();
-    match execute(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::finish(execute(Arguments::parse()))
 }
 
 fn execute(mut arguments: Arguments) -> Result<()> {
@@ -64,7 +58,7 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         ..arguments.common.settings(arguments.samples, &model)?
     };
     let directions = directions(arguments, &settings, &model)?;
-    eprintln!("{}", announcement(arguments, &model));
+    cli::tell(announcement(arguments, &model));
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();
 
     let bar = ProgressBar::new(settings.samples as u64);
@@ -80,13 +74,13 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     let facts = facts(arguments, &model, &settings, &results);
     write(&arguments.out, &results, &shown, &facts)?;
     for direction in &shown {
-        eprintln!("{}", verdict(direction));
+        cli::tell(verdict(direction));
     }
-    eprintln!(
+    cli::tell(format!(
         "{} samples in {:.0} s; open {}",
         results.count(),
         results.cost.total,
         arguments.out.join("index.html").display()
-    );
+    ));
     Ok(())
 }

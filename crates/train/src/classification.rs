@@ -11,7 +11,9 @@ use diffusion::device::{DEVICES, device};
 use files::output::Kind;
 
 use crate::training_loop::{self, TrainingLoop};
-use crate::{place, room};
+use train::room;
+
+use crate::place;
 
 /// The folder of a classifier.
 static FOLDER: Kind = Kind {

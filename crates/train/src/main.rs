@@ -3,7 +3,6 @@
 mod classification;
 mod loss_log;
 mod place;
-mod room;
 mod training_loop;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +22,7 @@ use files::output::Kind;
 use report::{GridStyle, Picture, grid_png};
 use train::batches::Batches;
 use train::config::{PRESETS, TrainConfig};
+use train::room;
 use train::set::TrainingSet;
 use train::trainer::Trainer;
 

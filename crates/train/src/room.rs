@@ -14,6 +14,9 @@ const CONVOLUTIONS: u128 = 2;
 const WAYS: u128 = 2;
 
 /// Refuses networks and batches that cannot fit into this machine's memory.
+///
+/// # Errors
+/// A sentence with what they need at least.
 pub fn ensure_network(network: &UNetConfig, batch: usize) -> Result<()> {
     let (mut weights, mut activations) = (0u128, 0u128);
     for (level, &multiplier) in network.multipliers.iter().enumerate() {
@@ -32,6 +35,9 @@ pub fn ensure_network(network: &UNetConfig, batch: usize) -> Result<()> {
 }
 
 /// Refuses images and batches of a classifier that cannot fit into this machine's memory.
+///
+/// # Errors
+/// A sentence with what they need at least.
 pub fn ensure_classifier(channels: usize, size: usize, batch: usize) -> Result<()> {
     let activations = product([channels, size, size, batch]).saturating_mul(KEPT * CONVOLUTIONS);
     let weights = product([channels, channels]).saturating_mul(9 * COPIES);

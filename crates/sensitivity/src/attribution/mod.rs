@@ -87,12 +87,12 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let settings = arguments.common.settings(arguments.samples, &model)?;
     let images = Images::new(&model.images, model.mirrored, &model.device);
-    eprintln!(
+    cli::tell(format!(
         "{} samples of {}: which of its {} training images made them so?",
         arguments.samples,
         model.name,
         model.images.len()
-    );
+    ));
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template(
         "{bar:30} {percent} %  {eta} left",
@@ -125,12 +125,12 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
         !arguments.no_photos,
     )?;
     folder.finish()?;
-    eprintln!(
+    cli::tell(format!(
         "{} samples in {:.0} s; open {}",
         arguments.samples,
         results.seconds,
         arguments.out.join("index.html").display()
-    );
+    ));
     Ok(())
 }
 
