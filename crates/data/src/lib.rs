@@ -9,6 +9,7 @@ mod dataset;
 mod error;
 pub mod faces;
 mod folder;
+mod grey;
 mod idx;
 mod listing;
 mod load;

@@ -1,13 +1,17 @@
 //! Files and folders that are complete or absent: written beside their place, flushed to disk, then renamed into it.
 
+pub mod claim;
+pub mod names;
+pub mod output;
+
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
 
 /// What is written stands beside its place under a name that begins like this; only a process that was killed leaves one.
-const BESIDE: &str = ".sway-";
+pub(crate) const BESIDE: &str = ".sway-";
 
 /// A file or folder that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +21,74 @@ pub struct WriteError {
     pub path: PathBuf,
     /// What the system said.
     pub reason: std::io::Error,
+}
+
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system refuses.
+    #[error("{}: cannot be read ({reason})", path.display())]
+    System {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// A folder, a pipe or a device.
+    #[error("{}: is not a file", .0.display())]
+    NotFile(PathBuf),
+    /// Larger than anything of its kind.
+    #[error("{}: has {size} bytes, which is more than the {most} that are read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        size: u64,
+        /// Those of the largest that is read.
+        most: u64,
+    },
+}
+
+/// Reads a whole file of `most` bytes at most.
+///
+/// # Errors
+/// If it is missing, no file, larger, or cannot be read.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
+    let fail = |reason| ReadError::System {
+        path: path.to_owned(),
+        reason,
+    };
+    // A pipe would be waited for.
+    let metadata = std::fs::metadata(path).map_err(fail)?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotFile(path.to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(fail)?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(fail)?;
+    let size = metadata.len().max(bytes.len() as u64);
+    match size > most {
+        true => Err(ReadError::TooLarge {
+            path: path.to_owned(),
+            size,
+            most,
+        }),
+        false => Ok(bytes),
+    }
+}
+
+/// [`read`] as text.
+///
+/// # Errors
+/// As [`read`], and if it is not UTF-8.
+pub fn read_text(path: &Path, most: u64) -> Result<String, ReadError> {
+    let text = String::from_utf8(read(path, most)?);
+    text.map_err(|error| ReadError::System {
+        path: path.to_owned(),
+        reason: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
+    })
 }
 
 /// Writes `bytes` to `path`. A reader, or a crash at any moment, sees the old file or the new one and nothing between.
@@ -45,28 +117,15 @@ pub fn write_with(
     attempt().map_err(failed(path))
 }
 
-/// Fills a new folder and puts it in the place of `path`, with all that was in there: nothing of an earlier one stays beside
-/// the new. If `fill` fails, the old folder stays as it was.
+/// Checks that a folder takes new files.
 ///
 /// # Errors
-/// If the disk is full or refuses, and what `fill` fails with.
-pub fn replace_folder<E: From<WriteError>>(
-    path: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), E>,
-) -> Result<(), E> {
-    let begin = || {
-        std::fs::create_dir_all(folder_of(path))?;
-        beside(0o777).tempdir_in(folder_of(path))
-    };
-    let new = begin().map_err(failed(path))?;
-    fill(new.path())?;
-    let end = || {
-        if path.exists() {
-            std::fs::remove_dir_all(path)?;
-        }
-        std::fs::rename(new.path(), path)
-    };
-    Ok(end().map_err(failed(path))?)
+/// If it does not.
+pub fn ensure_writable(folder: &Path) -> Result<(), WriteError> {
+    match beside(0o600).tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(failed(folder)(reason)),
+    }
 }
 
 /// The folder that a file is in: `.` for a bare name.
@@ -78,7 +137,7 @@ pub fn folder_of(path: &Path) -> &Path {
 }
 
 /// Temporary files are private by default; what is made here is to be read like any other new file, so far as the umask allows.
-fn beside(mode: u32) -> Builder<'static, 'static> {
+pub(crate) fn beside(mode: u32) -> Builder<'static, 'static> {
     let mut builder = Builder::new();
     builder.prefix(BESIDE);
     #[cfg(unix)]
@@ -88,9 +147,10 @@ fn beside(mode: u32) -> Builder<'static, 'static> {
     builder
 }
 
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> WriteError {
-    |reason| WriteError {
-        path: path.to_path_buf(),
+pub(crate) fn failed(path: &Path) -> impl Fn(std::io::Error) -> WriteError + use<> {
+    let path = path.to_path_buf();
+    move |reason| WriteError {
+        path: path.clone(),
         reason,
     }
 }
@@ -133,31 +193,29 @@ mod tests {
         std::fs::write(folder.path().join("plain"), b"").unwrap();
         write(&folder.path().join("ours"), b"").unwrap();
         assert_eq!(mode("ours"), mode("plain"));
-        std::fs::create_dir(folder.path().join("plain folder")).unwrap();
-        replace_folder(&folder.path().join("our folder"), |_| {
-            Ok::<(), WriteError>(())
-        })
-        .unwrap();
-        assert_eq!(mode("our folder"), mode("plain folder"));
     }
 
     #[test]
-    fn a_folder_is_replaced_whole_or_left_as_it_was() {
+    fn only_files_of_a_sane_size_are_read() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table");
-        replace_folder(&path, |new| write(&new.join("a"), b"")).unwrap();
-        replace_folder(&path, |new| write(&new.join("b"), b"")).unwrap();
-        replace_folder(&path, |new| {
-            write(&new.join("c"), b"")?;
-            write(&new.join("none/d"), b"")
-        })
-        .unwrap_err();
-        let names = |path: &Path| -> Vec<_> {
-            let files = std::fs::read_dir(path).unwrap();
-            files.map(|file| file.unwrap().file_name()).collect()
-        };
-        assert_eq!(names(&path), ["b"]);
-        assert_eq!(names(folder.path()), ["table"]);
+        let path = folder.path().join("a.txt");
+        std::fs::write(&path, [b'a', 0xff]).unwrap();
+        assert_eq!(read(&path, 2).unwrap(), [b'a', 0xff]);
+        let errors = [
+            read(&path, 1).unwrap_err(),
+            read(folder.path(), 9).unwrap_err(),
+            read(&folder.path().join("none"), 9).unwrap_err(),
+            read_text(&path, 9).unwrap_err(),
+        ];
+        let says = [
+            "more than the 1",
+            "is not a file",
+            "none: cannot be read",
+            "utf-8",
+        ];
+        for (error, says) in errors.iter().zip(says) {
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub enum RetrainError {
     /// A plot or a page could not be made.
     #[error(transparent)]
     Report(#[from] report::ReportError),
+    /// A file could not be read at all.
+    #[error(transparent)]
+    Read(#[from] files::ReadError),
     /// A file could not be written.
     #[error(transparent)]
     Write(#[from] files::WriteError),

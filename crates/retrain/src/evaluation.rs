@@ -9,7 +9,6 @@ use crate::execute::Executor;
 use crate::experiment::Direction;
 use crate::jobs::Run;
 use crate::statistics::{bootstrap, median, signed_rank};
-use crate::store::read_array;
 use crate::traits::Traits;
 
 /// The name under which the next seed's real changes stand among the predictions: what retraining itself can say.
@@ -211,10 +210,8 @@ fn complete(executor: &Executor<'_>, run: &Run) -> bool {
 }
 
 fn outcome(executor: &Executor<'_>, run: &Run, seed: String) -> Result<Outcome, RetrainError> {
-    let read = |job: usize, name: &str| {
-        let work = &executor.plan.jobs[job].work;
-        Ok::<Vec<f32>, RetrainError>(read_array(&executor.store.result(job, work), name)?.values)
-    };
+    let read =
+        |job: usize, name: &str| Ok::<Vec<f32>, RetrainError>(executor.array(job, name)?.values);
     let before = read(run.before, "samples")?;
     let change = |job: &usize| {
         let after = read(*job, "samples")?;

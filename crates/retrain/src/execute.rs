@@ -12,6 +12,7 @@ use diffusion::denoiser::Denoiser;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule;
+use files::claim::{Claim, Holder};
 use sensitivity::experiment;
 use sensitivity::measure::{Empirical, Measure, points};
 use train::batches::Batches;
@@ -23,7 +24,6 @@ use crate::attribution::counterfactual::{random, responsible};
 use crate::attribution::functional::{Draws, Functional, losses};
 use crate::attribution::{self, Attribute, Benchmark};
 use crate::baseline::Scene;
-use crate::claim::{Claim, Holder};
 use crate::cost::measured;
 use crate::jobs::{Plan, Shown, Work};
 use crate::setup::Setup;
@@ -137,7 +137,10 @@ impl Executor<'_> {
                 saved = Instant::now();
                 let each = started.elapsed().as_secs_f64() / (trainer.step() - first) as f64;
                 let left = each * (steps - trainer.step()) as f64 / 60.0;
-                eprintln!("  step {} of {steps}, {left:.1} min left", trainer.step());
+                cli::tell(format!(
+                    "  step {} of {steps}, {left:.1} min left",
+                    trainer.step()
+                ));
             }
         }
         let finished = trainer.step() == steps;
@@ -195,6 +198,12 @@ impl Executor<'_> {
             let drawn = sample(&model, &Sampler::Heun, &sigmas, start, &noise)?;
             values.extend(drawn.into_data().iter::<f32>());
         }
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(self.not_finite(
+                job,
+                "the model has diverged: its samples are not finite; try a lower learning rate",
+            ));
+        }
         let shape = vec![samples.count, d];
         self.write(job, [("samples", Array { shape, values })])
     }
@@ -207,6 +216,18 @@ impl Executor<'_> {
         let (measures, places) = self.measures()?;
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
         let found = experiment::run(&model, &measures, &settings, &self.setup.device, |_| ())?;
+        // Some samples may overflow and count as failures; where all do, there is no prediction.
+        let finite = |delta: &[f32]| delta.iter().all(|value| value.is_finite());
+        if !found
+            .deltas
+            .iter()
+            .all(|all| all.chunks(found.dim).any(finite))
+        {
+            return Err(self.not_finite(
+                job,
+                "no sample has a finite prediction; try another bandwidth or sigma_cut",
+            ));
+        }
         let deltas = places.iter().flat_map(|&k| found.deltas[k].iter().copied());
         let tops = places.iter().flat_map(|&k| {
             let rows = found.log_ratios[k].chunks_exact(found.sigmas.len());
@@ -242,7 +263,7 @@ impl Executor<'_> {
     }
 
     fn baseline(&self, job: usize, samples: usize, baseline: usize) -> Result<(), RetrainError> {
-        let samples = read_array(&self.result(samples), "samples")?;
+        let samples = self.array(samples, "samples")?;
         let baseline = &self.setup.experiment.baselines[baseline];
         let mut values = Vec::new();
         for (k, change) in self.setup.changes.iter().enumerate() {
@@ -254,6 +275,9 @@ impl Executor<'_> {
                 data_mean: &self.setup.set.mean,
                 seed: k as u64,
             }));
+        }
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(self.not_finite(job, "its displacements are not finite"));
         }
         let shape = [vec![self.setup.changes.len()], samples.shape].concat();
         self.write(job, [("delta", Array { shape, values })])
@@ -277,6 +301,12 @@ impl Executor<'_> {
                 functional,
                 &draws,
             )?;
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(self.not_finite(
+                    job,
+                    "the model has diverged: its losses are not finite; try a lower learning rate",
+                ));
+            }
             let shape = vec![2, points.dims()[0]];
             arrays.push((functional.name(), Array { shape, values }));
         }
@@ -300,6 +330,11 @@ impl Executor<'_> {
         let (scores, cost) = measured(|| method.attribute(&scene));
         let scores = scores?.into_iter().map(|scores| scores.fold(&scene));
         let mut arrays: BTreeMap<String, Array> = scores.map(|scores| scores.array()).collect();
+        for (name, array) in &arrays {
+            if !array.values.iter().any(|value| value.is_finite()) {
+                return Err(self.not_finite(job, &format!("{name} has no finite score")));
+            }
+        }
         arrays.insert("cost".to_owned(), cost.array());
         write_arrays(&self.result(job), &arrays)
     }
@@ -332,9 +367,44 @@ impl Executor<'_> {
 
     /// The samples of a sampling job, `[n, d]`.
     pub(crate) fn samples(&self, job: usize) -> Result<Tensor<2>, RetrainError> {
-        let Array { shape, values } = read_array(&self.result(job), "samples")?;
+        let Array { shape, values } = self.array(job, "samples")?;
         let data = TensorData::new(values, shape);
         Ok(Tensor::from_data(data, &self.setup.device))
+    }
+
+    /// An array of a job's result, of the shape that the experiment gives it.
+    ///
+    /// # Errors
+    /// If the file has no such array, or samples are not finite.
+    pub(crate) fn array(&self, job: usize, name: &str) -> Result<Array, RetrainError> {
+        let (setup, path) = (self.setup, self.result(job));
+        let (n, d) = (setup.experiment.samples.count, setup.images.shape.dim());
+        let k = setup.changes.len();
+        let held_out = setup.held_out.as_ref().map_or(0, Dataset::len);
+        let shape = match (&self.plan.jobs[job].work, name) {
+            (Work::Sample { .. }, _) => vec![n, d],
+            (Work::Losses { .. }, name) if name == Functional::HeldOutLoss.name() => {
+                vec![2, held_out]
+            }
+            (Work::Losses { .. }, _) => vec![2, n],
+            (_, "max_log_ratio") => vec![k, n],
+            _ => vec![k, n, d],
+        };
+        let array = read_array(&path, name, &shape)?;
+        if name == "samples" && !array.values.iter().all(|value| value.is_finite()) {
+            let fail = RetrainError::file(
+                &path,
+                "cannot be used; delete it and run the experiment again",
+            );
+            return Err(fail("its samples are not finite"));
+        }
+        Ok(array)
+    }
+
+    /// The error of a job whose result is no result.
+    fn not_finite(&self, job: usize, why: &str) -> RetrainError {
+        let job = &self.plan.jobs[job];
+        RetrainError::Experiment(format!("{} {}: {why}", job.kind, job.label))
     }
 
     fn write<const N: usize>(

@@ -1,9 +1,12 @@
 //! The experiment file: what is trained, changed, predicted and compared.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use diffusion::DiffusionError;
+use data::Selection;
+use diffusion::{DiffusionError, schedule};
 use sensitivity::density::{Bandwidth, DensityKind, EstimatorOptions, TraceKind, TraceOptions};
 use serde::{Deserialize, Serialize};
 use train::config::TrainConfig;
@@ -11,6 +14,7 @@ use train::config::TrainConfig;
 use crate::RetrainError;
 use crate::attribution::Benchmark;
 use crate::baseline::Baseline;
+use crate::range::{self, SEED, within};
 
 /// An experiment, as its TOML file says it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,6 +115,30 @@ impl Default for Variant {
 }
 
 impl Variant {
+    /// The configuration of its models, given that of base models.
+    fn configuration(&self, base: &TrainConfig) -> Result<TrainConfig, RetrainError> {
+        let name = self.name();
+        range::file_name("a variant's name", name)?;
+        let refuse = |why: &dyn Display| RetrainError::Experiment(format!("variant {name}: {why}"));
+        let changed = replace(base.clone(), &self.set).map_err(|error| refuse(&error))?;
+        changed.validate().map_err(|error| refuse(&error))?;
+        let sees = |config: &TrainConfig| {
+            let network = &config.network;
+            (config.flip, network.image_size, network.image_channels)
+        };
+        if sees(&changed) != sees(base) {
+            return Err(refuse(
+                &"flip, network.image_size and network.image_channels belong to the data; set them for the whole experiment",
+            ));
+        }
+        if self.kind == VariantKind::FineTune && changed.network != base.network {
+            return Err(refuse(
+                &"fine-tuning goes on with the network of the base model; set the network for the whole experiment",
+            ));
+        }
+        Ok(changed)
+    }
+
     /// Name in the tables.
     pub fn name(&self) -> &str {
         match (&self.name, self.kind) {
@@ -164,6 +192,22 @@ impl Direction {
     }
 }
 
+impl Direction {
+    fn check(&self) -> Result<(), RetrainError> {
+        if self.add.is_some() == self.remove.is_some() {
+            return Err(RetrainError::experiment(
+                "each direction needs one selection: either add or remove",
+            ));
+        }
+        Selection::parse(self.selection())?;
+        let name = self.name();
+        match self.removing() {
+            true => within(&format!("{name}: the mass"), self.mass, MASS_REMOVED),
+            false => within(&format!("{name}: the mass"), self.mass, MASS_ADDED),
+        }
+    }
+}
+
 /// A way to predict: the estimator of the log-density and its options (see `sensitivity --help`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,10 +241,45 @@ fn is_default(kind: &TraceKind) -> bool {
     *kind == TraceKind::default()
 }
 
+/// Bytes of an experiment file at most.
+const LARGEST: u64 = 1 << 20;
+
+/// Jobs of an experiment at most.
+const JOBS: u128 = 100_000;
+
+/// Images of a data set.
+const IMAGES: RangeInclusive<usize> = 1..=1_000_000_000;
+
+/// Masses that can be added; the data have mass 1.
+const MASS_ADDED: RangeInclusive<f64> = 1e-9..=1e6;
+
+/// Masses that can be removed, if the group is that large.
+const MASS_REMOVED: RangeInclusive<f64> = 1e-9..=1.0;
+
+/// The highest cut-off that leaves the sampler something: its first noise level lies above.
+const LAST_CUT: f64 = 0.99 * schedule::SIGMA_MAX;
+
 /// Colours of a 3×3 neighbourhood: as few as still pay (docs/closed-form.md).
 const PERIOD: usize = 3;
 
 impl Estimator {
+    /// Checks that every number is in its range and that they go together.
+    pub(crate) fn check(&self) -> Result<(), RetrainError> {
+        let field = |name: &str| format!("estimator {}: {name}", self.name());
+        if let Some(name) = &self.name {
+            range::title("an estimator's name", name)?;
+        }
+        within(&field("probes"), self.probes, 1..=10_000)?;
+        // A period of 0 has a sentence of its own.
+        within(&field("period"), self.period.unwrap_or(PERIOD), 0..=1_024)?;
+        if let Some(Bandwidth::Fixed(h)) = self.bandwidth {
+            within(&field("bandwidth"), h, 0.0..=1e6)?;
+        }
+        within(&field("sigma_cut"), self.sigma_cut, 0.0..=LAST_CUT)?;
+        let options = self.options(0).check();
+        options.map_err(|error| RetrainError::Experiment(field(&error.to_string())))
+    }
+
     /// What `sensitivity` is asked for, its probes from this seed.
     pub(crate) fn options(&self, seed: u64) -> EstimatorOptions {
         EstimatorOptions {
@@ -254,8 +333,7 @@ impl Experiment {
     /// # Errors
     /// If it cannot be read, is not of this form, or contradicts itself.
     pub fn load(path: &Path) -> Result<Self, RetrainError> {
-        let text =
-            std::fs::read_to_string(path).map_err(RetrainError::file(path, "cannot be read"))?;
+        let text = files::read_text(path, LARGEST)?;
         let experiment: Self =
             toml::from_str(&text).map_err(RetrainError::file(path, "is not an experiment file"))?;
         experiment
@@ -301,24 +379,25 @@ impl Experiment {
         if let Some(benchmark) = &self.attribution {
             benchmark.check()?;
         }
-        let s = &self.samples;
-        if s.count < 2 || s.steps == 0 || s.batch == 0 {
-            return Err(RetrainError::experiment(
-                "samples need a count of at least 2, and steps and a batch of at least 1",
-            ));
+        range::file_name("name", &self.name)?;
+        within("limit", self.limit.unwrap_or(1), IMAGES)?;
+        for seed in self.seeds.iter().chain([&self.samples.seed]) {
+            within("a seed", *seed, SEED)?;
         }
+        within("samples.count", self.samples.count, 2..=1_000_000)?;
+        within("samples.steps", self.samples.steps, 1..=10_000)?;
+        within("samples.batch", self.samples.batch, 1..=65_536)?;
         for direction in &self.directions {
-            if direction.add.is_some() == direction.remove.is_some() {
-                return Err(RetrainError::experiment(
-                    "each direction needs one selection: either add or remove",
-                ));
-            }
+            direction.check()?;
         }
         for estimator in &self.estimators {
-            estimator.options(0).check().map_err(|error| {
-                RetrainError::Experiment(format!("estimator {}: {error}", estimator.name()))
-            })?;
+            estimator.check()?;
         }
+        for baseline in &self.baselines {
+            baseline.check()?;
+        }
+        within("the number of its jobs", self.jobs(), 0..=JOBS)?;
+        self.configurations()?;
         distinct("seeds", self.seeds.iter().map(u64::to_string))?;
         distinct(
             "variants",
@@ -326,6 +405,39 @@ impl Experiment {
         )?;
         distinct("directions", self.directions.iter().map(Direction::name))?;
         distinct("estimators and baselines", self.predictions().into_iter())
+    }
+}
+
+impl Experiment {
+    /// How many jobs there are, if no two are the same.
+    fn jobs(&self) -> u128 {
+        let count = |length: usize| length as u128;
+        let seeds = count(self.seeds.len());
+        // A base model, one on unchanged data and one for each change, each with its samples, and the predictions.
+        let models = 2 * (2 + count(self.directions.len()));
+        let predictions = count(self.estimators.len()) + count(self.baselines.len());
+        let runs = count(self.variants.len()) * seeds * (models + predictions);
+        let trials = self.attribution.as_ref().map_or(0, |benchmark| {
+            let parts = count(benchmark.subsets) + count(benchmark.groups.len());
+            let ways = benchmark.counterfactual.as_ref().map_or(0, |ways| {
+                2 * count(ways.samples) * (1 + count(ways.forms.len()))
+            });
+            4 + 3 * seeds * parts + count(benchmark.methods.len()) + ways
+        });
+        runs + trials
+    }
+
+    /// The configurations of all models that will be trained, but for their seeds, that of base models first.
+    ///
+    /// # Errors
+    /// If there is no such preset or field, a number is out of its range, or a variant changes what it must not.
+    pub fn configurations(&self) -> Result<Vec<TrainConfig>, RetrainError> {
+        let config = self.config()?;
+        config.validate()?;
+        let benchmark = self.attribution.iter().map(|benchmark| &benchmark.variant);
+        let variants = self.variants.iter().chain(benchmark);
+        let changed = variants.map(|variant| variant.configuration(&config));
+        std::iter::once(Ok(config.clone())).chain(changed).collect()
     }
 }
 
@@ -437,8 +549,111 @@ mod tests {
     }
 
     #[test]
+    fn every_number_and_name_has_a_range() {
+        let numbers = ["-1", "nan", "inf", "-inf", "1e300"];
+        let whole = ["0", "-1", "1000000000000", "9223372036854775807", "1.5"];
+        let fields: [(&str, &str, &[&str]); 14] = [
+            ("bandwidth = 4.0", "bandwidth = ", &numbers),
+            (
+                "bandwidth = 4.0",
+                "bandwidth = 4.0\n        sigma_cut = ",
+                &[&numbers[..], &["1e9", "80.0"]].concat(),
+            ),
+            (
+                "bandwidth = 4.0",
+                "bandwidth = 4.0\n        probes = ",
+                &whole,
+            ),
+            (
+                "bandwidth = 4.0",
+                "bandwidth = 4.0\n        period = ",
+                &whole[1..],
+            ),
+            ("mass = 0.3", "mass = ", &[&numbers[..], &["0.0"]].concat()),
+            (
+                "\"optimal-transport\"",
+                "\"optimal-transport\"\nepsilon = ",
+                &[&numbers[..], &["0.0"]].concat(),
+            ),
+            ("seeds = [0]", "seeds = [0]\nlimit = ", &whole),
+            (
+                "seeds = [0]",
+                "seeds = ",
+                &["[-1]", "[9223372036854775807]"],
+            ),
+            (
+                "seeds = [0]",
+                "seeds = [0]\nsamples.count = ",
+                &[&whole[..], &["1"]].concat(),
+            ),
+            ("seeds = [0]", "seeds = [0]\nsamples.steps = ", &whole),
+            ("seeds = [0]", "seeds = [0]\nsamples.batch = ", &whole),
+            ("steps = 10", "steps = 10, batch = ", &["0", "-1"]),
+            ("steps = 10", "steps = 10, learning_rate = ", &numbers),
+            (
+                "name = \"small\"",
+                "name = ",
+                &[
+                    "\"\"",
+                    "\"../../x\"",
+                    "\"/x\"",
+                    "\"a\\nb\"",
+                    "\"a\\u0000\"",
+                    "\".a\"",
+                ],
+            ),
+        ];
+        for (old, new, values) in fields {
+            assert!(SMALL.contains(old), "{old}");
+            for value in values {
+                let text = SMALL.replacen(old, &format!("{new}{value}"), 1);
+                let error = read(&text).expect_err(&text).to_string();
+                assert!(error.contains("small.toml"), "{new}{value}: {error}");
+            }
+        }
+        let seeds: Vec<String> = (0..20_000).map(|seed| seed.to_string()).collect();
+        let many = SMALL.replace("seeds = [0]", &format!("seeds = [{}]", seeds.join(",")));
+        let error = read(&many).unwrap_err().to_string();
+        assert!(
+            error.contains("the number of its jobs must be from 0 to 100000"),
+            "{error}"
+        );
+        let large = format!("{SMALL}\n#{}", "x".repeat(1 << 20));
+        assert!(read(&large).unwrap_err().to_string().contains("bytes"));
+        let deep = format!("{SMALL}\nset.x = {}", "[".repeat(100_000));
+        read(&deep).unwrap_err();
+    }
+
+    #[test]
     fn contradictions_are_named() {
         for (old, new, says) in [
+            (
+                "set = { steps = 3 }",
+                "set = { network = { channels = 24 } }",
+                "variant fine-tune: fine-tuning goes on with the network",
+            ),
+            (
+                "set = { steps = 3 }",
+                "set = { network = { image_channels = 1 } }",
+                "belong to the data",
+            ),
+            (
+                "set = { steps = 3 }",
+                "set = { stpes = 3 }",
+                "variant fine-tune: ",
+            ),
+            (
+                "set = { steps = 3 }",
+                "name = \"a/b\"",
+                "a variant's name must be",
+            ),
+            ("attr:Eyeglasses", "atr:Eyeglasses", "atr:Eyeglasses"),
+            ("faces16", "faces17", "there is no preset"),
+            (
+                "density = \"empirical\"",
+                "density = \"empirical\"\nname = \"\"",
+                "an estimator's name",
+            ),
             ("seeds = [0]", "seeds = []", "seeds is empty"),
             ("seeds = [0]", "seeds = [0, 0]", "two seeds are called 0"),
             ("add = ", "plus = ", "unknown field `plus`"),

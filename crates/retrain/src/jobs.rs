@@ -219,13 +219,6 @@ impl Planner<'_> {
         let ways = &experiment.variants[variant];
         let changed = replace(self.setup.config.clone(), &ways.set)?;
         changed.validate()?;
-        let sees = |config: &TrainConfig| (config.flip, config.network.image_size);
-        if sees(&changed) != sees(&self.setup.config) {
-            return Err(RetrainError::Experiment(format!(
-                "variant {}: flip and network.image_size belong to the data; set them for the whole experiment",
-                ways.name()
-            )));
-        }
         // Retraining with a configuration of its own has a base model of its own.
         let base_config = match ways.kind {
             VariantKind::Retrain => changed.clone(),

@@ -3,7 +3,6 @@
 
 pub mod attribution;
 pub mod baseline;
-pub mod claim;
 pub mod comparison;
 mod cost;
 mod error;
@@ -12,6 +11,7 @@ pub mod execute;
 pub mod experiment;
 pub mod jobs;
 pub mod probe;
+mod range;
 pub mod runner;
 pub mod setup;
 pub mod statistics;

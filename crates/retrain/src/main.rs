@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
-use files::replace_folder;
+use data::Source;
+use diffusion::device::DEVICES;
+use files::output::Kind;
 use retrain::attribution::evaluation::Design;
 use retrain::attribution::{self, counterfactual};
 use retrain::evaluation::evaluate;
@@ -76,35 +77,26 @@ struct Common {
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
     /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
-    #[arg(long, default_value = "flex")]
+    #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
 }
 
 fn main() -> ExitCode {
     allocator::keep_memory();
-    match execute(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::finish(execute(&Arguments::parse()))
 }
 
 fn execute(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Plan { common } => plan(&Opened::new(common)?),
-        Command::Status { common } => {
-            status(&Opened::new(common)?);
-            Ok(())
-        }
+        Command::Status { common } => status(&Opened::new(common)?),
         Command::Run {
             common,
             shard,
             checkpoint_minutes,
         } => {
             let opened = Opened::new(common)?;
-            let stop = stop_on_ctrl_c()?;
+            let stop = cli::stop_on_ctrl_c("step or job")?;
             match run(&opened.executor(&stop, *checkpoint_minutes), *shard)? {
                 Ending::Finished => Ok(()),
                 Ending::Stopped => bail!("stopped; the same command goes on"),
@@ -114,25 +106,31 @@ fn execute(arguments: &Arguments) -> Result<()> {
             let opened = Opened::new(common)?;
             let (stop, folder) = (AtomicBool::new(false), opened.out.join("table"));
             let executor = opened.executor(&stop, Duration::MAX);
-            replace_folder(&folder, |folder| -> Result<()> {
-                if !opened.plan.runs.is_empty() {
-                    let evaluation = evaluate(&executor)?;
-                    table::write(folder, &executor, &evaluation, !no_photos)?;
-                    print!("{}", std::fs::read_to_string(folder.join("table.md"))?);
-                }
-                match &opened.plan.trials {
-                    Some(trials) => attribution_tables(&executor, trials, folder),
-                    None => Ok(()),
-                }
-            })?;
-            eprintln!(
+            let results = cli::result_folder(&folder, &TABLE)?;
+            if !opened.plan.runs.is_empty() {
+                let evaluation = evaluate(&executor)?;
+                table::write(results.path(), &executor, &evaluation, !no_photos)?;
+                cli::print(std::fs::read_to_string(results.path().join("table.md"))?)?;
+            }
+            if let Some(trials) = &opened.plan.trials {
+                attribution_tables(&executor, trials, results.path())?;
+            }
+            results.finish()?;
+            cli::tell(format!(
                 "these tables and the numbers behind them are in {}",
                 folder.display()
-            );
+            ));
             Ok(())
         }
     }
 }
+
+/// The folder of tables, which stands beside that of the jobs.
+static TABLE: Kind = Kind {
+    name: "table of `retrain`",
+    files: &["*"],
+    marks: &[("../jobs", "")],
+};
 
 fn attribution_tables(executor: &Executor<'_>, trials: &Trials, folder: &Path) -> Result<()> {
     let mut designs = vec![Design::Subsets];
@@ -145,9 +143,11 @@ fn attribution_tables(executor: &Executor<'_>, trials: &Trials, folder: &Path) -
             Some(evaluation) => {
                 attribution::table::write(folder, executor, &evaluation)?;
                 let file = folder.join(format!("{name}.md"));
-                print!("{}", std::fs::read_to_string(file)?);
+                cli::print(std::fs::read_to_string(file)?)?;
             }
-            None => println!("Not done yet: {name}, of which no seed has all its models."),
+            None => cli::print(format!(
+                "Not done yet: {name}, of which no seed has all its models.\n"
+            ))?,
         }
     }
     if let Some(jobs) = &trials.counterfactuals {
@@ -155,9 +155,9 @@ fn attribution_tables(executor: &Executor<'_>, trials: &Trials, folder: &Path) -
             Some(rows) => {
                 attribution::table::write_counterfactuals(folder, executor, &rows)?;
                 let file = folder.join("counterfactual.md");
-                print!("{}", std::fs::read_to_string(file)?);
+                cli::print(std::fs::read_to_string(file)?)?;
             }
-            None => println!("\nNot done yet: counterfactuals."),
+            None => cli::print("\nNot done yet: counterfactuals.\n")?,
         }
     }
     Ok(())
@@ -176,20 +176,22 @@ fn plan(opened: &Opened) -> Result<()> {
     for (job, seconds) in estimate(&executor)?.into_iter().enumerate() {
         let done = executor.done(job);
         let mark = if done { "done" } else { "" };
-        println!("{seconds:>9.1} s  {mark:>4}  {}", opened.name(job));
+        cli::print(format!(
+            "{seconds:>9.1} s  {mark:>4}  {}\n",
+            opened.name(job)
+        ))?;
         all += seconds;
         left += if done { 0.0 } else { seconds };
     }
-    println!(
-        "{} jobs of {:.0} min by the probe, of which {:.0} min are left for one runner on this machine",
+    cli::print(format!(
+        "{} jobs of {:.0} min by the probe, of which {:.0} min are left for one runner on this machine\n",
         opened.plan.jobs.len(),
         all / 60.0,
         left / 60.0
-    );
-    Ok(())
+    ))
 }
 
-fn status(opened: &Opened) {
+fn status(opened: &Opened) -> Result<()> {
     let stop = AtomicBool::new(false);
     let executor = opened.executor(&stop, Duration::MAX);
     let states: Vec<State> = (0..opened.plan.jobs.len())
@@ -208,10 +210,10 @@ fn status(opened: &Opened) {
             State::Stopped(step) => format!("stopped {}", at(step)),
             State::Open => "open".to_owned(),
         };
-        println!("{}: {}", opened.name(job), words.trim_end());
+        cli::print(format!("{}: {}\n", opened.name(job), words.trim_end()))?;
     }
     let done = states.iter().filter(|state| **state == State::Done).count();
-    println!("{done} of {} jobs are done", states.len());
+    cli::print(format!("{done} of {} jobs are done\n", states.len()))
 }
 
 /// An experiment with its data, jobs and folders.
@@ -234,6 +236,16 @@ impl Opened {
             cache: common.cache.clone(),
             device: common.device.clone(),
         };
+        let source = Source::parse(place.data.as_deref().unwrap_or(&experiment.data))?;
+        for config in experiment.configurations()? {
+            ensure!(
+                !source.grey() || config.network.image_channels == 1,
+                "the images of {source} are grey, but the network takes {} channels: choose the preset mnist16 or mnist28, or set \
+                 network = {{ image_channels = 1 }}",
+                config.network.image_channels
+            );
+            train::room::ensure_network(&config.network, config.batch)?;
+        }
         let setup = Setup::new(experiment, &place)?;
         let plan = Plan::new(&setup)?;
         let store = Store::open(&out, &plan.jobs)?;
@@ -260,18 +272,4 @@ impl Opened {
             checkpoint_every,
         }
     }
-}
-
-/// A flag that Ctrl-C raises; a second Ctrl-C ends the process at once.
-fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::SeqCst) {
-            std::process::exit(1);
-        }
-        eprintln!("stopping after this step or job; press Ctrl-C again to stop at once");
-    })
-    .context("cannot listen for Ctrl-C")?;
-    Ok(stop)
 }

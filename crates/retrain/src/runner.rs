@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use files::claim::Claim;
 use serde_json::json;
 
 use crate::RetrainError;
-use crate::claim::Claim;
 use crate::execute::Executor;
 use crate::jobs::{Job, Plan};
 
@@ -100,7 +100,7 @@ pub fn run(executor: &Executor<'_>, shard: Option<Shard>) -> Result<Ending, Retr
         }
         if !worked {
             if !waiting {
-                eprintln!("waiting for jobs of other runners");
+                cli::tell("waiting for jobs of other runners");
             }
             std::thread::sleep(POLL);
         }
@@ -143,10 +143,13 @@ fn attempt(executor: &Executor<'_>, job: usize) -> Result<bool, RetrainError> {
     let record =
         json!({ "key": key, "kind": kind, "label": label, "settings": settings, "inputs": inputs });
     files::write(&folder.join("job.json"), format!("{record:#}\n").as_bytes())?;
-    eprintln!("[{}/{}] {kind} {label}", job + 1, jobs.len());
+    cli::tell(format!("[{}/{}] {kind} {label}", job + 1, jobs.len()));
     let started = Instant::now();
     if executor.execute(job)? {
-        eprintln!("  done in {:.1} s", started.elapsed().as_secs_f64());
+        cli::tell(format!(
+            "  done in {:.1} s",
+            started.elapsed().as_secs_f64()
+        ));
     }
     Ok(true)
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use files::names::cut;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::RetrainError;
@@ -12,6 +13,9 @@ use crate::jobs::{Job, Work};
 
 /// Characters of a key in the name of a folder.
 const SHORT: usize = 8;
+
+/// Bytes of a label in the name of a folder: with the rest of the name, fewer than file systems allow.
+const LABEL: usize = 180;
 
 /// The folders of an experiment's jobs, `KIND-LABEL-KEY` in one folder.
 #[derive(Debug, Clone)]
@@ -48,7 +52,7 @@ impl Store {
                     }
                 };
                 let label: String = job.label.chars().map(plain).take(60).collect();
-                format!("{}-{label}{key}", job.kind)
+                format!("{}-{}{key}", job.kind, cut(&label, LABEL))
             });
             root.join(name)
         };
@@ -115,33 +119,90 @@ pub fn write_arrays(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<(),
 /// If the file is missing or not of this form.
 pub fn read_arrays(path: &Path) -> Result<BTreeMap<String, Array>, RetrainError> {
     let fail = "cannot be read; delete it and run the experiment again";
-    let bytes = std::fs::read(path).map_err(RetrainError::file(path, fail))?;
+    let bytes = files::read(path, u64::MAX)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(RetrainError::file(path, fail))?;
-    let array = |view: &TensorView| Array {
-        shape: view.shape().to_vec(),
-        values: view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect(),
-    };
-    let tensors = tensors.tensors();
-    Ok(tensors
-        .iter()
-        .map(|(name, view)| (name.clone(), array(view)))
-        .collect())
+    let mut arrays = BTreeMap::new();
+    for (name, view) in tensors.iter() {
+        if view.dtype() != Dtype::F32 {
+            let reason = format!("{name} holds {:?} numbers and not F32", view.dtype());
+            return Err(RetrainError::file(path, fail)(reason));
+        }
+        let values = view.data().chunks_exact(4);
+        let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let shape = view.shape().to_vec();
+        arrays.insert(
+            name.to_owned(),
+            Array {
+                shape,
+                values: values.collect(),
+            },
+        );
+    }
+    Ok(arrays)
 }
 
-/// One of them by name.
+/// One of them by name and shape.
 ///
 /// # Errors
 /// If the file has no such array.
-pub fn read_array(path: &Path, name: &str) -> Result<Array, RetrainError> {
-    read_arrays(path)?.remove(name).ok_or_else(|| {
-        let fail = RetrainError::file(
-            path,
-            "cannot be used; delete it and run the experiment again",
+pub fn read_array(path: &Path, name: &str, shape: &[usize]) -> Result<Array, RetrainError> {
+    let fail = RetrainError::file(
+        path,
+        "cannot be used; delete it and run the experiment again",
+    );
+    let array = read_arrays(path)?.remove(name);
+    let array = array.ok_or_else(|| fail(format!("it has no array {name}")))?;
+    match array.shape == shape {
+        true => Ok(array),
+        false => Err(fail(format!(
+            "{name} has the shape {:?}, not {shape:?}",
+            array.shape
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_read_as_it_was_written_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("samples.safetensors");
+        let array = Array {
+            shape: vec![2, 1],
+            values: vec![1.0, f32::NAN],
+        };
+        write_arrays(&path, &BTreeMap::from([("samples".to_owned(), array)])).unwrap();
+        assert_eq!(
+            read_array(&path, "samples", &[2, 1]).unwrap().values[0],
+            1.0
         );
-        fail(format!("it has no array {name}"))
-    })
+        let bytes = std::fs::read(&path).unwrap();
+        let other = String::from_utf8_lossy(&bytes[8..]).into_owned();
+        assert!(other.contains("\"F32\"") && other.contains("[2,1]"));
+        let damaged = |from: &str, to: &str| {
+            let at = bytes
+                .windows(from.len())
+                .position(|w| w == from.as_bytes())
+                .unwrap();
+            let mut bytes = bytes.clone();
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            bytes
+        };
+        for (case, bytes) in [
+            ("another type", damaged("\"F32\"", "\"I32\"")),
+            ("another shape", damaged("[2,1]", "[1,2]")),
+            ("another name", damaged("samples", "simples")),
+            ("cut", bytes[..bytes.len() - 1].to_vec()),
+            ("empty", Vec::new()),
+            ("a length that lies", [&[0xff; 8], &bytes[8..]].concat()),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = read_array(&path, "samples", &[2, 1])
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("samples.safetensors: "), "{case}: {error}");
+        }
+    }
 }

@@ -7,7 +7,6 @@ use crate::RetrainError;
 use crate::execute::Executor;
 use crate::jobs::Run;
 use crate::statistics::spearman;
-use crate::store::read_array;
 
 /// Spearman's correlations, over the samples of one seed, of the norm of the real change with properties that the sample had
 /// before it.
@@ -42,10 +41,7 @@ impl Traits {
     ) -> Result<Vec<Self>, RetrainError> {
         let (setup, experiment) = (executor.setup, &executor.setup.experiment);
         let flip = setup.config.flip;
-        let read = |job: usize, name: &str| {
-            let work = &executor.plan.jobs[job].work;
-            read_array(&executor.store.result(job, work), name)
-        };
+        let read = |job: usize, name: &str| executor.array(job, name);
         let samples = read(run.base, "samples")?.values;
         let log_ratios = read(run.predictions[0], "max_log_ratio")?.values;
         let to_data = Distances::new(&samples, &setup.images, flip);

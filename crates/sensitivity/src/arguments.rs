@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cli::number::{self, count, real};
+use data::Selection;
 use diffusion::DiffusionError;
+use diffusion::device::DEVICES;
 use diffusion::sampler::Sampler;
 use diffusion::schedule::{self, karras};
 use sensitivity::density::{
@@ -15,6 +18,11 @@ use sensitivity::measure::Empirical;
 
 use crate::trained::Trained;
 use crate::{attribution, convergence};
+
+/// Probes of hutchinson, unless said otherwise.
+const PROBES: usize = 2;
+/// Pixels of probing from one of a colour to the next, unless said otherwise.
+const PERIOD: usize = 3;
 
 /// How samples of a trained model move when its training data change, ranked by how far.
 #[derive(Parser)]
@@ -30,7 +38,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SELECTION")]
     pub remove: Vec<String>,
     /// Samples to draw
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = count(number::SAMPLES))]
     pub samples: usize,
     /// Also tell for every sample the largest |η| up to which the prediction ηδ holds to a tenth, from the second
     /// derivative; takes three to four times as long
@@ -56,19 +64,19 @@ pub struct Common {
     #[arg(long)]
     pub data: Option<String>,
     /// Samples propagated together
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = count(number::BATCH))]
     pub batch: usize,
     /// How noise becomes a sample; `stochastic` does not go with --density probability-flow
     #[arg(long, value_enum, default_value_t = SamplerKind::Heun)]
     pub sampler: SamplerKind,
     /// Sampler steps
-    #[arg(long, default_value_t = 18)]
+    #[arg(long, default_value_t = 18, value_parser = count(number::SAMPLER_STEPS))]
     pub steps: usize,
     /// Highest noise level
-    #[arg(long, default_value_t = schedule::SIGMA_MAX)]
+    #[arg(long, default_value_t = schedule::SIGMA_MAX, value_parser = real(number::SIGMA))]
     pub sigma_max: f64,
     /// Lowest noise level above 0
-    #[arg(long, default_value_t = schedule::SIGMA_MIN)]
+    #[arg(long, default_value_t = schedule::SIGMA_MIN, value_parser = real(number::SIGMA))]
     pub sigma_min: f64,
     /// Density that directions are compared with [default: empirical, blurred by --bandwidth auto; probability-flow, the
     /// paper's form, with --limit or a direction model:CHECKPOINT]
@@ -77,24 +85,24 @@ pub struct Common {
     /// Estimate of the trace, for probability-flow
     #[arg(long, value_enum, default_value_t = TraceKind::Hutchinson)]
     pub trace: TraceKind,
-    /// Random probes of the trace, for hutchinson; one alone cannot tell how uncertain it is
-    #[arg(long, default_value_t = 2)]
-    pub probes: usize,
-    /// Pixels from one of a colour to the next, for probing
-    #[arg(long, default_value_t = 3, value_name = "PIXELS")]
-    pub period: usize,
+    /// Random probes of the trace, for hutchinson; one alone cannot tell how uncertain it is [default: 2]
+    #[arg(long, value_parser = count(number::PROBES))]
+    pub probes: Option<usize>,
+    /// Pixels from one of a colour to the next, for probing [default: 3]
+    #[arg(long, value_name = "PIXELS", value_parser = count(number::PERIOD))]
+    pub period: Option<usize>,
     /// Compare with the training images, all blurred by a Gaussian of this standard deviation, in pixels of
-    /// [-1, 1], or of one chosen by held-out images, which is the default; 0 blurs nothing but leaves the network out
-    #[arg(long, value_name = "H|auto")]
+    /// [-1, 1], or of one chosen by left-out images, which is the default; 0 blurs nothing but leaves the network out
+    #[arg(long, value_name = "H|auto", value_parser = bandwidth)]
     pub bandwidth: Option<Bandwidth>,
     /// Noise level below which directions move nothing
-    #[arg(long, default_value_t = 0.0, value_name = "SIGMA")]
+    #[arg(long, default_value_t = 0.0, value_name = "SIGMA", value_parser = real(number::SIGMA_OR_0))]
     pub sigma_cut: f64,
     /// Seed of the samples' noise and the probes
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
-    #[arg(long, default_value = "flex")]
+    #[arg(long, default_value = "flex", value_parser = DEVICES)]
     pub device: String,
     /// Where decoded images are kept for the next start
     #[arg(long, default_value = "datasets/cache")]
@@ -135,10 +143,96 @@ impl SamplerKind {
     }
 }
 
+/// A bandwidth of the range.
+fn bandwidth(text: &str) -> Result<Bandwidth, String> {
+    match real(number::BANDWIDTH)(text) {
+        Ok(h) => Ok(Bandwidth::Fixed(h)),
+        Err(_) if text == "auto" => text.parse(),
+        Err(why) => Err(format!("{why}, or auto")),
+    }
+}
+
+/// What two selections of the same images by the same words have in common.
+fn meaning(selection: &str) -> String {
+    match Selection::parse(selection.trim()) {
+        Ok(Selection::Attributes(mut terms)) => {
+            terms.sort();
+            terms.dedup();
+            Selection::Attributes(terms).to_string()
+        }
+        Ok(Selection::Indices(mut ranges)) => {
+            ranges.sort_unstable();
+            let mut merged: Vec<(usize, usize)> = Vec::new();
+            for (first, last) in ranges {
+                match merged.last_mut() {
+                    Some(before) if first <= before.1.saturating_add(1) => {
+                        before.1 = before.1.max(last);
+                    }
+                    _ => merged.push((first, last)),
+                }
+            }
+            Selection::Indices(merged).to_string()
+        }
+        _ => selection.trim().to_owned(),
+    }
+}
+
+impl Arguments {
+    /// Checks what needs no model: that the changes can be read and are different, and what [`Common::check`] checks.
+    pub fn check(&self) -> Result<()> {
+        for (option, selections) in [("--add", &self.add), ("--remove", &self.remove)] {
+            for text in selections {
+                if !text.starts_with("model:") {
+                    Selection::parse(text).with_context(|| option.to_owned())?;
+                }
+            }
+            cli::distinct(option, selections, meaning)?;
+        }
+        self.common.check()
+    }
+}
+
 impl Common {
+    /// Checks that the options go together.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.sigma_min < self.sigma_max,
+            "--sigma-min {} must be below --sigma-max {}",
+            self.sigma_min,
+            self.sigma_max
+        );
+        ensure!(
+            self.sigma_cut < self.sigma_max,
+            "--sigma-cut {} must be below --sigma-max {}: above it nothing would move",
+            self.sigma_cut,
+            self.sigma_max
+        );
+        let traced = self.density() == DensityKind::ProbabilityFlow;
+        ensure!(
+            traced
+                || self.probes.is_none()
+                    && self.period.is_none()
+                    && self.trace == TraceKind::default(),
+            "--trace, --probes and --period are for --density probability-flow: leave them out or add that"
+        );
+        ensure!(
+            self.probes.is_none() || self.trace == TraceKind::Hutchinson,
+            "--probes is for --trace hutchinson: leave it out"
+        );
+        ensure!(
+            self.period.is_none() || self.trace == TraceKind::Probing,
+            "--period is for --trace probing: leave it out or add that"
+        );
+        ensure!(
+            self.sampler != SamplerKind::Stochastic || self.density() == DensityKind::Empirical,
+            "--sampler stochastic does not go with --density probability-flow, which follows an ODE: leave that out, or use --density empirical"
+        );
+        Ok(self.options().check()?)
+    }
+
     /// The model that is asked about, with its images.
     pub fn model(&self) -> Result<Trained> {
-        ensure!(self.steps > 0, "--steps must be at least 1");
+        self.check()?;
         Trained::load(
             self.checkpoint.as_deref(),
             self.data.as_deref(),
@@ -151,8 +245,8 @@ impl Common {
     pub fn trace(&self) -> TraceOptions {
         TraceOptions {
             kind: self.trace,
-            probes: self.probes,
-            period: self.period,
+            probes: self.probes.unwrap_or(PROBES),
+            period: self.period.unwrap_or(PERIOD),
             seed: self.seed,
         }
     }
@@ -167,6 +261,15 @@ impl Common {
         }
     }
 
+    /// The estimator of the log-density, before there is a model.
+    fn options(&self) -> EstimatorOptions {
+        EstimatorOptions {
+            density: self.density(),
+            trace: self.trace(),
+            bandwidth: self.bandwidth,
+        }
+    }
+
     /// The estimator of the log-density.
     pub fn density(&self) -> DensityKind {
         let kind = match self.bandwidth {
@@ -178,17 +281,12 @@ impl Common {
 
     /// What is computed for so many samples.
     pub fn settings(&self, samples: usize, model: &Trained) -> Result<Settings, DiffusionError> {
-        let options = EstimatorOptions {
-            density: self.density(),
-            trace: self.trace(),
-            bandwidth: self.bandwidth,
-        };
         Ok(Settings {
             samples,
             batch: self.batch,
             sampler: self.sampler.sampler(),
             sigmas: karras(self.steps, self.sigma_min, self.sigma_max, schedule::RHO),
-            density: options.estimator(
+            density: self.options().estimator(
                 &model.checkpoint,
                 &model.images,
                 model.mirrored,
@@ -203,5 +301,34 @@ impl Common {
                 &model.device,
             )?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selections_of_the_same_images_have_one_meaning() {
+        for (one, other) in [
+            ("attr:A&!B", "attr:!B&A"),
+            ("attr:A&A", "attr:A"),
+            ("index:1,2", "index:2,1"),
+            ("index:1-3", "index:3,1-2"),
+            (
+                "index:1-18446744073709551615",
+                "index:1-5,3-18446744073709551615",
+            ),
+            ("class:8", " class:8"),
+        ] {
+            assert_eq!(meaning(one), meaning(other), "{one} and {other}");
+        }
+        for (one, other) in [
+            ("attr:A", "attr:!A"),
+            ("index:1,3", "index:1-3"),
+            ("class:a", "class:A"),
+        ] {
+            assert_ne!(meaning(one), meaning(other), "{one} and {other}");
+        }
     }
 }

@@ -84,12 +84,13 @@ pub fn verdict(direction: &Shown) -> String {
 }
 
 fn trace_text(arguments: &Common) -> String {
-    match arguments.trace {
-        TraceKind::Hutchinson if arguments.probes == 1 => "1 probe".to_owned(),
-        TraceKind::Hutchinson => format!("{} probes", arguments.probes),
+    let trace = arguments.trace();
+    match trace.kind {
+        TraceKind::Hutchinson if trace.probes == 1 => "1 probe".to_owned(),
+        TraceKind::Hutchinson => format!("{} probes", trace.probes),
         TraceKind::Probing => format!(
             "probing with colours that repeat every {} pixels",
-            arguments.period
+            trace.period
         ),
         TraceKind::Exact => "exact trace".to_owned(),
     }
@@ -189,8 +190,8 @@ pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts
             "sigma_cut": arguments.sigma_cut,
             "mirrored": model.mirrored,
             "trace": kebab(arguments.trace.to_possible_value()),
-            "probes": arguments.probes,
-            "period": arguments.period,
+            "probes": arguments.trace().probes,
+            "period": arguments.trace().period,
             "seed": arguments.seed,
             "batch": arguments.batch,
         }),

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 use clap::Parser;
+use files::output::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
 use sensitivity::density::DensityKind;
 use sensitivity::experiment::{Settings, run};
@@ -24,14 +25,25 @@ use facts::{announcement, facts, verdict, zero_check};
 
 fn main() -> ExitCode {
     allocator::keep_memory();
-    match execute(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::finish(execute(Arguments::parse()))
 }
+
+/// The files of a ranking.
+static FOLDER: Kind = Kind {
+    name: "run of `sensitivity`",
+    files: &[
+        "sensitivities.safetensors",
+        "ranking.csv",
+        "add-*.png",
+        "remove-*.png",
+        "index.html",
+        "summary.json",
+    ],
+    marks: &[
+        ("sensitivities.safetensors", ""),
+        ("summary.json", "\"sway\""),
+    ],
+};
 
 fn execute(mut arguments: Arguments) -> Result<()> {
     match arguments.command.take() {
@@ -67,13 +79,15 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
              use --density probability-flow and no --bandwidth"
         );
     }
+    arguments.check()?;
+    let folder = cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.common.model()?;
     let settings = Settings {
         curvature: arguments.limit,
         ..arguments.common.settings(arguments.samples, &model)?
     };
     let directions = directions(arguments, &settings, &model)?;
-    eprintln!("{}", announcement(arguments, &model, &settings));
+    cli::tell(announcement(arguments, &model, &settings));
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();
 
     let bar = ProgressBar::new(settings.samples as u64);
@@ -87,17 +101,18 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
 
     let shown = shown(directions, &results);
     let facts = facts(arguments, &model, &settings, &results);
-    write(&arguments.out, &results, &shown, &facts)?;
+    write(folder.path(), &results, &shown, &facts)?;
+    folder.finish()?;
     for direction in &shown {
-        eprintln!("{}", verdict(direction));
+        cli::tell(verdict(direction));
     }
-    eprintln!("{}", zero_check(&results));
-    eprintln!(
+    cli::tell(zero_check(&results));
+    cli::tell(format!(
         "{} samples in {:.0} s; open {}",
         results.count(),
         results.cost.total,
         arguments.out.join("index.html").display()
-    );
+    ));
     let ranked = || shown.iter().flat_map(|direction| &direction.ranking);
     let lost = ranked().filter(|row| !row.score.is_finite()).count();
     ensure!(

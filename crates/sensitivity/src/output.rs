@@ -1,7 +1,8 @@
 //! The output folder: tensors, ranking, summary and page.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use files::names::unique_names;
 use report::{Card, DirectionSection, Picture, ReportError, SensitivityPage, strip_png};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -12,14 +13,6 @@ use crate::ranking::Ranked;
 /// Why the results could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// The folder cannot be made.
-    #[error("{}: cannot be created: {message}; choose another folder with --out", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        message: String,
-    },
     /// The tensors cannot be laid out.
     #[error("the results cannot be written as SafeTensors")]
     Tensors(#[from] safetensors::SafeTensorError),
@@ -59,16 +52,6 @@ impl Shown {
         limits.sort_by(f64::total_cmp);
         limits
     }
-
-    /// Name of its strip of pictures: `add-attr-Eyeglasses.png`, `remove-attr-not-Smiling.png`.
-    fn file_name(&self) -> String {
-        let name = self.name().replace('!', "not-");
-        let name: Vec<&str> = name
-            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .filter(|part| !part.is_empty())
-            .collect();
-        name.join("-") + ".png"
-    }
 }
 
 /// What the page and the summary say about the run.
@@ -98,28 +81,19 @@ pub fn write(
     directions: &[Shown],
     facts: &Facts,
 ) -> Result<(), OutputError> {
-    create(folder)?;
     let tensors = tensors(results, directions)?;
     files::write(&folder.join("sensitivities.safetensors"), &tensors)?;
     files::write(&folder.join("ranking.csv"), csv(directions).as_bytes())?;
     let summary = format!("{:#}\n", summary(results, directions, facts));
     files::write(&folder.join("summary.json"), summary.as_bytes())?;
-    for (k, direction) in directions.iter().enumerate() {
+    // `add-attr-Eyeglasses.png`, `remove-attr-not-Smiling.png`.
+    let names: Vec<String> = directions.iter().map(Shown::name).collect();
+    let names = unique_names(&names).into_iter();
+    for ((k, direction), name) in directions.iter().enumerate().zip(names) {
         let bytes = strip(results, k, direction, facts.shape)?;
-        files::write(&folder.join(direction.file_name()), &bytes)?;
+        files::write(&folder.join(name + ".png"), &bytes)?;
     }
     Ok(page(results, directions, facts).write(&folder.join("index.html"))?)
-}
-
-/// Makes the folder.
-///
-/// # Errors
-/// If it cannot be made.
-pub fn create(folder: &Path) -> Result<(), OutputError> {
-    std::fs::create_dir_all(folder).map_err(|error| OutputError::Folder {
-        path: folder.to_owned(),
-        message: error.to_string(),
-    })
 }
 
 /// The samples at the top of the ranking, from the left, and those at its end.

@@ -2,13 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use classifier::evaluation::Quality;
 use classifier::{ClassifierConfig, Saved, Trainer};
+use cli::number::{self, count, real};
 use data::{LoadOptions, Source};
-use diffusion::device::device;
+use diffusion::device::{DEVICES, device};
+use files::output::Kind;
 
 use crate::training_loop::{self, TrainingLoop};
+use train::room;
+
+use crate::place;
+
+/// The folder of a classifier.
+static FOLDER: Kind = Kind {
+    name: "classifier",
+    files: &["loss.csv", "labels.csv", "classifier.safetensors"],
+    marks: &[("classifier.safetensors", "")],
+};
 
 /// Train a small classifier of every attribute and class of a data set. `sensitivity influence --of log-odds:FILE:LABEL` asks
 /// which training images of a diffusion model gave a sample that label.
@@ -18,7 +30,7 @@ pub struct Arguments {
     #[arg(long, default_value = "faces:10000")]
     data: String,
     /// Side of the images in pixels: that of the samples it will be asked about
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = count(number::SIDE))]
     size: usize,
     /// One channel instead of three
     #[arg(long)]
@@ -30,34 +42,34 @@ pub struct Arguments {
     #[arg(long)]
     resume: bool,
     /// Optimiser steps
-    #[arg(long, default_value_t = ClassifierConfig::default().steps)]
+    #[arg(long, default_value_t = ClassifierConfig::default().steps, value_parser = count(number::TRAINING_STEPS))]
     steps: u64,
     /// Images a step
-    #[arg(long, default_value_t = ClassifierConfig::default().batch)]
+    #[arg(long, default_value_t = ClassifierConfig::default().batch, value_parser = count(number::BATCH))]
     batch: usize,
     /// Peak learning rate
-    #[arg(long, default_value_t = ClassifierConfig::default().learning_rate)]
+    #[arg(long, default_value_t = ClassifierConfig::default().learning_rate, value_parser = real(number::LEARNING_RATE))]
     learning_rate: f64,
     /// Decoupled weight decay
-    #[arg(long, default_value_t = ClassifierConfig::default().weight_decay)]
+    #[arg(long, default_value_t = ClassifierConfig::default().weight_decay, value_parser = real(number::WEIGHT_DECAY))]
     weight_decay: f64,
     /// Standard deviation of the noise on training images, in pixels of [-1, 1]
-    #[arg(long, default_value_t = ClassifierConfig::default().noise)]
+    #[arg(long, default_value_t = ClassifierConfig::default().noise, value_parser = real(number::NOISE))]
     noise: f64,
     /// Mirror images at random
     #[arg(long)]
     flip: bool,
     /// Channels of the finest level
-    #[arg(long, default_value_t = ClassifierConfig::default().channels)]
+    #[arg(long, default_value_t = ClassifierConfig::default().channels, value_parser = count(number::CHANNELS))]
     channels: usize,
     /// Share of the images that is not trained on, by which the classifier is judged
-    #[arg(long, default_value_t = ClassifierConfig::default().held_out)]
+    #[arg(long, default_value_t = ClassifierConfig::default().held_out, value_parser = real(number::SHARE))]
     held_out: f64,
     /// Seed of initial weights, held-out images, batches and noise
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(number::SEED))]
     seed: u64,
     /// Use at most this many images
-    #[arg(long)]
+    #[arg(long, value_parser = count(number::IMAGES))]
     limit: Option<usize>,
     /// Count images that cannot be read and go on without them
     #[arg(long)]
@@ -66,10 +78,10 @@ pub struct Arguments {
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
     /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
-    #[arg(long, default_value = "flex")]
+    #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
     /// Minutes between checkpoints
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = real(number::MINUTES))]
     checkpoint_minutes: f64,
 }
 
@@ -86,6 +98,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         channels: arguments.channels,
         held_out: arguments.held_out,
     };
+    config.validate()?;
+    room::ensure_classifier(arguments.channels, arguments.size, arguments.batch)?;
+    let (source, device) = (Source::parse(&arguments.data)?, device(&arguments.device)?);
+    let (out, folder) = (cli::output_folder(&arguments.out, &FOLDER)?, &arguments.out);
+    let file = folder.join("classifier.safetensors");
+    let resumed = match arguments.resume {
+        true => Some(place::resumed(&file, Saved::read)?),
+        false => None,
+    };
+    ensure!(
+        arguments.resume || !file.exists(),
+        "{} already holds a classifier: continue it with --resume, or choose another --out",
+        folder.display()
+    );
     let options = LoadOptions {
         size: Some(arguments.size),
         grey: arguments.grey,
@@ -94,24 +120,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
     };
-    let images = data::load(&Source::parse(&arguments.data)?, &options)?;
+    let images = data::load(&source, &options)?;
     if let Some(first) = &images.first_skipped {
-        eprintln!("left out {} images; the first: {first}", images.skipped);
+        cli::tell(format!(
+            "left out {} images; the first: {first}",
+            images.skipped
+        ));
     }
-    let (device, folder) = (device(&arguments.device)?, &arguments.out);
-    let file = folder.join("classifier.safetensors");
-    let mut trainer = if arguments.resume {
-        Trainer::resume(config.clone(), &images, Saved::read(&file)?, &device)?
-    } else {
-        ensure!(
-            !file.exists(),
-            "{} already holds a classifier: continue it with --resume, or choose another --out",
-            folder.display()
-        );
-        let trainer = Trainer::new(config.clone(), &images, &device)?;
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        trainer
+    let mut trainer = match resumed {
+        Some(saved) => {
+            let trainer = Trainer::resume(config.clone(), &images, saved, &device)?;
+            out.go_on()?;
+            trainer
+        }
+        None => {
+            let trainer = Trainer::new(config.clone(), &images, &device)?;
+            out.start_over()?;
+            trainer
+        }
     };
     let steps = TrainingLoop {
         steps: config.steps,
@@ -125,13 +151,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let qualities = trainer.judge()?;
     files::write(&folder.join("labels.csv"), csv(&qualities).as_bytes())?;
-    eprintln!("{}", table(&qualities));
-    eprintln!(
+    cli::tell(table(&qualities));
+    cli::tell(format!(
         "judged on {1} of {0} images, which it was not trained on; classifier in {2}",
         images.len(),
         trainer.counts()[1],
         file.display()
-    );
+    ));
     Ok(())
 }
 

@@ -2,5 +2,6 @@
 
 pub mod batches;
 pub mod config;
+pub mod room;
 pub mod set;
 pub mod trainer;

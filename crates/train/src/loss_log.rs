@@ -1,6 +1,7 @@
 //! `loss.csv`.
 
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -8,28 +9,34 @@ use anyhow::{Context, Result};
 /// `step,loss` lines; a resumed run drops the lines after its checkpoint first.
 pub struct LossLog {
     path: PathBuf,
-    file: std::io::BufWriter<std::fs::File>,
+    file: BufWriter<File>,
 }
 
 impl LossLog {
     /// Opens the log of a run that goes on after `step`.
     pub fn open(path: &Path, step: u64) -> Result<Self> {
-        let name = || format!("cannot write {}", path.display());
-        let kept: String = if step == 0 {
-            "step,loss\n".to_owned()
-        } else {
-            let before = std::fs::read_to_string(path).unwrap_or_else(|_| "step,loss\n".into());
-            let lines = before.lines().filter(|line| {
+        const TITLE: &str = "step,loss\n";
+        let mut kept = TITLE.to_owned();
+        if step > 0 {
+            let before = std::fs::read(path).unwrap_or_default();
+            let before = String::from_utf8_lossy(&before);
+            let goes_on = |line: &&str| {
                 let number = line.split(',').next().unwrap_or_default().parse::<u64>();
-                number.map_or(line.starts_with("step"), |number| number <= step)
-            });
-            lines.map(|line| format!("{line}\n")).collect()
-        };
-        let mut file = std::io::BufWriter::new(std::fs::File::create(path).with_context(name)?);
-        file.write_all(kept.as_bytes()).with_context(name)?;
+                number.is_ok_and(|number| number <= step)
+            };
+            kept.extend(
+                before
+                    .lines()
+                    .filter(goes_on)
+                    .map(|line| format!("{line}\n")),
+            );
+        }
+        files::write(path, kept.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self {
             path: path.to_owned(),
-            file,
+            file: BufWriter::new(file),
         })
     }
 

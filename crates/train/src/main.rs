@@ -2,6 +2,7 @@
 
 mod classification;
 mod loss_log;
+mod place;
 mod training_loop;
 
 use std::path::{Path, PathBuf};
@@ -10,15 +11,18 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::DType;
 use clap::{Parser, Subcommand};
+use cli::number::{self, count, real};
 use data::{Dataset, LoadOptions, Source};
 use diffusion::checkpoint::Checkpoint;
-use diffusion::device::device;
+use diffusion::device::{DEVICES, device};
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
 use diffusion::schedule;
+use files::output::Kind;
 use report::{GridStyle, Picture, grid_png};
 use train::batches::Batches;
-use train::config::TrainConfig;
+use train::config::{PRESETS, TrainConfig};
+use train::room;
 use train::set::TrainingSet;
 use train::trainer::Trainer;
 
@@ -34,8 +38,9 @@ struct Arguments {
     #[arg(long, default_value = "faces:10000")]
     data: String,
     /// Network and settings to start from: faces16, mnist16, mnist28, celeba16, celeba32, celeba64, cifar10
-    #[arg(long, default_value = "faces16")]
-    preset: String,
+    /// [default: faces16, or mnist16 where all images are grey]
+    #[arg(long, value_parser = PRESETS)]
+    preset: Option<String>,
     /// A TOML file with the full configuration, such as another run's run.toml, instead of a preset
     #[arg(long, conflicts_with = "preset")]
     config: Option<PathBuf>,
@@ -43,28 +48,28 @@ struct Arguments {
     #[arg(long, default_value = "runs/train")]
     out: PathBuf,
     /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
-    #[arg(long, default_value = "flex")]
+    #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
     /// Continue the run in --out from its last checkpoint
     #[arg(long)]
     resume: bool,
     /// Optimiser steps
-    #[arg(long)]
+    #[arg(long, value_parser = count(number::TRAINING_STEPS))]
     steps: Option<u64>,
     /// Images a step
-    #[arg(long)]
+    #[arg(long, value_parser = count(number::BATCH))]
     batch: Option<usize>,
     /// Peak learning rate
-    #[arg(long)]
+    #[arg(long, value_parser = real(number::LEARNING_RATE))]
     learning_rate: Option<f64>,
     /// Any other field of the configuration, such as network.channels=64 or flip=false; repeatable
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
     /// Seed of initial weights, batches and noise
-    #[arg(long)]
+    #[arg(long, value_parser = count(number::SEED))]
     seed: Option<u64>,
     /// Use at most this many images
-    #[arg(long)]
+    #[arg(long, value_parser = count(number::IMAGES))]
     limit: Option<usize>,
     /// Count images that cannot be read and go on without them
     #[arg(long)]
@@ -73,13 +78,13 @@ struct Arguments {
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
     /// Steps between grids of samples; 0 for none
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = count(number::EVERY))]
     sample_every: u64,
     /// Also write the averaged weights alone, for sampling, to this file at the end
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
     /// Minutes between checkpoints
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = real(number::MINUTES))]
     checkpoint_minutes: f64,
 }
 
@@ -89,25 +94,55 @@ enum Command {
     Classifier(classification::Arguments),
 }
 
+/// The folder of a run.
+static FOLDER: Kind = Kind {
+    name: "training run",
+    files: &[
+        "run.toml",
+        "loss.csv",
+        "samples-*.png",
+        "checkpoint.safetensors",
+    ],
+    marks: &[("run.toml", "sway = ")],
+};
+
+/// The preset of colour images, and that of grey ones.
+const USUAL: [&str; 2] = ["faces16", "mnist16"];
+
+/// Bytes of a configuration file at most.
+const LARGEST: u64 = 1 << 20;
+
 fn main() -> ExitCode {
     allocator::keep_memory();
     let arguments = Arguments::parse();
-    let done = match &arguments.command {
+    cli::finish(match &arguments.command {
         Some(Command::Classifier(classifier)) => classification::run(classifier),
         None => run(&arguments),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let config = configuration(arguments)?;
+    let source = Source::parse(&arguments.data)?;
+    let config = configuration(arguments, source.grey())?;
+    config.validate()?;
     let network = &config.network;
+    place::ensure_channels(&arguments.data, source.grey(), network.image_channels)?;
+    room::ensure_network(network, config.batch)?;
+    let device = device(&arguments.device)?;
+    let folder = cli::output_folder(&arguments.out, &FOLDER)?;
+    let path = arguments.out.join("checkpoint.safetensors");
+    if let Some(file) = &arguments.export {
+        place::ensure_export(file, &path)?;
+    }
+    let resumed = match arguments.resume {
+        true => Some(place::resumed(&path, Checkpoint::load)?),
+        false => None,
+    };
+    ensure!(
+        arguments.resume || !path.exists(),
+        "{} already holds a run: continue it with --resume, or choose another --out",
+        arguments.out.display()
+    );
     let options = LoadOptions {
         size: Some(network.image_size),
         grey: network.image_channels == 1,
@@ -116,29 +151,30 @@ fn run(arguments: &Arguments) -> Result<()> {
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
     };
-    let images = data::load(&Source::parse(&arguments.data)?, &options)?;
+    let images = data::load(&source, &options)?;
     if let Some(first) = &images.first_skipped {
-        eprintln!("left out {} images; the first: {first}", images.skipped);
+        cli::tell(format!(
+            "left out {} images; the first: {first}",
+            images.skipped
+        ));
     }
     let set = TrainingSet {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,
         ..TrainingSet::of(&images, &arguments.data, config.flip)
     };
-    let device = device(&arguments.device)?;
-    let path = arguments.out.join("checkpoint.safetensors");
-    let mut trainer = if arguments.resume {
-        Trainer::resume(config.clone(), set, Checkpoint::load(&path)?, &device)?
-    } else {
-        ensure!(
-            !path.exists(),
-            "{} already holds a run: continue it with --resume, or choose another --out",
-            arguments.out.display()
-        );
-        std::fs::create_dir_all(&arguments.out)
-            .with_context(|| format!("cannot create {}", arguments.out.display()))?;
-        record(arguments, &config, &set)?;
-        Trainer::new(config.clone(), set, &device)?
+    let mut trainer = match resumed {
+        Some(checkpoint) => {
+            let trainer = Trainer::resume(config.clone(), set, checkpoint, &device)?;
+            folder.go_on()?;
+            trainer
+        }
+        None => {
+            let trainer = Trainer::new(config.clone(), set.clone(), &device)?;
+            folder.start_over()?;
+            record(arguments, &config, &set)?;
+            trainer
+        }
     };
     train(arguments, &config, &images, &mut trainer, &path)
 }
@@ -146,12 +182,13 @@ fn run(arguments: &Arguments) -> Result<()> {
 /// `run.toml`: what was asked for and on which data, for people; a checkpoint says the same of itself.
 /// Its `[config]` is a file for `--config`.
 fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSet) -> Result<()> {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
     let text = format!(
-        "sway = {:?}\ndata = {:?}\nfingerprint = {:?}\ndevice = {:?}\n\n{}",
-        env!("CARGO_PKG_VERSION"),
-        set.name,
-        set.fingerprint,
-        arguments.device,
+        "sway = {}\ndata = {}\nfingerprint = {}\ndevice = {}\n\n{}",
+        quoted(env!("CARGO_PKG_VERSION")),
+        quoted(&set.name),
+        quoted(&set.fingerprint),
+        quoted(&arguments.device),
         toml::to_string(&toml::Table::from_iter([(
             "config".to_owned(),
             toml::Value::try_from(config)?
@@ -188,7 +225,7 @@ fn train(
         trainer.checkpoint()?.for_sampling().save(file)?;
     }
     let (of, path) = (config.steps, path.display());
-    eprintln!("finished {of} steps; checkpoint in {path}");
+    cli::tell(format!("finished {of} steps; checkpoint in {path}"));
     Ok(())
 }
 
@@ -224,12 +261,21 @@ impl training_loop::Run for ScoreRun<'_> {
 }
 
 /// The configuration from preset or file, with the flags on top.
-fn configuration(arguments: &Arguments) -> Result<TrainConfig> {
-    let mut config = match &arguments.config {
-        None => TrainConfig::preset(&arguments.preset)?,
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
+fn configuration(arguments: &Arguments, grey: bool) -> Result<TrainConfig> {
+    let mut config = match (&arguments.config, &arguments.preset) {
+        (None, Some(preset)) => TrainConfig::preset(preset)?,
+        (None, None) => {
+            let (preset, colour) = (
+                USUAL[usize::from(grey)],
+                if grey { "grey" } else { "colour" },
+            );
+            cli::tell(format!(
+                "{colour} images: --preset {preset} unless another is named"
+            ));
+            TrainConfig::preset(preset)?
+        }
+        (Some(path), _) => {
+            let text = files::read_text(path, LARGEST)?;
             parse(&text).with_context(|| format!("{} is not a configuration", path.display()))?
         }
     };

@@ -1,11 +1,10 @@
 //! What goes on around a training run: progress with time left, the loss log, checkpoints, Ctrl-C.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::loss_log::LossLog;
@@ -42,10 +41,7 @@ pub struct TrainingLoop<'a> {
 impl TrainingLoop<'_> {
     /// Trains until the last step or until Ctrl-C, saves, and tells whether the run is finished.
     pub fn run(&self, run: &mut impl Run) -> Result<bool> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        ctrlc::set_handler(move || asked.store(true, Ordering::SeqCst))
-            .context("cannot listen for Ctrl-C")?;
+        let stop = cli::stop_on_ctrl_c("step")?;
         let mut log = LossLog::open(&self.folder.join("loss.csv"), run.step())?;
         let bar = ProgressBar::new(self.steps).with_position(run.step());
         bar.set_style(ProgressStyle::with_template(
@@ -70,9 +66,9 @@ impl TrainingLoop<'_> {
             if bar.is_hidden() && step.is_multiple_of(LINE_EVERY) {
                 let (of, left) = (self.steps, bar.eta().as_secs());
                 let (minutes, seconds) = (left / 60, left % 60);
-                eprintln!(
+                cli::tell(format!(
                     "step {step} of {of}  loss {average:.4}  {rate:.0} images/s  {minutes} min {seconds:02} s left"
-                );
+                ));
             }
             if saved.elapsed() >= every {
                 log.flush()?;
@@ -86,7 +82,9 @@ impl TrainingLoop<'_> {
         let (step, of) = (run.step(), self.steps);
         let finished = step >= of;
         if !finished {
-            eprintln!("stopped at step {step} of {of}; go on with --resume");
+            cli::tell(format!(
+                "stopped at step {step} of {of}; go on with --resume"
+            ));
         }
         Ok(finished)
     }

@@ -34,7 +34,7 @@ impl Counterfactual {
     pub(crate) fn check(&self, samples: usize, images: usize) -> Result<(), RetrainError> {
         for (name, value, limit) in [
             ("samples", self.samples, samples),
-            ("remove", self.remove, images - 1),
+            ("remove", self.remove, images.saturating_sub(1)),
         ] {
             if !(1..=limit).contains(&value) {
                 return Err(RetrainError::experiment(format!(
@@ -97,8 +97,18 @@ pub fn responsible(
             "attribution: counterfactual.forms names {form}, but its method scores no such form of the loss at samples"
         ))
     })?;
-    let columns = array.shape[1];
-    let row = &array.values[sample * columns..(sample + 1) * columns];
+    let row = match array.shape[..] {
+        [rows, columns] if sample < rows && remove <= columns => {
+            &array.values[sample * columns..(sample + 1) * columns]
+        }
+        _ => {
+            let fail = RetrainError::file(
+                scores,
+                "cannot be used; delete it and run the experiment again",
+            );
+            return Err(fail(format!("its scores have the shape {:?}", array.shape)));
+        }
+    };
     Ok(extreme(row, remove, functional == Functional::Principal))
 }
 

@@ -9,7 +9,7 @@ use crate::cost::Cost;
 use crate::execute::Executor;
 use crate::jobs::{Outcome, Trials};
 use crate::statistics::{bootstrap, spearman};
-use crate::store::{read_array, read_arrays};
+use crate::store::read_arrays;
 
 /// Real or predicted values of one kind of functional: one list over the parts for each functional.
 type Values = Vec<Vec<f64>>;
@@ -258,8 +258,7 @@ fn real(
     }
     let half = |which: usize| {
         columns(&|outcome| {
-            let path = executor.result(outcome.losses);
-            let array = read_array(&path, functional.name())?;
+            let array = executor.array(outcome.losses, functional.name())?;
             let n = array.values.len() / 2;
             Ok(array.values[which * n..][..n]
                 .iter()
@@ -336,7 +335,19 @@ fn predictions(
         if of != functional.name() || design == Design::Groups && columns != "images" {
             continue;
         }
-        let rows = array.values.chunks_exact(array.shape[1]);
+        let width = match columns {
+            "images" => executor.setup.images.len(),
+            _ => parts.len(),
+        };
+        if array.shape.len() != 2 || array.shape[1] != width || width == 0 {
+            let fail = "cannot be used; delete it and run the experiment again";
+            let reason = format!(
+                "{name} has the shape {:?}, not a row of {width} for each functional",
+                array.shape
+            );
+            return Err(RetrainError::file(&executor.result(job), fail)(reason));
+        }
+        let rows = array.values.chunks_exact(width);
         // Σ_j of the scores of a part's images, or what is predicted for the part itself.
         let row = |row: &[f32]| -> Vec<f64> {
             let sum = |part: &Vec<usize>| part.iter().map(|&j| f64::from(row[j])).sum();

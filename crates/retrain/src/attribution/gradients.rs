@@ -18,6 +18,8 @@ use super::functional::Functional;
 use super::similarity::forms;
 use super::{Attribute, Columns, Growth, Scene, Scores, ridge};
 use crate::RetrainError;
+use crate::experiment::distinct;
+use crate::range::within;
 
 /// Each weight goes to so many of the projection's entries, with random signs (a sparse Johnson–Lindenstrauss transform;
 /// Kane and Nelson, *J. ACM* 61, 2014).
@@ -72,6 +74,20 @@ impl Attribute for Gradients {
 
     fn grows_with(&self) -> Growth {
         Growth::Images
+    }
+
+    fn check(&self) -> Result<(), RetrainError> {
+        within("gradients: dimensions", self.dimensions, 1..=8_192)?;
+        within("gradients: levels", self.levels, 1..=10_000)?;
+        within(
+            "gradients: the number of ridges",
+            self.ridges.len(),
+            1..=100,
+        )?;
+        for &ridge in &self.ridges {
+            within("gradients: a ridge", ridge, 0.0..=1e12)?;
+        }
+        distinct("ridges", self.ridges.iter().map(f64::to_string))
     }
 
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {

@@ -31,6 +31,10 @@ impl Attribute for Influence {
         format!("ours {}", self.0.name())
     }
 
+    fn check(&self) -> Result<(), RetrainError> {
+        self.0.check()
+    }
+
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let settings = scene.setup.settings(scene.checkpoint, &self.0)?;
         let scores = |functional, rows| Scores {

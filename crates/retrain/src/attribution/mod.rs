@@ -22,6 +22,7 @@ mod similarity;
 mod tangent;
 
 use burn::tensor::Tensor;
+use data::Selection;
 use diffusion::checkpoint::Checkpoint;
 use diffusion::network::NetworkDenoiser;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ use self::counterfactual::Counterfactual;
 use self::functional::{Draws, Functional};
 use crate::RetrainError;
 use crate::experiment::{Variant, distinct};
+use crate::range::{SEED, within};
 use crate::setup::Setup;
 use crate::store::Array;
 
@@ -81,18 +83,22 @@ fn sixty_four() -> usize {
 impl Benchmark {
     /// Checks the numbers that do not depend on the data.
     pub(crate) fn check(&self) -> Result<(), RetrainError> {
-        for (name, value, least) in [
-            ("subsets", self.subsets, 3),
-            ("held_out", self.held_out, 1),
-            ("functionals", self.functionals, 1),
-            ("draws", self.draws, 2),
-            ("methods", self.methods.len(), 1),
+        for (name, value, least, most) in [
+            ("subsets", self.subsets, 3, 100_000),
+            ("held_out", self.held_out, 1, 1_000_000),
+            ("functionals", self.functionals, 1, 10_000),
+            ("draws", self.draws, 2, 100_000),
+            ("methods", self.methods.len(), 1, 1_000),
         ] {
-            if value < least {
-                return Err(RetrainError::experiment(format!(
-                    "attribution: {name} must be at least {least}, not {value}"
-                )));
-            }
+            within(&format!("attribution: {name}"), value, least..=most)?;
+        }
+        within("attribution: fraction", self.fraction, 1e-9..=1.0 - 1e-9)?;
+        within("attribution: seed", self.seed, SEED)?;
+        for method in &self.methods {
+            method.check()?;
+        }
+        for group in &self.groups {
+            Selection::parse(group)?;
         }
         if let 1..3 = self.groups.len() {
             return Err(RetrainError::experiment(
@@ -100,6 +106,22 @@ impl Benchmark {
             ));
         }
         if let Some(counterfactual) = &self.counterfactual {
+            within(
+                "attribution: counterfactual.samples",
+                counterfactual.samples,
+                1..=1_000_000,
+            )?;
+            within(
+                "attribution: counterfactual.remove",
+                counterfactual.remove,
+                1..=1_000_000_000,
+            )?;
+            within(
+                "attribution: counterfactual.forms",
+                counterfactual.forms.len(),
+                1..=1_000,
+            )?;
+            distinct("counterfactual.forms", counterfactual.forms.iter().cloned())?;
             for form in 0..counterfactual.forms.len() {
                 counterfactual.method(form, &self.methods)?;
             }
@@ -208,6 +230,14 @@ pub trait Attribute {
     /// If a model fails.
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError>;
 
+    /// Checks that every number is in its range.
+    ///
+    /// # Errors
+    /// A sentence that names the first that is not.
+    fn check(&self) -> Result<(), RetrainError> {
+        Ok(())
+    }
+
     /// Whether it predicts parts instead of scoring images.
     fn needs_subsets(&self) -> bool {
         false
@@ -272,6 +302,10 @@ impl Attribute for Method {
 
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         self.method().attribute(scene)
+    }
+
+    fn check(&self) -> Result<(), RetrainError> {
+        self.method().check()
     }
 
     fn needs_subsets(&self) -> bool {

@@ -8,6 +8,7 @@ use super::functional::Functional;
 use super::similarity::forms;
 use super::{Attribute, Scene, Scores};
 use crate::RetrainError;
+use crate::range::within;
 
 /// Pixels beyond the border, so that borders resemble borders only.
 const OUTSIDE: f32 = 10.0;
@@ -114,6 +115,21 @@ impl Scale {
 impl Attribute for Patches {
     fn name(&self) -> String {
         format!("patches σ {}", self.sigma)
+    }
+
+    fn check(&self) -> Result<(), RetrainError> {
+        within("patches: sigma", self.sigma, 1e-3..=1e3)?;
+        within("patches: fine", self.fine, 1..=256)?;
+        within("patches: coarse", self.coarse, 2..=256)?;
+        within("patches: weight", self.weight, 0.0..=1.0)?;
+        within("patches: stride", self.stride, 1..=256)?;
+        match self.coarse.is_multiple_of(2) {
+            true => Ok(()),
+            false => Err(RetrainError::experiment(format!(
+                "patches: coarse must be even, not {}",
+                self.coarse
+            ))),
+        }
     }
 
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {

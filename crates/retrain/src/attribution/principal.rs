@@ -26,6 +26,10 @@ impl Attribute for Principal {
         format!("ours {}, principal", self.0.name())
     }
 
+    fn check(&self) -> Result<(), RetrainError> {
+        self.0.check()
+    }
+
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let setup = scene.setup;
         let settings = setup.settings(scene.checkpoint, &self.0)?;

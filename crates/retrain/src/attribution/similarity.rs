@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::functional::Functional;
 use super::{Attribute, Columns, Scene, Scores};
 use crate::RetrainError;
+use crate::range::within;
 
 /// Scores of every functional made from the similarity `s_j(x)` of samples and of held-out images with the training images y_j, `[n, m]`:
 ///
@@ -93,6 +94,10 @@ pub struct Nearest {
 impl Attribute for Nearest {
     fn name(&self) -> String {
         format!("nearest {}", self.count)
+    }
+
+    fn check(&self) -> Result<(), RetrainError> {
+        within("nearest: count", self.count, 1..=1_000_000)
     }
 
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 use super::Benchmark;
 use crate::RetrainError;
 
+/// Indices of all parts together, at most.
+const NUMBERS: usize = 1 << 27;
+
 /// The benchmark's parts of `n` training images, each drawn without replacement: indices, ascending. A part depends on the seed and
 /// its place only, so that more of them do not change the first ones.
 ///
@@ -19,6 +22,14 @@ pub fn draw(benchmark: &Benchmark, n: usize) -> Result<Vec<Vec<usize>>, RetrainE
         return Err(RetrainError::experiment(format!(
             "attribution: a part of {n} training images must have at least 1 and not all of them; fraction = {} makes {size}",
             benchmark.fraction
+        )));
+    }
+    let numbers = size.saturating_mul(benchmark.subsets);
+    if numbers > NUMBERS {
+        return Err(RetrainError::experiment(format!(
+            "attribution: {} parts of {size} images are {numbers} numbers to hold, and {NUMBERS} are allowed: choose fewer subsets or a \
+             smaller fraction",
+            benchmark.subsets
         )));
     }
     let part = |k: usize| {

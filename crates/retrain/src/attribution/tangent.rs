@@ -25,6 +25,10 @@ impl Attribute for Tangent {
         true
     }
 
+    fn check(&self) -> Result<(), RetrainError> {
+        self.0.check()
+    }
+
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let setup = scene.setup;
         let settings = Settings {

@@ -10,6 +10,9 @@ mod transport;
 
 use serde::{Deserialize, Serialize};
 
+use crate::RetrainError;
+use crate::range::within;
+
 /// Which baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -26,6 +29,18 @@ pub enum Baseline {
     MeanShift,
     /// Anywhere: what agreement by chance looks like.
     Random,
+}
+
+impl Baseline {
+    /// Checks that every number is in its range.
+    pub(crate) fn check(&self) -> Result<(), RetrainError> {
+        match self {
+            Self::OptimalTransport { epsilon } => {
+                within("optimal-transport: epsilon", *epsilon, 1e-6..=1e6)
+            }
+            Self::NearestImage | Self::MeanShift | Self::Random => Ok(()),
+        }
+    }
 }
 
 fn default_epsilon() -> f64 {

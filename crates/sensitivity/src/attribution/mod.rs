@@ -6,13 +6,30 @@ mod question;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use cli::memory::ensure_room;
+use cli::number::{self, count};
+use files::output::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
 use sensitivity::influence::run;
 use sensitivity::measure::Images;
 
 use crate::arguments::Common;
 use crate::facts;
+use crate::trained::Trained;
+
+/// The folder of an influence run.
+static FOLDER: Kind = Kind {
+    name: "run of `sensitivity influence`",
+    files: &[
+        "influence.safetensors",
+        "images.csv",
+        "groups.csv",
+        "index.html",
+        "summary.json",
+    ],
+    marks: &[("influence.safetensors", ""), ("summary.json", "\"sway\"")],
+};
 
 /// For each sample the influence of every training image on what you ask of it, by one sweep back through the sampler:
 /// which images made it so, and which stood against it. Writes tensors, tables and a page. Unless told otherwise, what a
@@ -33,10 +50,10 @@ pub struct Arguments {
     )]
     of: Vec<String>,
     /// Samples to draw
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = count(number::SAMPLES))]
     samples: usize,
     /// Images to show at either end for each sample
-    #[arg(long, default_value_t = 8, value_name = "COUNT")]
+    #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = count(number::SHOWN))]
     top: usize,
     #[command(flatten)]
     common: Common,
@@ -51,20 +68,27 @@ pub struct Arguments {
 /// Answers the questions and writes the folder.
 pub fn execute(mut arguments: Arguments) -> Result<()> {
     arguments.common.choose_form(false);
+    cli::distinct("--of", &arguments.of, question::meaning)?;
+    let folder = cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.common.model()?;
-    let settings = arguments.common.settings(arguments.samples, &model)?;
-    let images = Images::new(&model.images, model.mirrored, &model.device);
+    ensure_room(
+        size(&arguments, &model),
+        "so many influences",
+        "ask for fewer --samples or fewer questions at a time",
+    )?;
     let questions = arguments
         .of
         .iter()
-        .map(|text| question::parse(text, &model))
+        .map(|text| question::parse(text, arguments.samples, &model))
         .collect::<Result<Vec<_>>>()?;
-    eprintln!(
+    let settings = arguments.common.settings(arguments.samples, &model)?;
+    let images = Images::new(&model.images, model.mirrored, &model.device);
+    cli::tell(format!(
         "{} samples of {}: which of its {} training images made them so?",
         arguments.samples,
         model.name,
         model.images.len()
-    );
+    ));
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template(
         "{bar:30} {percent} %  {eta} left",
@@ -90,17 +114,39 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
     let time = format!("{:.1} s", results.seconds);
     facts.rows.push(("Time".to_owned(), time));
     output::write(
-        &arguments.out,
+        folder.path(),
         &results,
         &model.images,
         &facts,
         !arguments.no_photos,
     )?;
-    eprintln!(
+    folder.finish()?;
+    cli::tell(format!(
         "{} samples in {:.0} s; open {}",
         arguments.samples,
         results.seconds,
         arguments.out.join("index.html").display()
+    ));
+    let lost = results
+        .functionals
+        .iter()
+        .flat_map(|found| &found.influence);
+    let lost = lost.filter(|a| !a.is_finite()).count();
+    ensure!(
+        lost == 0,
+        "{lost} influences are not finite, because the density ratio overflowed: use --bandwidth auto, or another --density"
     );
     Ok(())
+}
+
+/// Bytes of the results: in memory, as the parts of a file, and as the file.
+fn size(arguments: &Arguments, model: &Trained) -> u128 {
+    let [questions, samples, images, entries] = [
+        arguments.of.len(),
+        arguments.samples,
+        model.images.len(),
+        model.images.shape.dim(),
+    ]
+    .map(|count| count as u128);
+    3 * 4 * samples * (questions * (images + entries) + entries)
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use data::Dataset;
 use report::{FunctionalSection, InfluenceCard, InfluencePage, Picture, PushedBy};
 use sensitivity::influence::{Found, Influences, Kept};
-use sensitivity::output::{Facts, Part, create, peak_memory, safetensors};
+use sensitivity::output::{Facts, Part, peak_memory, safetensors};
 use serde_json::json;
 
 use super::groups::{Group, groups};
@@ -30,7 +30,6 @@ pub fn write(
     facts: &Facts,
     photos: bool,
 ) -> Result<()> {
-    create(folder)?;
     let groups = groups(images);
     let file = |name: &str| folder.join(name);
     files::write(

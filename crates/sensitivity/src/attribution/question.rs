@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use burn::tensor::{DType, TensorData};
 use classifier::Saved;
 use data::{Selected, Selection, Shape};
+use image::{DynamicImage, ImageDecoder, ImageReader};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use sensitivity::influence::{Distance, Functional, Linear, LogOdds, Principal};
@@ -14,9 +16,30 @@ use crate::trained::Trained;
 /// Multiplications of the power method: the top eigenvalue stands far above the others.
 const ITERATIONS: usize = 4;
 
-/// Reads a functional.
-pub fn parse(text: &str, model: &Trained) -> Result<Box<dyn Functional>> {
-    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+/// Bytes of a file with directions at most.
+const LARGEST: u64 = 4 << 30;
+
+/// What two questions that ask the same have in common.
+pub fn meaning(text: &str) -> String {
+    let text = text.trim();
+    let Some((kind @ ("region" | "image"), rest)) = text.split_once(':') else {
+        return text.to_owned();
+    };
+    match numbers(rest) {
+        Some(numbers) => format!("{kind}:{numbers:?}"),
+        None => text.to_owned(),
+    }
+}
+
+/// Whole numbers with commas between.
+fn numbers(text: &str) -> Option<Vec<usize>> {
+    let numbers = text.split(',').map(|part| part.trim().parse());
+    numbers.collect::<Result<_, _>>().ok()
+}
+
+/// Reads a functional of so many samples.
+pub fn parse(text: &str, samples: usize, model: &Trained) -> Result<Box<dyn Functional>> {
+    let (kind, rest) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
     let name = text.to_owned();
     Ok(match kind {
         "principal" if rest.is_empty() => Box::new(Principal {
@@ -31,7 +54,8 @@ pub fn parse(text: &str, model: &Trained) -> Result<Box<dyn Functional>> {
             Box::new(Distance { name, target })
         }
         "linear" => {
-            let weights = tensor(rest).with_context(|| name.clone())?;
+            let weights =
+                tensor(rest, samples, model.images.shape.dim()).with_context(|| name.clone())?;
             Box::new(Linear { name, weights })
         }
         "log-odds" => Box::new(log_odds(rest, &name, model).with_context(|| name.clone())?),
@@ -45,11 +69,13 @@ pub fn parse(text: &str, model: &Trained) -> Result<Box<dyn Functional>> {
 /// The weights of the mean over a box, or over the white of a mask.
 fn region(text: &str, shape: Shape) -> Result<Vec<f32>> {
     let (width, height) = (shape.width, shape.height);
-    let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
-    let plane: Vec<f32> = match numbers.as_deref() {
-        Ok(&[x, y, w, h]) => {
+    let ends = |start: usize, length: usize, side: usize| {
+        length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
+    };
+    let plane: Vec<f32> = match numbers(text).as_deref() {
+        Some(&[x, y, w, h]) => {
             ensure!(
-                w > 0 && h > 0 && x + w <= width && y + h <= height,
+                ends(x, w, width) && ends(y, h, height),
                 "the box must hold at least one pixel and lie inside the {width}×{height} pixels of a sample"
             );
             let inside = |at: usize| {
@@ -59,8 +85,8 @@ fn region(text: &str, shape: Shape) -> Result<Vec<f32>> {
                 .map(|at| f32::from(u8::from(inside(at))))
                 .collect()
         }
-        Ok(_) => bail!("a box is X,Y,WIDTH,HEIGHT"),
-        Err(_) => mask(Path::new(text), shape)?,
+        None if Path::new(text).exists() || !text.contains(',') => mask(Path::new(text), shape)?,
+        _ => bail!("a box is X,Y,WIDTH,HEIGHT, four whole numbers from 0 up"),
     };
     let total = plane.iter().sum::<f32>() * shape.channels as f32;
     ensure!(total > 0.0, "the mask has no white pixel");
@@ -68,11 +94,22 @@ fn region(text: &str, shape: Shape) -> Result<Vec<f32>> {
     Ok(plane.repeat(shape.channels))
 }
 
-/// A grey picture of the samples' size as numbers from 0 to 1.
+/// A picture of the samples' size, upright, as numbers from 0, black or transparent, to 1.
 fn mask(path: &Path, shape: Shape) -> Result<Vec<f32>> {
-    let picture = image::open(path)
+    ensure!(path.exists(), "{}: does not exist", path.display());
+    ensure!(path.is_file(), "{}: is not a file", path.display());
+    let read = || -> image::ImageResult<DynamicImage> {
+        let mut decoder = ImageReader::open(path)?
+            .with_guessed_format()?
+            .into_decoder()?;
+        let orientation = decoder.orientation()?;
+        let mut picture = DynamicImage::from_decoder(decoder)?;
+        picture.apply_orientation(orientation);
+        Ok(picture)
+    };
+    let picture = read()
         .with_context(|| format!("{}: cannot be read as a picture", path.display()))?
-        .to_luma8();
+        .to_luma_alpha32f();
     ensure!(
         picture.dimensions() == (shape.width as u32, shape.height as u32),
         "{}: is {}×{} pixels, but samples are {}×{}",
@@ -82,10 +119,7 @@ fn mask(path: &Path, shape: Shape) -> Result<Vec<f32>> {
         shape.width,
         shape.height
     );
-    Ok(picture
-        .pixels()
-        .map(|p| f32::from(p.0[0]) / 255.0)
-        .collect())
+    Ok(picture.pixels().map(|p| p.0[0] * p.0[1]).collect())
 }
 
 /// A training image by its index, or any image by its path.
@@ -129,28 +163,53 @@ fn in_file(text: &str) -> Option<(String, &str)> {
     Some((format!("{stem}.safetensors"), part))
 }
 
-/// The numbers of a tensor in a SafeTensors file.
-fn tensor(text: &str) -> Result<Vec<f32>> {
+/// A direction of d numbers, or one for each sample and more, from a SafeTensors file: as many as the samples need.
+fn tensor(text: &str, samples: usize, d: usize) -> Result<Vec<f32>> {
     let (file, name) = in_file(text).context("write linear:FILE.safetensors:TENSOR")?;
-    let bytes = std::fs::read(&file).with_context(|| format!("{file}: cannot be read"))?;
+    let bytes = files::read(Path::new(&file), LARGEST)?;
     let tensors = SafeTensors::deserialize(&bytes)
         .with_context(|| format!("{file}: is not a complete SafeTensors file"))?;
     let tensor = tensors.tensor(name).map_err(|_| {
         let names = tensors.names().join(", ");
         anyhow::anyhow!("{file}: has no tensor {name}; it has {names}")
     })?;
-    ensure!(
-        tensor.dtype() == Dtype::F32,
-        "{file}: {name} must hold f32 numbers"
-    );
-    let values: Vec<f32> = tensor
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+    let rows = match tensor.shape() {
+        &[columns] if columns == d => 1,
+        &[rows, columns] if columns == d && rows >= samples => samples,
+        shape => bail!(
+            "{file}: {name} has the shape {shape:?}, but a direction has [{d}], and one for each of the {samples} samples \
+             [{samples}, {d}]"
+        ),
+    };
+    let dtype = match tensor.dtype() {
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        other => bail!("{file}: {name} holds {other:?} numbers: write it as F32"),
+    };
+    if dtype != DType::F32 {
+        cli::tell(format!(
+            "{file}: {name} is read from {:?} as F32",
+            tensor.dtype()
+        ));
+    }
+    let data = TensorData::from_bytes_vec(tensor.data().to_vec(), tensor.shape().to_vec(), dtype);
+    let values: Vec<f32> = data.iter::<f32>().take(rows * d).collect();
     ensure!(
         values.iter().all(|v| v.is_finite()),
         "{file}: {name} holds values that are not finite"
     );
+    let zero = values
+        .chunks(d)
+        .position(|row| row.iter().all(|v| *v == 0.0));
+    if let Some(row) = zero {
+        match tensor.shape() {
+            [_] => bail!("{file}: {name} is zero everywhere: it asks nothing"),
+            _ => bail!(
+                "{file}: {name} is zero everywhere in row {row}: it asks nothing of that sample"
+            ),
+        }
+    }
     Ok(values)
 }

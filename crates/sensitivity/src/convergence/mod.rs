@@ -11,13 +11,25 @@ mod traces;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use cli::number::{self, count};
+use files::output::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
 use maud::html;
 use report::document;
 use section::Section;
 
 use crate::shipped;
+
+/// The files of a convergence run.
+static FOLDER: Kind = Kind {
+    name: "run of `sensitivity convergence`",
+    files: &["*.csv", "*.svg", "index.html"],
+    marks: &[
+        ("order.csv", ""),
+        ("index.html", "How far the prediction can be trusted"),
+    ],
+};
 
 /// How far the prediction can be trusted, measured on data known in closed form: order of convergence,
 /// robustness, trace estimators, data beyond Gaussians, reach, and cost. Writes tables, plots and a page.
@@ -27,7 +39,7 @@ pub struct Arguments {
     #[arg(long, default_value = "runs/convergence")]
     out: PathBuf,
     /// Seed of mixtures, points, noise, probes and networks
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = count(number::SEED))]
     seed: u64,
     /// Everything at a fraction of its size, to see that it works: the numbers mean less
     #[arg(long)]
@@ -69,10 +81,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     if let Some(sizes) = &arguments.measure {
         return complexity::measure(sizes);
     }
-    std::fs::create_dir_all(&arguments.out).with_context(|| {
-        let folder = arguments.out.display();
-        format!("{folder} cannot be created; choose another folder with --out")
-    })?;
+    let folder = cli::result_folder(&arguments.out, &FOLDER)?;
     let checkpoint = shipped::or_shipped(arguments.checkpoint.as_deref())?;
     let started = Instant::now();
     let effort = Effort {
@@ -89,7 +98,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
 
     let mut sections = Vec::new();
     let mut done = |section: Section| -> Result<()> {
-        section.write(&arguments.out)?;
+        section.write(folder.path())?;
         effort.bar.suspend(|| print!("{}", section.markdown()));
         sections.push(section);
         Ok(())
@@ -104,7 +113,8 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     effort.bar.finish_and_clear();
 
     let seconds = started.elapsed().as_secs_f64();
-    write_page(arguments, &sections, seconds)?;
+    write_page(folder.path(), arguments, &sections, seconds)?;
+    folder.finish()?;
     eprintln!(
         "{seconds:.0} s; open {}",
         arguments.out.join("index.html").display()
@@ -113,7 +123,12 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
 }
 
 /// One HTML file that loads nothing from anywhere.
-fn write_page(arguments: &Arguments, sections: &[Section], seconds: f64) -> Result<()> {
+fn write_page(
+    folder: &Path,
+    arguments: &Arguments,
+    sections: &[Section],
+    seconds: f64,
+) -> Result<()> {
     let title = "How far the prediction can be trusted";
     let size = if arguments.quick {
         "quick (too small to quote)"
@@ -131,7 +146,7 @@ fn write_page(arguments: &Arguments, sections: &[Section], seconds: f64) -> Resu
         }
         main { @for section in sections { (section.html()) } }
     };
-    let path: &Path = &arguments.out.join("index.html");
+    let path = &folder.join("index.html");
     let page = document(title, report::STYLE, &body);
     Ok(files::write(path, page.as_bytes())?)
 }

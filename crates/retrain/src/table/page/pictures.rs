@@ -9,7 +9,6 @@ use crate::RetrainError;
 use crate::comparison::Comparison;
 use crate::evaluation::Evaluation;
 use crate::execute::Executor;
-use crate::store::read_array;
 
 /// Samples shown at either end.
 const SHOWN: usize = 8;
@@ -33,10 +32,7 @@ pub fn pictures(
     let Some(run) = run else {
         return Ok(html! {});
     };
-    let read = |job: usize, name: &str| {
-        let work = &executor.plan.jobs[job].work;
-        read_array(&executor.store.result(job, work), name)
-    };
+    let read = |job: usize, name: &str| executor.array(job, name);
     let before = read(run.before, "samples")?.values;
     let predicted = read(run.predictions[0], "delta")?.values;
     let mut sections = Vec::new();

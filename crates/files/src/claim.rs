@@ -1,10 +1,11 @@
-//! One runner a job: claims that a killed runner cannot keep.
+//! Claims of folders: one process at a time, and a killed one cannot keep it.
 //!
 //! A claim is a file that names its holder and is written again every few seconds. It may be taken over if its holder
 //! is a process of this machine that is gone, or if it has not been written for [`STALE`], by the clock of the file
-//! system, which all machines that share it agree on. Should two runners hold one claim after all (a machine that slept), they
-//! compute the same result twice and each writes it completely: time is lost, nothing else.
+//! system, which all machines that share it agree on. Should two processes hold one claim after all (a machine that slept),
+//! each writes its files completely all the same.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,10 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use crate::RetrainError;
+use crate::{WriteError, failed, folder_of};
+
+/// Name of the file in the folder.
+pub(crate) const FILE: &str = ".sway-claim";
 
 /// A claim not written for so long is nobody's.
 pub const STALE: Duration = Duration::from_secs(60);
@@ -34,6 +38,12 @@ pub struct Holder {
     pub host: String,
     /// The process on it.
     pub pid: u32,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {}", self.pid, self.host)
+    }
 }
 
 impl Holder {
@@ -67,17 +77,17 @@ impl Holder {
 }
 
 impl Claim {
-    /// Claims a job by its folder, which exists; none if another runner holds it.
+    /// Claims a folder, which exists; none if another process holds it.
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn take(folder: &Path) -> Result<Option<Self>, RetrainError> {
-        let path = folder.join("claim");
-        let fail = RetrainError::file(&path, "cannot be claimed");
-        // Only one runner at a time may judge claims and take them over. File systems without locks are left with
-        // the create_new below, which is enough but where two runners find the same stale claim at once.
-        let guard = File::create(folder.join("claim.lock")).map_err(&fail)?;
-        let _ = guard.lock();
+    pub fn take(folder: &Path) -> Result<Option<Self>, WriteError> {
+        let path = folder.join(FILE);
+        let fail = failed(&path);
+        // Only one process at a time may judge claims and take them over. Systems that cannot lock a folder are left with
+        // the create_new below, which is enough but where two processes find the same stale claim at once.
+        let guard = File::open(folder);
+        let _ = guard.as_ref().map(File::lock);
         let create = || {
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).open(&path)
@@ -108,9 +118,9 @@ impl Claim {
         }))
     }
 
-    /// Who holds the claim on a job's folder, if anybody.
+    /// Who holds the claim on a folder, if anybody.
     pub fn holder(folder: &Path) -> Option<Holder> {
-        let path = folder.join("claim");
+        let path = folder.join(FILE);
         match stale(&path) {
             Ok(false) => Holder::read(&path),
             _ => None,
@@ -141,7 +151,7 @@ fn stale(path: &Path) -> std::io::Result<bool> {
     if Holder::read(path).is_some_and(|holder| holder.gone()) {
         return Ok(true);
     }
-    let now = tempfile::NamedTempFile::new_in(files::folder_of(path))?;
+    let now = tempfile::NamedTempFile::new_in(folder_of(path))?;
     let now: SystemTime = now.as_file().metadata()?.modified()?;
     let written = std::fs::metadata(path)?.modified()?;
     Ok(now.duration_since(written).unwrap_or_default() > STALE)
@@ -161,20 +171,20 @@ mod tests {
             host: "elsewhere".into(),
             pid: 1,
         };
-        std::fs::write(folder.path().join("claim"), "elsewhere 1\n").unwrap();
+        std::fs::write(folder.path().join(FILE), "elsewhere 1\n").unwrap();
         assert!(Claim::take(folder.path()).unwrap().is_none());
         assert_eq!(Claim::holder(folder.path()), Some(other));
         drop(claim); // not ours any more: left alone
-        assert!(folder.path().join("claim").exists());
-        std::fs::remove_file(folder.path().join("claim")).unwrap();
+        assert!(folder.path().join(FILE).exists());
+        std::fs::remove_file(folder.path().join(FILE)).unwrap();
         drop(Claim::take(folder.path()).unwrap().unwrap());
-        assert!(!folder.path().join("claim").exists());
+        assert!(!folder.path().join(FILE).exists());
     }
 
     #[test]
-    fn what_a_dead_or_silent_runner_left_is_taken_over() {
+    fn what_a_dead_or_silent_process_left_is_taken_over() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("claim");
+        let path = folder.path().join(FILE);
         // No process has this number: Linux ends below 2²².
         std::fs::write(&path, format!("{} 4194304\n", Holder::me().host)).unwrap();
         if Path::new("/proc/self").exists() {

@@ -1,0 +1,44 @@
+//! The machine's memory, asked before something large is begun.
+
+use anyhow::{Result, ensure};
+
+/// Assumed where the system does not tell.
+const ASSUMED: u64 = 16 << 30;
+
+/// Bytes of memory that this machine has.
+pub fn total() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.map_or(ASSUMED, |kib| kib.saturating_mul(1024))
+}
+
+/// Refuses what needs more memory than this machine has; `advice` says what makes it smaller.
+///
+/// # Errors
+/// A sentence with both sizes.
+pub fn ensure_room(bytes: u128, what: &str, advice: &str) -> Result<()> {
+    let gib = |bytes: u128| bytes as f64 / (1u64 << 30) as f64;
+    let total = u128::from(total());
+    ensure!(
+        bytes <= total,
+        "{what} need {:.1} GiB of memory, and this machine has {:.1}: {advice}",
+        gib(bytes),
+        gib(total)
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_there_is_is_refused() {
+        assert!(total() > 1 << 20);
+        ensure_room(1, "they", "").unwrap();
+        let error = ensure_room(u128::MAX, "the results", "ask for less").unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with("the results need ") && error.ends_with(": ask for less"));
+    }
+}

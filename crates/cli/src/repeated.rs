@@ -1,0 +1,46 @@
+//! Options that may be given several times, but not with the same value.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, bail};
+
+/// Refuses values of an option that mean the same; `meaning` gives what two such values have in common.
+///
+/// # Errors
+/// A sentence with both of them.
+pub fn distinct(option: &str, values: &[String], meaning: impl Fn(&str) -> String) -> Result<()> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for value in values {
+        match seen.insert(meaning(value), value) {
+            Some(first) if first == value => bail!("{option} {value} is given twice: give it once"),
+            Some(first) => {
+                bail!("{option} {first} and {option} {value} are the same: give one of them")
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_twice_is_refused() {
+        let check = |values: &[&str]| {
+            let values: Vec<String> = values.iter().map(|&v| v.to_owned()).collect();
+            distinct("--add", &values, |text| text.to_lowercase()).map_err(|e| e.to_string())
+        };
+        check(&[]).unwrap();
+        check(&["a", "b"]).unwrap();
+        assert_eq!(
+            check(&["a", "b", "a"]).unwrap_err(),
+            "--add a is given twice: give it once"
+        );
+        assert_eq!(
+            check(&["a", "A"]).unwrap_err(),
+            "--add a and --add A are the same: give one of them"
+        );
+    }
+}

@@ -1,0 +1,56 @@
+//! What a run finds and leaves on disk, checked before it begins.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use diffusion::DiffusionError;
+
+/// Refuses a network whose channels are not those of the images.
+pub fn ensure_channels(data: &str, grey: bool, channels: usize) -> Result<()> {
+    match (grey, channels) {
+        (_, 1) | (false, 3) => Ok(()),
+        (true, _) => bail!(
+            "the images of {data} are grey, but the network takes {channels} channels: use --preset mnist16 or mnist28, or \
+             --set network.image_channels=1"
+        ),
+        (false, _) => bail!(
+            "images have 1 channel or 3, but the network takes {channels}: set network.image_channels to one of these"
+        ),
+    }
+}
+
+/// Refuses a place for `--export` that cannot be written, or that is the run's own checkpoint, whose folder exists.
+pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
+    let name = file.display();
+    let folder = files::folder_of(file);
+    ensure!(
+        folder.is_dir(),
+        "--export {name}: there is no folder {}; make it first",
+        folder.display()
+    );
+    ensure!(
+        !file.is_dir() && file.file_name().is_some(),
+        "--export {name} is a folder: name a file in it"
+    );
+    let real = |path: &Path| {
+        let folder = files::folder_of(path).canonicalize().ok();
+        path.canonicalize()
+            .ok()
+            .or_else(|| Some(folder?.join(path.file_name()?)))
+    };
+    ensure!(
+        real(file) != real(checkpoint),
+        "--export {name} is the run's own checkpoint: name another file"
+    );
+    files::ensure_writable(folder).with_context(|| format!("--export {name}"))
+}
+
+/// What `--resume` goes on from.
+pub fn resumed<T>(file: &Path, load: impl FnOnce(&Path) -> Result<T, DiffusionError>) -> Result<T> {
+    ensure!(
+        file.exists(),
+        "there is nothing to resume: {} does not exist; leave --resume out to begin",
+        file.display()
+    );
+    Ok(load(file)?)
+}
