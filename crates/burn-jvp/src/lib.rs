@@ -63,6 +63,16 @@ pub enum JvpError {
     /// The function could not be recorded.
     #[error("recording the function failed: {0}")]
     Capture(String),
+    /// Two different parameters of the module have one id, by which weights are bound.
+    #[error(
+        "the parameters {first} and {second} differ but have the same id: give each an id of its own"
+    )]
+    SameId {
+        /// Path of the one.
+        first: String,
+        /// Path of the other.
+        second: String,
+    },
     /// Inputs and tangents do not fit together.
     #[error("{0}")]
     Shape(String),
@@ -142,7 +152,7 @@ where
         tangents: &[Option<DynTensor>],
     ) -> Result<(DynTensor, Option<DynTensor>), JvpError> {
         let k = check(inputs, tangents)?;
-        let live = live_parameters(module);
+        let live = live_parameters(module)?;
         let plan = self.plan(module, inputs, &live)?;
         let values = inputs.iter().zip(tangents).map(|(x, t)| Value {
             primal: x.0.clone(),
