@@ -96,11 +96,18 @@ impl Checkpoint {
         files::write(path, &bytes).map_err(|e| fail(&e.reason))
     }
 
-    /// Checks that every weight is finite: a model that has diverged is worth nothing.
+    /// Checks that every number is finite: a model that has diverged is worth nothing.
     ///
     /// # Errors
     /// [`DiffusionError::NotFinite`] that names the first weight that is not, and the step.
     pub fn check_finite(&self) -> Result<(), DiffusionError> {
+        let moments = [("data_mean", &self.data_mean), ("data_variance", &self.data_variance)];
+        for (name, values) in moments {
+            if values.iter().any(|value| !value.is_finite()) {
+                let message = format!("{name} of the training images is not finite");
+                return Err(DiffusionError::NotFinite(message));
+            }
+        }
         for (name, data) in self.weights() {
             finite(&name, data).map_err(|problem| {
                 DiffusionError::NotFinite(format!(
@@ -165,11 +172,6 @@ impl Checkpoint {
         if let Some(value) = data_variance.iter().find(|value| **value < -ROUNDING) {
             return Err(format!("data_variance holds {value}, and no variance is negative"));
         }
-        let mut notices = reader.notices();
-        match reader.converted() {
-            false => head.verify(bytes)?,
-            true => notices.push("another program wrote it, so its checksum was not compared".into()),
-        }
         Ok(Self {
             header,
             data_mean,
@@ -177,7 +179,7 @@ impl Checkpoint {
             model: (!model.is_empty()).then_some(model),
             ema,
             optimizer,
-            notices,
+            notices: reader.finish(head, bytes)?,
         })
     }
 }

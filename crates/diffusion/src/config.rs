@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::DiffusionError;
+use crate::{DiffusionError, range};
 
 /// Most colour channels of an image.
 const MAX_IMAGE_CHANNELS: usize = 64;
@@ -60,9 +60,7 @@ impl UNetConfig {
         let attention = self.attention.iter();
         let attention = attention.map(|size| ("each size of attention", *size, MAX_SIZE));
         for (name, value, most) in bounds.into_iter().chain(multipliers).chain(attention) {
-            if !(1..=most).contains(&value) {
-                return bad(format!("{name} must be between 1 and {most}, not {value}"));
-            }
+            range::check(name, value, 1..=most)?;
         }
         let halvings = self.multipliers.len() - 1;
         if !self.image_size.is_multiple_of(1 << halvings) {

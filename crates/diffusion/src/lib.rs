@@ -16,6 +16,7 @@ pub mod network;
 pub mod optimizer;
 pub mod precondition;
 pub mod random;
+pub mod range;
 pub mod sampler;
 pub mod schedule;
 pub mod tensor_file;

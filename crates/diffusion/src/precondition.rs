@@ -3,7 +3,7 @@
 //! `D(x, σ) = c_skip(σ)·x + c_out(σ)·F(c_in(σ)·x, c_noise(σ))`, so that the network `F` sees inputs
 //! and targets of unit variance at every noise level.
 
-use crate::DiffusionError;
+use crate::{DiffusionError, range};
 
 /// The four coefficients for data of standard deviation `sigma_data`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,12 +18,9 @@ impl Precondition {
     /// # Errors
     /// If it is not a positive number that pixels of `[-1, 1]` can have.
     pub fn new(sigma_data: f64) -> Result<Self, DiffusionError> {
-        match (1e-6..=1e2).contains(&sigma_data) {
-            true => Ok(Self { sigma_data }),
-            false => Err(DiffusionError::Config(format!(
-                "sigma_data, the standard deviation of all pixels in [-1, 1], must be between 1e-6 and 100, not {sigma_data}"
-            ))),
-        }
+        let name = "sigma_data, the standard deviation of all pixels,";
+        range::check(name, sigma_data, 1e-6..=1e2)?;
+        Ok(Self { sigma_data })
     }
 
     /// `c_skip = σ_data² / (σ² + σ_data²)`: how much of the noisy image passes straight through.

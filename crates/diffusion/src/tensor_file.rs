@@ -111,7 +111,7 @@ impl Head {
     ///
     /// # Errors
     /// A sentence, if a bit is not as it was written.
-    pub fn verify(&self, file: &[u8]) -> Result<(), String> {
+    fn verify(&self, file: &[u8]) -> Result<(), String> {
         let Some(info) = &self.checksum else {
             return Ok(());
         };
@@ -240,13 +240,25 @@ impl FloatReader {
         Ok(data)
     }
 
-    /// Whether anything was converted: the file was then rewritten by another program.
-    pub fn converted(&self) -> bool {
-        !self.converted.is_empty()
+    /// Compares the checksum of the file and tells what was converted. A file that holds other types than F32 was rewritten by
+    /// another program, so its checksum is not that of its bytes; the notices say so.
+    ///
+    /// # Errors
+    /// A sentence, if the checksum does not fit.
+    pub fn finish(self, head: &Head, file: &[u8]) -> Result<Vec<String>, String> {
+        let mut notices = self.notices();
+        match notices.is_empty() {
+            true => head.verify(file)?,
+            false if head.checksum.is_some() => {
+                notices.push("another program wrote these, so the checksum was not compared".into());
+            }
+            false => (),
+        }
+        Ok(notices)
     }
 
     /// What was converted, a sentence for each type.
-    pub fn notices(&self) -> Vec<String> {
+    fn notices(&self) -> Vec<String> {
         let sentence = |(dtype, (first, count, rounded)): (&String, &(String, usize, bool))| {
             let more = match count {
                 1 => "holds".to_owned(),

@@ -6,12 +6,12 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-/// A map that refuses a repeated name.
-pub(crate) struct Unique<V>(pub BTreeMap<String, V>);
+/// An object of `V` whose names have been seen to be unique; what it held is not kept.
+pub(crate) struct Unique<V>(PhantomData<V>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        map(deserializer).map(Self)
+        map::<D, V>(deserializer).map(|_| Self(PhantomData))
     }
 }
 

@@ -27,6 +27,12 @@ pub fn with_ids(
         .collect()
 }
 
+/// The same weights with ids to be given by path: a run's file then depends on nothing but its seed.
+pub fn without_ids(weights: BTreeMap<String, Weight>) -> BTreeMap<String, Weight> {
+    let id = 0;
+    weights.into_iter().map(|(path, weight)| (path, Weight { id, ..weight })).collect()
+}
+
 /// Checks that every path has an id of its own: an optimiser's state can only be resumed with those.
 ///
 /// # Errors

@@ -1,9 +1,14 @@
 //! Training configurations and the presets they start from.
 
-use diffusion::DiffusionError;
 use diffusion::config::UNetConfig;
 use diffusion::loss::NoiseDistribution;
+use diffusion::{DiffusionError, range};
 use serde::{Deserialize, Serialize};
+
+/// Most steps of a run.
+const MAX_STEPS: u64 = 1_000_000_000;
+/// Most numbers in the finest layer of a batch, 4 GiB of them.
+const MAX_NUMBERS: usize = 1 << 30;
 
 /// Everything that decides the result of a training run, apart from the images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,24 +142,23 @@ impl TrainConfig {
     /// # Errors
     /// A sentence that names the field.
     pub fn validate(&self) -> Result<(), DiffusionError> {
-        let positive = [
-            ("learning_rate", self.learning_rate),
-            ("clip_norm", self.clip_norm),
-            ("noise.std", self.noise.std),
-        ];
-        for (name, value) in positive {
-            if !(value.is_finite() && value > 0.0) {
-                let message = format!("{name} must be a positive number, not {value}");
-                return Err(DiffusionError::Config(message));
-            }
-        }
-        if self.batch == 0 {
-            return Err(DiffusionError::Config("batch must be at least 1".into()));
-        }
-        if !(0.0..1.0).contains(&self.ema_decay) {
-            let message = format!("ema_decay must be in [0, 1), not {}", self.ema_decay);
-            return Err(DiffusionError::Config(message));
-        }
-        self.network.validate()
+        // The configuration is kept as TOML, whose integers have a sign.
+        range::check("seed", self.seed, 0..=i64::MAX as u64)?;
+        range::check("steps", self.steps, 1..=MAX_STEPS)?;
+        range::check("batch", self.batch, 1..=65_536)?;
+        range::check("learning_rate", self.learning_rate, 1e-12..=10.0)?;
+        range::check("warmup", self.warmup, 0..=MAX_STEPS)?;
+        range::check("weight_decay", self.weight_decay, 0.0..=100.0)?;
+        range::check("clip_norm", self.clip_norm, 1e-12..=1e12)?;
+        range::check("ema_decay", self.ema_decay, 0.0..=1.0 - 1e-9)?;
+        range::check("noise.mean", self.noise.mean, -10.0..=10.0)?;
+        range::check("noise.std", self.noise.std, 1e-6..=5.0)?;
+        self.network.validate()?;
+        let layer = self.network.image_size.pow(2) * self.network.channels;
+        range::check(
+            "batch × network.channels × pixels",
+            layer.saturating_mul(self.batch),
+            1..=MAX_NUMBERS,
+        )
     }
 }
