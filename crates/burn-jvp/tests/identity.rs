@@ -80,13 +80,21 @@ fn inputs_and_weights_that_do_not_fit_are_errors() {
     let x = random([2, 3], &device);
     let cases: [(&str, Tensor<2>, Tensor<3>); 4] = [
         ("no tangents", x.clone(), random([0, 2, 3], &device)),
-        ("tangents of another type", x.clone(), random([1, 2, 3], &device).cast(DType::F32)),
+        (
+            "tangents of another type",
+            x.clone(),
+            random([1, 2, 3], &device).cast(DType::F32),
+        ),
         (
             "weights of another type",
             x.clone().cast(DType::F32),
             random([1, 2, 3], &device).cast(DType::F32),
         ),
-        ("inputs that do not fit the weights", random([2, 4], &device), random([1, 2, 4], &device)),
+        (
+            "inputs that do not fit the weights",
+            random([2, 4], &device),
+            random([1, 2, 4], &device),
+        ),
     ];
     for (name, x, t) in cases {
         assert!(call(&module, &x, &t).is_err(), "{name}");

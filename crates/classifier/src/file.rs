@@ -89,7 +89,9 @@ impl Header {
             ));
         }
         self.labels.validate()?;
-        self.training.validate().map_err(|error| error.to_string())?;
+        self.training
+            .validate()
+            .map_err(|error| error.to_string())?;
         match self.step <= self.training.steps {
             true => Ok(()),
             false => Err(format!(
@@ -218,12 +220,17 @@ fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), D
     if let Some((_, info)) = states.first()
         && info.dtype != Dtype::U8
     {
-        return Err(fail(format!("optimizer should hold bytes, not {:?}", info.dtype)));
+        return Err(fail(format!(
+            "optimizer should hold bytes, not {:?}",
+            info.dtype
+        )));
     }
     let found = found.into_iter();
     let found = found.map(|(name, info)| (name.as_str(), info.shape.as_slice()));
     weights::check_shapes(&needed, found).map_err(|problem| {
-        fail(format!("its weights do not fit the network of its header: {problem}"))
+        fail(format!(
+            "its weights do not fit the network of its header: {problem}"
+        ))
     })?;
     let mut ids = header.parameter_ids.keys();
     match ids.find(|path| !needed.contains_key(*path)) {

@@ -58,7 +58,11 @@ impl Labels {
         range::check("the number of labels", self.len(), 1..=MAX_LABELS)
             .map_err(|error| error.to_string())?;
         let mut seen = HashSet::new();
-        match self.names().into_iter().find(|name| !seen.insert(name.clone())) {
+        match self
+            .names()
+            .into_iter()
+            .find(|name| !seen.insert(name.clone()))
+        {
             None => Ok(()),
             Some(name) => Err(format!("the label {name:?} stands twice")),
         }

@@ -47,12 +47,16 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, DiffusionError> {
         config.validate()?;
         let labels = Labels::of(images)?;
-        range::check("channels × pixels × batch", activations(&config, images), 1..=MAX_NUMBERS)?;
-        device.seed(config.seed);
-        let network = Classifier::new(images.shape, config.channels, labels.len(), device);
-        // Weights are drawn when they are first read, and each device has a generator of its own.
-        let drawn = weights::without_ids(weights::collect(&network));
-        let network = weights::apply(network, drawn).map_err(DiffusionError::Config)?;
+        range::check(
+            "channels × pixels × batch",
+            activations(&config, images),
+            1..=MAX_NUMBERS,
+        )?;
+        let build = || {
+            let (channels, labels) = (config.channels, labels.len());
+            Ok(Classifier::new(images.shape, channels, labels, device))
+        };
+        let network = weights::draw(config.seed, device, build)?;
         Ok(Self {
             split: split(&config, images)?,
             network: trainable(&network),
@@ -78,7 +82,7 @@ impl<'a> Trainer<'a> {
         let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
         if saved.header.fingerprint != images.fingerprint {
             return refuse(&format!(
-                "the classifier was trained on other images (fingerprint {}) than {} (fingerprint {}): resume with the same --data, \
+                "the classifier was trained on other images (fingerprint {}) than {} (fingerprint {}): resume with the same images, \
                  or start again in a new folder",
                 saved.header.fingerprint, images.name, images.fingerprint
             ));

@@ -101,7 +101,10 @@ impl Checkpoint {
     /// # Errors
     /// [`DiffusionError::NotFinite`] that names the first weight that is not, and the step.
     pub fn check_finite(&self) -> Result<(), DiffusionError> {
-        let moments = [("data_mean", &self.data_mean), ("data_variance", &self.data_variance)];
+        let moments = [
+            ("data_mean", &self.data_mean),
+            ("data_variance", &self.data_variance),
+        ];
         for (name, values) in moments {
             if values.iter().any(|value| !value.is_finite()) {
                 let message = format!("{name} of the training images is not finite");
@@ -170,7 +173,9 @@ impl Checkpoint {
             }
         }
         if let Some(value) = data_variance.iter().find(|value| **value < -ROUNDING) {
-            return Err(format!("data_variance holds {value}, and no variance is negative"));
+            return Err(format!(
+                "data_variance holds {value}, and no variance is negative"
+            ));
         }
         Ok(Self {
             header,

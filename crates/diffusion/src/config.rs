@@ -51,7 +51,11 @@ impl UNetConfig {
             ("image_channels", self.image_channels, MAX_IMAGE_CHANNELS),
             ("image_size", self.image_size, MAX_SIZE),
             ("channels", self.channels, MAX_CHANNELS),
-            ("the number of multipliers", self.multipliers.len(), MAX_LEVELS),
+            (
+                "the number of multipliers",
+                self.multipliers.len(),
+                MAX_LEVELS,
+            ),
             ("blocks", self.blocks, MAX_BLOCKS),
             ("head_channels", self.head_channels, MAX_CHANNELS),
         ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Bytes, DType, TensorData};
-use burn_pack::Reader;
+use burn_pack::{Reader, Writer};
 
 use crate::DiffusionError;
 use crate::tensor_file::finite;
@@ -16,17 +16,30 @@ const MOMENTS: [&str; 2] = ["momentum.moment_1", "momentum.moment_2"];
 const TIME: &str = "momentum.time";
 const RANK: &str = "__rank";
 
-/// The state of an optimiser.
+/// The state of an optimiser, the same bytes for the same state.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn state(optimizer: &ModuleOptimizer) -> Result<Vec<u8>, DiffusionError> {
-    match optimizer.into_bytes() {
-        Ok(bytes) => Ok(bytes.to_vec()),
-        Err(error) => Err(DiffusionError::Config(format!(
-            "the optimiser's state cannot be written: {error}"
-        ))),
+    let unwritable = |error: &dyn std::fmt::Display| {
+        DiffusionError::Config(format!("the optimiser's state cannot be written: {error}"))
+    };
+    let bytes = optimizer.into_bytes().map_err(|error| unwritable(&error))?;
+    in_order(bytes).map_err(|error| unwritable(&error))
+}
+
+/// The record with its tensors by name: Burn writes them in the order of a hash table, another one in every run.
+fn in_order(record: Bytes) -> Result<Vec<u8>, burn_pack::Error> {
+    let reader = Reader::from_bytes(record)?;
+    let (scalars, paths) = (reader.scalars().clone(), reader.metadata().clone());
+    let mut writer = Writer::new(reader.into_tensors()?);
+    for (name, value) in scalars {
+        writer = writer.with_scalar(&name, value);
     }
+    for (name, path) in paths {
+        writer = writer.with_metadata(&name, &path);
+    }
+    Ok(writer.into_bytes()?.to_vec())
 }
 
 /// A new AdamW in the state that [`state`] gave after `step` steps on these parameters.
@@ -50,7 +63,9 @@ pub fn restore(
     let reader = Reader::from_bytes(bytes).map_err(|error| unreadable(&error))?;
     check(reader, parameters, step).map_err(|error| unreadable(&error))?;
     let state = Bytes::from_bytes_vec(state);
-    optimizer.from_bytes(state).map_err(|error| unreadable(&error))
+    optimizer
+        .from_bytes(state)
+        .map_err(|error| unreadable(&error))
 }
 
 /// Checks that the record has the state of every parameter and nothing else.

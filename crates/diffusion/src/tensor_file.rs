@@ -68,14 +68,15 @@ impl Head {
     /// A clause that says why this is no SafeTensors file, or not all of one.
     pub fn parse(beginning: &[u8], length: u64, entry: &str) -> Result<Option<Self>, String> {
         let names = names_length(beginning);
-        let body = PREFIX as u64 + names;
+        let body = PREFIX as u64 + names.min(MAX_NAMES);
         if beginning.len() < PREFIX || names > MAX_NAMES || body > length {
             return Err("its first bytes are not those of one, or its end is missing".to_owned());
         }
         let Some(text) = beginning.get(PREFIX..body as usize) else {
             return Err("its end is missing".to_owned());
         };
-        let bad = |error: serde_json::Error| format!("its names and shapes cannot be read: {error}");
+        let bad =
+            |error: serde_json::Error| format!("its names and shapes cannot be read: {error}");
         let _: Unique<Unique<IgnoredAny>> = serde_json::from_slice(text).map_err(bad)?;
         let metadata: Metadata = serde_json::from_slice(text).map_err(bad)?;
         let end = metadata.data_len() as u64;
@@ -233,7 +234,10 @@ impl FloatReader {
         let data = stored.clone().try_cast(DType::F32);
         let data = data.map_err(|error| format!("{name} cannot be converted: {error}"))?;
         finite(name, &data)?;
-        let rounded = stored.iter::<f64>().zip(data.iter::<f64>()).any(|(a, b)| a != b);
+        let rounded = stored
+            .iter::<f64>()
+            .zip(data.iter::<f64>())
+            .any(|(a, b)| a != b);
         let entry = self.converted.entry(format!("{:?}", view.dtype()));
         let (_, count, any) = entry.or_insert_with(|| (name.to_owned(), 0, false));
         (*count, *any) = (*count + 1, *any || rounded);
@@ -250,7 +254,8 @@ impl FloatReader {
         match notices.is_empty() {
             true => head.verify(file)?,
             false if head.checksum.is_some() => {
-                notices.push("another program wrote these, so the checksum was not compared".into());
+                notices
+                    .push("another program wrote these, so the checksum was not compared".into());
             }
             false => (),
         }
@@ -281,6 +286,8 @@ impl FloatReader {
 pub fn finite(name: &str, data: &TensorData) -> Result<(), String> {
     match data.iter::<f64>().find(|value| !value.is_finite()) {
         None => Ok(()),
-        Some(value) => Err(format!("{name} holds {value}, which is not a finite number")),
+        Some(value) => Err(format!(
+            "{name} holds {value}, which is not a finite number"
+        )),
     }
 }

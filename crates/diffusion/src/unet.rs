@@ -97,7 +97,10 @@ impl UNet {
         };
         // Weights are drawn when they are first read, so that nothing has been asked of the memory yet.
         let shapes = weights::shapes(&network);
-        let numbers: u64 = shapes.values().map(|s| s.iter().product::<usize>() as u64).sum();
+        let numbers: u64 = shapes
+            .values()
+            .map(|s| s.iter().product::<usize>() as u64)
+            .sum();
         match numbers <= MAX_NUMBERS {
             true => Ok(network),
             false => Err(DiffusionError::Config(format!(

@@ -1,10 +1,13 @@
 //! Weights by path: what a checkpoint stores of a module.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use sha2::{Digest, Sha256};
+
+use crate::DiffusionError;
 
 /// One parameter: its identity (what the optimiser's state is keyed by) and its values.
 #[derive(Debug, Clone)]
@@ -23,14 +26,36 @@ pub fn with_ids(
     let id = |path: &String| ids.get(path).copied().unwrap_or(0);
     weights
         .into_iter()
-        .map(|(path, data)| (path.clone(), Weight { id: id(&path), data }))
+        .map(|(path, data)| {
+            (
+                path.clone(),
+                Weight {
+                    id: id(&path),
+                    data,
+                },
+            )
+        })
         .collect()
 }
 
-/// The same weights with ids to be given by path: a run's file then depends on nothing but its seed.
-pub fn without_ids(weights: BTreeMap<String, Weight>) -> BTreeMap<String, Weight> {
-    let id = 0;
-    weights.into_iter().map(|(path, weight)| (path, Weight { id, ..weight })).collect()
+/// A new module with weights of this seed and ids of their paths: a run's file depends on nothing else.
+///
+/// # Errors
+/// What `build` fails with.
+pub fn draw<M: Module>(
+    seed: u64,
+    device: &Device,
+    build: impl FnOnce() -> Result<M, DiffusionError>,
+) -> Result<M, DiffusionError> {
+    // A device has one generator, whoever draws from it.
+    static DRAWING: Mutex<()> = Mutex::new(());
+    let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+    device.seed(seed);
+    let module = build()?;
+    // Weights are drawn when they are first read, here.
+    let drawn = collect(&module).into_iter();
+    let drawn = drawn.map(|(path, weight)| (path, Weight { id: 0, ..weight }));
+    apply(module, drawn.collect()).map_err(DiffusionError::Config)
 }
 
 /// Checks that every path has an id of its own: an optimiser's state can only be resumed with those.
@@ -82,7 +107,9 @@ pub fn check_shapes<'a>(
         let verb = verb[usize::from(paths.len() > 1)];
         (!paths.is_empty()).then(|| format!("{} {verb}", enumerate(&paths)))
     };
-    let missing = needed.keys().filter(|path| !found.contains_key(path.as_str()));
+    let missing = needed
+        .keys()
+        .filter(|path| !found.contains_key(path.as_str()));
     let extra = found.keys().filter(|path| !needed.contains_key(**path));
     let misshapen = needed.iter().filter_map(|(path, shape)| {
         let other = found.get(path.as_str())?;
@@ -93,7 +120,10 @@ pub fn check_shapes<'a>(
     let problems = [
         list(["is missing", "are missing"], missing.cloned().collect()),
         list(
-            ["is no parameter of the network", "are no parameters of the network"],
+            [
+                "is no parameter of the network",
+                "are no parameters of the network",
+            ],
             extra.map(|path| path.escape_debug().to_string()).collect(),
         ),
         (!misshapen.is_empty()).then(|| enumerate(&misshapen)),
@@ -107,7 +137,7 @@ pub fn check_shapes<'a>(
 
 /// The first few of many things, and how many more there are.
 fn enumerate(all: &[String]) -> String {
-    const SHOWN: usize = 4;
+    const SHOWN: usize = 3;
     match all.len() {
         n if n > SHOWN => format!("{} and {} more", all[..SHOWN].join(", "), n - SHOWN),
         _ => all.join(", "),
@@ -127,7 +157,9 @@ fn id_of(path: &str) -> u64 {
 /// # Errors
 /// A sentence that lists the parameters that are missing, have another shape, or are not the module's.
 pub fn apply<M: Module>(module: M, weights: BTreeMap<String, Weight>) -> Result<M, String> {
-    let found = weights.iter().map(|(path, w)| (path.as_str(), w.data.shape().as_slice()));
+    let found = weights
+        .iter()
+        .map(|(path, w)| (path.as_str(), w.data.shape().as_slice()));
     check_shapes(&shapes(&module), found)?;
     let distinct: BTreeSet<u64> = weights.values().map(|weight| weight.id).collect();
     let own = distinct.len() == weights.len() && !distinct.contains(&0);

@@ -47,8 +47,10 @@ impl ModuleMapper for Randomize {
 fn checkpoint() -> Checkpoint {
     let network = UNet::new(&tiny(), &Device::flex()).unwrap();
     let weights = weights::collect(&network.map(&mut Randomize(0)));
-    let tensors: BTreeMap<String, TensorData> =
-        weights.iter().map(|(path, w)| (path.clone(), w.data.clone())).collect();
+    let tensors: BTreeMap<String, TensorData> = weights
+        .iter()
+        .map(|(path, w)| (path.clone(), w.data.clone()))
+        .collect();
     Checkpoint {
         header: Header {
             format: FORMAT,
@@ -166,10 +168,16 @@ fn products_with_the_jacobian_do_not_hang_on_ids() {
     };
     let cases = [
         ("none", BTreeMap::new()),
-        ("all alike", ids(&|ids| ids.values_mut().for_each(|id| *id = 5))),
+        (
+            "all alike",
+            ids(&|ids| ids.values_mut().for_each(|id| *id = 5)),
+        ),
         ("all 0", ids(&|ids| ids.values_mut().for_each(|id| *id = 0))),
-        ("one missing", ids(&|ids| drop(ids.remove(paths[3])))),
-        ("one 0", ids(&|ids| drop(ids.insert(paths[3].clone(), 0)))),
+        (
+            "one missing",
+            ids(&|ids| ids.retain(|path, _| path != paths[3])),
+        ),
+        ("one 0", ids(&|ids| ids.extend([(paths[3].clone(), 0)]))),
         (
             "two alike",
             ids(&|ids| {
@@ -177,7 +185,10 @@ fn products_with_the_jacobian_do_not_hang_on_ids() {
                 ids.insert(paths[9].clone(), first);
             }),
         ),
-        ("largest", ids(&|ids| drop(ids.insert(paths[3].clone(), u64::MAX)))),
+        (
+            "largest",
+            ids(&|ids| ids.extend([(paths[3].clone(), u64::MAX)])),
+        ),
     ];
     for (name, ids) in cases {
         let mut raw = Raw::of(&original);
@@ -204,7 +215,11 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
         ("/training", json!(""), "training"),
         ("/training", json!("flip = 1"), "training"),
         ("/training", json!("= ]["), "training"),
-        ("/training", json!("flip = true\nsteps = 3"), "after the last"),
+        (
+            "/training",
+            json!("flip = true\nsteps = 3"),
+            "after the last",
+        ),
         ("/training", json!("[".repeat(5000)), "training"),
         ("/step", json!(most), "after the last"),
         ("/step", json!(-1), "header"),
@@ -231,7 +246,11 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
         ("/network/blocks", json!(most), "blocks"),
         ("/network/multipliers", json!([]), "multipliers"),
         ("/network/multipliers", json!([1, 0]), "multipliers"),
-        ("/network/multipliers", json!([1]), "no parameters of the network"),
+        (
+            "/network/multipliers",
+            json!([1]),
+            "no parameters of the network",
+        ),
         ("/network/multipliers", json!([1, half]), "multipliers"),
         ("/network/multipliers", json!([1, most]), "multipliers"),
         ("/network/multipliers", json!([1, 9000]), "more than"),
@@ -241,7 +260,11 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
         ("/network/head_channels", json!(most), "head_channels"),
         ("/network/attention", json!([0]), "attention"),
         ("/network/attention", json!([most]), "attention"),
-        ("/network/attention", json!([]), "no parameters of the network"),
+        (
+            "/network/attention",
+            json!([]),
+            "no parameters of the network",
+        ),
         ("/network/other", json!(1), "header"),
         ("/parameter_ids/input.weight", json!(-1), "header"),
         ("/parameter_ids/input.weight", json!(1e30), "header"),
@@ -257,10 +280,34 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
         header.pointer_mut(parent).unwrap()[field] = value.clone();
         let error = load(&original.with_header(&header.to_string())).unwrap_err();
         assert!(error.contains(says), "{place} = {value}: {error}");
-        assert!(error.len() < 500 && !error.contains('\n'), "{place} = {value}: {error}");
+        assert!(
+            error.len() < 700 && !error.contains('\n'),
+            "{place} = {value}: {error}"
+        );
+    }
+    for place in [
+        "version",
+        "fingerprint",
+        "training",
+        "seed",
+        "format",
+        "x\ny",
+    ] {
+        let mut header = original.header.clone();
+        header[place] = json!("a\n\u{1b}[0m".repeat(50_000));
+        if let Err(error) = load(&original.with_header(&header.to_string())) {
+            assert!(
+                error.chars().count() < 2000 && !error.contains(char::is_control),
+                "{error}"
+            );
+        }
     }
     let text = original.header.to_string();
-    let deep = text.replacen("\"seed\":1", &format!("\"seed\":{}", "[".repeat(100_000)), 1);
+    let deep = text.replacen(
+        "\"seed\":1",
+        &format!("\"seed\":{}", "[".repeat(100_000)),
+        1,
+    );
     let twice = text.replacen("\"seed\":1", "\"seed\":1,\"seed\":2", 1);
     let id = |id: u64| format!("\"parameter_ids\":{{\"input.bias\":{id},");
     let two_ids = text.replacen("\"parameter_ids\":{", &id(4), 1);
@@ -285,11 +332,17 @@ fn tensors_that_do_not_fit_are_listed() {
         let bias = t.remove("ema/input.bias").unwrap();
         t.insert("ema/input.biaz".into(), bias);
     });
-    for part in ["input.bias, input.weight are missing", "input.biaz is no parameter"] {
+    for part in [
+        "input.bias, input.weight are missing",
+        "input.biaz is no parameter",
+    ] {
         assert!(missing.contains(part), "{missing}");
     }
     let misshapen = changed(&|t| t.get_mut("model/input.bias").unwrap().1 = vec![2, 4]);
-    assert!(misshapen.contains("input.bias has shape [2, 4]"), "{misshapen}");
+    assert!(
+        misshapen.contains("input.bias has shape [2, 4]"),
+        "{misshapen}"
+    );
     let many = changed(&|t| t.retain(|name, _| !name.starts_with("ema/")));
     assert!(many.contains("more are missing"), "{many}");
     let empty = changed(&|t| {
@@ -301,14 +354,21 @@ fn tensors_that_do_not_fit_are_listed() {
     assert!(unknown.contains("unknown tensor \"a\\nb\""), "{unknown}");
     for name in ["data_mean", "data_variance"] {
         let absent = changed(&|t| drop(t.remove(name)));
-        assert!(absent.contains(&format!("{name} should be there")), "{absent}");
+        assert!(
+            absent.contains(&format!("{name} should be there")),
+            "{absent}"
+        );
         let short = changed(&|t| {
             let (_, shape, bytes) = t.get_mut(name).unwrap();
             (*shape, *bytes) = (vec![1], vec![0; 4]);
         });
-        assert!(short.contains(&format!("{name} should be there")), "{short}");
+        assert!(
+            short.contains(&format!("{name} should be there")),
+            "{short}"
+        );
     }
-    let state = changed(&|t| drop(t.insert("optimizer".into(), ("F32".into(), vec![1], vec![0; 4]))));
+    let state =
+        changed(&|t| drop(t.insert("optimizer".into(), ("F32".into(), vec![1], vec![0; 4]))));
     assert!(state.contains("optimizer should hold bytes"), "{state}");
 }
 
@@ -328,14 +388,21 @@ fn other_types_are_converted_with_a_notice_or_refused_by_name() {
     let half = convert("F16", &|v| f16::from_f32(v).to_le_bytes().to_vec()).unwrap();
     let halves: Vec<f32> = before.iter().map(|v| f16::from_f32(*v).to_f32()).collect();
     assert_eq!(values(&half.ema["input.weight"]), halves);
-    assert_eq!(half.notices, ["ema/input.weight holds F16 numbers: converted to F32, exactly"]);
+    assert_eq!(
+        half.notices,
+        ["ema/input.weight holds F16 numbers: converted to F32, exactly"]
+    );
     let brain = convert("BF16", &|v| bf16::from_f32(v).to_le_bytes().to_vec()).unwrap();
     let brains: Vec<f32> = before.iter().map(|v| bf16::from_f32(*v).to_f32()).collect();
     assert_eq!(values(&brain.ema["input.weight"]), brains);
     assert!(brain.notices[0].contains("BF16") && brain.notices[0].contains("exactly"));
     let double = convert("F64", &|v| f64::from(v).to_le_bytes().to_vec()).unwrap();
     assert_eq!(values(&double.ema["input.weight"]), before);
-    assert!(double.notices[0].contains("exactly"), "{:?}", double.notices);
+    assert!(
+        double.notices[0].contains("exactly"),
+        "{:?}",
+        double.notices
+    );
     let third = convert("F64", &|v| (f64::from(v) / 3.0).to_le_bytes().to_vec()).unwrap();
     assert!(third.notices[0].contains("rounded"), "{:?}", third.notices);
     let huge = convert("F64", &|_| 1e300_f64.to_le_bytes().to_vec()).unwrap_err();
@@ -369,7 +436,12 @@ fn other_types_are_converted_with_a_notice_or_refused_by_name() {
 #[test]
 fn a_number_that_is_not_finite_is_refused_by_name_and_never_written() {
     let original = checkpoint();
-    for name in ["ema/input.weight", "model/output.bias", "data_mean", "data_variance"] {
+    for name in [
+        "ema/input.weight",
+        "model/output.bias",
+        "data_mean",
+        "data_variance",
+    ] {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut raw = Raw::of(&original);
             raw.tensors.get_mut(name).unwrap().2[..4].copy_from_slice(&value.to_le_bytes());
@@ -379,7 +451,11 @@ fn a_number_that_is_not_finite_is_refused_by_name_and_never_written() {
     }
     let mut raw = Raw::of(&original);
     raw.tensors.get_mut("data_variance").unwrap().2[..4].copy_from_slice(&(-1_f32).to_le_bytes());
-    assert!(load(&raw.bytes()).unwrap_err().contains("no variance is negative"));
+    assert!(
+        load(&raw.bytes())
+            .unwrap_err()
+            .contains("no variance is negative")
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
@@ -420,7 +496,11 @@ fn a_flipped_bit_is_found_wherever_it_is() {
         let mut flipped = bytes.clone();
         flipped[place] ^= 1 << (place % 8);
         let found = load(&flipped).is_err();
-        assert!(found, "bit {} of byte {place}, the body being at {body}", place % 8);
+        assert!(
+            found,
+            "bit {} of byte {place}, the body being at {body}",
+            place % 8
+        );
     }
 }
 
@@ -429,15 +509,26 @@ fn what_is_no_checkpoint_is_named_before_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let whole = saved(&checkpoint());
-    let huge = file(&format!("{}0{}", "[".repeat(1 << 20), "]".repeat(1 << 20)), &[]);
+    let huge = file(
+        &format!("{}0{}", "[".repeat(1 << 20), "]".repeat(1 << 20)),
+        &[],
+    );
     let twice = r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#;
     let wide = r#"{"a":{"dtype":"U8","shape":[18446744073709551615,2],"data_offsets":[0,1]}}"#;
     let far = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[18446744073709551614,18446744073709551615]}}"#;
     let cases: [(&str, Vec<u8>, &str); 12] = [
         ("empty", vec![], "not a complete"),
         ("short", vec![1; 7], "not a complete"),
-        ("a long head", [&u64::MAX.to_le_bytes()[..], b"{}"].concat(), "not a complete"),
-        ("a head of 90 MB", [&90_000_000_u64.to_le_bytes()[..], b"{}"].concat(), "not a complete"),
+        (
+            "a long head",
+            [&u64::MAX.to_le_bytes()[..], b"{}"].concat(),
+            "not a complete",
+        ),
+        (
+            "a head of 90 MB",
+            [&90_000_000_u64.to_le_bytes()[..], b"{}"].concat(),
+            "not a complete",
+        ),
         ("no text", file("\u{0}", &[]), "not a complete"),
         ("deep", huge, "not a complete"),
         ("a name twice", file(twice, &[]), "stands twice"),
@@ -450,10 +541,17 @@ fn what_is_no_checkpoint_is_named_before_it_is_read() {
     for (name, bytes, says) in cases {
         std::fs::write(&path, &bytes).unwrap();
         let error = Checkpoint::load(&path).unwrap_err().to_string();
-        assert!(error.contains(says) && error.contains("model.safetensors"), "{name}: {error}");
-        assert_eq!(load(&bytes).is_err(), true, "{name}");
+        assert!(
+            error.contains(says) && error.contains("model.safetensors"),
+            "{name}: {error}"
+        );
+        assert!(load(&bytes).is_err(), "{name}");
     }
-    for path in [folder.path(), Path::new("/dev/zero"), Path::new("/dev/null")] {
+    for path in [
+        folder.path(),
+        Path::new("/dev/zero"),
+        Path::new("/dev/null"),
+    ] {
         let error = Checkpoint::load(path).unwrap_err().to_string();
         assert!(error.contains("cannot read the checkpoint"), "{error}");
     }
@@ -466,7 +564,10 @@ fn what_is_no_checkpoint_is_named_before_it_is_read() {
 
 #[test]
 fn the_shipped_checkpoint_of_an_older_version_is_read() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
     let shipped = Checkpoint::load(&root.join("checkpoints/faces16.safetensors")).unwrap();
     assert_eq!(shipped.header.step, 5000);
     assert!(shipped.notices.is_empty());
@@ -498,7 +599,10 @@ fn a_damaged_state_of_the_optimiser_is_refused_and_never_panics() {
         optimizer::restore(new, state, &parameters, step).map_err(|error| error.to_string())
     };
     let restored = restore(state.clone(), 3).unwrap();
-    assert_eq!(optimizer::state(&restored).unwrap(), state);
+    assert!(
+        optimizer::state(&restored).unwrap() == state,
+        "the same bytes"
+    );
     let other = restore(state.clone(), 4).err().unwrap();
     assert!(other.contains("momentum.time"), "{other}");
     let none = optimizer::state(&AdamWConfig::new().init()).unwrap();
@@ -509,11 +613,17 @@ fn a_damaged_state_of_the_optimiser_is_refused_and_never_panics() {
     let mut repeated = parameters.clone();
     repeated.get_mut("input.bias").unwrap().id = parameters["input.weight"].id;
     let new = AdamWConfig::new().init();
-    let error = optimizer::restore(new, state.clone(), &repeated, 3).err().unwrap().to_string();
+    let error = optimizer::restore(new, state.clone(), &repeated, 3)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("the same parameter id"), "{error}");
 
     for length in (0..state.len()).step_by(state.len() / 200) {
-        assert!(restore(state[..length].to_vec(), 3).is_err(), "{length} bytes");
+        assert!(
+            restore(state[..length].to_vec(), 3).is_err(),
+            "{length} bytes"
+        );
     }
     // Whatever is flipped, Burn is not given what it would panic at.
     for place in (0..state.len().min(20_000)).step_by(37) {
@@ -523,7 +633,9 @@ fn a_damaged_state_of_the_optimiser_is_refused_and_never_panics() {
     }
     for seed in 0..200 {
         let mut rng = generator(seed, Purpose::Batch, []);
-        let noise: Vec<u8> = std::iter::repeat_with(|| rand::RngExt::random(&mut rng)).take(4000).collect();
+        let noise: Vec<u8> = std::iter::repeat_with(|| rand::RngExt::random(&mut rng))
+            .take(4000)
+            .collect();
         assert!(restore(noise.clone(), 3).is_err());
         let keep = state.len().min(32);
         assert!(restore([&state[..keep], &noise].concat(), 3).is_err());
@@ -533,8 +645,17 @@ fn a_damaged_state_of_the_optimiser_is_refused_and_never_panics() {
 #[test]
 fn a_network_too_large_for_any_memory_is_refused_at_once() {
     for config in [
-        UNetConfig { channels: 16_384, head_channels: 1, ..tiny() },
-        UNetConfig { channels: 8192, multipliers: vec![1, 2], blocks: 64, ..tiny() },
+        UNetConfig {
+            channels: 16_384,
+            head_channels: 1,
+            ..tiny()
+        },
+        UNetConfig {
+            channels: 8192,
+            multipliers: vec![1, 2],
+            blocks: 64,
+            ..tiny()
+        },
     ] {
         let error = UNet::new(&config, &Device::flex()).unwrap_err().to_string();
         assert!(error.contains("more than"), "{error}");

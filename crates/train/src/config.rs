@@ -100,7 +100,7 @@ impl TrainConfig {
     /// If there is no such field or the value does not fit it.
     pub fn with(&self, field: &str, value: &str) -> Result<Self, DiffusionError> {
         let bad = |why: &dyn std::fmt::Display| {
-            DiffusionError::Config(format!("--set {field}={value}: {why}"))
+            DiffusionError::Config(format!("{field} = {value}: {why}"))
         };
         let mut table = toml::Table::try_from(self).map_err(|error| bad(&error))?;
         let parsed: toml::Table = format!("value = {value}")
@@ -127,7 +127,8 @@ impl TrainConfig {
             let fields: Vec<&String> = place.keys().filter(|key| *key != last).collect();
             return Err(bad(&format!("there is no such field; here are {fields:?}")));
         }
-        table.try_into().map_err(|error| bad(&error))
+        let config = table.try_into::<Self>();
+        config.map_err(|error| bad(&error.message()))
     }
 
     /// The learning rate of a step: linear warm-up, then a half cosine down to 0 at the last step.

@@ -41,10 +41,8 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, DiffusionError> {
         config.validate()?;
-        device.seed(config.seed);
-        let average = UNet::new(&config.network, device)?;
-        let drawn = weights::without_ids(weights::collect(&average));
-        let average = weights::apply(average, drawn).map_err(DiffusionError::Config)?;
+        let build = || UNet::new(&config.network, device);
+        let average = weights::draw(config.seed, device, build)?;
         Self::begin(config, set, average, device)
     }
 
@@ -101,7 +99,7 @@ impl Trainer {
         let header = &checkpoint.header;
         if header.fingerprint != set.fingerprint {
             return refuse(&format!(
-                "the checkpoint was trained on other images ({}, fingerprint {}) than {} (fingerprint {}): resume with the same --data, or start again in a new folder",
+                "the checkpoint was trained on other images ({}, fingerprint {}) than {} (fingerprint {}): resume with the same images, or start again in a new folder",
                 header.data, header.fingerprint, set.name, set.fingerprint
             ));
         }
@@ -248,13 +246,37 @@ pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), D
         head_channels,
     } = &config.network;
     let fields = [
-        ("image_channels", format!("{image_channels}"), format!("{}", start.image_channels)),
-        ("image_size", format!("{image_size}"), format!("{}", start.image_size)),
-        ("channels", format!("{channels}"), format!("{}", start.channels)),
-        ("multipliers", format!("{multipliers:?}"), format!("{:?}", start.multipliers)),
+        (
+            "image_channels",
+            format!("{image_channels}"),
+            format!("{}", start.image_channels),
+        ),
+        (
+            "image_size",
+            format!("{image_size}"),
+            format!("{}", start.image_size),
+        ),
+        (
+            "channels",
+            format!("{channels}"),
+            format!("{}", start.channels),
+        ),
+        (
+            "multipliers",
+            format!("{multipliers:?}"),
+            format!("{:?}", start.multipliers),
+        ),
         ("blocks", format!("{blocks}"), format!("{}", start.blocks)),
-        ("attention", format!("{attention:?}"), format!("{:?}", start.attention)),
-        ("head_channels", format!("{head_channels}"), format!("{}", start.head_channels)),
+        (
+            "attention",
+            format!("{attention:?}"),
+            format!("{:?}", start.attention),
+        ),
+        (
+            "head_channels",
+            format!("{head_channels}"),
+            format!("{}", start.head_channels),
+        ),
     ];
     let differ = fields.iter().filter(|(_, here, there)| here != there);
     let differ: Vec<String> = differ
