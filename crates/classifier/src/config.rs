@@ -48,7 +48,7 @@ impl ClassifierConfig {
     /// The learning rate of a step: a twentieth of the steps to rise, then a half cosine down to 0.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         let progress = (step as f64 / self.steps.max(1) as f64).min(1.0);
-        let warm = (20.0 * (step + 1) as f64 / self.steps.max(1) as f64).min(1.0);
+        let warm = (20.0 * (step as f64 + 1.0) / self.steps.max(1) as f64).min(1.0);
         self.learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
     }
 

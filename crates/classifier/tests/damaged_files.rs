@@ -111,7 +111,11 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
         ("/shape/height", json!(0), "sides"),
         ("/shape/height", json!(1_000_000), "sides"),
         ("/shape/width", json!(most), "sides"),
-        ("/shape/height", json!(32), "are missing"),
+        (
+            "/shape",
+            json!({ "channels": 3, "height": 32, "width": 32 }),
+            "are missing",
+        ),
         ("/labels/attributes", json!([]), "labels"),
         ("/labels/attributes", json!(["a", "a"]), "stands twice"),
         (

@@ -94,9 +94,11 @@ fn load(bytes: &[u8]) -> Result<Checkpoint, String> {
 /// A file without its checksum, to be changed as another program would.
 struct Raw {
     header: Value,
-    /// Type, shape and bytes.
-    tensors: BTreeMap<String, (String, Vec<u64>, Vec<u8>)>,
+    tensors: Tensors,
 }
+
+/// Type, shape and bytes by name.
+type Tensors = BTreeMap<String, (String, Vec<u64>, Vec<u8>)>;
 
 impl Raw {
     fn of(checkpoint: &Checkpoint) -> Self {
@@ -321,7 +323,7 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
 #[test]
 fn tensors_that_do_not_fit_are_listed() {
     let original = Raw::of(&checkpoint());
-    let changed = |change: &dyn Fn(&mut BTreeMap<String, (String, Vec<u64>, Vec<u8>)>)| {
+    let changed = |change: &dyn Fn(&mut Tensors)| {
         let mut raw = Raw::of(&checkpoint());
         raw.tensors = original.tensors.clone();
         change(&mut raw.tensors);

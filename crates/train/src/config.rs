@@ -133,7 +133,7 @@ impl TrainConfig {
 
     /// The learning rate of a step: linear warm-up, then a half cosine down to 0 at the last step.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
-        let warm = ((step + 1) as f64 / self.warmup.max(1) as f64).min(1.0);
+        let warm = ((step as f64 + 1.0) / self.warmup.max(1) as f64).min(1.0);
         let progress = (step as f64 / self.steps.max(1) as f64).min(1.0);
         self.learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
     }

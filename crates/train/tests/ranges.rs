@@ -177,7 +177,8 @@ fn a_checkpoint_that_cannot_be_resumed_is_refused_with_the_reason() {
     let stored = stored();
     assert!(Trainer::resume(config(), set(), stored.clone(), &device).is_ok());
     let first = stored.header.parameter_ids.keys().next().unwrap().clone();
-    let cases: [(&str, &dyn Fn(&mut Checkpoint), &str); 9] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&mut Checkpoint), &'a str);
+    let cases: [Case; 9] = [
         ("another step", &|c| c.header.step = 2, "momentum.time"),
         (
             "a step after the last",
