@@ -13,13 +13,15 @@ use safetensors::tensor::{Dtype, TensorView};
 
 pub use crate::header::{FORMAT, Header};
 
-use crate::DiffusionError;
 use crate::tensor_file::{self, FloatReader, Head, finite};
 use crate::unet::UNet;
 use crate::weights::{self, Weight};
+use crate::{DiffusionError, range};
 
 /// Where the header stands in the metadata.
 const ENTRY: &str = "sway";
+/// Largest mean of a pixel, which lies in `[-1, 1]` if nobody scaled it.
+const MAX_MEAN: f32 = 100.0;
 /// Largest variance below 0 that rounding explains: older versions subtracted squares.
 const ROUNDING: f32 = 1e-6;
 
@@ -172,10 +174,19 @@ impl Checkpoint {
                 None => data_variance = data.iter().collect(),
             }
         }
-        if let Some(value) = data_variance.iter().find(|value| **value < -ROUNDING) {
-            return Err(format!(
-                "data_variance holds {value}, and no variance is negative"
-            ));
+        let ranges = [
+            ("data_mean", &data_mean, -MAX_MEAN..=MAX_MEAN),
+            (
+                "data_variance",
+                &data_variance,
+                -ROUNDING..=MAX_MEAN.powi(2),
+            ),
+        ];
+        for (name, values, range) in ranges {
+            let each = format!("each entry of {name}");
+            for value in values {
+                range::check(&each, *value, range.clone()).map_err(|error| error.to_string())?;
+            }
         }
         Ok(Self {
             header,

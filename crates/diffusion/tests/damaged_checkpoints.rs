@@ -451,13 +451,16 @@ fn a_number_that_is_not_finite_is_refused_by_name_and_never_written() {
             assert!(error.contains(&format!("{name} holds")), "{error}");
         }
     }
-    let mut raw = Raw::of(&original);
-    raw.tensors.get_mut("data_variance").unwrap().2[..4].copy_from_slice(&(-1_f32).to_le_bytes());
-    assert!(
-        load(&raw.bytes())
-            .unwrap_err()
-            .contains("no variance is negative")
-    );
+    for (name, value) in [
+        ("data_variance", -1_f32),
+        ("data_variance", 1e30),
+        ("data_mean", 1e30),
+    ] {
+        let mut raw = Raw::of(&original);
+        raw.tensors.get_mut(name).unwrap().2[..4].copy_from_slice(&value.to_le_bytes());
+        let error = load(&raw.bytes()).unwrap_err();
+        assert!(error.contains(&format!("each entry of {name}")), "{error}");
+    }
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

@@ -155,7 +155,8 @@ impl TrainConfig {
         range::check("noise.mean", self.noise.mean, -10.0..=10.0)?;
         range::check("noise.std", self.noise.std, 1e-6..=5.0)?;
         self.network.validate()?;
-        let layer = self.network.image_size.pow(2) * self.network.channels;
+        let channels = self.network.channels.max(self.network.image_channels);
+        let layer = self.network.image_size.pow(2) * channels;
         range::check(
             "batch × network.channels × pixels",
             layer.saturating_mul(self.batch),
