@@ -101,7 +101,7 @@ impl Header {
         }
     }
 
-    /// A network of this shape, and what its weights are called and how they are shaped.
+    /// A new network of this shape. Its weights are drawn when they are first read.
     fn network(&self, device: &Device) -> Classifier {
         let (channels, labels) = (self.training.channels, self.labels.len());
         Classifier::new(self.shape, channels, labels, device)

@@ -45,9 +45,12 @@ pub struct Header {
 /// What is read of a training configuration.
 #[derive(Deserialize)]
 struct Training {
-    /// Whether mirror images were trained on too: who does not know that believes in other data.
-    #[serde(rename = "flip")]
-    _flip: bool,
+    /// Whether mirror images were trained on too.
+    #[expect(
+        dead_code,
+        reason = "it must be there: without it the data are taken for others"
+    )]
+    flip: bool,
     steps: Option<u64>,
     network: Option<UNetConfig>,
 }

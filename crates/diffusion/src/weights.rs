@@ -62,7 +62,7 @@ pub fn draw<M: Module>(
 ///
 /// # Errors
 /// A clause that names the first path without one.
-pub fn check_ids<'a>(
+pub(crate) fn check_ids<'a>(
     paths: impl IntoIterator<Item = &'a String>,
     ids: &BTreeMap<String, u64>,
 ) -> Result<(), String> {
