@@ -151,7 +151,7 @@ impl Saved {
         weights.try_for_each(|(name, data)| {
             finite(name, data).map_err(|problem| {
                 DiffusionError::NotFinite(format!(
-                    "the classifier has diverged: at step {} {problem}; nothing was written, an earlier file is kept; try a lower \
+                    "the classifier has diverged: at step {} {problem}; what was saved before is kept; try a lower \
                      learning rate",
                     self.header.step
                 ))

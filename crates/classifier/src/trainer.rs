@@ -102,6 +102,11 @@ impl<'a> Trainer<'a> {
                 images.name
             ));
         }
+        if let Some(notice) = saved.notices.first() {
+            return refuse(&format!(
+                "another program rewrote the classifier ({notice}), and the run would not go on as it was: start again in a new folder"
+            ));
+        }
         let network = saved.network(device)?;
         let parameters = weights::with_ids(saved.weights.clone(), &saved.header.parameter_ids);
         let step = saved.header.step;

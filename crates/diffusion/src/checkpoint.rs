@@ -116,7 +116,7 @@ impl Checkpoint {
         for (name, data) in self.weights() {
             finite(&name, data).map_err(|problem| {
                 DiffusionError::NotFinite(format!(
-                    "the model has diverged: at step {} {problem}; nothing was written, an earlier checkpoint is kept; \
+                    "the model has diverged: at step {} {problem}; what was saved before is kept; \
                      try a lower learning rate",
                     self.header.step
                 ))

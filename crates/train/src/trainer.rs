@@ -114,6 +114,11 @@ impl Trainer {
                 "the checkpoint holds averaged weights only and cannot be resumed: start again in a new folder",
             );
         };
+        if let Some(notice) = checkpoint.notices.first() {
+            return refuse(&format!(
+                "another program rewrote the checkpoint ({notice}), and the run would not go on as it was: start again in a new folder"
+            ));
+        }
         let restore = |stored: BTreeMap<_, _>| {
             let network = UNet::new(&config.network, device)?;
             weights::apply(network, checkpoint.with_ids(stored)).map_err(DiffusionError::Config)

@@ -178,7 +178,12 @@ fn a_checkpoint_that_cannot_be_resumed_is_refused_with_the_reason() {
     assert!(Trainer::resume(config(), set(), stored.clone(), &device).is_ok());
     let first = stored.header.parameter_ids.keys().next().unwrap().clone();
     type Case<'a> = (&'a str, &'a dyn Fn(&mut Checkpoint), &'a str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 10] = [
+        (
+            "converted weights",
+            &|c| c.notices.push("ema/input.bias holds F16 numbers".into()),
+            "another program rewrote the checkpoint",
+        ),
         ("another step", &|c| c.header.step = 2, "momentum.time"),
         (
             "a step after the last",
