@@ -63,6 +63,16 @@ pub enum JvpError {
     /// The function could not be recorded.
     #[error("recording the function failed: {0}")]
     Capture(String),
+    /// Two different parameters of the module have one id, by which weights are bound.
+    #[error(
+        "the parameters {first} and {second} differ but have the same id: give each an id of its own"
+    )]
+    SameId {
+        /// Path of the one.
+        first: String,
+        /// Path of the other.
+        second: String,
+    },
     /// Inputs and tangents do not fit together.
     #[error("{0}")]
     Shape(String),
@@ -142,7 +152,7 @@ where
         tangents: &[Option<DynTensor>],
     ) -> Result<(DynTensor, Option<DynTensor>), JvpError> {
         let k = check(inputs, tangents)?;
-        let live = live_parameters(module);
+        let live = live_parameters(module)?;
         let plan = self.plan(module, inputs, &live)?;
         let values = inputs.iter().zip(tangents).map(|(x, t)| Value {
             primal: x.0.clone(),
@@ -174,7 +184,9 @@ where
         if let Some(plan) = lock().get(&key) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(Plan::record(module, inputs, &self.function)?);
+        let plan = Plan::record(module, inputs, &self.function)
+            .map_err(|error| mixed_types(inputs, live).unwrap_or(error))?;
+        let plan = Arc::new(plan);
         lock().insert(key, plan.clone());
         Ok(plan)
     }
@@ -197,6 +209,17 @@ pub fn jvp<M: Module, const D: usize, const D1: usize, const E: usize, const E1:
         DynTensor(value::zeros(&shape, &y.0.device(), y.0.dtype()))
     });
     Ok((y.get(), t.get()))
+}
+
+/// What to say of a function that could not be recorded because its floats are of several types.
+fn mixed_types(inputs: &[DynTensor], live: &[(ParamId, T)]) -> Option<JvpError> {
+    let floats = |dtype: &DType| dtype.is_float();
+    let input = inputs.iter().map(DynTensor::dtype).find(floats)?;
+    let mut weights = live.iter().map(|(_, t)| t.dtype()).filter(floats);
+    let weight = weights.find(|weight| *weight != input)?;
+    Some(JvpError::Shape(format!(
+        "the inputs are of {input:?} and weights of {weight:?}: cast one to the type of the other"
+    )))
 }
 
 /// K, after checking every tangent against its input. Without tangents K is 0.

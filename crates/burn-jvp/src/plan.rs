@@ -11,6 +11,7 @@ use burn::backend::{
     DispatchTensor, Shape, TensorData, TensorMetadata,
 };
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::kind::Basic;
 use burn::tensor::{Bool, Device, Int, Tensor};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -84,7 +85,7 @@ impl Plan {
             device.capture_scope(|scope| {
                 let mut placeholders = Placeholders {
                     device: &device,
-                    ids: HashMap::new(),
+                    made: HashMap::new(),
                 };
                 let module = module.map(&mut placeholders);
                 let xs: Vec<DynTensor> = inputs
@@ -95,7 +96,7 @@ impl Plan {
                 let output = id(&y.0);
                 ids = Some((
                     xs.iter().map(|x| id(&x.0)).collect::<Vec<_>>(),
-                    placeholders.ids,
+                    placeholders.ids(),
                     output,
                 ));
                 scope.complete([], [output])
@@ -219,14 +220,18 @@ fn id(t: &T) -> TensorId {
 /// Puts placeholders in the place of parameters.
 struct Placeholders<'a> {
     device: &'a Device,
-    ids: HashMap<ParamId, TensorId>,
+    made: HashMap<ParamId, T>,
 }
 
 impl Placeholders<'_> {
+    /// A placeholder like `t`, the same one wherever a shared parameter is used.
     fn stand_in(&mut self, param: ParamId, t: T) -> T {
-        let t = placeholder(&dims(&t), t.dtype(), self.device);
-        self.ids.insert(param, id(&t));
-        t
+        let make = || placeholder(&dims(&t), t.dtype(), self.device);
+        self.made.entry(param).or_insert_with(make).clone()
+    }
+
+    fn ids(&self) -> HashMap<ParamId, TensorId> {
+        self.made.iter().map(|(p, t)| (*p, id(t))).collect()
     }
 }
 
@@ -250,21 +255,66 @@ impl ModuleMapper for Placeholders<'_> {
     }
 }
 
-/// The parameters of a module as they are now.
-pub(crate) fn live_parameters<M: Module>(module: &M) -> Vec<(ParamId, T)> {
-    struct Collect(Vec<(ParamId, T)>);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.push((param.id, param.val().into_dispatch()));
-        }
-        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-            self.0.push((param.id, param.val().into_dispatch()));
-        }
-        fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-            self.0.push((param.id, param.val().into_dispatch()));
+/// The parameters of a module as they are now, each id once.
+///
+/// Weights are bound by their ids, so two parameters may have one id only if they hold the same values (a tensor that
+/// the module uses twice).
+pub(crate) fn live_parameters<M: Module>(module: &M) -> Result<Vec<(ParamId, T)>, JvpError> {
+    let mut collect = Collect::default();
+    module.visit(&mut collect);
+    match collect.clash {
+        None => Ok(collect.found),
+        Some([first, second]) => Err(JvpError::SameId { first, second }),
+    }
+}
+
+#[derive(Default)]
+struct Collect {
+    path: Vec<String>,
+    found: Vec<(ParamId, T)>,
+    /// Place in `found` and path of every id.
+    places: HashMap<ParamId, (usize, String)>,
+    /// The first two parameters that differ but have one id.
+    clash: Option<[String; 2]>,
+}
+
+impl Collect {
+    fn add<const D: usize, K: Basic>(&mut self, id: ParamId, tensor: Tensor<D, K>) {
+        let path = self.path.join(".");
+        let Some((place, first)) = self.places.get(&id) else {
+            self.places.insert(id, (self.found.len(), path));
+            self.found.push((id, tensor.into_dispatch()));
+            return;
+        };
+        let known = &self.found[*place].1;
+        let alike = dims(known) == tensor.dims() && known.dtype() == tensor.dtype() && {
+            let known = Tensor::<D, K>::from_dispatch(known.clone()).into_data();
+            known.as_bytes() == tensor.into_data().as_bytes()
+        };
+        if !alike {
+            self.clash.get_or_insert([first.clone(), path]);
         }
     }
-    let mut collect = Collect(Vec::new());
-    module.visit(&mut collect);
-    collect.0
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.add(param.id, param.val());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.add(param.id, param.val());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.add(param.id, param.val());
+    }
 }

@@ -1,6 +1,6 @@
 //! What decides a classifier.
 
-use diffusion::DiffusionError;
+use diffusion::{DiffusionError, range};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides the result of training, apart from the images.
@@ -47,8 +47,8 @@ impl Default for ClassifierConfig {
 impl ClassifierConfig {
     /// The learning rate of a step: a twentieth of the steps to rise, then a half cosine down to 0.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
-        let progress = step as f64 / self.steps.max(1) as f64;
-        let warm = (20.0 * (step + 1) as f64 / self.steps.max(1) as f64).min(1.0);
+        let progress = (step as f64 / self.steps.max(1) as f64).min(1.0);
+        let warm = (20.0 * (step as f64 + 1.0) / self.steps.max(1) as f64).min(1.0);
         self.learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
     }
 
@@ -57,25 +57,12 @@ impl ClassifierConfig {
     /// # Errors
     /// A sentence that names the field.
     pub fn validate(&self) -> Result<(), DiffusionError> {
-        let bad = |message: String| Err(DiffusionError::Config(message));
-        if self.batch == 0 || self.channels == 0 {
-            return bad("batch and channels must be at least 1".to_owned());
-        }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return bad(format!(
-                "the learning rate must be a positive number, not {}",
-                self.learning_rate
-            ));
-        }
-        if !(self.noise.is_finite() && self.noise >= 0.0) {
-            return bad(format!("the noise must be 0 or more, not {}", self.noise));
-        }
-        if !(self.held_out > 0.0 && self.held_out < 1.0) {
-            return bad(format!(
-                "the share of held-out images must be between 0 and 1, not {}",
-                self.held_out
-            ));
-        }
-        Ok(())
+        range::check("steps", self.steps, 1..=1_000_000_000)?;
+        range::check("batch", self.batch, 1..=65_536)?;
+        range::check("learning_rate", self.learning_rate, 1e-12..=10.0)?;
+        range::check("weight_decay", self.weight_decay, 0.0..=100.0)?;
+        range::check("noise", self.noise, 0.0..=10.0)?;
+        range::check("channels", self.channels, 1..=4_096)?;
+        range::check("held_out", self.held_out, 1e-9..=1.0 - 1e-9)
     }
 }

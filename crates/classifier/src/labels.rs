@@ -1,12 +1,16 @@
 //! What a classifier tells apart.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 use data::Dataset;
-use diffusion::DiffusionError;
+use diffusion::{DiffusionError, range};
 use serde::{Deserialize, Serialize};
+
+/// Most labels: the odds of each class are taken against all others.
+const MAX_LABELS: usize = 10_000;
 
 /// The outputs of a classifier: one for each attribute, which an image has or has not whatever the others are, then one for each
 /// class, of which an image has exactly one.
@@ -24,19 +28,44 @@ impl Labels {
     /// # Errors
     /// If there are none to tell apart.
     pub fn of(images: &Dataset) -> Result<Self, DiffusionError> {
-        let labels = Self {
+        let mut labels = Self {
             attributes: (images.attributes.as_ref())
                 .map_or_else(Vec::new, |attributes| attributes.names.clone()),
             classes: (images.classes.as_ref())
                 .map_or_else(Vec::new, |classes| classes.names.clone()),
         };
-        if labels.attributes.is_empty() && labels.classes.len() < 2 {
+        // Of a single class there are no odds.
+        if labels.classes.len() < 2 {
+            labels.classes.clear();
+        }
+        if labels.is_empty() {
             return Err(DiffusionError::Config(format!(
                 "{} has neither attributes nor two classes to tell apart",
                 images.name
             )));
         }
+        labels
+            .validate()
+            .map_err(|problem| DiffusionError::Config(format!("{}: {problem}", images.name)))?;
         Ok(labels)
+    }
+
+    /// Checks that there are labels to tell apart, and no name twice.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if self.is_empty() || self.classes.len() == 1 {
+            return Err("its labels are neither attributes nor two classes".to_owned());
+        }
+        range::check("the number of labels", self.len(), 1..=MAX_LABELS)
+            .map_err(|error| error.to_string())?;
+        let mut seen = HashSet::new();
+        match self
+            .names()
+            .into_iter()
+            .find(|name| !seen.insert(name.clone()))
+        {
+            None => Ok(()),
+            Some(name) => Err(format!("the label {name:?} stands twice")),
+        }
     }
 
     /// Number of outputs.

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use data::Dataset;
 use diffusion::loss::finite;
 use diffusion::random::{Purpose, generator, normal};
-use diffusion::{DiffusionError, weights};
+use diffusion::{DiffusionError, range, weights};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
@@ -18,6 +18,9 @@ use crate::{Classifier, ClassifierConfig, Labels};
 
 /// Images that are classified together when the classifier is judged.
 const CHUNK: usize = 256;
+
+/// Most numbers in the finest layer of a batch, 4 GiB of them.
+const MAX_NUMBERS: u64 = 1 << 30;
 
 /// A training run between two steps.
 pub struct Trainer<'a> {
@@ -44,11 +47,16 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, DiffusionError> {
         config.validate()?;
         let labels = Labels::of(images)?;
-        device.seed(config.seed);
-        let network = Classifier::new(images.shape, config.channels, labels.len(), device);
-        // Weights are drawn when they are first read, and each device has a generator of its own.
-        let network = weights::apply(network.clone(), weights::collect(&network))
-            .map_err(DiffusionError::Config)?;
+        range::check(
+            "channels × pixels × batch",
+            activations(&config, images),
+            1..=MAX_NUMBERS,
+        )?;
+        let build = || {
+            let (channels, labels) = (config.channels, labels.len());
+            Ok(Classifier::new(images.shape, channels, labels, device))
+        };
+        let network = weights::draw(config.seed, device, build)?;
         Ok(Self {
             split: split(&config, images)?,
             network: trainable(&network),
@@ -74,7 +82,7 @@ impl<'a> Trainer<'a> {
         let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
         if saved.header.fingerprint != images.fingerprint {
             return refuse(&format!(
-                "the classifier was trained on other images (fingerprint {}) than {} (fingerprint {}): resume with the same --data, \
+                "the classifier was trained on other images (fingerprint {}) than {} (fingerprint {}): resume with the same images, \
                  or start again in a new folder",
                 saved.header.fingerprint, images.name, images.fingerprint
             ));
@@ -87,13 +95,27 @@ impl<'a> Trainer<'a> {
         let Some(state) = saved.optimizer.clone() else {
             return refuse("the classifier is finished: there is nothing to resume");
         };
-        let labels = saved.header.labels.clone();
+        let (labels, shape) = (saved.header.labels.clone(), saved.header.shape);
+        if labels != Labels::of(images)? || shape != images.shape {
+            return refuse(&format!(
+                "the classifier tells other labels or shapes apart than {} has: start again in a new folder",
+                images.name
+            ));
+        }
+        if let Some(notice) = saved.notices.first() {
+            return refuse(&format!(
+                "another program rewrote the classifier ({notice}), and the run would not go on as it was: start again in a new folder"
+            ));
+        }
         let network = saved.network(device)?;
-        let optimizer = diffusion::optimizer::restore(optimizer(&config), state)?;
+        let parameters = weights::with_ids(saved.weights.clone(), &saved.header.parameter_ids);
+        let step = saved.header.step;
+        let optimizer =
+            diffusion::optimizer::restore(optimizer(&config), state, &parameters, step)?;
         Ok(Self {
             split: split(&config, images)?,
             network: trainable(&network),
-            step: saved.header.step,
+            step,
             optimizer,
             labels,
             config,
@@ -173,12 +195,12 @@ impl<'a> Trainer<'a> {
     /// The classifier, and while it is not finished what is needed to go on.
     ///
     /// # Errors
-    /// If the optimiser's state cannot be written as bytes.
+    /// If a weight is not finite, or the optimiser's state cannot be written as bytes.
     pub fn save(&self) -> Result<Saved, DiffusionError> {
         let weights = weights::collect(&self.network);
         let unfinished = self.step < self.config.steps;
         let state = diffusion::optimizer::state(&self.optimizer)?;
-        Ok(Saved {
+        let saved = Saved {
             header: Header {
                 format: FORMAT,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -195,8 +217,18 @@ impl<'a> Trainer<'a> {
             },
             weights: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),
             optimizer: unfinished.then_some(state),
-        })
+            notices: Vec::new(),
+        };
+        saved.check_finite()?;
+        Ok(saved)
     }
+}
+
+/// Numbers in the finest layer of a batch.
+fn activations(config: &ClassifierConfig, images: &Dataset) -> u64 {
+    let pixels = images.shape.height as u64 * images.shape.width as u64;
+    let each = pixels.saturating_mul(config.channels as u64);
+    each.saturating_mul(config.batch as u64)
 }
 
 /// The images that are trained on, and those held out: a random share, a function of the seed.

@@ -2,51 +2,28 @@
 //!
 //! Tensors are named `model/PATH` (raw weights), `ema/PATH` (averaged weights, what samples come
 //! from), `optimizer` (the optimiser's state, Burn's record as bytes), `data_mean` and `data_variance`
-//! (of the training images, entry by entry: where the log-density starts). The metadata entry `sway`
+//! (of the training images, entry by entry: where the log-density starts) and `checksum`. The metadata entry `sway`
 //! is JSON: [`Header`]. A checkpoint for sampling only leaves out `model` and `optimizer`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::{DType, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::{Deserialize, Serialize};
+use burn::tensor::{Device, TensorData};
+use safetensors::tensor::{Dtype, TensorView};
 
-use crate::DiffusionError;
-use crate::config::UNetConfig;
-use crate::weights::Weight;
+pub use crate::header::{FORMAT, Header};
 
-/// The layout that this version writes and reads.
-pub const FORMAT: u32 = 1;
+use crate::tensor_file::{self, FloatReader, Head, finite};
+use crate::unet::UNet;
+use crate::weights::{self, Weight};
+use crate::{DiffusionError, range};
 
-/// What a checkpoint says about itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
-    /// Layout of the file, [`FORMAT`].
-    pub format: u32,
-    /// Version of Sway that wrote it.
-    pub version: String,
-    /// Shape of the network.
-    pub network: UNetConfig,
-    /// Standard deviation of the data, for the preconditioning.
-    pub sigma_data: f64,
-    /// The data set, as it was named on the command line.
-    pub data: String,
-    /// At most this many of its images were used.
-    pub limit: Option<usize>,
-    /// Whether images that could not be read were left out.
-    pub skip_bad: bool,
-    /// Fingerprint of the decoded data set.
-    pub fingerprint: String,
-    /// Optimiser steps taken.
-    pub step: u64,
-    /// Seed of initial weights, batches and noise.
-    pub seed: u64,
-    /// The full training configuration, as TOML.
-    pub training: String,
-    /// Burn's parameter ids by path; the optimiser's state is keyed by them.
-    pub parameter_ids: BTreeMap<String, u64>,
-}
+/// Where the header stands in the metadata.
+const ENTRY: &str = "sway";
+/// Largest mean of a pixel, which lies in `[-1, 1]` if nobody scaled it.
+const MAX_MEAN: f32 = 100.0;
+/// Largest variance below 0 that rounding explains: older versions subtracted squares.
+const ROUNDING: f32 = 1e-6;
 
 /// A checkpoint in memory.
 #[derive(Debug, Clone)]
@@ -63,19 +40,14 @@ pub struct Checkpoint {
     pub data_mean: Vec<f32>,
     /// Variance of each entry of the training images.
     pub data_variance: Vec<f32>,
+    /// What a user should know of how the file was read, a sentence each.
+    pub notices: Vec<String>,
 }
 
 impl Checkpoint {
-    /// Weights with the ids that the optimiser's state refers to.
+    /// Weights with the ids that the optimiser's state refers to, 0 where there is none.
     pub fn with_ids(&self, weights: BTreeMap<String, TensorData>) -> BTreeMap<String, Weight> {
-        let ids = &self.header.parameter_ids;
-        weights
-            .into_iter()
-            .map(|(path, data)| {
-                let id = ids.get(&path).copied().unwrap_or_default();
-                (path, Weight { id, data })
-            })
-            .collect()
+        weights::with_ids(weights, &self.header.parameter_ids)
     }
 
     /// What sampling needs: the averaged weights alone.
@@ -91,13 +63,15 @@ impl Checkpoint {
     /// file or the new one, never a part.
     ///
     /// # Errors
-    /// If the folder cannot be written (missing, no permission, disk full); the old file stays.
+    /// If a weight is not finite, or the folder cannot be written (missing, no permission, disk full); the old file
+    /// stays.
     pub fn save(&self, path: &Path) -> Result<(), DiffusionError> {
+        self.check_finite()?;
         let fail = |error: &dyn std::fmt::Display| {
             DiffusionError::file(
                 path,
                 format!(
-                    "cannot write the checkpoint: {error}; free some space or choose another folder with --out"
+                    "cannot write the checkpoint: {error}; free some space or choose another folder"
                 ),
             )
         };
@@ -105,38 +79,70 @@ impl Checkpoint {
             ("data_mean", little_endian(&self.data_mean)),
             ("data_variance", little_endian(&self.data_variance)),
         ];
-        let mut views = Vec::new();
+        let mut views = BTreeMap::new();
         for (name, bytes) in &moments {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
-            views.push(((*name).to_owned(), view.map_err(|e| fail(&e))?));
+            views.insert((*name).to_owned(), view.map_err(|e| fail(&e))?);
         }
-        let groups = [("model", self.model.as_ref()), ("ema", Some(&self.ema))];
-        for (group, weights) in groups {
-            for (name, data) in weights.into_iter().flatten() {
-                let shape = data.shape().iter().copied().collect();
-                let view = TensorView::new(Dtype::F32, shape, data.as_bytes());
-                views.push((format!("{group}/{name}"), view.map_err(|e| fail(&e))?));
-            }
+        for (name, data) in self.weights() {
+            let shape = data.shape().iter().copied().collect();
+            let view = TensorView::new(Dtype::F32, shape, data.as_bytes());
+            views.insert(name, view.map_err(|e| fail(&e))?);
         }
         if let Some(bytes) = &self.optimizer {
             let view = TensorView::new(Dtype::U8, vec![bytes.len()], bytes);
-            views.push(("optimizer".to_owned(), view.map_err(|e| fail(&e))?));
+            views.insert("optimizer".to_owned(), view.map_err(|e| fail(&e))?);
         }
         let header = serde_json::to_string(&self.header).map_err(|e| fail(&e))?;
-        let metadata = [("sway".to_owned(), header)].into_iter().collect();
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| fail(&e))?;
+        let bytes = tensor_file::serialize(ENTRY, header, views).map_err(|e| fail(&e))?;
         files::write(path, &bytes).map_err(|e| fail(&e.reason))
+    }
+
+    /// Checks that every number is finite: a model that has diverged is worth nothing.
+    ///
+    /// # Errors
+    /// [`DiffusionError::NotFinite`] that names the first weight that is not, and the step.
+    pub fn check_finite(&self) -> Result<(), DiffusionError> {
+        let moments = [
+            ("data_mean", &self.data_mean),
+            ("data_variance", &self.data_variance),
+        ];
+        for (name, values) in moments {
+            if values.iter().any(|value| !value.is_finite()) {
+                let message = format!("{name} of the training images is not finite");
+                return Err(DiffusionError::NotFinite(message));
+            }
+        }
+        for (name, data) in self.weights() {
+            finite(&name, data).map_err(|problem| {
+                DiffusionError::NotFinite(format!(
+                    "the model has diverged: at step {} {problem}; what was saved before is kept; \
+                     try a lower learning rate",
+                    self.header.step
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Raw and averaged weights under their names in the file.
+    fn weights(&self) -> impl Iterator<Item = (String, &TensorData)> {
+        let groups = [("model", self.model.as_ref()), ("ema", Some(&self.ema))];
+        groups.into_iter().flat_map(|(group, weights)| {
+            let named = move |(path, data)| (format!("{group}/{path}"), data);
+            weights.into_iter().flatten().map(named)
+        })
     }
 
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// If the file is missing, truncated, not SafeTensors, not a checkpoint of Sway, or of a layout
-    /// that this version does not know.
+    /// If the file is missing, truncated or damaged, not SafeTensors, not a checkpoint of Sway, or of a layout
+    /// that this version does not know; if its tensors are not those of the network that its header describes; if a
+    /// number is not finite or not of a float type.
     pub fn load(path: &Path) -> Result<Self, DiffusionError> {
-        let bytes = std::fs::read(path).map_err(|error| {
-            DiffusionError::file(path, format!("cannot read the checkpoint: {error}"))
-        })?;
+        let check = |beginning: &[u8], length| begin(beginning, length, path).map(drop);
+        let bytes = tensor_file::read(path, "checkpoint", check)?;
         Self::from_bytes(&bytes, path)
     }
 
@@ -145,60 +151,42 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`], but for a missing file.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, DiffusionError> {
-        let broken = |error: safetensors::SafeTensorError| {
-            DiffusionError::file(
-                path,
-                format!(
-                    "not a complete SafeTensors file ({error}); train again or use another checkpoint"
-                ),
-            )
-        };
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
-        let header = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|entries| entries.get("sway"))
-            .ok_or_else(|| {
-                DiffusionError::file(path, "a SafeTensors file, but not a checkpoint of Sway")
-            })?;
-        let header: Header = serde_json::from_str(header).map_err(|error| {
-            DiffusionError::file(path, format!("its header cannot be read: {error}"))
-        })?;
-        if header.format != FORMAT {
-            return Err(DiffusionError::file(
-                path,
-                format!(
-                    "written in layout {} by Sway {}, this version reads layout {FORMAT}",
-                    header.format, header.version
-                ),
-            ));
-        }
+        let (head, header) = begin(bytes, bytes.len() as u64, path)?;
+        Self::read(bytes, &head, header).map_err(|problem| DiffusionError::file(path, problem))
+    }
 
+    fn read(bytes: &[u8], head: &Head, header: Header) -> Result<Self, String> {
+        let mut reader = FloatReader::default();
         let (mut model, mut ema, mut optimizer) = (BTreeMap::new(), BTreeMap::new(), None);
         let (mut data_mean, mut data_variance) = (Vec::new(), Vec::new());
-        for (name, view) in tensors.tensors() {
-            let bytes = view.data().to_vec();
-            let data = || {
-                let bytes = burn::tensor::Bytes::from_bytes_vec(bytes.clone());
-                TensorData::from_bytes(bytes, view.shape().to_vec(), DType::F32)
-            };
+        for (name, info) in &head.tensors {
+            let bytes = head.bytes(info, bytes);
+            if name == "optimizer" {
+                optimizer = Some(bytes.to_vec());
+                continue;
+            }
+            let view = TensorView::new(info.dtype, info.shape.clone(), bytes);
+            let data = reader.read(name, &view.map_err(|error| error.to_string())?)?;
             match name.split_once('/') {
-                Some(("model", path)) => drop(model.insert(path.to_owned(), data())),
-                Some(("ema", path)) => drop(ema.insert(path.to_owned(), data())),
-                _ if name == "optimizer" => optimizer = Some(bytes),
-                _ if name == "data_mean" => data_mean = floats(&bytes),
-                _ if name == "data_variance" => data_variance = floats(&bytes),
-                _ => {
-                    let message = format!("holds an unknown tensor {name}");
-                    return Err(DiffusionError::file(path, message));
-                }
+                Some(("model", path)) => drop(model.insert(path.to_owned(), data)),
+                Some(_) => drop(ema.insert(name["ema/".len()..].to_owned(), data)),
+                None if name == "data_mean" => data_mean = data.iter().collect(),
+                None => data_variance = data.iter().collect(),
             }
         }
-        let d = header.network.dim();
-        if data_mean.len() != d || data_variance.len() != d {
-            let message = format!("its data_mean and data_variance should have {d} entries");
-            return Err(DiffusionError::file(path, message));
+        let ranges = [
+            ("data_mean", &data_mean, -MAX_MEAN..=MAX_MEAN),
+            (
+                "data_variance",
+                &data_variance,
+                -ROUNDING..=MAX_MEAN.powi(2),
+            ),
+        ];
+        for (name, values, range) in ranges {
+            let each = format!("each entry of {name}");
+            for value in values {
+                range::check(&each, *value, range.clone()).map_err(|error| error.to_string())?;
+            }
         }
         Ok(Self {
             header,
@@ -207,7 +195,65 @@ impl Checkpoint {
             model: (!model.is_empty()).then_some(model),
             ema,
             optimizer,
+            notices: reader.finish(head, bytes)?,
         })
+    }
+}
+
+/// Reads the beginning of a file of `length` bytes and checks what can be known of its tensors before they are read.
+fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), DiffusionError> {
+    let fail = |message: String| DiffusionError::file(path, message);
+    let head = Head::parse(beginning, length, ENTRY).map_err(|problem| {
+        fail(format!(
+            "not a complete SafeTensors file ({problem}); train again or use another checkpoint"
+        ))
+    })?;
+    let head =
+        head.ok_or_else(|| fail("a SafeTensors file, but not a checkpoint of Sway".to_owned()))?;
+    let header = Header::parse(&head.header).map_err(fail)?;
+    check_tensors(&head, &header).map_err(fail)?;
+    Ok((head, header))
+}
+
+/// Checks that the tensors are those of the network that the header describes.
+fn check_tensors(head: &Head, header: &Header) -> Result<(), String> {
+    // No weight is drawn: the shapes are all that is asked of this network.
+    let network = UNet::new(&header.network, &Device::flex()).map_err(|error| error.to_string())?;
+    let needed = weights::shapes(&network);
+    let (mut model, mut ema) = (BTreeMap::new(), BTreeMap::new());
+    for (name, info) in &head.tensors {
+        let shape = info.shape.as_slice();
+        match name.split_once('/') {
+            Some(("model", path)) => drop(model.insert(path, shape)),
+            Some(("ema", path)) => drop(ema.insert(path, shape)),
+            _ if name == "optimizer" && info.dtype != Dtype::U8 => {
+                return Err(format!("optimizer should hold bytes, not {:?}", info.dtype));
+            }
+            _ if ["optimizer", "data_mean", "data_variance"].contains(&name.as_str()) => (),
+            _ => return Err(format!("holds an unknown tensor {name:?}")),
+        }
+    }
+    let d = header.network.dim();
+    for name in ["data_mean", "data_variance"] {
+        if head.tensors.get(name).is_none_or(|info| info.shape != [d]) {
+            return Err(format!("{name} should be there and have {d} entries"));
+        }
+    }
+    for (group, found) in [("model", model), ("ema", ema)] {
+        // A checkpoint for sampling has no raw weights.
+        if group != "model" || !found.is_empty() {
+            let fits = weights::check_shapes(&needed, found);
+            fits.map_err(|problem| {
+                format!("its {group} weights do not fit the network of its header: {problem}")
+            })?;
+        }
+    }
+    let mut ids = header.parameter_ids.keys();
+    match ids.find(|path| !needed.contains_key(*path)) {
+        None => Ok(()),
+        Some(path) => Err(format!(
+            "its header gives an id to {path:?}, which is no parameter of the network"
+        )),
     }
 }
 
@@ -215,12 +261,5 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
     values
         .iter()
         .flat_map(|value| value.to_le_bytes())
-        .collect()
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    let chunks = bytes.chunks_exact(4);
-    chunks
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
         .collect()
 }

@@ -24,7 +24,7 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
             Ok(device)
         }
         name if DEVICES.contains(&name) => Err(DiffusionError::Config(format!(
-            "--device {name} needs the cargo feature of that name: add --features {name} after cargo run"
+            "the device {name} needs the cargo feature of that name: add --features {name} after cargo run"
         ))),
         name => Err(DiffusionError::Config(format!(
             "there is no device {name}; the devices are {}",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DiffusionError {
     /// A setting is outside its range or contradicts another one.
-    #[error("{0}")]
+    #[error("{}", line(.0))]
     Config(String),
     /// A tensor does not have the shape that the model or measure expects.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
@@ -19,22 +19,35 @@ pub enum DiffusionError {
         expected: Vec<usize>,
     },
     /// A value that must be finite is not.
-    #[error("{0}")]
+    #[error("{}", line(.0))]
     NotFinite(String),
     /// Something that is not defined for this combination of parts.
-    #[error("{0}")]
+    #[error("{}", line(.0))]
     Unsupported(String),
     /// The forward-mode derivative of the network failed.
-    #[error("the network cannot be differentiated: {0}")]
+    #[error("the network cannot be differentiated: {}", line(.0))]
     Jvp(String),
     /// A file could not be read or written.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {}", line(&path.to_string_lossy()), line(message))]
     File {
         /// The file.
         path: PathBuf,
         /// What went wrong and what to do.
         message: String,
     },
+}
+
+/// Most characters of a part of a message.
+const LONGEST: usize = 900;
+
+/// A text as a line: what it quotes of a file may be of any length and hold any character.
+fn line(text: &str) -> String {
+    let blank = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = text.chars().map(blank).take(LONGEST).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 impl DiffusionError {

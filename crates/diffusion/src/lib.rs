@@ -10,14 +10,18 @@ pub mod denoiser;
 pub mod device;
 pub mod ema;
 pub mod error;
+pub mod header;
 pub mod loss;
 pub mod network;
 pub mod optimizer;
 pub mod precondition;
 pub mod random;
+pub mod range;
 pub mod sampler;
 pub mod schedule;
+pub mod tensor_file;
 pub mod unet;
+pub mod unique;
 pub mod weights;
 
 pub use error::DiffusionError;

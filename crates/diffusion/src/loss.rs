@@ -80,6 +80,6 @@ pub fn finite(loss: &Tensor<1>, step: u64) -> Result<f32, DiffusionError> {
         return Ok(value);
     }
     Err(DiffusionError::NotFinite(format!(
-        "the loss became {value} at step {step}: the last checkpoint is kept; try a lower learning rate"
+        "the loss became {value} at step {step}: the model has diverged; what was saved before is kept; try a lower learning rate"
     )))
 }

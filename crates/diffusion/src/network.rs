@@ -55,9 +55,7 @@ impl NetworkDenoiser {
         let stored = checkpoint.with_ids(checkpoint.ema.clone());
         let network =
             weights::apply(UNet::new(&config, device)?, stored).map_err(DiffusionError::Config)?;
-        let precondition = Precondition {
-            sigma_data: checkpoint.header.sigma_data,
-        };
+        let precondition = Precondition::new(checkpoint.header.sigma_data)?;
         Ok(Self::new(network, config, precondition))
     }
 }

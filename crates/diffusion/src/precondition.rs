@@ -3,6 +3,8 @@
 //! `D(x, σ) = c_skip(σ)·x + c_out(σ)·F(c_in(σ)·x, c_noise(σ))`, so that the network `F` sees inputs
 //! and targets of unit variance at every noise level.
 
+use crate::{DiffusionError, range};
+
 /// The four coefficients for data of standard deviation `sigma_data`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Precondition {
@@ -11,6 +13,16 @@ pub struct Precondition {
 }
 
 impl Precondition {
+    /// The preconditioning for data of this standard deviation.
+    ///
+    /// # Errors
+    /// If it is not a positive number that pixels of `[-1, 1]` can have.
+    pub fn new(sigma_data: f64) -> Result<Self, DiffusionError> {
+        let name = "sigma_data, the standard deviation of all pixels,";
+        range::check(name, sigma_data, 1e-6..=1e2)?;
+        Ok(Self { sigma_data })
+    }
+
     /// `c_skip = σ_data² / (σ² + σ_data²)`: how much of the noisy image passes straight through.
     pub fn c_skip(&self, sigma: f64) -> f64 {
         self.sigma_data.powi(2) / (sigma.powi(2) + self.sigma_data.powi(2))

@@ -190,7 +190,7 @@ impl FrozenNoise {
 /// Samples a model: `start` is standard normal, `[n, d]`; the result is at σ = 0.
 ///
 /// # Errors
-/// If the noise levels are not a grid that ends with 0, shapes do not match, or the model fails.
+/// If the noise levels are not a grid that ends with 0, shapes do not match, the model fails, or a sample is not finite.
 pub fn sample<M: Denoiser + ?Sized>(
     denoiser: &M,
     sampler: &Sampler,
@@ -210,7 +210,13 @@ pub fn sample<M: Denoiser + ?Sized>(
             x = stage.next(&points, &denoised).unwrap_or(x);
         }
     }
-    Ok(x)
+    match x.clone().is_finite().all().into_scalar::<bool>() {
+        true => Ok(x),
+        false => Err(DiffusionError::NotFinite(
+            "the model's samples are not finite: it has diverged, or was sampled at noise levels that it was not trained on"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Adds a step's fresh noise to its point; nothing is drawn in an ODE step.

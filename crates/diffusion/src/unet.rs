@@ -9,6 +9,10 @@ use kernels::{Norm, silu};
 
 use crate::DiffusionError;
 use crate::config::UNetConfig;
+use crate::weights;
+
+/// Most weights of a network: 4 GiB of them, and four times that to train.
+const MAX_NUMBERS: u64 = 1 << 30;
 
 /// The network `F` of the preconditioning: `(x [n, c, h, w], c_noise [n]) → [n, c, h, w]`.
 #[derive(Module, Debug)]
@@ -80,7 +84,7 @@ impl UNet {
             up.push(Level { blocks, resample });
         }
 
-        Ok(Self {
+        let network = Self {
             embedding: NoiseEmbedding::new(config.channels, embedding_channels, device),
             input: conv(config.image_channels, config.channels).init(device),
             down,
@@ -90,7 +94,19 @@ impl UNet {
             output: conv(channels, config.image_channels)
                 .with_initializer(Initializer::Zeros)
                 .init(device),
-        })
+        };
+        // Weights are drawn when they are first read, so that nothing has been asked of the memory yet.
+        let shapes = weights::shapes(&network);
+        let numbers: u64 = shapes
+            .values()
+            .map(|s| s.iter().product::<usize>() as u64)
+            .sum();
+        match numbers <= MAX_NUMBERS {
+            true => Ok(network),
+            false => Err(DiffusionError::Config(format!(
+                "a network of this configuration has {numbers} weights, more than {MAX_NUMBERS}: use fewer channels or blocks"
+            ))),
+        }
     }
 
     /// `F(x, c_noise)`: `x` is `[n, c, h, w]`, `c_noise` is `[n]`.

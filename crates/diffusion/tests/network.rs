@@ -124,7 +124,7 @@ fn checkpoint(network: &UNet) -> Checkpoint {
             fingerprint: "0".into(),
             step: 7,
             seed: 1,
-            training: String::new(),
+            training: "flip = false".into(),
             parameter_ids: weights.into_iter().map(|(path, w)| (path, w.id)).collect(),
         },
         model: None,
@@ -132,6 +132,7 @@ fn checkpoint(network: &UNet) -> Checkpoint {
         optimizer: Some(vec![1, 2, 3]),
         data_mean: vec![0.1; tiny().dim()],
         data_variance: vec![0.2; tiny().dim()],
+        notices: Vec::new(),
     }
 }
 

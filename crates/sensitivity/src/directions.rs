@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use burn::tensor::DType;
 use data::{Selected, Selection};
-use diffusion::checkpoint::Checkpoint;
 use diffusion::denoiser::Denoiser;
 use diffusion::network::NetworkDenoiser;
 use diffusion::sampler::{FrozenNoise, Sampler, sample};
@@ -16,6 +15,7 @@ use sensitivity::output::Shown;
 use sensitivity::ranking::rank;
 
 use crate::arguments::Arguments;
+use crate::shipped;
 use crate::trained::Trained;
 
 /// Images of a direction shown on the page.
@@ -94,7 +94,7 @@ fn of_model(
     text: &str,
     file: &Path,
 ) -> Result<Direction> {
-    let checkpoint = Checkpoint::load(file)?;
+    let checkpoint = shipped::or_shipped(Some(file))?;
     let other = NetworkDenoiser::from_checkpoint(&checkpoint, &model.device)?;
     let mut pictures = Vec::new();
     if !arguments.no_photos {

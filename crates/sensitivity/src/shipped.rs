@@ -14,13 +14,22 @@ pub const REMOVE: &str = "attr:Blond_Hair";
 
 const BYTES: &[u8] = include_bytes!("../../../checkpoints/faces16.safetensors");
 
-/// A file, or the shipped model if none is named.
+/// A file, or the shipped model if none is named; says what had to be converted.
 ///
 /// # Errors
 /// If the file is no complete checkpoint.
 pub fn or_shipped(file: Option<&Path>) -> Result<Checkpoint, DiffusionError> {
-    match file {
-        Some(file) => Checkpoint::load(file),
-        None => Checkpoint::from_bytes(BYTES, Path::new(NAME)),
+    let Some(file) = file else {
+        return Checkpoint::from_bytes(BYTES, Path::new(NAME));
+    };
+    let checkpoint = Checkpoint::load(file)?;
+    notify(file, &checkpoint.notices);
+    Ok(checkpoint)
+}
+
+/// Tells the user how a file was read, a line for each notice.
+pub fn notify(file: &Path, notices: &[String]) {
+    for notice in notices {
+        eprintln!("{}: {notice}", file.display());
     }
 }

@@ -82,15 +82,17 @@ impl<'a> Batches<'a> {
         indices: &[usize],
         mass: f64,
     ) -> Result<Self, DiffusionError> {
-        let share = indices.len() as f64 / images.len() as f64;
-        if !(mass > 0.0 && mass <= share) || share >= 1.0 && mass >= 1.0 {
-            return Err(DiffusionError::Config(format!(
-                "the mass to remove must be in (0, {share:.4}], the group's share of the data, and leave something; it is {mass}"
-            )));
-        }
         let mut group = vec![false; images.len()];
         for &index in indices {
             group[index] = true;
+        }
+        let n = images.len() as f64;
+        let share = group.iter().filter(|inside| **inside).count() as f64 / n;
+        // Whatever is left must be as much as an image, or none is ever drawn.
+        if !(mass > 0.0 && mass <= share && (1.0 - mass) * n > 0.5) {
+            return Err(DiffusionError::Config(format!(
+                "the mass to remove must be in (0, {share:.4}], the group's share of the data, and leave something; it is {mass}"
+            )));
         }
         // Each image of the group keeps 1/n − |η|/|ν| of its mass 1/n.
         Ok(Self {

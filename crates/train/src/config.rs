@@ -1,9 +1,14 @@
 //! Training configurations and the presets they start from.
 
-use diffusion::DiffusionError;
 use diffusion::config::UNetConfig;
 use diffusion::loss::NoiseDistribution;
+use diffusion::{DiffusionError, range};
 use serde::{Deserialize, Serialize};
+
+/// Most steps of a run.
+const MAX_STEPS: u64 = 1_000_000_000;
+/// Most numbers in the finest layer of a batch, 4 GiB of them.
+const MAX_NUMBERS: usize = 1 << 30;
 
 /// Everything that decides the result of a training run, apart from the images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,7 +100,7 @@ impl TrainConfig {
     /// If there is no such field or the value does not fit it.
     pub fn with(&self, field: &str, value: &str) -> Result<Self, DiffusionError> {
         let bad = |why: &dyn std::fmt::Display| {
-            DiffusionError::Config(format!("--set {field}={value}: {why}"))
+            DiffusionError::Config(format!("{field} = {value}: {why}"))
         };
         let mut table = toml::Table::try_from(self).map_err(|error| bad(&error))?;
         let parsed: toml::Table = format!("value = {value}")
@@ -122,12 +127,13 @@ impl TrainConfig {
             let fields: Vec<&String> = place.keys().filter(|key| *key != last).collect();
             return Err(bad(&format!("there is no such field; here are {fields:?}")));
         }
-        table.try_into().map_err(|error| bad(&error))
+        let config = table.try_into::<Self>();
+        config.map_err(|error| bad(&error.message()))
     }
 
     /// The learning rate of a step: linear warm-up, then a half cosine down to 0 at the last step.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
-        let warm = ((step + 1) as f64 / self.warmup.max(1) as f64).min(1.0);
+        let warm = ((step as f64 + 1.0) / self.warmup.max(1) as f64).min(1.0);
         let progress = (step as f64 / self.steps.max(1) as f64).min(1.0);
         self.learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
     }
@@ -137,24 +143,24 @@ impl TrainConfig {
     /// # Errors
     /// A sentence that names the field.
     pub fn validate(&self) -> Result<(), DiffusionError> {
-        let positive = [
-            ("learning_rate", self.learning_rate),
-            ("clip_norm", self.clip_norm),
-            ("noise.std", self.noise.std),
-        ];
-        for (name, value) in positive {
-            if !(value.is_finite() && value > 0.0) {
-                let message = format!("{name} must be a positive number, not {value}");
-                return Err(DiffusionError::Config(message));
-            }
-        }
-        if self.batch == 0 {
-            return Err(DiffusionError::Config("batch must be at least 1".into()));
-        }
-        if !(0.0..1.0).contains(&self.ema_decay) {
-            let message = format!("ema_decay must be in [0, 1), not {}", self.ema_decay);
-            return Err(DiffusionError::Config(message));
-        }
-        self.network.validate()
+        // The configuration is kept as TOML, whose integers have a sign.
+        range::check("seed", self.seed, 0..=i64::MAX as u64)?;
+        range::check("steps", self.steps, 1..=MAX_STEPS)?;
+        range::check("batch", self.batch, 1..=65_536)?;
+        range::check("learning_rate", self.learning_rate, 1e-12..=10.0)?;
+        range::check("warmup", self.warmup, 0..=MAX_STEPS)?;
+        range::check("weight_decay", self.weight_decay, 0.0..=100.0)?;
+        range::check("clip_norm", self.clip_norm, 1e-12..=1e12)?;
+        range::check("ema_decay", self.ema_decay, 0.0..=1.0 - 1e-9)?;
+        range::check("noise.mean", self.noise.mean, -10.0..=10.0)?;
+        range::check("noise.std", self.noise.std, 1e-6..=5.0)?;
+        self.network.validate()?;
+        let channels = self.network.channels.max(self.network.image_channels);
+        let layer = self.network.image_size.pow(2) * channels;
+        range::check(
+            "batch × network.channels × pixels",
+            layer.saturating_mul(self.batch),
+            1..=MAX_NUMBERS,
+        )
     }
 }

@@ -1,6 +1,8 @@
 //! What a run, its preconditioning and its checkpoints need to know of the images.
 
 use data::Dataset;
+use diffusion::DiffusionError;
+use diffusion::precondition::Precondition;
 
 /// The images that a run trains on, as a checkpoint remembers them.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,11 +54,25 @@ impl TrainingSet {
             limit: None,
             skip_bad: false,
             fingerprint: images.fingerprint.clone(),
-            sigma_data: (mean(&squares) - mean(&sums).powi(2)).sqrt(),
+            // Rounding can make the variance of what does not vary negative.
+            sigma_data: (mean(&squares) - mean(&sums).powi(2)).max(0.0).sqrt(),
             variance: entries
-                .map(|(s, q)| (q / n - (s / n).powi(2)) as f32)
+                .map(|(s, q)| (q / n - (s / n).powi(2)).max(0.0) as f32)
                 .collect(),
             mean: sums.iter().map(|s| (s / n) as f32).collect(),
         }
+    }
+
+    /// The preconditioning for these images.
+    ///
+    /// # Errors
+    /// If they are all one colour: there is nothing to learn.
+    pub fn precondition(&self) -> Result<Precondition, DiffusionError> {
+        Precondition::new(self.sigma_data).map_err(|_| {
+            DiffusionError::Config(format!(
+                "all pixels of all images of {} are alike (standard deviation {:e}), so there is nothing to learn: use other images",
+                self.name, self.sigma_data
+            ))
+        })
     }
 }

@@ -8,6 +8,7 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use diffusion::DiffusionError;
 use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use diffusion::config::UNetConfig;
 use diffusion::loss::{denoising_loss, finite};
 use diffusion::precondition::Precondition;
 use diffusion::random::{Purpose, generator, normal};
@@ -21,6 +22,7 @@ use crate::set::TrainingSet;
 pub struct Trainer {
     config: TrainConfig,
     set: TrainingSet,
+    precondition: Precondition,
     device: Device,
     network: UNet,
     average: UNet,
@@ -32,18 +34,16 @@ impl Trainer {
     /// A run at step 0. `device` is the plain device; gradients are taken on its autodiff twin.
     ///
     /// # Errors
-    /// If the configuration contradicts itself.
+    /// If the configuration contradicts itself, or the images are all alike.
     pub fn new(
         config: TrainConfig,
         set: TrainingSet,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
         config.validate()?;
-        device.seed(config.seed);
-        let average = UNet::new(&config.network, device)?;
-        let average = weights::apply(average.clone(), weights::collect(&average))
-            .map_err(DiffusionError::Config)?;
-        Ok(Self::begin(config, set, average, device))
+        let build = || UNet::new(&config.network, device);
+        let average = weights::draw(config.seed, device, build)?;
+        Self::begin(config, set, average, device)
     }
 
     /// A run at step 0 that starts from the averaged weights of a checkpoint, with a fresh optimiser.
@@ -57,23 +57,30 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, DiffusionError> {
         config.validate()?;
+        check_fine_tune(&config, &checkpoint.header.network)?;
         let stored = checkpoint.with_ids(checkpoint.ema.clone());
         let average = weights::apply(UNet::new(&config.network, device)?, stored)
             .map_err(DiffusionError::Config)?;
-        Ok(Self::begin(config, set, average, device))
+        Self::begin(config, set, average, device)
     }
 
     /// A run at step 0 from these weights.
-    fn begin(config: TrainConfig, set: TrainingSet, average: UNet, device: &Device) -> Self {
-        Self {
+    fn begin(
+        config: TrainConfig,
+        set: TrainingSet,
+        average: UNet,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        Ok(Self {
             network: trainable(&average),
             average,
             optimizer: optimizer(&config),
+            precondition: set.precondition()?,
             config,
             set,
             device: device.clone(),
             step: 0,
-        }
+        })
     }
 
     /// A run continued from a checkpoint.
@@ -86,11 +93,13 @@ impl Trainer {
         checkpoint: Checkpoint,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
+        config.validate()?;
+        let precondition = set.precondition()?;
         let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
         let header = &checkpoint.header;
         if header.fingerprint != set.fingerprint {
             return refuse(&format!(
-                "the checkpoint was trained on other images ({}, fingerprint {}) than {} (fingerprint {}): resume with the same --data, or start again in a new folder",
+                "the checkpoint was trained on other images ({}, fingerprint {}) than {} (fingerprint {}): resume with the same images, or start again in a new folder",
                 header.data, header.fingerprint, set.name, set.fingerprint
             ));
         }
@@ -105,15 +114,29 @@ impl Trainer {
                 "the checkpoint holds averaged weights only and cannot be resumed: start again in a new folder",
             );
         };
+        if let Some(notice) = checkpoint.notices.first() {
+            return refuse(&format!(
+                "another program rewrote the checkpoint ({notice}), and the run would not go on as it was: start again in a new folder"
+            ));
+        }
         let restore = |stored: BTreeMap<_, _>| {
             let network = UNet::new(&config.network, device)?;
             weights::apply(network, checkpoint.with_ids(stored)).map_err(DiffusionError::Config)
         };
+        if header.step > config.steps {
+            return refuse(&format!(
+                "the checkpoint is at step {}, after the last of this configuration, {}: start again in a new folder",
+                header.step, config.steps
+            ));
+        }
+        let parameters = checkpoint.with_ids(model.clone());
+        let optimizer =
+            diffusion::optimizer::restore(optimizer(&config), state, &parameters, header.step)?;
         let average = restore(checkpoint.ema.clone())?;
         let network = trainable(&restore(model)?);
-        let optimizer = diffusion::optimizer::restore(optimizer(&config), state)?;
         Ok(Self {
             step: header.step,
+            precondition,
             config,
             set,
             device: device.clone(),
@@ -140,9 +163,7 @@ impl Trainer {
 
     /// The preconditioning for this training set.
     pub fn precondition(&self) -> Precondition {
-        Precondition {
-            sigma_data: self.set.sigma_data,
-        }
+        self.precondition
     }
 
     /// Takes one optimiser step on clean images `[n, c, h, w]` and returns the loss.
@@ -177,7 +198,7 @@ impl Trainer {
     /// Everything needed to continue, and to sample.
     ///
     /// # Errors
-    /// If the optimiser's state cannot be written as bytes.
+    /// If a weight is not finite, or the optimiser's state cannot be written as bytes.
     pub fn checkpoint(&self) -> Result<Checkpoint, DiffusionError> {
         let model = weights::collect(&self.network);
         let parameter_ids = model.iter().map(|(path, w)| (path.clone(), w.id)).collect();
@@ -188,7 +209,7 @@ impl Trainer {
                 .collect()
         };
         let optimizer = diffusion::optimizer::state(&self.optimizer)?;
-        Ok(Checkpoint {
+        let checkpoint = Checkpoint {
             header: Header {
                 format: FORMAT,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -208,7 +229,70 @@ impl Trainer {
             optimizer: Some(optimizer),
             data_mean: self.set.mean.clone(),
             data_variance: self.set.variance.clone(),
-        })
+            notices: Vec::new(),
+        };
+        checkpoint.check_finite()?;
+        Ok(checkpoint)
+    }
+}
+
+/// Checks that a run of this configuration can start from a checkpoint of this network.
+///
+/// # Errors
+/// A sentence that names every field in which the networks differ.
+pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), DiffusionError> {
+    let UNetConfig {
+        image_channels,
+        image_size,
+        channels,
+        multipliers,
+        blocks,
+        attention,
+        head_channels,
+    } = &config.network;
+    let fields = [
+        (
+            "image_channels",
+            format!("{image_channels}"),
+            format!("{}", start.image_channels),
+        ),
+        (
+            "image_size",
+            format!("{image_size}"),
+            format!("{}", start.image_size),
+        ),
+        (
+            "channels",
+            format!("{channels}"),
+            format!("{}", start.channels),
+        ),
+        (
+            "multipliers",
+            format!("{multipliers:?}"),
+            format!("{:?}", start.multipliers),
+        ),
+        ("blocks", format!("{blocks}"), format!("{}", start.blocks)),
+        (
+            "attention",
+            format!("{attention:?}"),
+            format!("{:?}", start.attention),
+        ),
+        (
+            "head_channels",
+            format!("{head_channels}"),
+            format!("{}", start.head_channels),
+        ),
+    ];
+    let differ = fields.iter().filter(|(_, here, there)| here != there);
+    let differ: Vec<String> = differ
+        .map(|(name, here, there)| format!("network.{name} is {here}, the model's is {there}"))
+        .collect();
+    match differ.is_empty() {
+        true => Ok(()),
+        false => Err(DiffusionError::Config(format!(
+            "a model can only be fine-tuned with its own network: {}",
+            differ.join("; ")
+        ))),
     }
 }
 

@@ -11,6 +11,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use sensitivity::influence::{Distance, Functional, Linear, LogOdds, Principal};
 
+use crate::shipped;
 use crate::trained::Trained;
 
 /// Multiplications of the power method: the top eigenvalue stands far above the others.
@@ -141,6 +142,7 @@ fn image(text: &str, model: &Trained) -> Result<Vec<f32>> {
 fn log_odds(text: &str, name: &str, model: &Trained) -> Result<LogOdds> {
     let (file, label) = in_file(text).context("write log-odds:FILE.safetensors:LABEL")?;
     let saved = Saved::read(Path::new(&file))?;
+    shipped::notify(Path::new(&file), &saved.notices);
     let (theirs, ours) = (saved.header.shape, model.images.shape);
     ensure!(
         theirs == ours,

@@ -33,7 +33,7 @@ pub fn save(folder: &Path, image_channels: usize, image_size: usize, fingerprint
             fingerprint: fingerprint.into(),
             step: 0,
             seed: 0,
-            training: String::new(),
+            training: "flip = false".into(),
             parameter_ids: weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
         },
         model: None,
@@ -41,6 +41,7 @@ pub fn save(folder: &Path, image_channels: usize, image_size: usize, fingerprint
         optimizer: None,
         data_mean: vec![0.0; d],
         data_variance: vec![0.25; d],
+        notices: Vec::new(),
     };
     checkpoint.save(&folder.join("model.safetensors")).unwrap();
 }
