@@ -133,5 +133,5 @@ fn nothing_left_after_skipping_is_an_error() {
     let dir = six();
     fs::remove_dir_all(image(&dir, "")).unwrap();
     fs::create_dir(image(&dir, "")).unwrap();
-    assert!(matches!(open(&dir, 16, true), Err(DataError::Empty(_))));
+    assert!(matches!(open(&dir, 16, true), Err(DataError::Empty { .. })));
 }

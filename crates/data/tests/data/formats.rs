@@ -267,7 +267,7 @@ fn files_that_are_no_images_are_named_or_with_skip_bad_counted() {
 fn an_empty_or_missing_folder_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = open(&Source::Folder(dir.path().into()), false).unwrap_err();
-    assert!(matches!(error, DataError::Empty(_)));
+    assert!(matches!(error, DataError::Empty { .. }));
     let error = open(&Source::Folder(dir.path().join("none")), false).unwrap_err();
     assert!(matches!(error, DataError::Missing(_)));
 }

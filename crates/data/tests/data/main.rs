@@ -4,5 +4,6 @@ mod cache;
 mod celeba;
 mod faces;
 mod formats;
+mod images;
 mod real;
 mod selections;

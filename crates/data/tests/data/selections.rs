@@ -216,7 +216,7 @@ fn a_named_image_that_is_bad_is_never_skipped() {
 fn an_empty_selection_is_an_error() {
     let set = eight();
     let error = resolve("attr:Smiling&!Smiling", &set).unwrap_err();
-    assert!(matches!(error, DataError::Empty(_)));
+    assert!(matches!(error, DataError::Empty { .. }));
     assert!(
         error
             .to_string()
@@ -224,5 +224,5 @@ fn an_empty_selection_is_an_error() {
     );
     let dir = tempfile::tempdir().unwrap();
     let error = resolve(&format!("folder:{}", dir.path().display()), &set).unwrap_err();
-    assert!(matches!(error, DataError::Empty(_)));
+    assert!(matches!(error, DataError::Empty { .. }));
 }
