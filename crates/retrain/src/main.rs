@@ -235,6 +235,7 @@ impl Opened {
             device: common.device.clone(),
         };
         let setup = Setup::new(experiment, &place)?;
+        eprintln!("{}", setup.found);
         let plan = Plan::new(&setup)?;
         let store = Store::open(&out, &plan.jobs)?;
         Ok(Self {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use classifier::evaluation::Quality;
 use classifier::{ClassifierConfig, Saved, Trainer};
-use data::{LoadOptions, Source};
+use data::LoadOptions;
 use diffusion::device::device;
 
+use crate::images;
 use crate::training_loop::{self, TrainingLoop};
 
 /// Train a small classifier of every attribute and class of a data set. `sensitivity influence --of log-odds:FILE:LABEL` asks
@@ -94,10 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
     };
-    let images = data::load(&Source::parse(&arguments.data)?, &options)?;
-    if let Some(first) = &images.first_skipped {
-        eprintln!("left out {} images; the first: {first}", images.skipped);
-    }
+    let images = images::load(&arguments.data, &options, "--size")?;
     let (device, folder) = (device(&arguments.device)?, &arguments.out);
     let file = folder.join("classifier.safetensors");
     let mut trainer = if arguments.resume {

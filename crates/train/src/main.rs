@@ -1,6 +1,7 @@
 //! `cargo run -p train`: train a U-Net score model on an image data set.
 
 mod classification;
+mod images;
 mod loss_log;
 mod training_loop;
 
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::DType;
 use clap::{Parser, Subcommand};
-use data::{Dataset, LoadOptions, Source};
+use data::{Dataset, LoadOptions};
 use diffusion::checkpoint::Checkpoint;
 use diffusion::device::device;
 use diffusion::network::NetworkDenoiser;
@@ -116,10 +117,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
     };
-    let images = data::load(&Source::parse(&arguments.data)?, &options)?;
-    if let Some(first) = &images.first_skipped {
-        eprintln!("left out {} images; the first: {first}", images.skipped);
-    }
+    let images = images::load(&arguments.data, &options, "--set network.image_size=N")?;
     let set = TrainingSet {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,

@@ -70,9 +70,7 @@ fn region(text: &str, shape: Shape) -> Result<Vec<f32>> {
 
 /// A grey picture of the samples' size as numbers from 0 to 1.
 fn mask(path: &Path, shape: Shape) -> Result<Vec<f32>> {
-    let picture = image::open(path)
-        .with_context(|| format!("{}: cannot be read as a picture", path.display()))?
-        .to_luma8();
+    let picture = data::mask(path)?;
     ensure!(
         picture.dimensions() == (shape.width as u32, shape.height as u32),
         "{}: is {}×{} pixels, but samples are {}×{}",

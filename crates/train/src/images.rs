@@ -1,0 +1,30 @@
+//! Images as the commands load them.
+
+use anyhow::{Result, anyhow};
+use data::{DataError, Dataset, LoadOptions, Source};
+
+/// Loads the images of `source` and says what was found; `size` is the option that sets their size.
+pub fn load(source: &str, options: &LoadOptions, size: &str) -> Result<Dataset> {
+    let images = Source::parse(source)
+        .and_then(|source| data::load(&source, options))
+        .map_err(|error| advised(error, size))?;
+    eprintln!("{}", images.summary());
+    Ok(images)
+}
+
+/// The error with the options that help.
+fn advised(error: DataError, size: &str) -> anyhow::Error {
+    match error {
+        DataError::TooSmall { .. } | DataError::TooLarge { .. } | DataError::BadSize(_) => {
+            let skip = match error.is_of_one_image() {
+                true => ", --skip-bad leaves such images out",
+                false => "",
+            };
+            anyhow!("{error}: {size} sets the size{skip}")
+        }
+        _ if error.is_of_one_image() => {
+            anyhow!("{error} or pass --skip-bad to leave such images out")
+        }
+        _ => error.into(),
+    }
+}
