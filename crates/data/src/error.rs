@@ -168,7 +168,7 @@ impl DataError {
 pub(crate) fn line(text: &str) -> String {
     const MOST: usize = 300;
     let mut line: String = text
-        .trim_end()
+        .trim_end_matches(['\r', '\n'])
         .chars()
         .take(MOST)
         .map(|c| match c.is_control() {

@@ -41,7 +41,7 @@ pub struct LoadOptions {
 /// memory holds; without `skip_bad`, also the first image that is missing, bad or too small.
 pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
     check_size(options.size)?;
-    let listing = source.list(options.size)?;
+    let listing = source.list(options)?;
     let name = source.to_string();
     let Some(folder) = &options.cache_dir else {
         return decode(&name, &listing, options);

@@ -72,8 +72,10 @@ fn other(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let (width, height) = decoder.dimensions();
-    let pixel = decoder.color_type().bytes_per_pixel();
-    affordable(width.into(), height.into(), pixel.into())?;
+    let pixel = u64::from(decoder.color_type().bytes_per_pixel());
+    // A WebP decoder keeps another picture with transparency.
+    let beside = if format == ImageFormat::WebP { 4 } else { 0 };
+    affordable(width.into(), height.into(), pixel + beside)?;
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;
     let image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
     Ok((image, orientation))

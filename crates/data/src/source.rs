@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::listing::Listing;
 use crate::report::grouped;
-use crate::{DataError, celeba, cifar, faces, folder, idx, memory};
+use crate::{DataError, LoadOptions, celeba, cifar, faces, folder, idx, memory};
 
 /// A data set's format and place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,16 +84,19 @@ impl Source {
         })
     }
 
-    pub(crate) fn list(&self, size: Option<usize>) -> Result<Listing, DataError> {
+    pub(crate) fn list(&self, options: &LoadOptions) -> Result<Listing, DataError> {
         match self {
             Self::Celeba(path) => celeba::list(path),
             Self::Mnist(path) => idx::list(path),
             Self::Cifar10(path) => cifar::list(path),
             Self::Folder(path) => folder::list(path),
             Self::Faces { count, seed } => {
-                let size = size.unwrap_or(64);
-                memory::needed(&self.to_string(), *count, 1, size)?;
-                Ok(faces::list(*count, *seed, size))
+                let size = options.size.unwrap_or(64);
+                let listed = (*count).min(options.limit.unwrap_or(usize::MAX));
+                memory::needed(&self.to_string(), listed, 1, size)?;
+                let mut listing = faces::list(listed, *seed, size);
+                listing.report.held = *count;
+                Ok(listing)
             }
         }
     }
