@@ -37,7 +37,6 @@ struct Header {
     fingerprint: String,
     skipped: usize,
     first_skipped: Option<String>,
-    report: Report,
 }
 
 impl Header {
@@ -146,7 +145,7 @@ pub(crate) fn path(folder: &Path, key: &str) -> PathBuf {
     folder.join(format!("{key}.pixels"))
 }
 
-/// Maps the cache file of a key; `None` if it is absent, truncated, damaged or another's.
+/// Maps the cache file of a key, without the report; `None` if it is absent, truncated, damaged or another's.
 pub(crate) fn open(path: &Path, key: &str) -> Option<Dataset> {
     if !path.is_file() {
         return None;
@@ -174,7 +173,7 @@ pub(crate) fn open(path: &Path, key: &str) -> Option<Dataset> {
         skipped: header.skipped,
         first_skipped: header.first_skipped,
         from_cache: true,
-        report: header.report,
+        report: Report::default(),
         pixels: Pixels::Mapped {
             map: Arc::new(map),
             offset,
@@ -194,7 +193,6 @@ pub(crate) fn write(path: &Path, key: &str, data: &Dataset) -> Result<(), DataEr
         fingerprint: data.fingerprint.clone(),
         skipped: data.skipped,
         first_skipped: data.first_skipped.clone(),
-        report: data.report.clone(),
     };
     let folder = files::folder_of(path);
     std::fs::create_dir_all(folder).map_err(|reason| DataError::Io {

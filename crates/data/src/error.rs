@@ -79,7 +79,7 @@ pub enum DataError {
     },
     /// An image with fewer pixels than asked.
     #[error(
-        "{} gives only {have}x{have} pixels where {want}x{want} were asked; ask for smaller images or replace it",
+        "{} gives only {have}x{have} pixels where {want}x{want} were asked; replace it by a larger image",
         place(path)
     )]
     TooSmall {

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, RgbImage, RgbaImage};
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::picture::affordable;
+use crate::picture::{affordable, orientation};
 
 /// Ones before the end marker, in bytes: more than a decoder reads ahead.
 const ONES: usize = 64;
@@ -33,15 +34,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX);
     let mut headers = JpegDecoder::new_with_options(ZCursor::new(&outline.bytes), options);
-    headers.decode_headers().map_err(|e| e.to_string())?;
+    headers.decode_headers().map_err(damaged)?;
     let (width, height) = headers.dimensions().ok_or("it has no size")?;
     // Of a picture in several scans, the decoder keeps the coefficients: two bytes each.
     let coefficients = if outline.scans > 1 { 6 } else { 0 };
     affordable(width as u64, height as u64, 3 + coefficients)?;
-    let orientation = headers
-        .exif()
-        .and_then(|exif| Orientation::from_exif_chunk(exif))
-        .unwrap_or(Orientation::NoTransforms);
+    let orientation = orientation(headers.exif().map(Vec::as_slice));
     let colours = match headers.input_colorspace() {
         Some(
             kept @ (ColorSpace::RGB | ColorSpace::RGBA | ColorSpace::Luma | ColorSpace::LumaA),
@@ -50,7 +48,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String
     };
     let options = options.jpeg_set_out_colorspace(colours);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&outline.bytes), options);
-    let pixels = decoder.decode().map_err(|e| e.to_string())?;
+    let pixels = decoder.decode().map_err(damaged)?;
     let (width, height) = (width as u32, height as u32);
     let image = match colours {
         ColorSpace::Luma => GrayImage::from_raw(width, height, pixels).map(Into::into),
@@ -59,6 +57,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String
         _ => RgbImage::from_raw(width, height, pixels).map(Into::into),
     };
     Ok((image.ok_or("its size and its data disagree")?, orientation))
+}
+
+fn damaged(error: DecodeErrors) -> String {
+    let reason = error.to_string();
+    format!(
+        "the JPEG data are cut or damaged: {}",
+        reason.trim().trim_matches('"')
+    )
 }
 
 /// A JPEG file's segments without what lies between and behind them, the end marker moved away from the data.

@@ -48,7 +48,9 @@ pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError
     };
     let key = cache::key(&name, &listing, options)?;
     let path = cache::path(folder, &key);
-    if let Some(found) = cache::open(&path, &key) {
+    if let Some(mut found) = cache::open(&path, &key) {
+        // What is passed over may have changed though no image has.
+        found.report = listing.report;
         return Ok(found);
     }
     let mut decoded = decode(&name, &listing, options)?;

@@ -56,8 +56,10 @@ fn upright(bytes: &[u8]) -> Result<DynamicImage, String> {
 /// Decodes PNG, WebP and BMP.
 fn other(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     let format = image::guess_format(bytes).map_err(|e| e.to_string())?;
+    let mut exif = None;
     match format {
-        ImageFormat::Png => png_is_complete(bytes)?,
+        // Also behind the pixels, where the decoder does not look for it.
+        ImageFormat::Png => exif = png_exif(bytes)?,
         ImageFormat::WebP => webp_is_complete(bytes)?,
         ImageFormat::Bmp => {}
         _ => {
@@ -76,7 +78,10 @@ fn other(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     // A WebP decoder keeps another picture with transparency.
     let beside = if format == ImageFormat::WebP { 4 } else { 0 };
     affordable(width.into(), height.into(), pixel + beside)?;
-    let orientation = decoder.orientation().map_err(|e| e.to_string())?;
+    if exif.is_none() {
+        exif = decoder.exif_metadata().map_err(|e| e.to_string())?;
+    }
+    let orientation = orientation(exif.as_deref());
     let image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
     Ok((image, orientation))
 }
@@ -124,9 +129,17 @@ fn opaque(image: DynamicImage, (ground, name): (u8, &str)) -> Result<RgbImage, S
     RgbImage::from_raw(width, height, pixels).ok_or_else(|| "it has no pixel".into())
 }
 
-/// Fails unless every chunk of a PNG file is whole, to the last.
-fn png_is_complete(bytes: &[u8]) -> Result<(), String> {
+/// How a picture has to be turned by its EXIF data.
+pub(crate) fn orientation(exif: Option<&[u8]>) -> Orientation {
+    let tiff = exif.map(|e| e.strip_prefix(b"Exif\0\0").unwrap_or(e));
+    tiff.and_then(Orientation::from_exif_chunk)
+        .unwrap_or(Orientation::NoTransforms)
+}
+
+/// The EXIF data of a PNG file; fails unless every chunk is whole, to the last.
+fn png_exif(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut rest = &bytes[8..];
+    let mut exif = None;
     loop {
         let too_early = || "the PNG data end too early".to_owned();
         let length = rest.first_chunk().ok_or_else(too_early)?;
@@ -139,8 +152,10 @@ fn png_is_complete(bytes: &[u8]) -> Result<(), String> {
         if sum != crc.sum().to_be_bytes() {
             return Err(format!("the PNG chunk {name} does not have its checksum"));
         }
-        if name == "IEND" {
-            return Ok(());
+        match &chunk[..4] {
+            b"eXIf" => exif = Some(chunk[4..].to_vec()),
+            b"IEND" => return Ok(exif),
+            _ => {}
         }
         rest = &rest[12 + length..];
     }

@@ -219,17 +219,19 @@ fn in_order_of_class(images: &Dataset) -> bool {
 
 /// The error with the keys of an experiment that help.
 fn advised(error: DataError) -> RetrainError {
-    match error {
-        DataError::TooSmall { .. } | DataError::TooLarge { .. } | DataError::BadSize(_) => {
-            RetrainError::experiment(format!(
-                "{error}: set.network.image_size in the experiment file sets the size"
-            ))
+    let (size, skip) = ("set.network.image_size", "skip_bad = true");
+    RetrainError::experiment(match error {
+        DataError::TooSmall { .. } => format!(
+            "{error}, ask for smaller images with {size}, or leave such images out with {skip} in the experiment file"
+        ),
+        DataError::TooLarge { .. } | DataError::BadSize(_) => {
+            format!("{error} with {size} in the experiment file")
         }
-        _ if error.is_of_one_image() => RetrainError::experiment(format!(
-            "{error} or set skip_bad = true in the experiment file to leave such images out"
-        )),
-        _ => error.into(),
-    }
+        _ if error.is_of_one_image() => {
+            format!("{error} or leave such images out with {skip} in the experiment file")
+        }
+        _ => return error.into(),
+    })
 }
 
 impl Change {

@@ -15,15 +15,12 @@ pub fn load(source: &str, options: &LoadOptions, size: &str) -> Result<Dataset> 
 /// The error with the options that help.
 fn advised(error: DataError, size: &str) -> anyhow::Error {
     match error {
-        DataError::TooSmall { .. } | DataError::TooLarge { .. } | DataError::BadSize(_) => {
-            let skip = match error.is_of_one_image() {
-                true => ", --skip-bad leaves such images out",
-                false => "",
-            };
-            anyhow!("{error}: {size} sets the size{skip}")
-        }
+        DataError::TooSmall { .. } => anyhow!(
+            "{error}, ask for smaller images with {size}, or leave such images out with --skip-bad"
+        ),
+        DataError::TooLarge { .. } | DataError::BadSize(_) => anyhow!("{error} with {size}"),
         _ if error.is_of_one_image() => {
-            anyhow!("{error} or pass --skip-bad to leave such images out")
+            anyhow!("{error} or leave such images out with --skip-bad")
         }
         _ => error.into(),
     }

@@ -115,6 +115,21 @@ fn what_is_found_and_what_is_passed_over_is_said() {
 }
 
 #[test]
+fn what_is_passed_over_is_said_as_it_is_now_though_the_images_come_from_the_cache() {
+    let (dir, cache) = (place(&["a.png"]), tempfile::tempdir().unwrap());
+    let options = LoadOptions {
+        cache_dir: Some(cache.path().into()),
+        ..LoadOptions::default()
+    };
+    let open = || load(&Source::Folder(dir.path().into()), &options).unwrap();
+    assert!(open().summary().ends_with(": 1 image"));
+    fs::write(dir.path().join("b.gif"), "").unwrap();
+    let second = open();
+    assert!(second.from_cache);
+    assert!(second.summary().ends_with(": 1 image; passed over: 1 .gif"));
+}
+
+#[test]
 fn what_can_be_read_in_two_ways_is_refused_with_both() {
     for (paths, said) in [
         (

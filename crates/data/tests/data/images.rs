@@ -119,6 +119,34 @@ fn every_orientation_is_turned_upright_in_every_format() {
     }
 }
 
+/// EXIF data where other programs put them: behind the pixels of a PNG, and in a WebP with JPEG's prefix.
+#[test]
+fn an_orientation_is_found_wherever_it_stands() {
+    let image = quarters(32);
+    let plain = encode(image.clone(), ImageFormat::Png);
+    let tail = plain.len() - 12;
+    let content = [b"eXIf", &exif(3)[..]].concat();
+    let mut crc = Crc::new();
+    crc.update(&content);
+    let length = (content.len() as u32 - 4).to_be_bytes();
+    let late = [
+        &plain[..tail],
+        &length,
+        &content,
+        &crc.sum().to_be_bytes(),
+        &plain[tail..],
+    ];
+    let prefixed = [b"Exif\0\0", &exif(3)[..]].concat();
+    for (name, bytes) in [("a.png", late.concat()), ("a.webp", webp(&image, prefixed))] {
+        let set = open(name, &bytes).unwrap();
+        assert_eq!(
+            (pixel(&set, 4, 4)[0], pixel(&set, 28, 28)[0]),
+            (240, 0),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn a_turned_photo_is_cropped_as_it_is_seen() {
     // Stored lying, 218 wide, CelebA's proportions when upright.
