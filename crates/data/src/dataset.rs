@@ -7,6 +7,8 @@ use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::report::Report;
+
 /// The shape of one image: `[channels, height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
@@ -80,6 +82,8 @@ pub struct Dataset {
     pub first_skipped: Option<String>,
     /// Whether it was mapped from the cache instead of decoded.
     pub from_cache: bool,
+    /// What the source held besides.
+    pub report: Report,
     pub(crate) pixels: Pixels,
 }
 
@@ -134,6 +138,7 @@ impl Dataset {
             skipped: 0,
             first_skipped: None,
             from_cache: false,
+            report: Report::default(),
             pixels: Pixels::Owned(
                 indices
                     .iter()

@@ -4,30 +4,47 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
+use sha2::{Digest, Sha256};
 
-use crate::listing::{Listing, centre, read};
-use crate::{Classes, DataError};
+use crate::input::{MOST_TABLE, read};
+use crate::listing::{Listing, centre};
+use crate::report::Report;
+use crate::{Classes, DataError, memory};
+
+/// Names of the images' file, as published and as many downloads have it.
+pub(crate) const IMAGES: [&str; 2] = ["train-images-idx3-ubyte", "train-images.idx3-ubyte"];
+const LABELS: [&str; 2] = ["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"];
+
+/// Bytes that gzip can make of one byte at most.
+const DENSEST: usize = 1032;
 
 /// Lists the training images under `root`.
 pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
-    let images = find(root, "train-images-idx3-ubyte")?;
-    let labels = find(root, "train-labels-idx1-ubyte")?;
-    let (sizes, pixels) = parse(&images, 3)?;
-    let (counts, values) = parse(&labels, 1)?;
-    let bad = |reason| DataError::BadBinary {
-        path: labels.clone(),
+    let images = find(root, &IMAGES)?;
+    let labels = find(root, &LABELS)?;
+    let mut tables = Sha256::new();
+    let (sizes, pixels) = parse(&images, 3, &mut tables)?;
+    let (counts, values) = parse(&labels, 1, &mut tables)?;
+    let bad = |path: &Path, reason| DataError::BadBinary {
+        path: path.into(),
         reason,
     };
     if counts[0] != sizes[0] {
-        return Err(bad(format!(
-            "has {} labels for {} images",
-            counts[0], sizes[0]
-        )));
+        return Err(bad(
+            &labels,
+            format!("has {} labels for {} images", counts[0], sizes[0]),
+        ));
     }
-    if values.iter().any(|&v| v > 9) {
-        return Err(bad("has a label above 9".into()));
+    if let Some(label) = values.iter().find(|&&v| v > 9) {
+        return Err(bad(
+            &labels,
+            format!("has a label above 9, {label}, where ten classes are read"),
+        ));
     }
-    let (n, height, width) = (sizes[0], sizes[1] as u32, sizes[2] as u32);
+    let n = sizes[0];
+    let (Ok(height), Ok(width)) = (u32::try_from(sizes[1]), u32::try_from(sizes[2])) else {
+        return Err(bad(&images, format!("has absurd sizes {sizes:?}")));
+    };
     Ok(Listing {
         names: (0..n).map(|i| format!("train-{i}")).collect(),
         attributes: None,
@@ -35,9 +52,15 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
             names: (0..10).map(|c| c.to_string()).collect(),
             labels: values.into_iter().map(usize::from).collect(),
         }),
-        origins: vec![images.clone(); n],
-        files: vec![images, labels],
+        by_class: false,
+        origins: vec![images; n],
+        files: Vec::new(),
+        tables,
         grey: true,
+        report: Report {
+            held: n,
+            ..Report::default()
+        },
         decode: Box::new(move |i| {
             let image = RgbImage::from_fn(width, height, |x, y| {
                 Rgb([pixels[(i * height as usize + y as usize) * width as usize + x as usize]; 3])
@@ -47,47 +70,93 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     })
 }
 
-/// The file `name` under `root`, or its gzipped form.
-pub(crate) fn find(root: &Path, name: &str) -> Result<PathBuf, DataError> {
-    let plain = root.join(name);
-    let gz = root.join(format!("{name}.gz"));
-    if plain.is_file() {
-        Ok(plain)
-    } else if gz.is_file() {
-        Ok(gz)
-    } else {
-        Err(DataError::Missing(plain))
-    }
+/// The file of one of the `names` under `root`, or its gzipped form.
+pub(crate) fn find(root: &Path, names: &[&str]) -> Result<PathBuf, DataError> {
+    names
+        .iter()
+        .flat_map(|name| [root.join(name), root.join(format!("{name}.gz"))])
+        .find(|path| path.exists())
+        .ok_or_else(|| DataError::Missing(root.join(names[0])))
 }
 
-/// The sizes and bytes of an idx file of unsigned bytes with `rank` dimensions.
-fn parse(path: &Path, rank: usize) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+/// The sizes and bytes of an idx file of unsigned bytes with `rank` dimensions; what was read is added to `tables`.
+fn parse(
+    path: &Path,
+    rank: usize,
+    tables: &mut Sha256,
+) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let bad = |reason: String| DataError::BadBinary {
         path: path.into(),
         reason,
     };
-    let mut bytes = read(path)?;
-    if path.extension().is_some_and(|e| e == "gz") {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(bytes.as_slice())
-            .read_to_end(&mut plain)
-            .map_err(|e| bad(format!("is not whole gzip ({e})")))?;
-        bytes = plain;
+    let stored = read(path, MOST_TABLE)?;
+    tables.update(Sha256::digest(&stored));
+    let zipped = stored.starts_with(&[0x1f, 0x8b]);
+    let mut plain: Box<dyn Read> = match zipped {
+        true => Box::new(flate2::read::MultiGzDecoder::new(stored.as_slice())),
+        false => Box::new(stored.as_slice()),
+    };
+    let unzipped = |e: std::io::Error| match zipped {
+        true => bad(format!("is not whole gzip ({e})")),
+        false => bad(format!("cannot be read ({e})")),
+    };
+    let mut header = Vec::new();
+    let length = 4 + 4 * rank;
+    (&mut plain)
+        .take(length as u64)
+        .read_to_end(&mut header)
+        .map_err(unzipped)?;
+    if header.len() < length || header[..4] != [0, 0, 8, rank as u8] {
+        return Err(bad(format!(
+            "has the wrong idx magic (not 0x08{rank:02x}){}",
+            instead(&header, rank)
+        )));
     }
-    let header = 4 + 4 * rank;
-    if bytes.len() < header || bytes[..4] != [0, 0, 8, rank as u8] {
-        return Err(bad(format!("has the wrong idx magic (not 0x08{rank:02x})")));
-    }
-    let sizes: Vec<usize> = bytes[4..header]
+    let sizes: Vec<usize> = header[4..]
         .chunks_exact(4)
         .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize)
         .collect();
-    let body = bytes.split_off(header);
-    if Some(body.len()) != sizes.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) {
+    if sizes.contains(&0) {
+        return Err(bad(format!("holds nothing: its sizes are {sizes:?}")));
+    }
+    let expected = sizes.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+    let densest = if zipped { DENSEST } else { 1 };
+    if expected.is_none_or(|e| e / densest > stored.len()) {
         return Err(bad(format!(
-            "has the wrong length: {} bytes for sizes {sizes:?}",
+            "has the wrong length: {} bytes cannot hold what its sizes {sizes:?} need",
+            stored.len()
+        )));
+    }
+    memory::needed(&path.display().to_string(), expected.unwrap_or(0), 1, 1)?;
+    // No more is unzipped than the sizes need, and one byte to see whether there is more.
+    let most = expected.map_or(0, |e| e as u64) + 1;
+    let mut body = Vec::new();
+    let read = (&mut plain).take(most).read_to_end(&mut body);
+    // Also the checksum at the end, and what follows it.
+    read.map_err(unzipped)?;
+    if Some(body.len()) != expected {
+        let more = if body.len() as u64 == most {
+            " or more"
+        } else {
+            ""
+        };
+        return Err(bad(format!(
+            "has the wrong length: {}{more} bytes for sizes {sizes:?}",
             body.len()
         )));
     }
     Ok((sizes, body))
+}
+
+/// What an idx header says instead of unsigned bytes in `rank` dimensions, where it says something.
+fn instead(header: &[u8], rank: usize) -> String {
+    match header.get(..4) {
+        Some([0, 0, 8, other]) if usize::from(*other) != rank => {
+            format!(": it has {other} dimensions, not {rank}")
+        }
+        Some([0, 0, 9, _]) => ": it holds signed bytes".into(),
+        Some([0, 0, 0x0b | 0x0c, _]) => ": it holds longer whole numbers".into(),
+        Some([0, 0, 0x0d | 0x0e, _]) => ": it holds floating-point numbers".into(),
+        _ => String::new(),
+    }
 }

@@ -1,9 +1,11 @@
 //! What a source holds before anything is decoded.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use image::RgbImage;
+use sha2::Sha256;
 
+use crate::report::Report;
 use crate::{Attributes, Classes, DataError};
 
 /// A square in pixels: left, top, side.
@@ -17,69 +19,76 @@ pub(crate) struct Listing {
     pub names: Vec<String>,
     pub attributes: Option<Attributes>,
     pub classes: Option<Classes>,
+    /// Whether all images of a class come one after the other.
+    pub by_class: bool,
     /// Where image `i` comes from, for messages.
     pub origins: Vec<PathBuf>,
-    /// Every file read: the cache depends on them.
+    /// The image files, one after the other: the cache depends on their state.
     pub files: Vec<PathBuf>,
+    /// What was read to list them: the cache depends on its content.
+    pub tables: Sha256,
     /// Whether images are grey in the source.
     pub grey: bool,
+    pub report: Report,
     pub decode: Decode,
 }
 
-/// Reads a whole file; a path that does not exist is its own error.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|e| io(path, e))
-}
-
-/// A system error about `path`.
-pub(crate) fn io(path: &Path, reason: std::io::Error) -> DataError {
-    if reason.kind() == std::io::ErrorKind::NotFound {
-        return DataError::Missing(path.into());
-    }
-    DataError::Io {
-        path: path.into(),
-        reason,
-    }
-}
-
-/// Decodes an image file to RGB.
-pub(crate) fn decode(path: &Path) -> Result<RgbImage, DataError> {
-    let bytes = read(path)?;
-    let bad = |reason: String| DataError::BadImage {
-        path: path.into(),
-        reason,
-    };
-    if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_ends(&bytes) {
-        return Err(bad("the JPEG data end too early".into()));
-    }
-    image::load_from_memory(&bytes)
-        .map(|i| i.to_rgb8())
-        .map_err(|e| bad(e.to_string()))
-}
-
-/// Whether a JPEG file reaches its end marker. The decoder fills what a truncated file lacks with grey.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(skip) = bytes[at..].iter().position(|&b| b == 0xff) {
-        at += skip + 1;
-        match bytes.get(at) {
-            Some(0xd9) => return true,
-            // A stuffed zero, a lone marker or a fill byte: no length follows.
-            Some(0x00 | 0x01 | 0xd0..=0xd8 | 0xff) => {}
-            Some(_) => {
-                let length = bytes.get(at + 1..at + 3);
-                let length = length.map_or(0, |l| u16::from_be_bytes([l[0], l[1]]));
-                at += 1 + usize::from(length);
-            }
-            None => {}
+impl Listing {
+    /// The images that a limit leaves, ascending: the first ones, or where images lie class by class an even share of each class,
+    /// the first of each.
+    pub fn within(&self, limit: Option<usize>) -> Vec<usize> {
+        let n = self.names.len();
+        let limit = limit.unwrap_or(n).min(n);
+        match &self.classes {
+            Some(classes) if self.by_class && limit < n => even_share(classes, limit),
+            _ => (0..limit).collect(),
         }
-        at = at.min(bytes.len());
     }
-    false
+}
+
+/// `limit` images, taken by turns from every class.
+fn even_share(classes: &Classes, limit: usize) -> Vec<usize> {
+    let mut turns = vec![0; classes.names.len()];
+    let mut images: Vec<(usize, usize)> = classes
+        .labels
+        .iter()
+        .enumerate()
+        .map(|(i, &class)| {
+            turns[class] += 1;
+            (turns[class], i)
+        })
+        .collect();
+    images.sort_unstable();
+    images.truncate(limit);
+    let mut images: Vec<usize> = images.into_iter().map(|(_, i)| i).collect();
+    images.sort_unstable();
+    images
 }
 
 /// The largest centred square of a `width` x `height` image.
 pub(crate) fn centre(width: u32, height: u32) -> Square {
     let side = width.min(height);
     ((width - side) / 2, (height - side) / 2, side)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_even_share_takes_turns_over_the_classes_and_gives_what_a_small_one_lacks_to_others() {
+        let classes = Classes {
+            names: ["a", "b", "c"].map(Into::into).to_vec(),
+            labels: vec![0, 0, 0, 0, 1, 2, 2, 2],
+        };
+        for (limit, kept) in [
+            (0, vec![]),
+            (2, vec![0, 4]),
+            (3, vec![0, 4, 5]),
+            (5, vec![0, 1, 4, 5, 6]),
+            (7, vec![0, 1, 2, 4, 5, 6, 7]),
+        ] {
+            assert_eq!(even_share(&classes, limit), kept, "{limit}");
+        }
+    }
 }

@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
-use indicatif::{ParallelProgressIterator, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use crate::dataset::Pixels;
 use crate::listing::Listing;
-use crate::{DataError, Dataset, Shape, Source, cache, resize};
+use crate::{DataError, Dataset, Shape, Source, cache, memory, resize};
+
+/// Longest side in pixels that images are made of.
+pub(crate) const MOST_SIDE: usize = 4096;
+/// Bytes that are decoded between two looks at what failed.
+const PORTION: usize = 64 << 20;
 
 /// How a source is decoded.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +21,7 @@ pub struct LoadOptions {
     pub size: Option<usize>,
     /// One channel instead of three.
     pub grey: bool,
-    /// At most this many images, the first ones.
+    /// At most this many images: the first ones, or of a folder of classes an even share of each class.
     pub limit: Option<usize>,
     /// Leave out images that are listed but missing, unreadable, truncated, not images or too small, and
     /// count them in [`Dataset::skipped`]; the first of them is an error otherwise.
@@ -29,21 +34,38 @@ pub struct LoadOptions {
 
 /// Decodes `source`, or maps it from the cache.
 ///
+/// A cache that cannot be written is a notice of the report, not an error.
+///
 /// # Errors
-/// A missing folder or table, a table or binary file that does not hold what it announces, or no image
-/// at all; without `skip_bad`, also the first image that is missing, bad or too small.
+/// A missing folder or table, a table or binary file that does not hold what it announces, no image at all, or more pixels than
+/// memory holds; without `skip_bad`, also the first image that is missing, bad or too small.
 pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
-    let listing = source.list(options.size)?;
+    check_size(options.size)?;
+    let listing = source.list(options)?;
+    let name = source.to_string();
     let Some(folder) = &options.cache_dir else {
-        return decode(&source.to_string(), &listing, options);
+        return decode(&name, &listing, options);
     };
-    let path = cache::path(folder, &source.to_string(), &listing, options);
-    if let Some(found) = cache::open(&path) {
+    let key = cache::key(&name, &listing, options)?;
+    let path = cache::path(folder, &key);
+    if let Some(mut found) = cache::open(&path, &key) {
+        // What is passed over may have changed though no image has.
+        found.report = listing.report;
         return Ok(found);
     }
-    let decoded = decode(&source.to_string(), &listing, options)?;
-    cache::write(&path, &decoded)?;
+    let mut decoded = decode(&name, &listing, options)?;
+    if let Err(error) = cache::write(&path, &key, &decoded) {
+        let notice = format!("decoded images are not kept for the next start: {error}");
+        decoded.report.notices.push(notice);
+    }
     Ok(decoded)
+}
+
+fn check_size(size: Option<usize>) -> Result<(), DataError> {
+    match size {
+        Some(size) if !(1..=MOST_SIDE).contains(&size) => Err(DataError::BadSize(size)),
+        _ => Ok(()),
+    }
 }
 
 /// Decodes a listing in parallel.
@@ -52,14 +74,18 @@ pub(crate) fn decode(
     listing: &Listing,
     options: &LoadOptions,
 ) -> Result<Dataset, DataError> {
-    let count = listing.names.len().min(options.limit.unwrap_or(usize::MAX));
+    check_size(options.size)?;
+    let chosen = listing.within(options.limit);
     let size = match options.size {
         Some(size) => Some(size),
-        None => (0..count)
-            .find_map(|i| (listing.decode)(i).ok())
+        None => chosen
+            .iter()
+            .find_map(|&i| (listing.decode)(i).ok())
             .map(|(_, square)| square.2 as usize),
     };
     let grey = options.grey || listing.grey;
+    let channels = if grey { 1 } else { 3 };
+    let needed = memory::needed(name, chosen.len(), channels, size.unwrap_or(1))?;
     let one = |i: usize| {
         let (image, square) = (listing.decode)(i)?;
         let want = size.unwrap_or(square.2 as usize);
@@ -72,32 +98,50 @@ pub(crate) fn decode(
         }
         Ok(resize::area(&image, square, want, grey))
     };
-    let bar = bar(count, options.progress);
-    let decoded: Vec<_> = (0..count)
-        .into_par_iter()
-        .progress_with(bar)
-        .map(one)
-        .collect();
+    let bar = bar(chosen.len(), options.progress);
+    let portion = (PORTION / (needed / chosen.len().max(1)).max(1)).clamp(16, 4096);
     let (mut kept, mut pixels, mut first_skipped) = (Vec::new(), Vec::new(), None);
-    for (i, result) in decoded.into_iter().enumerate() {
-        match result {
-            Ok(bytes) => {
-                kept.push(i);
-                pixels.extend(bytes);
+    pixels
+        .try_reserve_exact(needed)
+        .map_err(|_| DataError::TooLarge {
+            name: name.into(),
+            needed: format!("{needed} bytes"),
+            side: size.unwrap_or(1),
+            limit: "the system does not give that".into(),
+        })?;
+    for portion in chosen.chunks(portion) {
+        let decoded: Vec<_> = portion
+            .par_iter()
+            .map(|&i| (i, one(i)))
+            .inspect(|_| bar.inc(1))
+            .collect();
+        for (i, result) in decoded {
+            match result {
+                Ok(bytes) => {
+                    kept.push(i);
+                    pixels.extend(bytes);
+                }
+                Err(error) if options.skip_bad => {
+                    first_skipped.get_or_insert_with(|| error.to_string());
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) if options.skip_bad => {
-                first_skipped.get_or_insert_with(|| error.to_string());
-            }
-            Err(error) => return Err(error),
         }
     }
-    let Some(size) = size.filter(|&s| s > 0 && !kept.is_empty()) else {
-        return Err(DataError::Empty(name.into()));
+    bar.finish_and_clear();
+    let skipped = chosen.len() - kept.len();
+    let Some(size) = size.filter(|_| !kept.is_empty()) else {
+        return Err(DataError::Empty {
+            selection: name.into(),
+            because: first_skipped.map_or(String::new(), |first| {
+                format!(" ({skipped} bad ones are left out, the first: {first})")
+            }),
+        });
     };
     let mut dataset = Dataset {
         name: name.into(),
         shape: Shape {
-            channels: if grey { 1 } else { 3 },
+            channels,
             height: size,
             width: size,
         },
@@ -105,9 +149,10 @@ pub(crate) fn decode(
         attributes: listing.attributes.as_ref().map(|a| a.subset(&kept)),
         classes: listing.classes.as_ref().map(|c| c.subset(&kept)),
         fingerprint: String::new(),
-        skipped: count - kept.len(),
+        skipped,
         first_skipped,
         from_cache: false,
+        report: listing.report.clone(),
         pixels: Pixels::Owned(pixels),
     };
     dataset.fingerprint = dataset.content_hash();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::load::decode;
+use crate::source::whole;
 use crate::{DataError, Dataset, LoadOptions, Source, folder, load};
 
 /// Some images, by attribute, class, index or place.
@@ -69,8 +70,8 @@ impl Selection {
                 .split(',')
                 .map(|part| {
                     let (a, b) = part.split_once('-').unwrap_or((part, part));
-                    match (a.parse(), b.parse()) {
-                        (Ok(a), Ok(b)) if a <= b => Ok((a, b)),
+                    match (whole(a), whole(b)) {
+                        (Some(a), Some(b)) if a <= b => Ok((a, b)),
                         _ => Err(bad()),
                     }
                 })
@@ -111,7 +112,10 @@ impl Selection {
             }
         };
         if indices.is_empty() {
-            return Err(DataError::Empty(self.to_string()));
+            return Err(DataError::Empty {
+                selection: self.to_string(),
+                because: String::new(),
+            });
         }
         Ok(Selected::Indices(indices))
     }
@@ -176,9 +180,14 @@ impl Selection {
                 data.len()
             )));
         }
-        let mut indices: Vec<_> = ranges.iter().flat_map(|&(a, b)| a..=b).collect();
-        indices.sort_unstable();
-        indices.dedup();
+        // Ranges may overlap any number of times: each index is taken once.
+        let mut sorted = ranges.to_vec();
+        sorted.sort_unstable();
+        let (mut indices, mut next) = (Vec::new(), 0);
+        for (first, last) in sorted {
+            indices.extend(first.max(next)..=last);
+            next = next.max(last + 1);
+        }
         Ok(indices)
     }
 }

@@ -247,6 +247,7 @@ impl Opened {
             train::room::ensure_network(&config.network, config.batch)?;
         }
         let setup = Setup::new(experiment, &place)?;
+        cli::tell(&setup.found);
         let plan = Plan::new(&setup)?;
         let store = Store::open(&out, &plan.jobs)?;
         Ok(Self {

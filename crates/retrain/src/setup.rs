@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use data::{Dataset, LoadOptions, Selected, Selection, Source};
+use data::{DataError, Dataset, LoadOptions, Selected, Selection, Source};
 use diffusion::checkpoint::Checkpoint;
 use diffusion::device::device;
 use diffusion::precondition::Precondition;
@@ -36,6 +36,8 @@ pub struct Setup {
     pub experiment: Experiment,
     /// Configuration of base models, but for the seed.
     pub config: TrainConfig,
+    /// What was found in the data, for people.
+    pub found: String,
     /// The training images.
     pub images: Dataset,
     /// What their checkpoints say of them.
@@ -80,12 +82,21 @@ impl Setup {
             progress: true,
         };
         let name = place.data.as_deref().unwrap_or(&experiment.data);
-        let mut images = data::load(&Source::parse(name)?, &options)?;
+        let mut images = Source::parse(name)
+            .and_then(|source| data::load(&source, &options))
+            .map_err(advised)?;
+        let mut found = images.summary();
         let mut limit = experiment.limit;
         let (mut parts, mut groups, mut held_out) = (Vec::new(), Vec::new(), None);
         if let Some(benchmark) = &experiment.attribution {
             let kept = images.len().saturating_sub(benchmark.held_out);
             let rest: Vec<usize> = (kept..images.len()).collect();
+            if !rest.is_empty() && in_order_of_class(&images) {
+                return Err(RetrainError::experiment(
+                    "attribution: held_out takes the last images, which in a folder of classes are all of the last ones; put \
+                     the images into one folder without classes",
+                ));
+            }
             held_out = Some(images.subset(&rest));
             images = images.subset(&(0..kept).collect::<Vec<_>>());
             parts = subsets::draw(benchmark, kept)?;
@@ -97,8 +108,13 @@ impl Setup {
         }
         let changes = experiment.directions.iter();
         let changes = changes.map(|direction| Change::find(direction, &images, &options));
+        let changes: Vec<Change> = changes.collect::<Result<_, _>>()?;
+        for change in changes.iter().filter(|change| change.indices.is_empty()) {
+            found += &format!("\n{}", change.images.summary());
+        }
         let setup = Self {
-            changes: changes.collect::<Result<_, _>>()?,
+            found,
+            changes,
             subsets: parts,
             groups,
             held_out,
@@ -194,6 +210,29 @@ impl Setup {
             &self.device,
         )?)
     }
+}
+
+/// Whether images of several classes lie class by class.
+fn in_order_of_class(images: &Dataset) -> bool {
+    let labels = images.classes.as_ref().map_or(&[][..], |c| &c.labels);
+    labels.is_sorted() && labels.first() != labels.last()
+}
+
+/// The error with the keys of an experiment that help.
+fn advised(error: DataError) -> RetrainError {
+    let (size, skip) = ("set.network.image_size", "skip_bad = true");
+    RetrainError::experiment(match error {
+        DataError::TooSmall { .. } => format!(
+            "{error}, ask for smaller images with {size}, or leave such images out with {skip} in the experiment file"
+        ),
+        DataError::TooLarge { .. } | DataError::BadSize(_) => {
+            format!("{error} with {size} in the experiment file")
+        }
+        _ if error.is_of_one_image() => {
+            format!("{error} or leave such images out with {skip} in the experiment file")
+        }
+        _ => return error.into(),
+    })
 }
 
 impl Change {

@@ -30,6 +30,6 @@ pub fn or_shipped(file: Option<&Path>) -> Result<Checkpoint, DiffusionError> {
 /// Tells the user how a file was read, a line for each notice.
 pub fn notify(file: &Path, notices: &[String]) {
     for notice in notices {
-        eprintln!("{}: {notice}", file.display());
+        cli::tell(format!("{}: {notice}", file.display()));
     }
 }

@@ -55,6 +55,7 @@ impl Trained {
         };
         let source = data.unwrap_or(&header.data);
         let images = data::load(&Source::parse(source)?, &options)?;
+        cli::tell(images.summary());
         ensure!(
             images.fingerprint == header.fingerprint,
             "{name} was trained on {} (fingerprint {}), but {source} has fingerprint {}: pass the training images with --data",

@@ -10,6 +10,7 @@ use data::{LoadOptions, Source};
 use diffusion::device::{DEVICES, device};
 use files::output::Kind;
 
+use crate::images;
 use crate::training_loop::{self, TrainingLoop};
 use train::room;
 
@@ -120,13 +121,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
     };
-    let images = data::load(&source, &options)?;
-    if let Some(first) = &images.first_skipped {
-        cli::tell(format!(
-            "left out {} images; the first: {first}",
-            images.skipped
-        ));
-    }
+    let images = images::load(&source, &options, "--size")?;
     let mut trainer = match resumed {
         Some(saved) => {
             let trainer = Trainer::resume(config.clone(), &images, saved, &device)?;

@@ -1,6 +1,7 @@
 //! `cargo run -p train`: train a U-Net score model on an image data set.
 
 mod classification;
+mod images;
 mod loss_log;
 mod place;
 mod training_loop;
@@ -151,13 +152,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
     };
-    let images = data::load(&source, &options)?;
-    if let Some(first) = &images.first_skipped {
-        cli::tell(format!(
-            "left out {} images; the first: {first}",
-            images.skipped
-        ));
-    }
+    let images = images::load(&source, &options, "--set network.image_size=N")?;
     let set = TrainingSet {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,

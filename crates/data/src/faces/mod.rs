@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use sha2::Sha256;
 
 use crate::celeba::crop;
-use crate::listing::{Listing, io};
+use crate::input::io;
+use crate::listing::Listing;
+use crate::report::Report;
 use crate::{Attributes, DataError};
 
 /// The attributes, most by CelebA's names.
@@ -30,6 +33,9 @@ pub const ATTRIBUTES: [&str; 11] = [
     "Wearing_Hat",
     "Wearing_Lipstick",
 ];
+
+/// Most faces of a set.
+pub(crate) const MOST: usize = 1_000_000;
 
 /// How often each attribute holds.
 const FREQUENCIES: [f64; ATTRIBUTES.len()] =
@@ -48,7 +54,13 @@ pub(crate) fn list(count: usize, seed: u64, size: usize) -> Listing {
                 .collect(),
         }),
         classes: None,
+        by_class: false,
         files: Vec::new(),
+        tables: Sha256::default(),
+        report: Report {
+            held: count,
+            ..Report::default()
+        },
         grey: false,
         decode: Box::new(move |i| {
             let image = face(seed, i, size);

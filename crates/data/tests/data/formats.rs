@@ -117,6 +117,110 @@ fn truncated_gzip_and_a_missing_idx_file_are_named() {
     );
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Two images and two labels, as files of these names and contents.
+fn files(files: &[(&str, Vec<u8>)]) -> Result<Dataset, DataError> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    open(&Source::parse(dir.path().to_str().unwrap())?, true)
+}
+
+#[test]
+fn idx_files_are_read_under_every_name_and_in_every_packing() {
+    let images = idx(&[2, 2, 2], &[1, 2, 3, 4, 5, 6, 7, 8]);
+    let labels = idx(&[2], &[7, 3]);
+    let members = |bytes: &[u8]| [gzip(&bytes[..9]), gzip(&bytes[9..])].concat();
+    for (i, l) in [
+        (
+            ("train-images-idx3-ubyte", images.clone()),
+            ("train-labels-idx1-ubyte", labels.clone()),
+        ),
+        (
+            ("train-images.idx3-ubyte", images.clone()),
+            ("train-labels.idx1-ubyte", labels.clone()),
+        ),
+        (
+            ("train-images.idx3-ubyte.gz", gzip(&images)),
+            ("train-labels-idx1-ubyte.gz", gzip(&labels)),
+        ),
+        (
+            ("train-images-idx3-ubyte.gz", members(&images)),
+            ("train-labels.idx1-ubyte", members(&labels)),
+        ),
+        // Packing is told by content.
+        (
+            ("train-images-idx3-ubyte", gzip(&images)),
+            ("train-labels-idx1-ubyte.gz", labels.clone()),
+        ),
+    ] {
+        let set = files(&[i, l]).unwrap();
+        assert_eq!(
+            (set.image(0), set.image(1)),
+            (&[1, 2, 3, 4][..], &[5, 6, 7, 8][..])
+        );
+        assert_eq!(set.classes.as_ref().unwrap().labels, [7, 3]);
+        assert!(
+            set.summary().ends_with("2 images in 2 of 10 classes"),
+            "{}",
+            set.summary()
+        );
+    }
+}
+
+#[test]
+fn idx_files_that_cannot_be_meant_are_named_and_never_unpacked_beyond_their_sizes() {
+    let (images, labels) = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte");
+    let bomb = gzip(&[idx(&[2, 2, 2], &[]), vec![0; 64 << 20]].concat());
+    let absurd = gzip(&idx(&[u32::MAX, 28, 28], &[0; 100]));
+    let tail = [gzip(&idx(&[2], &[7, 3])), b"tail".to_vec()].concat();
+    let typed = |kind: u8| [vec![0, 0, kind, 3], vec![0; 40]].concat();
+    for (name, bytes, said) in [
+        (images, Vec::new(), "has the wrong idx magic"),
+        (
+            images,
+            bomb,
+            "has the wrong length: 9 or more bytes for sizes [2, 2, 2]",
+        ),
+        (images, absurd, "cannot hold what its sizes"),
+        (
+            images,
+            idx(&[0, 2, 2], &[]),
+            "holds nothing: its sizes are [0, 2, 2]",
+        ),
+        (images, idx(&[2, 0, 2], &[]), "holds nothing"),
+        (
+            images,
+            idx(&[2, 2, 2], &[0; 9]),
+            "has the wrong length: 9 or more bytes",
+        ),
+        (images, idx(&[2, 2], &[0; 4]), "it has 2 dimensions, not 3"),
+        (images, typed(9), "it holds signed bytes"),
+        (images, typed(0x0b), "it holds longer whole numbers"),
+        (images, typed(0x0d), "it holds floating-point numbers"),
+        (images, vec![0x1f, 0x8b], "is not whole gzip"),
+        (labels, tail, "is not whole gzip"),
+        (labels, idx(&[2], &[7, 255]), "has a label above 9, 255"),
+        (
+            labels,
+            idx(&[2, 2, 2], &[0; 8]),
+            "it has 3 dimensions, not 1",
+        ),
+        (labels, idx(&[0], &[]), "holds nothing"),
+    ] {
+        let (dir, source) = mnist(false);
+        fs::write(dir.path().join(name), bytes).unwrap();
+        let text = open(&source, true).unwrap_err().to_string();
+        assert!(text.contains(name) && text.contains(said), "{said}: {text}");
+    }
+}
+
 /// One CIFAR-10 record: a label, then planes of constant red, green and blue.
 fn record(label: u8, colour: [u8; 3]) -> Vec<u8> {
     let mut bytes = vec![label];
@@ -267,7 +371,51 @@ fn files_that_are_no_images_are_named_or_with_skip_bad_counted() {
 fn an_empty_or_missing_folder_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = open(&Source::Folder(dir.path().into()), false).unwrap_err();
-    assert!(matches!(error, DataError::Empty(_)));
+    assert!(matches!(error, DataError::Empty { .. }));
     let error = open(&Source::Folder(dir.path().join("none")), false).unwrap_err();
     assert!(matches!(error, DataError::Missing(_)));
+}
+
+#[test]
+fn cifar_in_another_form_or_with_batches_missing_or_twice_is_named() {
+    let (one, two) = (record(1, [1, 2, 3]), record(2, [4, 5, 6]));
+    let three = record(3, [7, 8, 9]);
+    for (names, said) in [
+        (
+            &[("data_batch_1.bin", &one), ("data_batch_3.bin", &two)][..],
+            "data_batch_2.bin is missing",
+        ),
+        (&[("data_batch_2.bin", &one)], "data_batch_1.bin is missing"),
+        (
+            &[
+                ("data_batch_1.bin", &one),
+                ("data_batch_2.bin", &two),
+                ("data_batch_4.bin", &three),
+            ],
+            "data_batch_3.bin is missing",
+        ),
+        (
+            &[("data_batch_1.bin", &one), ("data_batch_2.bin", &one)],
+            "data_batch_2.bin holds the same as data_batch_1.bin",
+        ),
+        (
+            &[("data_batch_1", &one)],
+            "holds the Python version of CIFAR-10",
+        ),
+        (
+            &[("train.bin", &one), ("fine_label_names.txt", &one)],
+            "holds CIFAR-100",
+        ),
+    ] {
+        let named: Vec<_> = names.iter().map(|&(n, b)| (n, b.clone())).collect();
+        let text = files(&named).unwrap_err().to_string();
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let set = files(&[("data_batch_1.bin", one), ("data_batch_2.bin", two)]).unwrap();
+    let summary = set.summary();
+    assert!(summary.contains("2 images in 2 of 10 classes"), "{summary}");
+    assert!(
+        summary.contains("holds 2 of CIFAR-10's 5 training batches"),
+        "{summary}"
+    );
 }

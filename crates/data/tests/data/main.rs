@@ -3,6 +3,9 @@
 mod cache;
 mod celeba;
 mod faces;
+mod folders;
 mod formats;
+mod images;
 mod real;
 mod selections;
+mod sources;

@@ -216,7 +216,7 @@ fn a_named_image_that_is_bad_is_never_skipped() {
 fn an_empty_selection_is_an_error() {
     let set = eight();
     let error = resolve("attr:Smiling&!Smiling", &set).unwrap_err();
-    assert!(matches!(error, DataError::Empty(_)));
+    assert!(matches!(error, DataError::Empty { .. }));
     assert!(
         error
             .to_string()
@@ -224,5 +224,63 @@ fn an_empty_selection_is_an_error() {
     );
     let dir = tempfile::tempdir().unwrap();
     let error = resolve(&format!("folder:{}", dir.path().display()), &set).unwrap_err();
-    assert!(matches!(error, DataError::Empty(_)));
+    assert!(matches!(error, DataError::Empty { .. }));
+}
+
+#[test]
+fn a_selection_that_cannot_be_meant_is_refused_in_one_short_line() {
+    let set = eight();
+    let many = format!("index:{}8", "0-7,".repeat(100_000));
+    for (text, said) in [
+        (
+            "index:0-18446744073709551615",
+            "asks for image 18446744073709551615 of 8",
+        ),
+        (
+            "index:18446744073709551615",
+            "asks for image 18446744073709551615 of 8",
+        ),
+        ("index:18446744073709551616", "is not understood"),
+        ("index:5-3", "is not understood"),
+        ("index:", "is not understood"),
+        ("index: 3", "is not understood"),
+        ("index:3, 5", "is not understood"),
+        ("index:+3", "is not understood"),
+        ("index:1e1", "is not understood"),
+        ("index:1-2-3", "is not understood"),
+        ("index:3-", "is not understood"),
+        ("index:-3", "is not understood"),
+        (" all", "is not understood"),
+        ("ALL", "is not understood"),
+        ("attr:Smilling", "the nearest are Smiling"),
+        ("attr:smiling", "the nearest are Smiling"),
+        ("attr: Smiling", "attribute ` Smiling` is unknown"),
+        ("attr:Smiling & Bangs", "attribute `Smiling ` is unknown"),
+        ("attr:!!Smiling", "attribute `!Smiling` is unknown"),
+        ("attr:a\nb", "attribute `a\\nb` is unknown"),
+        ("class:8", "needs classes"),
+        ("class:", "is not understood"),
+        ("folder:", "is not understood"),
+        ("image:", "is not understood"),
+        ("image:nowhere.png", "is missing"),
+        ("image:/", "is a folder where a file is needed"),
+        ("folder:nowhere", "is missing"),
+        ("faces:3", "is not understood"),
+        (&many, "asks for image 8 of 8"),
+    ] {
+        let error = Selection::parse(text)
+            .and_then(|selection| selection.resolve(&set, &LoadOptions::default()))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(said), "{said}: {error}");
+        assert!(!error.contains('\n') && error.len() < 2000, "{error}");
+    }
+}
+
+#[test]
+fn ranges_that_overlap_any_number_of_times_take_each_image_once() {
+    let set = eight();
+    let many = format!("index:{}3", "0-7,5,2-6,".repeat(100_000));
+    assert_eq!(indices(&many, &set), (0..8).collect::<Vec<_>>());
+    assert_eq!(indices("index:6-7,0-2,1-3,7,0", &set), [0, 1, 2, 3, 6, 7]);
 }

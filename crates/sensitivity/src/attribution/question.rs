@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{DType, TensorData};
 use classifier::Saved;
 use data::{Selected, Selection, Shape};
-use image::{DynamicImage, ImageDecoder, ImageReader};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use sensitivity::influence::{Distance, Functional, Linear, LogOdds, Principal};
@@ -95,22 +94,9 @@ fn region(text: &str, shape: Shape) -> Result<Vec<f32>> {
     Ok(plane.repeat(shape.channels))
 }
 
-/// A picture of the samples' size, upright, as numbers from 0, black or transparent, to 1.
+/// A picture of the samples' size as numbers from 0, black or transparent, to 1.
 fn mask(path: &Path, shape: Shape) -> Result<Vec<f32>> {
-    ensure!(path.exists(), "{}: does not exist", path.display());
-    ensure!(path.is_file(), "{}: is not a file", path.display());
-    let read = || -> image::ImageResult<DynamicImage> {
-        let mut decoder = ImageReader::open(path)?
-            .with_guessed_format()?
-            .into_decoder()?;
-        let orientation = decoder.orientation()?;
-        let mut picture = DynamicImage::from_decoder(decoder)?;
-        picture.apply_orientation(orientation);
-        Ok(picture)
-    };
-    let picture = read()
-        .with_context(|| format!("{}: cannot be read as a picture", path.display()))?
-        .to_luma_alpha32f();
+    let picture = data::mask(path)?;
     ensure!(
         picture.dimensions() == (shape.width as u32, shape.height as u32),
         "{}: is {}×{} pixels, but samples are {}×{}",
@@ -120,7 +106,8 @@ fn mask(path: &Path, shape: Shape) -> Result<Vec<f32>> {
         shape.width,
         shape.height
     );
-    Ok(picture.pixels().map(|p| p.0[0] * p.0[1]).collect())
+    let values = picture.pixels().map(|p| f32::from(p.0[0]) / 255.0);
+    Ok(values.collect())
 }
 
 /// A training image by its index, or any image by its path.

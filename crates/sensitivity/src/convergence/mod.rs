@@ -115,10 +115,10 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     write_page(folder.path(), arguments, &sections, seconds)?;
     folder.finish()?;
-    eprintln!(
+    cli::tell(format!(
         "{seconds:.0} s; open {}",
         arguments.out.join("index.html").display()
-    );
+    ));
     Ok(())
 }
 

@@ -1,0 +1,25 @@
+//! Images as the commands load them.
+
+use anyhow::{Result, anyhow};
+use data::{DataError, Dataset, LoadOptions, Source};
+
+/// Loads the images of `source` and says what was found; `size` is the option that sets their size.
+pub fn load(source: &Source, options: &LoadOptions, size: &str) -> Result<Dataset> {
+    let images = data::load(source, options).map_err(|error| advised(error, size))?;
+    cli::tell(images.summary());
+    Ok(images)
+}
+
+/// The error with the options that help.
+fn advised(error: DataError, size: &str) -> anyhow::Error {
+    match error {
+        DataError::TooSmall { .. } => anyhow!(
+            "{error}, ask for smaller images with {size}, or leave such images out with --skip-bad"
+        ),
+        DataError::TooLarge { .. } | DataError::BadSize(_) => anyhow!("{error} with {size}"),
+        _ if error.is_of_one_image() => {
+            anyhow!("{error} or leave such images out with --skip-bad")
+        }
+        _ => error.into(),
+    }
+}
