@@ -3,6 +3,7 @@
 //! The process that the test runs in only watches. A reader that hangs, aborts or overflows its stack ends the other process; a new one
 //! goes on with the next input, so that one run finds all that is to be found.
 
+use std::backtrace::Backtrace;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +26,8 @@ const SEED: u64 = 19;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Processes that may end early before the trial is given up.
 const DEATHS: usize = 20;
+/// Failures alike that are reported.
+const EXAMPLES: usize = 4;
 /// Characters of an error's message.
 const LONGEST: usize = 2_000;
 
@@ -117,13 +120,11 @@ fn watch(name: &str) {
     assert!(failures.is_empty(), "{}", report(name, &failures));
 }
 
-/// The failures, those alike under the first of them.
+/// The failures, those alike together.
 fn report(name: &str, failures: &[Failure]) -> String {
     let mut kinds: BTreeMap<String, Vec<&Failure>> = BTreeMap::new();
     for failure in failures {
-        let without_numbers = failure.what.replace(|c: char| c.is_ascii_digit(), "");
-        let kind = without_numbers.chars().take(100).collect();
-        kinds.entry(kind).or_default().push(failure);
+        kinds.entry(kind(&failure.what)).or_default().push(failure);
     }
     let mut lines = vec![format!(
         "{name}: {} of {} inputs of seed {} fail in {} ways; run one again with {REPLAY}=FILE",
@@ -133,18 +134,25 @@ fn report(name: &str, failures: &[Failure]) -> String {
         kinds.len()
     )];
     for alike in kinds.values() {
-        let Failure { case, what } = alike[0];
-        let file = kept(name, case);
-        let (count, file) = (alike.len(), file.display());
-        lines.push(format!("  {count} times: {what}\n    {file}"));
+        lines.push(format!("  {} times, such as", alike.len()));
+        for Failure { case, what } in alike.iter().take(EXAMPLES) {
+            lines.push(format!("    {what}\n      {}", kept(name, case).display()));
+        }
     }
     lines.join("\n")
+}
+
+/// What failures alike have in common: the start up to the colon before a message, without numbers.
+fn kind(what: &str) -> String {
+    let start = what.split_once(": ").map_or(what, |(start, _)| start);
+    start.replace(|c: char| c.is_ascii_digit(), "")
 }
 
 /// Runs the other process from an input on; what ended it early, if something did.
 fn watch_once(name: &str, folder: &Path, first: u64) -> Option<String> {
     let output = |file: &str| File::create(folder.join(file)).expect("the folder is ours");
     let mut child = Command::new(std::env::current_exe().expect("this test"))
+        .env("RUST_BACKTRACE", "0")
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .env(FIRST, first.to_string())
@@ -202,8 +210,13 @@ fn try_inputs<R: Reader>(name: &str, folder: &Path, new: impl FnOnce(&Path) -> R
     }
     static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
     std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
         let text = info.payload_as_str().unwrap_or("without words");
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let place = if place.starts_with("crates/") {
+            place
+        } else {
+            format!("{place} under {}", caller())
+        };
         let mut panics = PANICS.lock().unwrap_or_else(|poison| poison.into_inner());
         panics.push(format!("panics at {place}: {text}"));
     }));
@@ -242,6 +255,20 @@ fn try_inputs<R: Reader>(name: &str, folder: &Path, new: impl FnOnce(&Path) -> R
         let input = reader.damage(&mut rng);
         attempt(&mut reader, &case.to_string(), &input);
     }
+}
+
+/// The innermost line of this workspace that is running.
+fn caller() -> String {
+    let trace = Backtrace::force_capture().to_string();
+    let mut lines = trace
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("at "));
+    let ours = lines.find_map(|line| {
+        line.find("crates/")
+            .filter(|_| !line.contains("/registry/"))
+            .map(|at| &line[at..])
+    });
+    ours.unwrap_or("an unknown line").to_owned()
 }
 
 /// What is wrong with a message.

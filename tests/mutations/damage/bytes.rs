@@ -71,7 +71,10 @@ fn once(rng: &mut ChaCha8Rng, input: &mut Vec<u8>, other: &[u8]) {
         8 => {
             let from = chunk(rng, input.len());
             let to = rng.random_range(0..=input.len() - from.len());
-            let (a, b) = (input[from.clone()].to_vec(), input[to..][..from.len()].to_vec());
+            let (a, b) = (
+                input[from.clone()].to_vec(),
+                input[to..][..from.len()].to_vec(),
+            );
             input[from].copy_from_slice(&b);
             input[to..][..a.len()].copy_from_slice(&a);
         }

@@ -119,8 +119,19 @@ fn tensors(parts: &Parts) -> Vec<Tensor> {
 /// A tensor's type or shape, with as many bytes as before or with bytes of its own.
 fn kind(rng: &mut ChaCha8Rng, parts: &mut Parts) {
     let types = [
-        ("F16", 2), ("BF16", 2), ("F64", 8), ("I8", 1), ("U8", 1), ("I16", 2), ("I32", 4), ("U32", 4), ("I64", 8), ("U64", 8),
-        ("BOOL", 1), ("F8_E4M3", 1), ("F32", 4),
+        ("F16", 2),
+        ("BF16", 2),
+        ("F64", 8),
+        ("I8", 1),
+        ("U8", 1),
+        ("I16", 2),
+        ("I32", 4),
+        ("U32", 4),
+        ("I64", 8),
+        ("U64", 8),
+        ("BOOL", 1),
+        ("F8_E4M3", 1),
+        ("F32", 4),
     ];
     let all = tensors(parts);
     if all.is_empty() {
@@ -201,10 +212,23 @@ fn name(rng: &mut ChaCha8Rng, parts: &mut Parts, entry: &str) {
     match rng.random_range(0..5) {
         0 => {
             resize(rng, parts, tensor, 0);
-            parts.header.as_object_mut().map(|all| all.remove(&tensor.name));
+            parts
+                .header
+                .as_object_mut()
+                .map(|all| all.remove(&tensor.name));
         }
         1 => {
-            let names = ["", "x", "ema/", "ema/x\ny", "model/x", "optimizer", "data_mean", "head.weight", "../x"];
+            let names = [
+                "",
+                "x",
+                "ema/",
+                "ema/x\ny",
+                "model/x",
+                "optimizer",
+                "data_mean",
+                "head.weight",
+                "../x",
+            ];
             let value = parts.header[&tensor.name].take();
             let entries = parts.header.as_object_mut().expect("tensors are entries");
             entries.remove(&tensor.name);
@@ -215,7 +239,10 @@ fn name(rng: &mut ChaCha8Rng, parts: &mut Parts, entry: &str) {
             parts.header[&tensor.name] = value;
         }
         3 => {
-            let (a, b) = (parts.header[&tensor.name].take(), parts.header[&other.name].take());
+            let (a, b) = (
+                parts.header[&tensor.name].take(),
+                parts.header[&other.name].take(),
+            );
             parts.header[&tensor.name] = b;
             if tensor.name != other.name {
                 parts.header[&other.name] = a;
@@ -238,10 +265,21 @@ fn values(rng: &mut ChaCha8Rng, parts: &mut Parts) {
     }
     let values = &mut parts.body[one(rng, &filled).range.clone()];
     let numbers = values.len() / 4;
-    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-45, 0.0, -1.0, 1e30];
+    let odd = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        1e-45,
+        0.0,
+        -1.0,
+        1e30,
+    ];
     let odd = one(rng, &odd).to_le_bytes();
     match rng.random_range(0..3) {
-        0 => values.chunks_exact_mut(4).for_each(|v| v.copy_from_slice(&odd)),
+        0 => values
+            .chunks_exact_mut(4)
+            .for_each(|v| v.copy_from_slice(&odd)),
         1 => values[4 * rng.random_range(0..numbers)..][..4].copy_from_slice(&odd),
         _ => {
             let (at, bit) = (rng.random_range(0..values.len()), rng.random_range(0..8));
@@ -251,9 +289,16 @@ fn values(rng: &mut ChaCha8Rng, parts: &mut Parts) {
 }
 
 /// The file with one tensor's type, shape and bytes replaced, given its bytes.
-pub fn with_tensor(file: &[u8], name: &str, new: impl FnOnce(Vec<u8>) -> (Value, Value, Vec<u8>)) -> Vec<u8> {
+pub fn with_tensor(
+    file: &[u8],
+    name: &str,
+    new: impl FnOnce(Vec<u8>) -> (Value, Value, Vec<u8>),
+) -> Vec<u8> {
     let mut parts = split(file);
-    let tensor = tensors(&parts).into_iter().find(|t| t.name == name).expect("the tensor is there");
+    let tensor = tensors(&parts)
+        .into_iter()
+        .find(|t| t.name == name)
+        .expect("the tensor is there");
     let (kind, shape, bytes) = new(parts.body[tensor.range.clone()].to_vec());
     replace(&mut parts, &tensor, bytes);
     parts.header[name]["dtype"] = kind;

@@ -9,15 +9,68 @@ use super::{bytes, one, times};
 
 /// What stands where a number stood.
 const NUMBERS: [&str; 28] = [
-    "0", "-0", "1", "-1", "2", "+1", "00", "0.1", "-0.5", "1.0", "127", "65536", "4294967295", "4294967296",
-    "-4294967296", "9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616",
-    "1e300", "-1e300", "1e-300", "1e999", "nan", "inf", "-inf", "1_000", "٣",
+    "0",
+    "-0",
+    "1",
+    "-1",
+    "2",
+    "+1",
+    "00",
+    "0.1",
+    "-0.5",
+    "1.0",
+    "127",
+    "65536",
+    "4294967295",
+    "4294967296",
+    "-4294967296",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
+    "1e300",
+    "-1e300",
+    "1e-300",
+    "1e999",
+    "nan",
+    "inf",
+    "-inf",
+    "1_000",
+    "٣",
 ];
 
 /// What stands where anything stood.
 const ODDITIES: [&str; 30] = [
-    "", " ", "\t", "\n", "\r\n", "\0", "\u{feff}", "\u{202e}", "\u{1b}[2J", "é", "猫", "👩‍👩‍👧", "'", "\"", "\"\"\"", "\\", "..",
-    "../../x", "/", "~", ".", "%s", "{}", "-", "!", "!!", "&", ":", ",", "#",
+    "",
+    " ",
+    "\t",
+    "\n",
+    "\r\n",
+    "\0",
+    "\u{feff}",
+    "\u{202e}",
+    "\u{1b}[2J",
+    "é",
+    "猫",
+    "👩‍👩‍👧",
+    "'",
+    "\"",
+    "\"\"\"",
+    "\\",
+    "..",
+    "../../x",
+    "/",
+    "~",
+    ".",
+    "%s",
+    "{}",
+    "-",
+    "!",
+    "!!",
+    "&",
+    ":",
+    ",",
+    "#",
 ];
 
 /// Depth at which a parser that calls itself is out of stack.
@@ -46,7 +99,11 @@ fn once(rng: &mut ChaCha8Rng, text: &mut String, other: &str) {
             replace(rng, text, number, with);
         }
         5 | 6 => {
-            let donor = if rng.random() { text.clone() } else { other.to_owned() };
+            let donor = if rng.random() {
+                text.clone()
+            } else {
+                other.to_owned()
+            };
             let words = runs(&donor, word);
             if !words.is_empty() {
                 let with = donor[one(rng, &words).clone()].to_owned();
@@ -85,7 +142,10 @@ fn lines(rng: &mut ChaCha8Rng, text: &mut String, other: &str) {
     if lines.is_empty() || others.is_empty() {
         return;
     }
-    let (a, b) = (rng.random_range(0..lines.len()), rng.random_range(0..lines.len()));
+    let (a, b) = (
+        rng.random_range(0..lines.len()),
+        rng.random_range(0..lines.len()),
+    );
     match rng.random_range(0..4) {
         0 => drop(lines.remove(a)),
         1 => lines.insert(b, lines[a].clone()),

@@ -118,7 +118,14 @@ impl Reader for Caches {
             && input[0] & SEALED == 0
         {
             let says = |set: &Dataset| {
-                let Dataset { shape, names, attributes, classes, fingerprint, .. } = set.clone();
+                let Dataset {
+                    shape,
+                    names,
+                    attributes,
+                    classes,
+                    fingerprint,
+                    ..
+                } = set.clone();
                 (shape, names, attributes, classes, fingerprint)
             };
             if says(set) != says(whole) || (0..set.len()).any(|j| set.image(j) != whole.image(j)) {

@@ -71,7 +71,11 @@ impl IdxFiles {
 }
 
 fn packed(file: usize, plain: &[u8]) -> Vec<u8> {
-    if file < 2 { plain.to_vec() } else { gzip(plain) }
+    if file < 2 {
+        plain.to_vec()
+    } else {
+        gzip(plain)
+    }
 }
 
 fn named(file: usize, bytes: &[u8]) -> Vec<u8> {

@@ -47,9 +47,8 @@ impl Pictures {
         std::fs::create_dir("pictures").expect("the folder is ours");
         let faces = load("faces:2", &options()).expect("faces are drawn");
         // Some kinds may be refused even if whole; they are damaged nonetheless.
-        let readable = |&(i, _): &(usize, &(&str, &[u8]))| {
-            read(&faces, VALID[i].0, VALID[i].1).is_ok()
-        };
+        let readable =
+            |&(i, _): &(usize, &(&str, &[u8]))| read(&faces, VALID[i].0, VALID[i].1).is_ok();
         let valid = VALID.iter().enumerate().filter(readable);
         let valid = valid.map(|(i, (_, bytes))| named(i, bytes)).collect();
         Self { faces, valid }
@@ -68,7 +67,9 @@ fn read(faces: &Dataset, ending: &str, bytes: &[u8]) -> Result<Dataset, String> 
     let together = load("folder:pictures", &options());
     std::fs::remove_file(path).expect("the folder is ours");
     match (alone?, together?) {
-        (Selected::External(alone), together) if alone.image(0) == together.image(0) => Ok(together),
+        (Selected::External(alone), together) if alone.image(0) == together.image(0) => {
+            Ok(together)
+        }
         _ => panic!("a picture is read in two ways"),
     }
 }
