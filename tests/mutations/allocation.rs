@@ -1,8 +1,9 @@
 //! Allocator that counts, and a limit on the process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use crate::place;
 
 /// Bytes that reading one input may hold at once.
 pub const ALLOWED: usize = 512 << 20;
@@ -15,6 +16,7 @@ const ADDRESSES: libc::rlim_t = 8 << 30;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static START: AtomicUsize = AtomicUsize::new(0);
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// The system's allocator, with a count of the bytes that are in use.
 pub struct Counting;
@@ -52,9 +54,10 @@ pub fn limit() {
 fn grow(bytes: usize) {
     let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
     PEAK.fetch_max(live, Relaxed);
-    if live.saturating_sub(START.load(Relaxed)) > END {
-        // Without an allocation: this is the allocator.
-        let _ = std::io::stderr().write_all(b"more than 2 GiB are asked for\n");
+    let over = live.saturating_sub(START.load(Relaxed)) > END;
+    // Finding the place allocates too.
+    if over && !ENDING.swap(true, Relaxed) {
+        eprintln!("more than 2 GiB are asked for under {}", place::running());
         std::process::abort();
     }
 }

@@ -4,12 +4,13 @@
 
 mod allocation;
 mod damage;
+mod place;
 mod readers;
 mod trial;
 
 use readers::{
-    Batches, Caches, Checkpoints, Classifiers, Experiments, IdxFiles, Pictures, Runs, Selections,
-    Sources, Tables,
+    Batches, Caches, Checkpoints, Classifiers, Experiments, Folders, IdxFiles, Pictures, Runs,
+    Selections, Sources, Tables,
 };
 
 #[global_allocator]
@@ -48,6 +49,11 @@ fn celeba_tables() {
 #[test]
 fn pictures() {
     trial::run("pictures", Pictures::new);
+}
+
+#[test]
+fn folders() {
+    trial::run("folders", Folders::new);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! The process that the test runs in only watches. A reader that hangs, aborts or overflows its stack ends the other process; a new one
 //! goes on with the next input, so that one run finds all that is to be found.
 
-use std::backtrace::Backtrace;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +15,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::allocation;
+use crate::{allocation, place};
 
 /// Damaged inputs that every reader gets.
 const CASES: u64 = 10_000;
@@ -26,6 +25,12 @@ const SEED: u64 = 19;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Processes that may end early before the trial is given up.
 const DEATHS: usize = 20;
+/// Inputs that may hang before the trial is given up.
+const HANGS: usize = 3;
+/// What is said of an input that is read although it makes no sense.
+const BELIEVED: &str = "is believed";
+/// What is said of an input that hangs.
+const HANGING: &str = "is not read in";
 /// Failures alike that are reported.
 const EXAMPLES: usize = 4;
 /// Characters of an error's message.
@@ -92,8 +97,15 @@ fn watch(name: &str) {
     }
     let folder = memory_folder();
     let folder = folder.path();
-    let (started, mut first, mut deaths) = (Instant::now(), 0, Vec::new());
-    while deaths.len() < DEATHS {
+    let (started, mut first) = (Instant::now(), 0);
+    let mut deaths: Vec<Failure> = Vec::new();
+    let hangs = |deaths: &[Failure]| {
+        deaths
+            .iter()
+            .filter(|d| d.what.starts_with(HANGING))
+            .count()
+    };
+    while deaths.len() < DEATHS && hangs(&deaths) < HANGS {
         let Some(what) = watch_once(name, folder, first) else {
             break;
         };
@@ -142,10 +154,11 @@ fn report(name: &str, failures: &[Failure]) -> String {
     lines.join("\n")
 }
 
-/// What failures alike have in common: the start up to the colon before a message, without numbers.
+/// What failures alike have in common: all before a message or a detail, without numbers.
 fn kind(what: &str) -> String {
-    let start = what.split_once(": ").map_or(what, |(start, _)| start);
-    start.replace(|c: char| c.is_ascii_digit(), "")
+    let parts = if what.starts_with(BELIEVED) { 2 } else { 1 };
+    let start: Vec<&str> = what.split(": ").take(parts).collect();
+    start.concat().replace(|c: char| c.is_ascii_digit(), "")
 }
 
 /// Runs the other process from an input on; what ended it early, if something did.
@@ -172,23 +185,22 @@ fn watch_once(name: &str, folder: &Path, first: u64) -> Option<String> {
         } else if since.elapsed() > PATIENCE {
             child.kill().expect("the process can be ended");
             child.wait().expect("the process can be waited for");
-            return Some(format!("hangs for {} s", PATIENCE.as_secs()));
+            return Some(format!("{HANGING} {} s", PATIENCE.as_secs()));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 fn ended(folder: &Path, status: ExitStatus) -> String {
-    let last_words = ["stderr", "stdout"].map(|file| {
+    let said = ["stderr", "stdout"].map(|file| {
         let bytes = std::fs::read(folder.join(file)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim().to_owned()
     });
-    let words = last_words.iter().find(|words| !words.is_empty());
-    let mut words: String = words.map_or("", String::as_str).replace('\n', " ");
-    if let Some((at, _)) = words.char_indices().rev().nth(300) {
-        words.drain(..at);
-    }
-    format!("ends the process ({status}): {words}")
+    let words = said.iter().find(|words| !words.is_empty());
+    let last = words
+        .and_then(|words| words.lines().last())
+        .unwrap_or("without a word");
+    format!("ends the process ({status}): {last}")
 }
 
 /// Tries all inputs from the first of this process on.
@@ -211,14 +223,15 @@ fn try_inputs<R: Reader>(name: &str, folder: &Path, new: impl FnOnce(&Path) -> R
     static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("without words");
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let place = if place.starts_with("crates/") {
-            place
-        } else {
-            format!("{place} under {}", caller())
-        };
+        let at = info.location().map(ToString::to_string);
+        let mut at = at.unwrap_or_default();
+        if !at.starts_with("crates/") {
+            at = format!("{at} under {}", place::running());
+        }
+        let what = format!("panics at {at}: {text}");
+        eprintln!("{what}");
         let mut panics = PANICS.lock().unwrap_or_else(|poison| poison.into_inner());
-        panics.push(format!("panics at {place}: {text}"));
+        panics.push(what);
     }));
     let attempt = |reader: &mut R, case: &str, input: &[u8]| {
         std::fs::write(folder.join("input"), input).expect("the folder is ours");
@@ -233,7 +246,7 @@ fn try_inputs<R: Reader>(name: &str, folder: &Path, new: impl FnOnce(&Path) -> R
         let wrong = match answer {
             _ if panic.is_some() => panic,
             _ if peak > allocation::ALLOWED => Some(format!("holds {} MiB", peak >> 20)),
-            Ok(Answer::Nonsense(why)) => Some(format!("is believed: {why}")),
+            Ok(Answer::Nonsense(why)) => Some(format!("{BELIEVED}: {why}")),
             Ok(Answer::Refused(message)) => unclear(&message),
             _ => None,
         };
@@ -255,20 +268,6 @@ fn try_inputs<R: Reader>(name: &str, folder: &Path, new: impl FnOnce(&Path) -> R
         let input = reader.damage(&mut rng);
         attempt(&mut reader, &case.to_string(), &input);
     }
-}
-
-/// The innermost line of this workspace that is running.
-fn caller() -> String {
-    let trace = Backtrace::force_capture().to_string();
-    let mut lines = trace
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("at "));
-    let ours = lines.find_map(|line| {
-        line.find("crates/")
-            .filter(|_| !line.contains("/registry/"))
-            .map(|at| &line[at..])
-    });
-    ours.unwrap_or("an unknown line").to_owned()
 }
 
 /// What is wrong with a message.

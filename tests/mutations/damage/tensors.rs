@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{bytes, json, one, text, times};
 
+/// Numbers of a tensor whose type is changed.
+const MOST: u64 = 1 << 20;
+
 /// A file in its parts.
 struct Parts {
     header: Value,
@@ -140,7 +143,14 @@ fn kind(rng: &mut ChaCha8Rng, parts: &mut Parts) {
     let tensor = one(rng, &all);
     let (kind, width) = *one(rng, &types);
     let bytes = tensor.range.len() as u64;
-    let numbers: u64 = tensor.shape.iter().product();
+    // A shape that is damaged already may hold no number at all.
+    let product = tensor
+        .shape
+        .iter()
+        .try_fold(1_u64, |a, &b| a.checked_mul(b));
+    let Some(numbers) = product.filter(|&numbers| numbers > 0 && numbers < MOST) else {
+        return;
+    };
     let entry = &mut parts.header[&tensor.name];
     match rng.random_range(0..4) {
         // The same bytes as numbers of another type, in as many or in fewer or more of them.
@@ -149,8 +159,8 @@ fn kind(rng: &mut ChaCha8Rng, parts: &mut Parts) {
             if numbers * width != bytes && bytes.is_multiple_of(width) {
                 let mut shape = tensor.shape.clone();
                 match shape.first_mut() {
-                    Some(first) if (*first * bytes).is_multiple_of(numbers.max(1) * width) => {
-                        *first = *first * bytes / (numbers.max(1) * width);
+                    Some(first) if (*first * bytes).is_multiple_of(numbers * width) => {
+                        *first = *first * bytes / (numbers * width);
                     }
                     _ => shape = vec![bytes / width],
                 }

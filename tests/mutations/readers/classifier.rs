@@ -76,7 +76,7 @@ impl Classifiers {
         };
         let (shape, labels) = (saved.header.shape, saved.header.labels.len());
         if labels == 0 || saved.header.labels.names().len() != labels {
-            return Ok(Err(format!("it has {labels} labels")));
+            return Ok(Err(format!("it tells nothing apart: {labels} labels")));
         }
         self.built += 1;
         // An image of another size passes through the convolutions all the same.

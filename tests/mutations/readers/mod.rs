@@ -6,6 +6,7 @@ mod checkpoint;
 mod cifar;
 mod classifier;
 mod experiment;
+mod folder;
 mod idx;
 mod picture;
 mod resumed;
@@ -18,6 +19,7 @@ pub use checkpoint::Checkpoints;
 pub use cifar::Batches;
 pub use classifier::Classifiers;
 pub use experiment::Experiments;
+pub use folder::Folders;
 pub use idx::IdxFiles;
 pub use picture::Pictures;
 pub use resumed::Runs;
@@ -70,7 +72,7 @@ fn sound(set: &Dataset) -> Result<(), String> {
         return Err("there is no image".into());
     }
     if ![1, 3].contains(&set.shape.channels) || set.shape.dim() == 0 {
-        return Err(format!("images are of {:?}", set.shape));
+        return Err(format!("images have no shape: {:?}", set.shape));
     }
     if all.iter().any(|&i| set.image(i).len() != set.shape.dim()) {
         return Err("an image is of another size".into());
@@ -103,7 +105,7 @@ fn largest<'a>(weights: impl Iterator<Item = (&'a String, &'a TensorData)>) -> R
     for (name, data) in weights {
         for value in data.iter::<f32>() {
             if !value.is_finite() {
-                return Err(format!("{name} holds {value}"));
+                return Err(format!("a weight is not finite: {name}"));
             }
             largest = largest.max(value.abs());
         }

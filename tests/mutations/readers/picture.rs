@@ -109,7 +109,7 @@ impl Reader for Pictures {
         let (ending, _) = VALID[usize::from(input[0]) % VALID.len()];
         match read(&self.faces, ending, &input[1..]) {
             Ok(set) if set.shape.dim() != 3 * SIZE * SIZE => {
-                Answer::Nonsense(format!("images are of {:?}", set.shape))
+                Answer::Nonsense(format!("images have another shape: {:?}", set.shape))
             }
             set => answer(set),
         }

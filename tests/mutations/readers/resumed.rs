@@ -61,9 +61,10 @@ impl Reader for Runs {
             Trainer::resume(config, set, checkpoint, &self.device)
         });
         match resumed.map_err(said) {
-            Ok(trainer) if trainer.step() > self.config.steps => {
-                Answer::Nonsense(format!("it goes on at step {}", trainer.step()))
-            }
+            Ok(trainer) if trainer.step() > self.config.steps => Answer::Nonsense(format!(
+                "it goes on behind its last step: {}",
+                trainer.step()
+            )),
             Ok(_) => Answer::Read,
             Err(message) => Answer::Refused(message),
         }

@@ -13,8 +13,8 @@ const VALID: [&str; 13] = [
     "all",
     "attr:Smiling",
     "attr:!Eyeglasses",
-    "attr:Male&!Smiling",
-    "attr:Young&Smiling&!Wearing_Hat",
+    "attr:Pale_Skin&!Smiling",
+    "attr:!Blond_Hair&Smiling&!Wearing_Hat",
     "index:3",
     "index:3,7,10-11",
     "index:0-11",
@@ -44,7 +44,7 @@ impl Selections {
             std::fs::write(path, bytes).expect("the folder is ours");
         }
         Self {
-            sets: ["faces:64", "mnist:mnist"]
+            sets: ["mnist:mnist", "faces:64"]
                 .map(|source| load(source, &options()).expect("a valid source")),
             valid: VALID.map(Into::into).to_vec(),
         }
@@ -68,25 +68,22 @@ impl Reader for Selections {
         };
         let again = Selection::parse(&selection.to_string());
         if again.as_ref().ok() != Some(&selection) {
-            return Answer::Nonsense(format!("it is written as {again:?}"));
+            return Answer::Nonsense(format!("it is not written as it is read: {again:?}"));
         }
-        let mut last = Answer::Read;
+        let mut refused = String::new();
         for set in &self.sets {
-            last = match selection.resolve(set, &options()).map_err(said) {
-                Ok(Selected::External(found)) => answer(Ok(found)),
+            match selection.resolve(set, &options()).map_err(said) {
+                Ok(Selected::External(found)) => return answer(Ok(found)),
                 Ok(Selected::Indices(found)) => {
                     let ascending = found.windows(2).all(|pair| pair[0] < pair[1]);
-                    match ascending && found.last().is_some_and(|&last| last < set.len()) {
-                        true => return Answer::Read,
+                    return match ascending && found.last().is_some_and(|&i| i < set.len()) {
+                        true => Answer::Read,
                         false => Answer::Nonsense("indices are not those of images".into()),
-                    }
+                    };
                 }
-                Err(message) => Answer::Refused(message),
-            };
-            if let Answer::Nonsense(_) = last {
-                break;
+                Err(message) => refused = message,
             }
         }
-        last
+        Answer::Refused(refused)
     }
 }

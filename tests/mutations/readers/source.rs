@@ -61,7 +61,9 @@ impl Reader for Sources {
         };
         match Source::parse(&source.to_string()) {
             Ok(again) if again == source => {}
-            other => return Answer::Nonsense(format!("it is written as {other:?}")),
+            other => {
+                return Answer::Nonsense(format!("it is not written as it is read: {other:?}"));
+            }
         }
         let options = LoadOptions {
             limit: Some(LIMIT),
