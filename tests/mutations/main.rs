@@ -9,8 +9,8 @@ mod readers;
 mod trial;
 
 use readers::{
-    Batches, Caches, Checkpoints, Classifiers, Experiments, Folders, IdxFiles, Pictures, Runs,
-    Selections, Sources, Tables,
+    Batches, Caches, Checkpoints, Classifiers, Experiments, Folders, IdxFiles, Pictures, Results,
+    Runs, Selections, Sources, Tables,
 };
 
 #[global_allocator]
@@ -24,6 +24,11 @@ fn checkpoints() {
 #[test]
 fn resumed_runs() {
     trial::run("resumed_runs", Runs::new);
+}
+
+#[test]
+fn results() {
+    trial::run("results", Results::new);
 }
 
 #[test]
