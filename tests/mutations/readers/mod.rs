@@ -1,0 +1,116 @@
+//! Readers that are tried.
+
+mod cache;
+mod celeba;
+mod checkpoint;
+mod cifar;
+mod classifier;
+mod experiment;
+mod folder;
+mod idx;
+mod picture;
+mod results;
+mod resumed;
+mod selection;
+mod source;
+
+pub use cache::Caches;
+pub use celeba::Tables;
+pub use checkpoint::Checkpoints;
+pub use cifar::Batches;
+pub use classifier::Classifiers;
+pub use experiment::Experiments;
+pub use folder::Folders;
+pub use idx::IdxFiles;
+pub use picture::Pictures;
+pub use results::Results;
+pub use resumed::Runs;
+pub use selection::Selections;
+pub use source::Sources;
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use burn::tensor::TensorData;
+use data::{Dataset, LoadOptions, Source};
+
+use crate::trial::Answer;
+
+/// Side of all images.
+const SIZE: usize = 8;
+
+/// A set of images, or why it is refused.
+fn load(source: &str, options: &LoadOptions) -> Result<Dataset, String> {
+    let source = Source::parse(source).map_err(said)?;
+    data::load(&source, options).map_err(said)
+}
+
+/// Options for images of [`SIZE`].
+fn options() -> LoadOptions {
+    LoadOptions {
+        size: Some(SIZE),
+        ..LoadOptions::default()
+    }
+}
+
+fn said(error: impl Display) -> String {
+    error.to_string()
+}
+
+/// An answer from a set of images.
+fn answer(set: Result<Dataset, String>) -> Answer {
+    match set.map(|set| sound(&set)) {
+        Ok(Ok(())) => Answer::Read,
+        Ok(Err(why)) => Answer::Nonsense(why),
+        Err(message) => Answer::Refused(message),
+    }
+}
+
+/// Whether everything that a set says of its images fits together.
+fn sound(set: &Dataset) -> Result<(), String> {
+    let n = set.len();
+    let all: Vec<usize> = (0..n).collect();
+    if n == 0 {
+        return Err("there is no image".into());
+    }
+    if ![1, 3].contains(&set.shape.channels) || set.shape.dim() == 0 {
+        return Err(format!("images have no shape: {:?}", set.shape));
+    }
+    if all.iter().any(|&i| set.image(i).len() != set.shape.dim()) {
+        return Err("an image is of another size".into());
+    }
+    if set.names.iter().collect::<BTreeSet<_>>().len() != n {
+        return Err("two images have one name".into());
+    }
+    if let Some(attributes) = &set.attributes {
+        let names = attributes.names.len();
+        if attributes.names.iter().collect::<BTreeSet<_>>().len() != names {
+            return Err("two attributes have one name".into());
+        }
+        if attributes.values.len() != n || attributes.values.iter().any(|v| v.len() != names) {
+            return Err("an image has other attributes".into());
+        }
+    }
+    if let Some(classes) = &set.classes {
+        let names = classes.names.len();
+        if classes.labels.len() != n || classes.labels.iter().any(|&label| label >= names) {
+            return Err("an image is of no class".into());
+        }
+    }
+    set.subset(&all);
+    Ok(())
+}
+
+/// The largest of the weights, or the name of one that is not finite.
+fn largest<'a>(weights: impl Iterator<Item = (&'a String, &'a TensorData)>) -> Result<f32, String> {
+    let mut largest = 0.0_f32;
+    for (name, data) in weights {
+        for value in data.iter::<f32>() {
+            if !value.is_finite() {
+                return Err(format!("a weight is not finite: {name}"));
+            }
+            largest = largest.max(value.abs());
+        }
+    }
+    Ok(largest)
+}
