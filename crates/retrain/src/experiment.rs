@@ -597,7 +597,7 @@ mod tests {
             ("seeds = [0]", "seeds = [0]\nsamples.steps = ", &whole),
             ("seeds = [0]", "seeds = [0]\nsamples.batch = ", &whole),
             ("steps = 10", "steps = 10, batch = ", &["0", "-1"]),
-            ("steps = 10", "steps = 10, learning_rate = ", &numbers),
+            ("steps = 10", "steps = 10, learning_rate = ", &numbers[..4]),
             (
                 "name = \"small\"",
                 "name = ",
@@ -644,7 +644,7 @@ mod tests {
         for (old, new, says) in [
             (
                 "set = { steps = 3 }",
-                "set = { network = { channels = 24 } }",
+                "set = { network = { channels = 32 } }",
                 "variant fine-tune: fine-tuning goes on with the network",
             ),
             (

@@ -168,15 +168,11 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         ),
         (
             &["--add", "attr:Eyeglasses", "--sampler", "stochastic"],
-            "empirical density",
+            "--density empirical",
         ),
         (
             &["--add", "attr:Eyeglasses", "--sigma-max", "0.001"],
-            "sigma_max",
-        ),
-        (
-            &["--add", "attr:Eyeglasses", "--probes", "0"],
-            "at least one probe",
+            "--sigma-max",
         ),
         (
             &[
@@ -193,26 +189,11 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             &[
                 "--add",
                 "attr:Eyeglasses",
-                "--trace",
-                "probing",
-                "--period",
-                "0",
-            ],
-            "a period of at least 1",
-        ),
-        (
-            &[
-                "--add",
-                "attr:Eyeglasses",
                 "--limit",
                 "--density",
                 "empirical",
             ],
             "--density probability-flow",
-        ),
-        (
-            &["--add", "attr:Eyeglasses", "--sigma-cut", "inf"],
-            "cut-off",
         ),
     ] {
         let output = sensitivity(folder.path(), arguments);
