@@ -16,7 +16,7 @@ pub fn finish(done: Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(format!("error: {error:#}"));
+            tell(format!("error: {}", files::one_line(&format!("{error:#}"))));
             ExitCode::FAILURE
         }
     }

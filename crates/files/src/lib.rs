@@ -1,6 +1,7 @@
 //! Files and folders that are complete or absent: written beside their place, flushed to disk, then renamed into it.
 
 pub mod claim;
+mod line;
 pub mod names;
 pub mod output;
 
@@ -9,6 +10,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
+
+pub use line::one_line;
 
 /// What is written stands beside its place under a name that begins like this; only a process that was killed leaves one.
 pub(crate) const BESIDE: &str = ".sway-";

@@ -51,7 +51,7 @@ fn reserved(name: &str) -> bool {
         let rest = name.strip_prefix(*start);
         rest.is_some_and(|rest| rest.chars().count() == 1 && rest.chars().all(char::is_numeric))
     };
-    DEVICES.contains(&name.as_str()) || NUMBERED.iter().any(|start| numbered(&start))
+    DEVICES.contains(&name.as_str()) || NUMBERED.iter().any(numbered)
 }
 
 /// What names have in common that differ in capitals only.

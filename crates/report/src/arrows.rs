@@ -3,7 +3,8 @@
 use plotters::prelude::*;
 
 use crate::ReportError;
-use crate::plot::{Axes, chart, colour, legend, range, svg};
+use crate::plot::{Axes, chart, colour, drawn, legend, range, svg};
+use crate::words::in_plot;
 
 /// Arrows of one colour.
 #[derive(Debug, Clone, Default)]
@@ -27,17 +28,18 @@ pub fn arrow_plot(
     sets: &[Arrows],
 ) -> Result<String, ReportError> {
     let kept = |set: &Arrows| -> Vec<[f64; 4]> {
-        let finite = |arrow: &&[f64; 4]| arrow.iter().all(|v| v.is_finite());
+        let finite = |[x, y, dx, dy]: &&[f64; 4]| [*x, *y, x + dx, y + dy].into_iter().all(drawn);
         set.arrows.iter().filter(finite).copied().collect()
     };
     let sets: Vec<(&str, Vec<[f64; 4]>)> = sets.iter().map(|set| (&*set.name, kept(set))).collect();
     let ends = sets.iter().flat_map(|set| &set.1);
     let ends = ends.flat_map(|[x, y, dx, dy]| [*x, *y, x + dx, y + dy]);
-    let both = range(dots.iter().flat_map(|(x, y)| [*x, *y]).chain(ends));
+    let dots = || dots.iter().filter(|(x, y)| drawn(*x) && drawn(*y));
+    let both = range(dots().flat_map(|(x, y)| [*x, *y]).chain(ends));
     svg(axes, |area| {
         let mut chart = chart(area, axes, both.clone(), both)?;
         let grey = BLACK.mix(0.25).filled();
-        chart.draw_series(dots.iter().map(|dot| Circle::new(*dot, 1, grey)))?;
+        chart.draw_series(dots().map(|dot| Circle::new(*dot, 1, grey)))?;
         for (i, (name, arrows)) in sets.iter().enumerate() {
             // The first set is drawn broad, so that a second one over it leaves it in sight.
             let width = if i + 1 < sets.len() { 3 } else { 1 };
@@ -46,7 +48,7 @@ pub fn arrow_plot(
                 chart.draw_series(arrows.iter().map(|a| PathElement::new(outline(a), style)))?;
             if !name.is_empty() {
                 series
-                    .label(*name)
+                    .label(in_plot(name))
                     .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
             }
         }

@@ -2,6 +2,8 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::words::on_page;
+
 /// A page of this title, style sheet and body, with the footer that says it is complete.
 pub fn document(title: &str, css: &str, body: &Markup) -> String {
     let page = html! {
@@ -21,5 +23,5 @@ pub fn document(title: &str, css: &str, body: &Markup) -> String {
             }
         }
     };
-    page.into_string()
+    on_page(&page.into_string())
 }

@@ -15,6 +15,7 @@ pub mod picture;
 pub mod plot;
 pub mod png;
 pub mod strip;
+mod words;
 
 pub use arrows::{Arrows, arrow_plot};
 pub use document::document;

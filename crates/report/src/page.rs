@@ -4,7 +4,7 @@
 //! embedded at their own resolution and enlarged by the browser, and cards off screen are not laid out, so 256 samples stay quick.
 
 use crate::exaggerate::{exaggeration, moved};
-use crate::plot::{PALETTE, log_ratio_axes, number};
+use crate::plot::{PALETTE, drawn, log_ratio_axes, number};
 use crate::png::png_bytes;
 use crate::{Axes, Curve, Picture, ReportError, document, heat_map, histogram, line_plot};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -362,7 +362,7 @@ fn floored(curve: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> + '_ {
 /// The log-ratio curve of one card: σ on a logarithmic axis, large on the right, zero dashed.
 fn sparkline(points: &[(f64, f64)]) -> Markup {
     let points: Vec<(f64, f64)> = floored(points)
-        .filter(|p| p.0 > 0.0 && p.0.is_finite() && p.1.is_finite())
+        .filter(|p| p.0 > 0.0 && drawn(p.0) && drawn(p.1))
         .map(|p| (p.0.log10(), p.1))
         .collect();
     if points.len() < 2 {

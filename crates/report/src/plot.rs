@@ -3,6 +3,7 @@
 //! Text, axes and grid take the colour of the page around them (`currentColor`), so one plot serves light and dark.
 
 use crate::ReportError;
+use crate::words::in_plot;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
@@ -117,11 +118,15 @@ pub(crate) fn svg(
 }
 
 fn label(axes: &Axes) -> String {
-    let plot = format!("{} against {}", axes.y_label, axes.x_label);
+    let plot = format!(
+        "{} against {}",
+        in_plot(&axes.y_label),
+        in_plot(&axes.x_label)
+    );
     if axes.title.is_empty() {
         plot
     } else {
-        format!("{}: {plot}", axes.title)
+        format!("{}: {plot}", in_plot(&axes.title))
     }
 }
 
@@ -132,20 +137,32 @@ fn escape(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// The finite range of `values`, never empty, with a little air.
+/// Numbers of this size are drawn; what is larger is no more a place than what is not finite.
+const LARGEST: f64 = 1e100;
+
+/// A range narrower than this part of its numbers is that of a constant: between its ends f64 has no room for ticks.
+const NARROW: f64 = 1e-9;
+
+/// Whether a number has a place in a plot.
+pub(crate) fn drawn(value: f64) -> bool {
+    value.abs() <= LARGEST
+}
+
+/// The range of those `values` that are drawn, never empty, with a little air.
 pub(crate) fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = values
-        .filter(|v| v.is_finite())
+        .filter(|v| drawn(*v))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
             (l.min(v), h.max(v))
         });
     if low > high {
         return 0.0..1.0;
     }
-    let air = if high > low {
-        (high - low) * 0.05
-    } else {
-        low.abs().max(1.0) * 0.05
+    let size = low.abs().max(high.abs());
+    let air = match high - low > NARROW * size {
+        true => (high - low) * 0.05,
+        false if size > 0.0 => size * 0.05,
+        false => 0.05,
     };
     low - air..high + air
 }
@@ -193,14 +210,14 @@ where
         .x_label_area_size(44)
         .y_label_area_size(58);
     if !axes.title.is_empty() {
-        builder.caption(&axes.title, ("sans-serif", 18));
+        builder.caption(in_plot(&axes.title), ("sans-serif", 18));
     }
     let mut chart = builder.build_cartesian_2d(x, y)?;
     let (x, y) = (chart.x_range(), chart.y_range());
     chart
         .configure_mesh()
-        .x_desc(&axes.x_label)
-        .y_desc(&axes.y_label)
+        .x_desc(in_plot(&axes.x_label))
+        .y_desc(in_plot(&axes.y_label))
         .x_labels(7)
         .y_labels(6)
         .x_label_formatter(&|v| tick(*v, &x))
@@ -221,7 +238,8 @@ pub(crate) fn colour(i: usize) -> RGBColor {
 
 /// Several curves on one pair of axes.
 pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
-    let good = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!axes.log_x || p.0 > 0.0);
+    let place = |x: f64| drawn(x) && (!axes.log_x || x >= 1.0 / LARGEST);
+    let good = |p: &&(f64, f64)| place(p.0) && drawn(p.1);
     let kept: Vec<Curve> = curves
         .iter()
         .map(|curve| Curve {
@@ -256,7 +274,7 @@ fn curves_on<'a, 'b: 'a, X: Ranged<ValueType = f64>>(
         let series = chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
         if !curve.name.is_empty() {
             series
-                .label(&curve.name)
+                .label(in_plot(&curve.name))
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
         }
     }
@@ -303,7 +321,7 @@ pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, Rep
     let x = range(values.iter().copied());
     let step = (x.end - x.start) / bins as f64;
     let mut counts = vec![0usize; bins];
-    for value in values.iter().filter(|v| v.is_finite()) {
+    for value in values.iter().filter(|v| drawn(**v)) {
         counts[(((value - x.start) / step) as usize).min(bins - 1)] += 1;
     }
     let top = counts.iter().copied().max().unwrap_or(0).max(1) as f64 * 1.05;
@@ -326,7 +344,7 @@ pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, Rep
 
 /// A dot for each point, a colour for each group.
 pub fn scatter(axes: &Axes, groups: &[Curve]) -> Result<String, ReportError> {
-    let finite = |p: &(f64, f64)| p.0.is_finite() && p.1.is_finite();
+    let finite = |p: &(f64, f64)| drawn(p.0) && drawn(p.1);
     let all = || {
         groups
             .iter()
@@ -347,7 +365,7 @@ pub fn scatter(axes: &Axes, groups: &[Curve]) -> Result<String, ReportError> {
             )?;
             if !group.name.is_empty() {
                 series
-                    .label(&group.name)
+                    .label(in_plot(&group.name))
                     .legend(move |(x, y)| Circle::new((x + 9, y), 4, style));
             }
         }

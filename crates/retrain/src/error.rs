@@ -37,7 +37,7 @@ pub enum RetrainError {
 impl RetrainError {
     /// An error about the experiment.
     pub(crate) fn experiment(message: impl Into<String>) -> Self {
-        Self::Experiment(message.into())
+        Self::Experiment(files::one_line(&message.into()))
     }
 
     /// Turns the system's reason into an error about a file: "cannot be read: …".
@@ -45,7 +45,7 @@ impl RetrainError {
         let path = path.to_owned();
         move |reason| Self::File {
             path: path.clone(),
-            message: format!("{what}: {reason}"),
+            message: files::one_line(&format!("{what}: {reason}")),
         }
     }
 }

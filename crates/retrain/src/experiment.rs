@@ -119,7 +119,7 @@ impl Variant {
     fn configuration(&self, base: &TrainConfig) -> Result<TrainConfig, RetrainError> {
         let name = self.name();
         range::file_name("a variant's name", name)?;
-        let refuse = |why: &dyn Display| RetrainError::Experiment(format!("variant {name}: {why}"));
+        let refuse = |why: &dyn Display| RetrainError::experiment(format!("variant {name}: {why}"));
         let changed = replace(base.clone(), &self.set).map_err(|error| refuse(&error))?;
         changed.validate().map_err(|error| refuse(&error))?;
         let sees = |config: &TrainConfig| {
@@ -277,7 +277,7 @@ impl Estimator {
         }
         within(&field("sigma_cut"), self.sigma_cut, 0.0..=LAST_CUT)?;
         let options = self.options(0).check();
-        options.map_err(|error| RetrainError::Experiment(field(&error.to_string())))
+        options.map_err(|error| RetrainError::experiment(field(&error.to_string())))
     }
 
     /// What `sensitivity` is asked for, its probes from this seed.
@@ -335,7 +335,7 @@ impl Experiment {
     pub fn load(path: &Path) -> Result<Self, RetrainError> {
         let text = files::read_text(path, LARGEST)?;
         let experiment: Self =
-            toml::from_str(&text).map_err(RetrainError::file(path, "is not an experiment file"))?;
+            toml::from_str(&text).map_err(|error| syntax(path, &text, &error))?;
         experiment
             .check()
             .map_err(RetrainError::file(path, "cannot be run"))?;
@@ -439,6 +439,14 @@ impl Experiment {
         let changed = variants.map(|variant| variant.configuration(&config));
         std::iter::once(Ok(config.clone())).chain(changed).collect()
     }
+}
+
+/// What is wrong with a TOML file, and in which line.
+fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> RetrainError {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| format!("line {}: ", before.matches('\n').count() + 1));
+    let reason = format!("{}{}", line.unwrap_or_default(), error.message());
+    RetrainError::file(path, "is not an experiment file")(reason)
 }
 
 pub(crate) fn distinct(
@@ -589,7 +597,7 @@ mod tests {
             ("seeds = [0]", "seeds = [0]\nsamples.steps = ", &whole),
             ("seeds = [0]", "seeds = [0]\nsamples.batch = ", &whole),
             ("steps = 10", "steps = 10, batch = ", &["0", "-1"]),
-            ("steps = 10", "steps = 10, learning_rate = ", &numbers),
+            ("steps = 10", "steps = 10, learning_rate = ", &numbers[..4]),
             (
                 "name = \"small\"",
                 "name = ",
@@ -609,6 +617,7 @@ mod tests {
                 let text = SMALL.replacen(old, &format!("{new}{value}"), 1);
                 let error = read(&text).expect_err(&text).to_string();
                 assert!(error.contains("small.toml"), "{new}{value}: {error}");
+                assert!(error.lines().count() == 1 && error.len() < 2_000, "{error}");
             }
         }
         let seeds: Vec<String> = (0..20_000).map(|seed| seed.to_string()).collect();
@@ -621,7 +630,13 @@ mod tests {
         let large = format!("{SMALL}\n#{}", "x".repeat(1 << 20));
         assert!(read(&large).unwrap_err().to_string().contains("bytes"));
         let deep = format!("{SMALL}\nset.x = {}", "[".repeat(100_000));
-        read(&deep).unwrap_err();
+        let error = read(&deep).unwrap_err().to_string();
+        assert!(error.lines().count() == 1 && error.len() < 2_000, "{error}");
+        let long = SMALL.replace("attr:Eyeglasses", &"x".repeat(200_000));
+        let error = read(&long).unwrap_err().to_string();
+        assert!(error.len() < 2_000, "{error}");
+        let error = read("name = \"a\"\nseeds = [").unwrap_err().to_string();
+        assert!(error.contains("line 2: "), "{error}");
     }
 
     #[test]
@@ -629,7 +644,7 @@ mod tests {
         for (old, new, says) in [
             (
                 "set = { steps = 3 }",
-                "set = { network = { channels = 24 } }",
+                "set = { network = { channels = 32 } }",
                 "variant fine-tune: fine-tuning goes on with the network",
             ),
             (

@@ -285,6 +285,44 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
     let folder = folder.path();
     let small = include_str!("small.toml");
     for (name, old, new, says) in [
+        ("out", "\"small\"", "\"../../x\"", "name must be"),
+        (
+            "count",
+            "count = 4",
+            "count = 4000000000",
+            "samples.count must be from 2 to",
+        ),
+        (
+            "seed",
+            "seeds = [0]",
+            "seeds = [9223372036854775807]",
+            "a seed must be from",
+        ),
+        (
+            "cut",
+            "\"empirical\"",
+            "\"empirical\"\nsigma_cut = 1e9",
+            "sigma_cut must be from",
+        ),
+        (
+            "h",
+            "\"empirical\"",
+            "\"empirical\"\nbandwidth = nan",
+            "bandwidth must be from",
+        ),
+        (
+            "grey",
+            "faces:64",
+            "mnist:absent",
+            "are grey, but the network takes 3",
+        ),
+        ("batch", "batch = 4", "batch = 60000000", "batch"),
+        (
+            "network",
+            "set = { steps = 30 }",
+            "set = { network = { blocks = 2 } }",
+            "variant fine-tune: fine-tuning goes on",
+        ),
         (
             "mass",
             "mass = 0.1",
@@ -337,4 +375,36 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         assert!(errors.contains(says), "{errors}");
         assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
     }
+}
+
+#[test]
+fn a_table_never_takes_the_place_of_anything_foreign() {
+    let folder = folder();
+    let folder = folder.path();
+    std::fs::create_dir_all(folder.join("out/table")).unwrap();
+    std::fs::write(folder.join("out/table/photo.jpg"), "mine").unwrap();
+    // Nothing beside it tells that it is a folder of tables.
+    let arguments = ["table", "small.toml", "--out", "out"];
+    let output = command(folder, &arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(folder.join("out/table/photo.jpg").exists());
+}
+
+/// A reader that has seen enough is no reason to panic.
+#[cfg(unix)]
+#[test]
+fn a_reader_may_stop_reading() {
+    let folder = folder();
+    let mut child = command(folder.path(), &["status", "small.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && !errors.contains("panicked"),
+        "{errors}"
+    );
 }

@@ -1,0 +1,293 @@
+//! What the command can be told, and what it refuses before any work.
+
+mod untrained;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use data::{LoadOptions, Source};
+use safetensors::tensor::{Dtype, TensorView};
+
+fn sensitivity(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sensitivity"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn refused(output: &Output, code: i32, says: &str) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{errors}");
+    assert!(errors.contains(says), "{says:?} is not in: {errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
+}
+
+#[test]
+fn every_number_has_a_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = [
+        "0",
+        "-1",
+        "1.5",
+        "1e12",
+        "4000000000",
+        "99999999999999999999",
+    ];
+    let real = ["-1", "nan", "inf", "-inf", "1e30", "1e300", "much"];
+    let options: [(&str, &[&str]); 11] = [
+        ("--samples", &whole),
+        ("--batch", &whole),
+        ("--steps", &whole),
+        ("--probes", &whole),
+        ("--period", &whole),
+        ("--seed", &["-1", "1.5", "99999999999999999999"]),
+        ("--sigma-max", &[&real[..], &["0"]].concat()),
+        ("--sigma-min", &[&real[..], &["0"]].concat()),
+        ("--sigma-cut", &[&real[..], &["1e9"]].concat()),
+        ("--bandwidth", &real),
+        ("--device", &["", "tpu"]),
+    ];
+    for command in [&[][..], &["influence"]] {
+        for (option, values) in options {
+            for value in values {
+                let argument = format!("{option}={value}");
+                let arguments = [command, &[argument.as_str()]].concat();
+                refused(&sensitivity(folder.path(), &arguments), 2, option);
+            }
+        }
+    }
+    for value in ["-1", "1e12", "4000000000"] {
+        let argument = format!("--top={value}");
+        refused(
+            &sensitivity(folder.path(), &["influence", &argument]),
+            2,
+            "--top",
+        );
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_said_before_the_model_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("file"), "").unwrap();
+    std::fs::create_dir(path.join("photos")).unwrap();
+    std::fs::write(path.join("photos/a.jpg"), "").unwrap();
+    let both: [(&[&str], &str); 6] = [
+        (
+            &["--sigma-min", "2", "--sigma-max", "1"],
+            "--sigma-min 2 must be below",
+        ),
+        (&["--sigma-cut", "80"], "nothing would move"),
+        (
+            &["--density", "probability-flow", "--bandwidth", "1"],
+            "empirical",
+        ),
+        (
+            &["--sampler", "stochastic", "--density", "probability-flow"],
+            "stochastic",
+        ),
+        (&["--trace", "exact", "--probes", "2"], "--probes is for"),
+        (&["--trace", "exact", "--period", "2"], "--period is for"),
+    ];
+    for (arguments, says) in both {
+        for command in [&["--add", "all"][..], &["influence"]] {
+            let model = ["--checkpoint", "absent.safetensors"];
+            let arguments = [command, &model, arguments].concat();
+            refused(&sensitivity(path, &arguments), 1, says);
+        }
+    }
+    let cases: [(&[&str], &str); 12] = [
+        (
+            &["--add", "all", "--add", "all"],
+            "--add all is given twice",
+        ),
+        (
+            &["--remove", "all", "--remove", "all"],
+            "--remove all is given twice",
+        ),
+        (&["--add", "attr:A&B", "--add", "attr:B&A"], "are the same"),
+        (
+            &["--add", "index:1,2", "--add", "index:2,1"],
+            "are the same",
+        ),
+        (&["--add", "wings"], "wings"),
+        (&["--remove", "attr:"], "attr:"),
+        (
+            &["influence", "--of", "principal", "--of", "principal"],
+            "--of principal is given twice",
+        ),
+        (
+            &["influence", "--of", "image:7", "--of", "image:07"],
+            "are the same",
+        ),
+        (
+            &[
+                "influence",
+                "--of",
+                "region:0,0,1,1",
+                "--of",
+                "region:0, 0, 1, 1",
+            ],
+            "are the same",
+        ),
+        (&["influence", "--out", "file"], "file is not a folder"),
+        (&["influence", "--out", "file/below"], "below"),
+        (&["influence", "--out", "photos"], "photos holds a.jpg"),
+    ];
+    for (arguments, says) in cases {
+        let arguments = [arguments, &["--checkpoint", "absent.safetensors"]].concat();
+        refused(&sensitivity(path, &arguments), 1, says);
+    }
+}
+
+/// Directions of every kind in one file; samples have 192 entries.
+fn directions(file: &Path) {
+    let mut parts: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let ones = |count: usize| [1.0f32.to_le_bytes()].concat().repeat(count);
+    parts.push(("one", Dtype::F32, vec![192], ones(192)));
+    parts.push(("each", Dtype::F32, vec![3, 192], ones(3 * 192)));
+    parts.push(("turned", Dtype::F32, vec![192, 3], ones(3 * 192)));
+    parts.push(("few", Dtype::F32, vec![1, 192], ones(192)));
+    parts.push(("short", Dtype::F32, vec![191], ones(191)));
+    parts.push(("picture", Dtype::F32, vec![3, 8, 8], ones(192)));
+    parts.push(("none", Dtype::F32, vec![0, 192], Vec::new()));
+    parts.push(("zero", Dtype::F32, vec![192], vec![0; 4 * 192]));
+    let rows = [ones(192), vec![0; 4 * 192]].concat();
+    parts.push(("zero row", Dtype::F32, vec![2, 192], rows));
+    parts.push((
+        "nan",
+        Dtype::F32,
+        vec![192],
+        f32::NAN.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "whole",
+        Dtype::I32,
+        vec![192],
+        1i32.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "double",
+        Dtype::F64,
+        vec![192],
+        1f64.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "huge",
+        Dtype::F64,
+        vec![192],
+        1e300f64.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "half",
+        Dtype::F16,
+        vec![192],
+        0x3c00u16.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "brain",
+        Dtype::BF16,
+        vec![192],
+        0x3f80u16.to_le_bytes().repeat(192),
+    ));
+    let views = parts.iter().map(|(name, dtype, shape, bytes)| {
+        (
+            *name,
+            TensorView::new(*dtype, shape.clone(), bytes).unwrap(),
+        )
+    });
+    std::fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn questions_fit_the_samples_or_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let options = LoadOptions {
+        size: Some(8),
+        ..LoadOptions::default()
+    };
+    let images = data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
+    untrained::save(path, 3, 8, &images.fingerprint);
+    directions(&path.join("d.safetensors"));
+    std::fs::write(path.join("large,mask.png"), "no picture").unwrap();
+    let ask = |question: &str| {
+        let model = [
+            "--checkpoint",
+            "model.safetensors",
+            "--samples",
+            "2",
+            "--steps",
+            "2",
+        ];
+        let arguments = [
+            &["influence", "--bandwidth", "1", "--of", question],
+            &model[..],
+        ]
+        .concat();
+        sensitivity(path, &arguments)
+    };
+    for (question, says) in [
+        (
+            "linear:d.safetensors:turned",
+            "has the shape [192, 3], but a direction has [192]",
+        ),
+        ("linear:d.safetensors:few", "has the shape [1, 192]"),
+        ("linear:d.safetensors:short", "has the shape [191]"),
+        ("linear:d.safetensors:picture", "has the shape [3, 8, 8]"),
+        ("linear:d.safetensors:none", "has the shape [0, 192]"),
+        ("linear:d.safetensors:zero", "zero everywhere"),
+        ("linear:d.safetensors:zero row", "zero everywhere in row 1"),
+        ("linear:d.safetensors:nan", "not finite"),
+        ("linear:d.safetensors:huge", "not finite"),
+        ("linear:d.safetensors:whole", "I32"),
+        ("linear:.safetensors:x", ".safetensors"),
+        ("linear:d.safetensors", "write linear:FILE"),
+        ("region:18446744073709551615,0,1,1", "inside the 8×8 pixels"),
+        ("region:0,18446744073709551615,1,1", "inside the 8×8 pixels"),
+        ("region:0,0,18446744073709551615,1", "inside the 8×8 pixels"),
+        ("region:0,0,0,1", "at least one pixel"),
+        ("region:-1,0,1,1", "a box is X,Y,WIDTH,HEIGHT"),
+        ("region:0,0,1", "a box is X,Y,WIDTH,HEIGHT"),
+        ("region:1e3,0,1,1", "a box is X,Y,WIDTH,HEIGHT"),
+        ("region:large,mask.png", "cannot be read as a picture"),
+        ("region:.", "is not a file"),
+        ("image:60", "60"),
+        ("image:18446744073709551615", "18446744073709551615"),
+        ("image:", "image:"),
+        ("", "is not understood"),
+    ] {
+        refused(&ask(question), 1, says);
+        assert!(!path.join("runs/influence").exists(), "{question}");
+    }
+    for name in ["one", "each", "double", "half", "brain"] {
+        let output = ask(&format!("linear:d.safetensors:{name}"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {errors}");
+        let notice = errors.contains("is read from");
+        assert_eq!(notice, !["one", "each"].contains(&name), "{name}: {errors}");
+    }
+    // The folder is that of the last run alone.
+    let out = path.join("runs/influence");
+    std::fs::write(out.join("notes.txt"), "mine").unwrap();
+    assert!(ask("region: 0, 0, 1, 1").status.success());
+    let mut names: Vec<String> = std::fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected = [
+        ".sway-files",
+        "groups.csv",
+        "images.csv",
+        "index.html",
+        "influence.safetensors",
+        "notes.txt",
+        "summary.json",
+    ];
+    assert_eq!(names, expected);
+}
