@@ -160,6 +160,7 @@ fn pictures_and_pages_of_any_numbers_are_drawn() {
                 sample: picture,
                 delta: picture,
                 score,
+                residual: Some(score),
                 limit: Some(score),
                 log_ratio: curve.clone(),
                 warnings: vec![name.clone()],
