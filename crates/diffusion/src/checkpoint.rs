@@ -22,7 +22,7 @@ use crate::{DiffusionError, range};
 const ENTRY: &str = "sway";
 /// Largest mean of a pixel, which lies in `[-1, 1]` if nobody scaled it.
 const MAX_MEAN: f32 = 100.0;
-/// Largest variance below 0 that rounding explains: older versions subtracted squares.
+/// Largest variance below 0 that rounding explains, and that is read as 0: older versions subtracted squares.
 const ROUNDING: f32 = 1e-6;
 
 /// A checkpoint in memory.
@@ -191,7 +191,7 @@ impl Checkpoint {
         Ok(Self {
             header,
             data_mean,
-            data_variance,
+            data_variance: data_variance.iter().map(|v| v.max(0.0)).collect(),
             model: (!model.is_empty()).then_some(model),
             ema,
             optimizer,

@@ -462,6 +462,11 @@ fn a_number_that_is_not_finite_is_refused_by_name_and_never_written() {
         assert!(error.contains(&format!("each entry of {name}")), "{error}");
     }
 
+    let mut rounded = Raw::of(&original);
+    let bytes = &mut rounded.tensors.get_mut("data_variance").unwrap().2;
+    bytes[..4].copy_from_slice(&(-1e-9_f32).to_le_bytes());
+    assert_eq!(load(&rounded.bytes()).unwrap().data_variance[0], 0.0);
+
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     std::fs::write(&path, b"the last good one").unwrap();
