@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::Sha256;
 
+use crate::error::line;
 use crate::input::entries;
 use crate::listing::{Listing, centre};
-use crate::report::{Report, plural, some};
+use crate::report::{Report, grouped, plural, some};
 use crate::{Classes, DataError, celeba, picture};
 
 /// Endings of the names of images.
@@ -188,11 +189,7 @@ impl PassedOver {
             .iter()
             .map(|(ending, count)| match ending.is_empty() {
                 true => format!("{} without an ending", plural(*count, "file")),
-                false => format!(
-                    "{} .{}",
-                    crate::report::grouped(*count),
-                    some(&[ending.clone()])
-                ),
+                false => format!("{} .{}", grouped(*count), line(ending)),
             })
             .collect();
         for (count, thing) in [

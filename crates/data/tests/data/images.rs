@@ -467,7 +467,8 @@ fn what_is_no_usable_image_is_named_with_its_reason() {
 #[test]
 fn what_is_no_file_is_refused_without_opening_it() {
     use std::os::unix::fs::symlink;
-    let make: [(&str, fn(&Path)); 5] = [
+    type Make = fn(&Path);
+    let make: [(&str, Make); 5] = [
         ("pipe", |path| {
             let made = std::process::Command::new("mkfifo").arg(path).status();
             assert!(made.unwrap().success());
