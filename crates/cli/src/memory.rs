@@ -5,12 +5,18 @@ use anyhow::{Result, ensure};
 /// Assumed where the system does not tell.
 const ASSUMED: u64 = 16 << 30;
 
-/// Bytes of memory that this machine has.
+/// Bytes of memory that this process may use.
 pub fn total() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.map_or(ASSUMED, |kib| kib.saturating_mul(1024))
+    let machine = kib.map_or(ASSUMED, |kib| kib.saturating_mul(1024));
+    // A container may be allowed less.
+    let allowed = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
+    allowed
+        .trim()
+        .parse()
+        .map_or(machine, |allowed: u64| machine.min(allowed))
 }
 
 /// Refuses what needs more memory than this machine has; `advice` says what makes it smaller.
@@ -22,7 +28,7 @@ pub fn ensure_room(bytes: u128, what: &str, advice: &str) -> Result<()> {
     let total = u128::from(total());
     ensure!(
         bytes <= total,
-        "{what} need {:.1} GiB of memory, and this machine has {:.1}: {advice}",
+        "{what} need {:.1} GiB of memory, and there are {:.1} on this machine: {advice}",
         gib(bytes),
         gib(total)
     );

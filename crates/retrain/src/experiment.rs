@@ -640,6 +640,19 @@ mod tests {
     }
 
     #[test]
+    fn the_experiments_that_come_with_sway_are_in_their_ranges() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+        let files = std::fs::read_dir(folder).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        let mut count = 0;
+        for file in files.filter(|file| file.extension().is_some_and(|e| e == "toml")) {
+            Experiment::load(&file).unwrap();
+            count += 1;
+        }
+        assert!(count > 5);
+    }
+
+    #[test]
     fn contradictions_are_named() {
         for (old, new, says) in [
             (

@@ -128,6 +128,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     config.validate()?;
     let network = &config.network;
     place::ensure_channels(&arguments.data, source.grey(), network.image_channels)?;
+    if !source.grey() && network.image_channels == 1 {
+        cli::tell("images are read in grey: the network takes one channel");
+    }
     room::ensure_network(network, config.batch)?;
     let device = device(&arguments.device)?;
     let folder = cli::output_folder(&arguments.out, &FOLDER)?;
@@ -153,6 +156,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         progress: true,
     };
     let images = images::load(&source, &options, "--set network.image_size=N")?;
+    ensure!(
+        (images.shape.channels, images.shape.height)
+            == (network.image_channels, network.image_size),
+        "the images of {source} have {} channels and {} pixels a side, but the network takes {} and {}",
+        images.shape.channels,
+        images.shape.height,
+        network.image_channels,
+        network.image_size
+    );
     let set = TrainingSet {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,

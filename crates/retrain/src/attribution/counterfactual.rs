@@ -51,17 +51,12 @@ impl Counterfactual {
     /// If none does.
     pub fn method(&self, form: usize, methods: &[Method]) -> Result<usize, RetrainError> {
         let form = &self.forms[form];
-        let makes = |name: &str| {
-            let rest = form.strip_prefix(name);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ',']))
-        };
-        let named = methods.iter().map(Attribute::name).enumerate();
-        let best = named
-            .filter(|(_, name)| makes(name))
-            .max_by_key(|(_, name)| name.len());
-        best.map(|(place, _)| place).ok_or_else(|| {
+        let makes = |method: &Method| method.choosing().contains(form);
+        methods.iter().position(makes).ok_or_else(|| {
+            let forms: Vec<String> = methods.iter().flat_map(Attribute::choosing).collect();
             RetrainError::experiment(format!(
-                "attribution: counterfactual.forms names {form}, which no method of the benchmark makes"
+                "attribution: counterfactual.forms names {form}, but those that can choose images are: {}",
+                forms.join("; ")
             ))
         })
     }

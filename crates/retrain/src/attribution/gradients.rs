@@ -90,6 +90,11 @@ impl Attribute for Gradients {
         distinct("ridges", self.ridges.iter().map(f64::to_string))
     }
 
+    fn choosing(&self) -> Vec<String> {
+        let form = |lambda: &f64| format!("{} λ {lambda}", self.name());
+        self.ridges.iter().map(form).collect()
+    }
+
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let network = Differentiable::new(scene)?;
         let projection = Projection::new(network.weights(), self.dimensions, scene.benchmark.seed);

@@ -35,6 +35,13 @@ impl Attribute for Influence {
         self.0.check()
     }
 
+    fn choosing(&self) -> Vec<String> {
+        match self.0.density {
+            DensityKind::Empirical => vec![self.name()],
+            DensityKind::ProbabilityFlow => Vec::new(),
+        }
+    }
+
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let settings = scene.setup.settings(scene.checkpoint, &self.0)?;
         let scores = |functional, rows| Scores {

@@ -16,6 +16,10 @@ impl Attribute for MeanShift {
         "mean shift".to_owned()
     }
 
+    fn choosing(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let directions = scene.directions();
         let [n, k, d] = directions.dims();

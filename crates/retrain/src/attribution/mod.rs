@@ -238,6 +238,11 @@ pub trait Attribute {
         Ok(())
     }
 
+    /// The forms of its scores that can choose images for counterfactuals: those of the loss at samples, and of the principal line.
+    fn choosing(&self) -> Vec<String> {
+        vec![self.name()]
+    }
+
     /// Whether it predicts parts instead of scoring images.
     fn needs_subsets(&self) -> bool {
         false
@@ -306,6 +311,10 @@ impl Attribute for Method {
 
     fn check(&self) -> Result<(), RetrainError> {
         self.method().check()
+    }
+
+    fn choosing(&self) -> Vec<String> {
+        self.method().choosing()
     }
 
     fn needs_subsets(&self) -> bool {

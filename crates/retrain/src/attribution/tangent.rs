@@ -29,6 +29,10 @@ impl Attribute for Tangent {
         self.0.check()
     }
 
+    fn choosing(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let setup = scene.setup;
         let settings = Settings {
