@@ -1,5 +1,6 @@
 //! Damage of SafeTensors files that leaves them SafeTensors files: a length, a header in JSON, and tensors.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rand::RngExt;
@@ -8,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::{bytes, json, one, text, times};
 
+/// The tensor that a checksum is kept in.
+const CHECKSUM: &str = "checksum";
 /// Numbers of a tensor whose type is changed.
 const MOST: u64 = 1 << 20;
 
@@ -40,14 +43,46 @@ pub fn damage(rng: &mut ChaCha8Rng, file: &[u8], other: &[u8], entry: &str) -> V
     join(parts.header.to_string().as_bytes(), &parts.body)
 }
 
-/// The file as a version without further entries wrote it: of its own header only these keys.
+/// The file as it was before files had a checksum, which would hide all other damage: of its own header only these keys.
 pub fn with_only(file: &[u8], entry: &str, keys: &[&str]) -> Vec<u8> {
     let mut parts = split(file);
+    if let Some(checksum) = tensors(&parts).iter().find(|t| t.name == CHECKSUM) {
+        remove(&mut parts, checksum);
+    }
     let mut own = read_own(&parts, entry).expect("a valid file");
     let entries = own.as_object_mut().expect("a header is an object");
     entries.retain(|key, _| keys.contains(&key.as_str()));
     parts.header["__metadata__"] = json!({ entry: own.to_string() });
     join(parts.header.to_string().as_bytes(), &parts.body)
+}
+
+/// Whether a file that can be read has a checksum, and is of a type of number that goes without saying.
+pub fn is_sealed(file: &[u8]) -> bool {
+    let kinds = kinds(file);
+    kinds.contains_key(CHECKSUM)
+        && kinds
+            .values()
+            .all(|kind| ["F32", "U8"].contains(&kind.as_str()))
+}
+
+/// The tensor of a file that can be read whose numbers are no floats, but for those that are bytes.
+pub fn not_floats(file: &[u8]) -> Option<String> {
+    let floats = ["F16", "BF16", "F32", "F64"];
+    let bytes = [CHECKSUM, "optimizer"];
+    let odd = |(name, kind): &(String, String)| {
+        !floats.contains(&kind.as_str()) && !bytes.contains(&name.as_str())
+    };
+    kinds(file).into_iter().find(odd).map(|(name, _)| name)
+}
+
+/// Every tensor's type of number.
+fn kinds(file: &[u8]) -> BTreeMap<String, String> {
+    let parts = split(file);
+    let entries = parts.header.as_object().into_iter().flatten();
+    let kind = |(name, value): (&String, &Value)| {
+        Some((name.clone(), value["dtype"].as_str()?.to_owned()))
+    };
+    entries.filter_map(kind).collect()
 }
 
 fn split(file: &[u8]) -> Parts {
@@ -210,6 +245,13 @@ fn replace(parts: &mut Parts, tensor: &Tensor, values: Vec<u8>) {
     let start = tensor.range.start;
     parts.header[&tensor.name]["data_offsets"] = json!([start, start + values.len()]);
     parts.body.splice(tensor.range.clone(), values);
+}
+
+/// Takes a tensor out, and moves those behind it.
+fn remove(parts: &mut Parts, tensor: &Tensor) {
+    replace(parts, tensor, Vec::new());
+    let entries = parts.header.as_object_mut().expect("tensors are entries");
+    entries.remove(&tensor.name);
 }
 
 /// Leaves out or renames a tensor, or gives it another's values, or changes the metadata.

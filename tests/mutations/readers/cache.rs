@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use super::{SIZE, answer, idx, load};
+use super::{SIZE, idx, load, sound};
 use crate::damage::{bytes, json, one, times};
 use crate::trial::{Answer, Reader};
 
@@ -132,11 +132,12 @@ impl Reader for Caches {
                 return Answer::Nonsense("other images than the source has".into());
             }
         }
-        match answer(set) {
-            Answer::Refused(why) => {
+        match set.map(|set| sound(&set)) {
+            Ok(Ok(())) => Answer::Read,
+            Ok(Err(why)) => Answer::Nonsense(why),
+            Err(why) => {
                 Answer::Nonsense(format!("a cache that cannot be read ends the run: {why}"))
             }
-            answer => answer,
         }
     }
 }

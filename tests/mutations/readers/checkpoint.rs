@@ -87,6 +87,8 @@ fn written(checkpoint: &Checkpoint) -> Vec<u8> {
 /// Reads checkpoints as `sensitivity` does.
 pub struct Checkpoints {
     valid: Vec<Vec<u8>>,
+    /// The valid files, as they are read.
+    written: Vec<Checkpoint>,
     device: Device,
     built: usize,
 }
@@ -103,7 +105,10 @@ impl Checkpoints {
                 valid.push(file);
             }
         }
+        let read =
+            |file: &Vec<u8>| Checkpoint::from_bytes(file, Path::new("valid")).expect("valid");
         Self {
+            written: valid.iter().map(read).collect(),
             valid,
             device: Device::flex(),
             built: 0,
@@ -114,6 +119,12 @@ impl Checkpoints {
         let path = Path::new("damaged.safetensors");
         let checkpoint = Checkpoint::from_bytes(input, path).map_err(said)?;
         let network = NetworkDenoiser::from_checkpoint(&checkpoint, &self.device).map_err(said)?;
+        if let Some(name) = tensors::not_floats(input) {
+            return Ok(Err(format!("no floats are taken for such: {name}")));
+        }
+        if tensors::is_sealed(input) && !self.written.iter().any(|w| same(w, &checkpoint)) {
+            return Ok(Err("damage is not found by the checksum".into()));
+        }
         let weights = checkpoint.ema.iter();
         let all = largest(weights.chain(checkpoint.model.iter().flatten()));
         let moments = [&checkpoint.data_mean, &checkpoint.data_variance];
@@ -144,6 +155,13 @@ impl Checkpoints {
             Ok(())
         })
     }
+}
+
+/// Whether two files say the same.
+fn same(a: &Checkpoint, b: &Checkpoint) -> bool {
+    let moments = |c: &Checkpoint| [c.data_mean.clone(), c.data_variance.clone()];
+    let weights = (&a.ema, &a.model, &a.optimizer) == (&b.ema, &b.model, &b.optimizer);
+    a.header == b.header && weights && moments(a) == moments(b)
 }
 
 /// Denoises a point and multiplies with the Jacobian from both sides, `⟨c, J·v⟩ = ⟨Jᵀ·c, v⟩`: the products find the weights in two ways.

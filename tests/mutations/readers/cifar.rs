@@ -19,20 +19,20 @@ pub struct Batches {
 impl Batches {
     /// A batch of two images and one of three, beside four others.
     pub fn new(_: &Path) -> Self {
-        let batch = |images: usize| -> Vec<u8> {
+        let batch = |number: usize, images: usize| -> Vec<u8> {
             let byte = |i: usize| match i % RECORD {
                 0 => (i / RECORD) as u8,
-                _ => (i * 31 % 253) as u8,
+                _ => ((i + number) * 31 % 253) as u8,
             };
             (0..images * RECORD).map(byte).collect()
         };
         std::fs::create_dir("cifar").expect("the folder is ours");
         for number in 1..=5 {
             let path = format!("cifar/data_batch_{number}.bin");
-            std::fs::write(path, batch(2)).expect("the folder is ours");
+            std::fs::write(path, batch(number, 2)).expect("the folder is ours");
         }
         Self {
-            valid: vec![batch(2), batch(3)],
+            valid: vec![batch(3, 2), batch(3, 3)],
         }
     }
 }

@@ -35,6 +35,8 @@ const ORDINARY: f32 = 1e3;
 /// Reads classifiers as a question of log-odds does.
 pub struct Classifiers {
     valid: Vec<Vec<u8>>,
+    /// The valid files, as they are read.
+    written: Vec<Saved>,
     device: Device,
     built: usize,
 }
@@ -43,7 +45,7 @@ impl Classifiers {
     /// A finished one and an unfinished one, with and without a checksum.
     pub fn new(_: &Path) -> Self {
         let (images, device) = (images(), Device::flex());
-        let mut valid = Vec::new();
+        let (mut valid, mut written) = (Vec::new(), Vec::new());
         for steps in [1, 2] {
             let config = ClassifierConfig {
                 steps,
@@ -56,11 +58,13 @@ impl Classifiers {
             let saved = trainer.save().expect("a classifier");
             saved.write(Path::new(FILE)).expect("the folder is ours");
             let file = std::fs::read(FILE).expect("it was written");
+            written.push(Saved::read(Path::new(FILE)).expect("it was written"));
             valid.push(tensors::with_only(&file, ENTRY, &KEYS));
             valid.push(file);
         }
         Self {
             valid,
+            written,
             device,
             built: 0,
         }
@@ -70,6 +74,13 @@ impl Classifiers {
         std::fs::write(FILE, input).expect("the folder is ours");
         let saved = Saved::read(Path::new(FILE)).map_err(said)?;
         let network = saved.network(&self.device).map_err(said)?;
+        if let Some(name) = tensors::not_floats(input) {
+            return Ok(Err(format!("no floats are taken for such: {name}")));
+        }
+        let same = |w: &Saved| (&w.header, &w.weights) == (&saved.header, &saved.weights);
+        if tensors::is_sealed(input) && !self.written.iter().any(same) {
+            return Ok(Err("damage is not found by the checksum".into()));
+        }
         let largest = match largest(saved.weights.iter()) {
             Ok(largest) => largest,
             Err(why) => return Ok(Err(why)),

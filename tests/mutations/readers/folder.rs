@@ -129,8 +129,12 @@ impl Reader for Folders {
         let text = String::from_utf8_lossy(input);
         std::fs::create_dir(ROOT).expect("the folder is ours");
         for (kind, name) in text.lines().filter_map(|line| line.split_once(' ')) {
-            // A name may be taken.
-            let _ = put(kind, &Path::new(ROOT).join(name));
+            let path = Path::new(ROOT).join(name);
+            // To write into a pipe is to wait for its reader.
+            if path.symlink_metadata().is_err() {
+                // A folder's name may be a file's.
+                let _ = put(kind, &path);
+            }
         }
         let options = LoadOptions {
             skip_bad: text.starts_with(SKIP),

@@ -59,7 +59,7 @@ fn said(error: impl Display) -> String {
 
 /// An answer from a set of images.
 fn answer(set: Result<Dataset, String>) -> Answer {
-    match set.map(|set| sound(&set)) {
+    match set.map(|set| sound(&set).and_then(|()| distinct(&set))) {
         Ok(Ok(())) => Answer::Read,
         Ok(Err(why)) => Answer::Nonsense(why),
         Err(message) => Answer::Refused(message),
@@ -79,14 +79,8 @@ fn sound(set: &Dataset) -> Result<(), String> {
     if all.iter().any(|&i| set.image(i).len() != set.shape.dim()) {
         return Err("an image is of another size".into());
     }
-    if set.names.iter().collect::<BTreeSet<_>>().len() != n {
-        return Err("two images have one name".into());
-    }
     if let Some(attributes) = &set.attributes {
         let names = attributes.names.len();
-        if attributes.names.iter().collect::<BTreeSet<_>>().len() != names {
-            return Err("two attributes have one name".into());
-        }
         if attributes.values.len() != n || attributes.values.iter().any(|v| v.len() != names) {
             return Err("an image has other attributes".into());
         }
@@ -99,6 +93,18 @@ fn sound(set: &Dataset) -> Result<(), String> {
     }
     set.subset(&all);
     Ok(())
+}
+
+/// Whether every image and every attribute can be named.
+fn distinct(set: &Dataset) -> Result<(), String> {
+    let once = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len() == names.len();
+    if !once(&set.names) {
+        return Err("two images have one name".into());
+    }
+    match &set.attributes {
+        Some(attributes) if !once(&attributes.names) => Err("two attributes have one name".into()),
+        _ => Ok(()),
+    }
 }
 
 /// The largest of the weights, or the name of one that is not finite.

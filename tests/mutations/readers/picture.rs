@@ -30,6 +30,13 @@ const VALID: [(&str, &[u8]); 14] = [
 ];
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
+/// The picture is whole but for its end, with or without an end mark put there: it must be refused.
+const CUT: u8 = 0x80;
+/// Bytes at the end of a JPEG without which nothing of the picture may be missing.
+const PADDING: usize = 16;
+/// Where a JPEG ends.
+const JPEG_END: [u8; 2] = [0xff, 0xd9];
+
 /// A small PNG.
 pub fn png() -> &'static [u8] {
     VALID[7].1
@@ -74,6 +81,22 @@ fn read(faces: &Dataset, ending: &str, bytes: &[u8]) -> Result<Dataset, String> 
     }
 }
 
+/// A picture that was cut.
+fn cut(rng: &mut ChaCha8Rng, i: usize) -> Vec<u8> {
+    let (ending, whole) = VALID[i];
+    let sealed = ending == "jpg" && rng.random();
+    let end = if sealed {
+        whole.len() - PADDING
+    } else {
+        whole.len()
+    };
+    let mut damaged = whole[..rng.random_range(0..end)].to_vec();
+    if sealed {
+        damaged.extend(JPEG_END);
+    }
+    named(i | usize::from(CUT), &damaged)
+}
+
 /// Gives every chunk of a PNG the checksum that it should have, as far as there are chunks.
 fn reseal(png: &mut [u8]) {
     let mut at = PNG.len();
@@ -97,6 +120,9 @@ impl Reader for Pictures {
 
     fn damage(&self, rng: &mut ChaCha8Rng) -> Vec<u8> {
         let i = rng.random_range(0..VALID.len());
+        if rng.random_bool(0.1) {
+            return cut(rng, i);
+        }
         let (_, other) = one(rng, &VALID);
         let mut damaged = bytes::damage(rng, VALID[i].1.to_vec(), other);
         if damaged.starts_with(PNG) && rng.random() {
@@ -106,8 +132,9 @@ impl Reader for Pictures {
     }
 
     fn read(&mut self, input: &[u8]) -> Answer {
-        let (ending, _) = VALID[usize::from(input[0]) % VALID.len()];
+        let (ending, _) = VALID[usize::from(input[0] & !CUT) % VALID.len()];
         match read(&self.faces, ending, &input[1..]) {
+            Ok(_) if input[0] & CUT != 0 => Answer::Nonsense("a picture that was cut".into()),
             Ok(set) if set.shape.dim() != 3 * SIZE * SIZE => {
                 Answer::Nonsense(format!("images have another shape: {:?}", set.shape))
             }
