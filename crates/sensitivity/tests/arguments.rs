@@ -76,7 +76,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
     std::fs::write(path.join("file"), "").unwrap();
     std::fs::create_dir(path.join("photos")).unwrap();
     std::fs::write(path.join("photos/a.jpg"), "").unwrap();
-    let both: [(&[&str], &str); 6] = [
+    let both: [(&[&str], &str); 7] = [
         (
             &["--sigma-min", "2", "--sigma-max", "1"],
             "--sigma-min 2 must be below",
@@ -90,8 +90,29 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             &["--sampler", "stochastic", "--density", "probability-flow"],
             "stochastic",
         ),
-        (&["--trace", "exact", "--probes", "2"], "--probes is for"),
-        (&["--trace", "exact", "--period", "2"], "--period is for"),
+        (&["--probes", "2"], "are for --density probability-flow"),
+        (
+            &[
+                "--density",
+                "probability-flow",
+                "--trace",
+                "exact",
+                "--probes",
+                "2",
+            ],
+            "--probes is for",
+        ),
+        (
+            &[
+                "--density",
+                "probability-flow",
+                "--trace",
+                "exact",
+                "--period",
+                "2",
+            ],
+            "--period is for",
+        ),
     ];
     for (arguments, says) in both {
         for command in [&["--add", "all"][..], &["influence"]] {
@@ -254,7 +275,7 @@ fn questions_fit_the_samples_or_are_refused() {
         ("region:-1,0,1,1", "a box is X,Y,WIDTH,HEIGHT"),
         ("region:0,0,1", "a box is X,Y,WIDTH,HEIGHT"),
         ("region:1e3,0,1,1", "a box is X,Y,WIDTH,HEIGHT"),
-        ("region:large,mask.png", "cannot be read as a picture"),
+        ("region:large,mask.png", "not an image that can be used"),
         ("region:.", "is not a file"),
         ("image:60", "60"),
         ("image:18446744073709551615", "18446744073709551615"),
