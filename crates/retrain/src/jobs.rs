@@ -20,7 +20,8 @@ use crate::setup::Setup;
 fn revision(kind: &str) -> u32 {
     match kind {
         // 2: a bandwidth blurs the data (its weight σ²/(σ² + h²) was missing).
-        "sensitivity" | "attribution" => 2,
+        // 3: log-densities are subtracted before they are rounded.
+        "sensitivity" | "attribution" => 3,
         _ => 1,
     }
 }

@@ -69,7 +69,10 @@ fn of_images(
         Selected::External(_) if removing => {
             bail!("--remove {text}: only images of the training set can be removed")
         }
-        Selected::External(set) => set,
+        Selected::External(set) => {
+            cli::tell(set.summary());
+            set
+        }
     };
     let mut pictures = Vec::new();
     if !arguments.no_photos {

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 use clap::Parser;
+use cli::memory::ensure_room;
 use files::output::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
 use sensitivity::density::DensityKind;
@@ -22,6 +23,7 @@ use sensitivity::output::write;
 use arguments::{Arguments, Command};
 use directions::{directions, is_model, shown};
 use facts::{announcement, facts, verdict, zero_check};
+use trained::Trained;
 
 fn main() -> ExitCode {
     allocator::keep_memory();
@@ -53,6 +55,15 @@ fn execute(mut arguments: Arguments) -> Result<()> {
     }
 }
 
+/// Bytes of the results: in memory, as the parts of a file, and as the file.
+fn size(arguments: &Arguments, model: &Trained) -> u128 {
+    let directions = arguments.add.len() + arguments.remove.len();
+    let derivatives = directions * (1 + usize::from(arguments.limit));
+    // Noise, samples, zero check and all derivatives are as large as a sample; the rest is small beside them.
+    let images = arguments.samples as u128 * (3 + derivatives as u128);
+    3 * 4 * images * model.images.shape.dim() as u128
+}
+
 /// Ranks samples by how far each change of the data moves them.
 fn ranking(mut arguments: Arguments) -> Result<()> {
     if arguments.add.is_empty() && arguments.remove.is_empty() {
@@ -82,6 +93,11 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     arguments.check()?;
     let folder = cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.common.model()?;
+    ensure_room(
+        size(arguments, &model),
+        "so many sensitivities",
+        "ask for fewer --samples or fewer directions at a time",
+    )?;
     let settings = Settings {
         curvature: arguments.limit,
         ..arguments.common.settings(arguments.samples, &model)?

@@ -276,7 +276,7 @@ fn questions_fit_the_samples_or_are_refused() {
         ("region:0,0,1", "a box is X,Y,WIDTH,HEIGHT"),
         ("region:1e3,0,1,1", "a box is X,Y,WIDTH,HEIGHT"),
         ("region:large,mask.png", "not an image that can be used"),
-        ("region:.", "is not a file"),
+        ("region:.", "is a folder where a file is needed"),
         ("image:60", "60"),
         ("image:18446744073709551615", "18446744073709551615"),
         ("image:", "image:"),
