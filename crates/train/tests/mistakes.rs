@@ -94,7 +94,7 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
     std::fs::write(path.join("large.toml"), vec![b'#'; 2 << 20]).unwrap();
     std::fs::create_dir(path.join("photos")).unwrap();
     std::fs::write(path.join("photos/a.png"), "").unwrap();
-    let cases: [(&[&str], &str); 19] = [
+    let cases: [(&[&str], &str); 21] = [
         (&["--out", "file"], "file is not a folder"),
         (&["--out", "file/below"], "below"),
         (&["--out", "photos"], "photos holds a.png"),
@@ -124,8 +124,13 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
             &["--set", "network.image_channels=2"],
             "images have 1 channel or 3",
         ),
-        (&["--set", "network.channels=4000000"], "GiB of memory"),
-        (&["--set", "network.image_size=1000000"], "GiB of memory"),
+        (&["--set", "network.channels=4000000"], "channels must be"),
+        (&["--set", "network.channels=8192"], "GiB of memory"),
+        (
+            &["--set", "network.image_size=1000000"],
+            "image_size must be",
+        ),
+        (&["--set", "network.image_size=4096"], "pixels must be"),
         (
             &["--data", "mnist:photos", "--preset", "faces16"],
             "are grey, but the network takes 3",
