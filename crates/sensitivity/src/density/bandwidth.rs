@@ -39,7 +39,7 @@ impl Bandwidth {
     /// h for a training set.
     ///
     /// `auto` takes the kernel smoother that the comparison is made of and cross-validates it
-    /// ([`cross_validated`]); h is three times the bandwidth that predicts held-out images best: a network carries what it
+    /// (`cross_validation.rs`); h is three times the bandwidth that predicts held-out images best: a network carries what it
     /// learns from an image farther than the best smoother of pixels does. No model takes part, and no noise: at noise levels
     /// well above h, `√(σ² + h²)` is σ whatever h is, and below it h is all of the width.
     ///
