@@ -157,8 +157,9 @@ def main():
 
         def sway(density, sigma_min, out):
             command = [options.bin / "sensitivity", "--checkpoint", checkpoint, "--cache", cache, "--out", out]
-            command += ["--add", f"attr:{ATTRIBUTE}", "--samples", SAMPLES, "--steps", STEPS, "--probes", 1]
+            command += ["--add", f"attr:{ATTRIBUTE}", "--samples", SAMPLES, "--steps", STEPS]
             command += ["--density", density, "--sigma-min", sigma_min]
+            command += ["--probes", 1] if density == "probability-flow" else []
             _, seconds, peak = process(list(map(str, command)))
             return seconds, peak
 
