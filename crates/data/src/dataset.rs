@@ -48,7 +48,7 @@ pub struct Classes {
 /// Where pixels live.
 #[derive(Clone)]
 pub(crate) enum Pixels {
-    Owned(Vec<u8>),
+    Owned(Arc<Vec<u8>>),
     Mapped { map: Arc<Mmap>, offset: usize },
 }
 
@@ -139,12 +139,12 @@ impl Dataset {
             first_skipped: None,
             from_cache: false,
             report: Report::default(),
-            pixels: Pixels::Owned(
+            pixels: Pixels::Owned(Arc::new(
                 indices
                     .iter()
                     .flat_map(|&i| self.image(i).to_vec())
                     .collect(),
-            ),
+            )),
         };
         subset.fingerprint = subset.content_hash();
         subset

@@ -1,6 +1,7 @@
 //! From a source to decoded pixels.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
@@ -153,7 +154,7 @@ pub(crate) fn decode(
         first_skipped,
         from_cache: false,
         report: listing.report.clone(),
-        pixels: Pixels::Owned(pixels),
+        pixels: Pixels::Owned(Arc::new(pixels)),
     };
     dataset.fingerprint = dataset.content_hash();
     Ok(dataset)
