@@ -8,4 +8,4 @@ mod repeated;
 
 pub use out::{output_folder, result_folder};
 pub use process::{finish, print, stop_on_ctrl_c, tell};
-pub use repeated::distinct;
+pub use repeated::{distinct, resolved};

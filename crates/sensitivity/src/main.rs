@@ -20,8 +20,8 @@ use sensitivity::experiment::{Settings, run};
 use sensitivity::measure::Measure;
 use sensitivity::output::write;
 
-use arguments::{Arguments, Command};
-use directions::{directions, is_model, shown};
+use arguments::{Arguments, Command, SamplerKind};
+use directions::{MODEL, directions, is_model, shown};
 use facts::{announcement, facts, verdict, zero_check};
 use trained::Trained;
 
@@ -77,6 +77,10 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     }
     // Both follow the network's own density and D.
     let own_density = arguments.limit || arguments.add.iter().any(|text| is_model(text));
+    ensure!(
+        !own_density || arguments.common.sampler != SamplerKind::Stochastic,
+        "--sampler stochastic does not go with --limit or a direction {MODEL}CHECKPOINT, which follow an ODE: use heun or euler"
+    );
     arguments.common.choose_form(own_density);
     let arguments = &arguments;
     ensure!(
