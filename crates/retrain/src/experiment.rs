@@ -770,11 +770,7 @@ mod tests {
                 "unknown field `seed`",
             ),
             ("steps = 10", "steps = 10, seed = 1", "one of seeds"),
-            (
-                "set = { steps = 3 }",
-                "set = { seed = 3 }",
-                "one of seeds",
-            ),
+            ("set = { steps = 3 }", "set = { seed = 3 }", "one of seeds"),
             (
                 "mass = 0.3",
                 "mass = 0.3\n[[directions]]\nadd = \"attr:Eyeglasses&Eyeglasses\"\nmass = 0.30",

@@ -3,6 +3,7 @@
 //! A job is done if and only if its result file exists; result files are written beside their place and renamed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use files::names::cut;
@@ -26,19 +27,19 @@ pub struct Store {
 }
 
 impl Store {
-    /// The folders for these jobs below `out`. One that is there under the same key is taken whatever its label.
+    /// The folders for these jobs below `out`. One that is there under the same key is taken whatever its label; none is made.
     ///
     /// # Errors
-    /// If the folder cannot be made or read.
+    /// If the folder is there but cannot be read.
     pub fn open(out: &Path, jobs: &[Job]) -> Result<Self, RetrainError> {
         let root = out.join("jobs");
-        std::fs::create_dir_all(&root).map_err(RetrainError::file(
-            &root,
-            "cannot be made; choose another folder with --out",
-        ))?;
-        let entries =
-            std::fs::read_dir(&root).map_err(RetrainError::file(&root, "cannot be read"))?;
+        let entries = match std::fs::read_dir(&root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            entries => Some(entries.map_err(RetrainError::file(&root, "cannot be read"))?),
+        };
         let names: Vec<String> = entries
+            .into_iter()
+            .flatten()
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect();
         let place = |job: &Job| {
@@ -61,6 +62,17 @@ impl Store {
             folders: jobs.iter().map(place).collect(),
             root,
         })
+    }
+
+    /// Makes the folder that holds all of them.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn make(&self) -> Result<(), RetrainError> {
+        std::fs::create_dir_all(&self.root).map_err(RetrainError::file(
+            &self.root,
+            "cannot be made; choose another folder with --out",
+        ))
     }
 
     /// The folder that holds all of them.

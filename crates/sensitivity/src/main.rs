@@ -11,7 +11,7 @@ mod trained;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
-use clap::Parser;
+
 use cli::memory::ensure_room;
 use files::output::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,7 +27,7 @@ use trained::Trained;
 
 fn main() -> ExitCode {
     allocator::keep_memory();
-    cli::finish(execute(Arguments::parse()))
+    cli::finish(execute(cli::parse()))
 }
 
 /// The files of a ranking.
