@@ -3,9 +3,11 @@
 pub mod memory;
 pub mod number;
 mod out;
+mod parse;
 mod process;
 mod repeated;
 
 pub use out::{output_folder, result_folder};
+pub use parse::parse;
 pub use process::{finish, print, stop_on_ctrl_c, tell};
-pub use repeated::distinct;
+pub use repeated::{distinct, resolved};

@@ -1,6 +1,7 @@
 //! Options that may be given several times, but not with the same value.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -20,6 +21,12 @@ pub fn distinct(option: &str, values: &[String], meaning: impl Fn(&str) -> Strin
         }
     }
     Ok(())
+}
+
+/// A path in the form that all paths to the same place share, where there is something at it.
+pub fn resolved(path: &str) -> String {
+    let place = Path::new(path).canonicalize();
+    place.map_or(path.to_owned(), |place| place.display().to_string())
 }
 
 #[cfg(test)]

@@ -83,6 +83,35 @@ impl Selection {
         }
     }
 
+    /// The selection that all of the same meaning share: terms in order and once, ranges merged, paths resolved where they exist.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        let resolved = |path: PathBuf| path.canonicalize().unwrap_or(path);
+        match self {
+            Self::Attributes(mut terms) => {
+                terms.sort();
+                terms.dedup();
+                Self::Attributes(terms)
+            }
+            Self::Indices(mut ranges) => {
+                ranges.sort_unstable();
+                let mut merged: Vec<(usize, usize)> = Vec::new();
+                for (first, last) in ranges {
+                    match merged.last_mut() {
+                        Some(before) if first <= before.1.saturating_add(1) => {
+                            before.1 = before.1.max(last);
+                        }
+                        _ => merged.push((first, last)),
+                    }
+                }
+                Self::Indices(merged)
+            }
+            Self::Folder(path) => Self::Folder(resolved(path)),
+            Self::Image(path) => Self::Image(resolved(path)),
+            other => other,
+        }
+    }
+
     /// The images of `data` (or from elsewhere, decoded to its shape) that are meant.
     ///
     /// # Errors

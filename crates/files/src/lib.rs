@@ -131,6 +131,27 @@ pub fn ensure_writable(folder: &Path) -> Result<(), WriteError> {
     }
 }
 
+/// Removes what killed processes left beside their files in a folder that this process has claimed.
+///
+/// # Errors
+/// If the folder cannot be read or the disk refuses.
+pub fn remove_leftovers(folder: &Path) -> Result<(), WriteError> {
+    let attempt = || {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let ours = name.to_str().is_some_and(|name| {
+                name.starts_with(BESIDE) && ![claim::FILE, output::LIST].contains(&name)
+            });
+            if ours && entry.file_type()?.is_file() {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    attempt().map_err(failed(folder))
+}
+
 /// The folder that a file is in: `.` for a bare name.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {

@@ -9,7 +9,7 @@ use crate::claim::{self, Claim, Holder};
 use crate::{BESIDE, WriteError, beside, failed};
 
 /// Name of the list of a folder's files: a line with the kind, then a line for each name.
-const LIST: &str = ".sway-files";
+pub(crate) const LIST: &str = ".sway-files";
 /// First word of the list.
 const TITLE: &str = "sway ";
 /// Bytes of a file that are searched for a mark.

@@ -187,12 +187,23 @@ impl Direction {
 
     /// `add attr:Eyeglasses 0.3`.
     pub fn name(&self) -> String {
+        self.called(self.selection())
+    }
+
+    fn called(&self, selection: &str) -> String {
         let verb = if self.removing() { "remove" } else { "add" };
-        format!("{verb} {} {}", self.selection(), self.mass)
+        format!("{verb} {selection} {}", self.mass)
     }
 }
 
 impl Direction {
+    /// The name that all directions of the same meaning share.
+    fn meaning(&self) -> String {
+        let selection = Selection::parse(self.selection());
+        let canonical = selection.map(|selection| selection.canonical().to_string());
+        self.called(&canonical.unwrap_or_else(|_| self.selection().to_owned()))
+    }
+
     fn check(&self) -> Result<(), RetrainError> {
         if self.add.is_some() == self.remove.is_some() {
             return Err(RetrainError::experiment(
@@ -276,6 +287,24 @@ impl Estimator {
             within(&field("bandwidth"), h, 0.0..=1e6)?;
         }
         within(&field("sigma_cut"), self.sigma_cut, 0.0..=LAST_CUT)?;
+        let flow = self.density == DensityKind::ProbabilityFlow;
+        for (option, given, kind) in [
+            ("trace", self.trace != TraceKind::default(), None),
+            ("probes", self.probes != one(), Some(TraceKind::Hutchinson)),
+            ("period", self.period.is_some(), Some(TraceKind::Probing)),
+        ] {
+            if given && (!flow || kind.is_some_and(|kind| self.trace != kind)) {
+                let of = match kind {
+                    Some(TraceKind::Hutchinson) => " with the trace hutchinson",
+                    Some(TraceKind::Probing) => " with the trace probing",
+                    _ => "",
+                };
+                return Err(RetrainError::experiment(format!(
+                    "{} is for the density probability-flow{of}: leave it out or use that",
+                    field(option)
+                )));
+            }
+        }
         let options = self.options(0).check();
         options.map_err(|error| RetrainError::experiment(field(&error.to_string())))
     }
@@ -403,7 +432,7 @@ impl Experiment {
             "variants",
             self.variants.iter().map(|v| v.name().to_owned()),
         )?;
-        distinct("directions", self.directions.iter().map(Direction::name))?;
+        distinct("directions", self.directions.iter().map(Direction::meaning))?;
         distinct("estimators and baselines", self.predictions().into_iter())
     }
 }
@@ -436,6 +465,15 @@ impl Experiment {
         config.validate()?;
         let benchmark = self.attribution.iter().map(|benchmark| &benchmark.variant);
         let variants = self.variants.iter().chain(benchmark);
+        let mut sets = variants
+            .clone()
+            .map(|variant| &variant.set)
+            .chain([&self.set]);
+        if sets.any(|set| set.contains_key("seed")) {
+            return Err(RetrainError::experiment(
+                "set: the seed of every model is one of seeds; remove it here",
+            ));
+        }
         let changed = variants.map(|variant| variant.configuration(&config));
         std::iter::once(Ok(config.clone())).chain(changed).collect()
     }
@@ -695,6 +733,48 @@ mod tests {
                 "\"empirical\"\n        bandwidth = 4.0",
                 "\"probability-flow\"\n        trace = \"probing\"\n        period = 0",
                 "a period of at least 1",
+            ),
+            (
+                "bandwidth = 4.0",
+                "probes = 4",
+                "probes is for the density probability-flow with the trace hutchinson",
+            ),
+            (
+                "bandwidth = 4.0",
+                "trace = \"exact\"",
+                "trace is for the density probability-flow: ",
+            ),
+            (
+                "\"empirical\"\n        bandwidth = 4.0",
+                "\"probability-flow\"\n        period = 3",
+                "period is for the density probability-flow with the trace probing",
+            ),
+            (
+                "\"empirical\"\n        bandwidth = 4.0",
+                "\"probability-flow\"\n        trace = \"probing\"\n        probes = 2",
+                "probes is for",
+            ),
+            (
+                "bandwidth = 4.0",
+                "bandwidth = \"AUTO\"",
+                "a bandwidth is a number from 0 up or \"auto\"",
+            ),
+            (
+                "kind = \"optimal-transport\"",
+                "kind = \"nearest-image\"\nk = 0",
+                "unknown field `k`",
+            ),
+            (
+                "kind = \"optimal-transport\"",
+                "kind = \"random\"\nseed = 1",
+                "unknown field `seed`",
+            ),
+            ("steps = 10", "steps = 10, seed = 1", "one of seeds"),
+            ("set = { steps = 3 }", "set = { seed = 3 }", "one of seeds"),
+            (
+                "mass = 0.3",
+                "mass = 0.3\n[[directions]]\nadd = \"attr:Eyeglasses&Eyeglasses\"\nmass = 0.30",
+                "two directions are called add attr:Eyeglasses 0.3",
             ),
             (
                 "kind = \"optimal-transport\"",

@@ -83,7 +83,7 @@ struct Common {
 
 fn main() -> ExitCode {
     allocator::keep_memory();
-    cli::finish(execute(&Arguments::parse()))
+    cli::finish(execute(&cli::parse()))
 }
 
 fn execute(arguments: &Arguments) -> Result<()> {
@@ -96,6 +96,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
             checkpoint_minutes,
         } => {
             let opened = Opened::new(common)?;
+            opened.store.make()?;
             let stop = cli::stop_on_ctrl_c("step or job")?;
             match run(&opened.executor(&stop, *checkpoint_minutes), *shard)? {
                 Ending::Finished => Ok(()),
@@ -104,6 +105,11 @@ fn execute(arguments: &Arguments) -> Result<()> {
         }
         Command::Table { common, no_photos } => {
             let opened = Opened::new(common)?;
+            ensure!(
+                opened.store.root().is_dir(),
+                "{} holds no results yet: begin with `retrain run`, or name another folder with --out",
+                opened.out.display()
+            );
             let (stop, folder) = (AtomicBool::new(false), opened.out.join("table"));
             let executor = opened.executor(&stop, Duration::MAX);
             let results = cli::result_folder(&folder, &TABLE)?;

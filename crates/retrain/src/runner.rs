@@ -131,6 +131,7 @@ fn attempt(executor: &Executor<'_>, job: usize) -> Result<bool, RetrainError> {
     if executor.done(job) {
         return Ok(false);
     }
+    files::remove_leftovers(folder)?;
     let Job {
         kind,
         label,

@@ -2,11 +2,13 @@
 //!
 //! A job is done if and only if its result file exists; result files are written beside their place and renamed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use files::names::cut;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
 
 use crate::RetrainError;
 use crate::jobs::{Job, Work};
@@ -25,19 +27,19 @@ pub struct Store {
 }
 
 impl Store {
-    /// The folders for these jobs below `out`. One that is there under the same key is taken whatever its label.
+    /// The folders for these jobs below `out`. One that is there under the same key is taken whatever its label; none is made.
     ///
     /// # Errors
-    /// If the folder cannot be made or read.
+    /// If the folder is there but cannot be read.
     pub fn open(out: &Path, jobs: &[Job]) -> Result<Self, RetrainError> {
         let root = out.join("jobs");
-        std::fs::create_dir_all(&root).map_err(RetrainError::file(
-            &root,
-            "cannot be made; choose another folder with --out",
-        ))?;
-        let entries =
-            std::fs::read_dir(&root).map_err(RetrainError::file(&root, "cannot be read"))?;
+        let entries = match std::fs::read_dir(&root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            entries => Some(entries.map_err(RetrainError::file(&root, "cannot be read"))?),
+        };
         let names: Vec<String> = entries
+            .into_iter()
+            .flatten()
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect();
         let place = |job: &Job| {
@@ -60,6 +62,17 @@ impl Store {
             folders: jobs.iter().map(place).collect(),
             root,
         })
+    }
+
+    /// Makes the folder that holds all of them.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn make(&self) -> Result<(), RetrainError> {
+        std::fs::create_dir_all(&self.root).map_err(RetrainError::file(
+            &self.root,
+            "cannot be made; choose another folder with --out",
+        ))
     }
 
     /// The folder that holds all of them.
@@ -93,7 +106,23 @@ pub struct Array {
     pub values: Vec<f32>,
 }
 
-/// Writes named arrays as SafeTensors, completely or not at all.
+/// Entry of a result's metadata with the checksum of its arrays.
+const CHECKSUM: &str = "sha256";
+
+/// SHA-256 of names, shapes and numbers, in the order of the names.
+fn checksum(arrays: &BTreeMap<String, Array>) -> String {
+    let mut hash = Sha256::new();
+    for (name, array) in arrays {
+        hash.update(format!("{name:?} {:?}\n", array.shape));
+        for value in &array.values {
+            hash.update(value.to_le_bytes());
+        }
+    }
+    let digest = hash.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes named arrays as SafeTensors with a checksum, completely or not at all.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -109,14 +138,15 @@ pub fn write_arrays(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<(),
         let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes).map_err(&fail)?;
         views.push((name.as_str(), view));
     }
-    let file = safetensors::serialize(views, None).map_err(&fail)?;
+    let metadata = HashMap::from([(CHECKSUM.to_owned(), checksum(arrays))]);
+    let file = safetensors::serialize(views, Some(metadata)).map_err(&fail)?;
     Ok(files::write(path, &file)?)
 }
 
-/// Reads what [`write_arrays`] wrote.
+/// Reads what [`write_arrays`] wrote. Results of earlier versions have no checksum.
 ///
 /// # Errors
-/// If the file is missing or not of this form.
+/// If the file is missing, not of this form, or not what was written.
 pub fn read_arrays(path: &Path) -> Result<BTreeMap<String, Array>, RetrainError> {
     let fail = "cannot be read; delete it and run the experiment again";
     let bytes = files::read(path, u64::MAX)?;
@@ -138,7 +168,14 @@ pub fn read_arrays(path: &Path) -> Result<BTreeMap<String, Array>, RetrainError>
             },
         );
     }
-    Ok(arrays)
+    let (_, head) = SafeTensors::read_metadata(&bytes).map_err(RetrainError::file(path, fail))?;
+    let written = head.metadata().as_ref().and_then(|all| all.get(CHECKSUM));
+    match written {
+        Some(written) if *written != checksum(&arrays) => Err(RetrainError::file(path, fail)(
+            "its checksum does not fit its content: it was changed after it was written",
+        )),
+        _ => Ok(arrays),
+    }
 }
 
 /// One of them by name and shape.
@@ -195,6 +232,12 @@ mod tests {
             ("another shape", damaged("[2,1]", "[1,2]")),
             ("another name", damaged("samples", "simples")),
             ("cut", bytes[..bytes.len() - 1].to_vec()),
+            ("another number", {
+                let mut bytes = bytes.clone();
+                let last = bytes.len() - 1;
+                bytes[last] ^= 0x40;
+                bytes
+            }),
             ("empty", Vec::new()),
             ("a length that lies", [&[0xff; 8], &bytes[8..]].concat()),
         ] {

@@ -17,9 +17,9 @@ fn displace(baseline: Baseline, samples: &[f32], images: &[f32]) -> Vec<f32> {
 
 #[test]
 fn nearest_and_mean() {
-    let nearest = displace(Baseline::NearestImage, &SAMPLES, &IMAGES);
+    let nearest = displace(Baseline::NearestImage {}, &SAMPLES, &IMAGES);
     assert_eq!(nearest, [0.0, 1.0, 0.0, -1.0]);
-    let mean = displace(Baseline::MeanShift, &SAMPLES, &IMAGES);
+    let mean = displace(Baseline::MeanShift {}, &SAMPLES, &IMAGES);
     assert_eq!(mean, [1.0, 0.0, 1.0, 0.0]);
 }
 
@@ -84,7 +84,7 @@ fn transport_agrees_with_sinkhorn_in_the_plain_domain() {
 
 #[test]
 fn random_is_the_seeds() {
-    let draw = || displace(Baseline::Random, &SAMPLES, &IMAGES);
+    let draw = || displace(Baseline::Random {}, &SAMPLES, &IMAGES);
     assert_eq!(draw(), draw());
     assert!(draw().iter().any(|x| *x != 0.0));
 }

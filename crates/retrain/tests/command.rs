@@ -351,7 +351,11 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         );
     }
     for (arguments, code, says) in [
-        (&["table", "small.toml"][..], 1, "go on with `retrain run`"),
+        (
+            &["table", "small.toml", "--out", "none"][..],
+            1,
+            "none holds no results yet: begin with `retrain run`",
+        ),
         (&["run", "absent.toml"], 1, "absent.toml: cannot be read"),
         (
             &["run", "small.toml", "--data", "celeba:absent"],
@@ -375,6 +379,9 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         assert!(errors.contains(says), "{errors}");
         assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
     }
+    let status = ["status", "small.toml", "--out", "none"];
+    assert!(command(folder, &status).output().unwrap().status.success());
+    assert!(!folder.join("none").exists());
 }
 
 #[test]

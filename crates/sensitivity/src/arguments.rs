@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cli::number::{self, count, real};
 use data::Selection;
@@ -16,6 +16,7 @@ use sensitivity::density::{
 use sensitivity::experiment::Settings;
 use sensitivity::measure::Empirical;
 
+use crate::directions::MODEL;
 use crate::trained::Trained;
 use crate::{attribution, convergence};
 
@@ -152,28 +153,15 @@ fn bandwidth(text: &str) -> Result<Bandwidth, String> {
     }
 }
 
-/// What two selections of the same images by the same words have in common.
-fn meaning(selection: &str) -> String {
-    match Selection::parse(selection.trim()) {
-        Ok(Selection::Attributes(mut terms)) => {
-            terms.sort();
-            terms.dedup();
-            Selection::Attributes(terms).to_string()
-        }
-        Ok(Selection::Indices(mut ranges)) => {
-            ranges.sort_unstable();
-            let mut merged: Vec<(usize, usize)> = Vec::new();
-            for (first, last) in ranges {
-                match merged.last_mut() {
-                    Some(before) if first <= before.1.saturating_add(1) => {
-                        before.1 = before.1.max(last);
-                    }
-                    _ => merged.push((first, last)),
-                }
-            }
-            Selection::Indices(merged).to_string()
-        }
-        _ => selection.trim().to_owned(),
+/// What two changes by the same images or the same model have in common.
+fn meaning(change: &str) -> String {
+    let change = change.trim();
+    match change.strip_prefix(MODEL) {
+        Some(file) => format!("{MODEL}{}", cli::resolved(file)),
+        None => match Selection::parse(change) {
+            Ok(selection) => selection.canonical().to_string(),
+            Err(_) => change.to_owned(),
+        },
     }
 }
 
@@ -182,9 +170,18 @@ impl Arguments {
     pub fn check(&self) -> Result<()> {
         for (option, selections) in [("--add", &self.add), ("--remove", &self.remove)] {
             for text in selections {
-                if !text.starts_with("model:") {
-                    Selection::parse(text).with_context(|| option.to_owned())?;
-                }
+                let outside = match text.strip_prefix(MODEL) {
+                    Some("") => bail!("{option} {text}: name a checkpoint, {MODEL}CHECKPOINT"),
+                    Some(_) => true,
+                    None => matches!(
+                        Selection::parse(text).with_context(|| option.to_owned())?,
+                        Selection::Folder(_) | Selection::Image(_)
+                    ),
+                };
+                ensure!(
+                    !outside || option == "--add",
+                    "{option} {text}: only images of the training set can be removed"
+                );
             }
             cli::distinct(option, selections, meaning)?;
         }
@@ -206,6 +203,10 @@ impl Common {
             "--sigma-cut {} must be below --sigma-max {}: above it nothing would move",
             self.sigma_cut,
             self.sigma_max
+        );
+        ensure!(
+            self.bandwidth.is_none() || self.density() == DensityKind::Empirical,
+            "--bandwidth is for --density empirical: leave it out or use that"
         );
         let traced = self.density() == DensityKind::ProbabilityFlow;
         ensure!(
@@ -320,6 +321,9 @@ mod tests {
                 "index:1-5,3-18446744073709551615",
             ),
             ("class:8", " class:8"),
+            ("folder:src", "folder:./src/"),
+            ("image:Cargo.toml", "image:src/../Cargo.toml"),
+            ("model:Cargo.toml", "model:./Cargo.toml"),
         ] {
             assert_eq!(meaning(one), meaning(other), "{one} and {other}");
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use burn::tensor::DType;
 use data::{Selected, Selection};
 use diffusion::denoiser::Denoiser;
@@ -33,9 +33,12 @@ pub struct Direction {
     pub measure: Box<dyn Measure>,
 }
 
+/// What stands before the checkpoint of a change that is what another model was trained on.
+pub const MODEL: &str = "model:";
+
 /// Whether a change is what another model was trained on, `model:CHECKPOINT`.
 pub fn is_model(text: &str) -> bool {
-    text.starts_with("model:")
+    text.starts_with(MODEL)
 }
 
 /// Every change that the arguments name.
@@ -48,10 +51,7 @@ pub fn directions(
     let removed = arguments.remove.iter().map(|text| (text, true));
     added
         .chain(removed)
-        .map(|(text, removing)| match text.strip_prefix("model:") {
-            Some(_) if removing => {
-                bail!("--remove {text}: only images of the training set can be removed")
-            }
+        .map(|(text, removing)| match text.strip_prefix(MODEL) {
             Some(file) => of_model(arguments, settings, model, text, Path::new(file)),
             None => of_images(arguments, model, text, removing),
         })
@@ -66,9 +66,6 @@ fn of_images(
 ) -> Result<Direction> {
     let images = match Selection::parse(text)?.resolve(&model.images, &model.options)? {
         Selected::Indices(indices) => model.images.subset(&indices),
-        Selected::External(_) if removing => {
-            bail!("--remove {text}: only images of the training set can be removed")
-        }
         Selected::External(set) => {
             cli::tell(set.summary());
             set
@@ -98,6 +95,17 @@ fn of_model(
     file: &Path,
 ) -> Result<Direction> {
     let checkpoint = shipped::or_shipped(Some(file))?;
+    let (theirs, ours) = (&checkpoint.header.network, model.images.shape);
+    ensure!(
+        (theirs.image_size, theirs.image_channels) == (ours.width, ours.channels),
+        "--add {text}: is a model of images of {side}×{side} pixels with {} channels, but samples are {}×{} with {}: name one of such \
+         images",
+        theirs.image_channels,
+        ours.width,
+        ours.height,
+        ours.channels,
+        side = theirs.image_size
+    );
     let other = NetworkDenoiser::from_checkpoint(&checkpoint, &model.device)?;
     let mut pictures = Vec::new();
     if !arguments.no_photos {

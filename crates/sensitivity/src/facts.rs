@@ -73,10 +73,15 @@ pub fn verdict(direction: &Shown) -> String {
         None => String::new(),
     };
     let doubtful = ranking.iter().filter(|r| !r.warnings.is_empty()).count();
+    // A model's images are not known.
+    let images = match direction.count {
+        0 => String::new(),
+        1 => "1 image; ".to_owned(),
+        count => format!("{count} images; "),
+    };
     format!(
-        "{}: {} images; sample {} moves most (‖δ‖ = {:.3}); {doubtful} of {} samples carry a warning{reach}",
+        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {doubtful} of {} samples carry a warning{reach}",
         direction.name(),
-        direction.count,
         ranking[0].sample,
         ranking[0].score,
         ranking.len()

@@ -11,7 +11,7 @@ mod trained;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
-use clap::Parser;
+
 use cli::memory::ensure_room;
 use files::output::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,14 +20,14 @@ use sensitivity::experiment::{Settings, run};
 use sensitivity::measure::Measure;
 use sensitivity::output::write;
 
-use arguments::{Arguments, Command};
-use directions::{directions, is_model, shown};
+use arguments::{Arguments, Command, SamplerKind};
+use directions::{MODEL, directions, is_model, shown};
 use facts::{announcement, facts, verdict, zero_check};
 use trained::Trained;
 
 fn main() -> ExitCode {
     allocator::keep_memory();
-    cli::finish(execute(Arguments::parse()))
+    cli::finish(execute(cli::parse()))
 }
 
 /// The files of a ranking.
@@ -77,6 +77,10 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     }
     // Both follow the network's own density and D.
     let own_density = arguments.limit || arguments.add.iter().any(|text| is_model(text));
+    ensure!(
+        !own_density || arguments.common.sampler != SamplerKind::Stochastic,
+        "--sampler stochastic does not go with --limit or a direction {MODEL}CHECKPOINT, which follow an ODE: use heun or euler"
+    );
     arguments.common.choose_form(own_density);
     let arguments = &arguments;
     ensure!(

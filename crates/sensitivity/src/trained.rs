@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use data::{Dataset, LoadOptions, Source};
 use diffusion::checkpoint::Checkpoint;
@@ -54,7 +54,13 @@ impl Trained {
             progress: true,
         };
         let source = data.unwrap_or(&header.data);
-        let images = data::load(&Source::parse(source)?, &options)?;
+        let images = Source::parse(source).and_then(|source| data::load(&source, &options));
+        let images = match data {
+            Some(_) => images?,
+            None => images.with_context(|| {
+                format!("the images of {name}, which --data may name where they are now")
+            })?,
+        };
         cli::tell(images.summary());
         ensure!(
             images.fingerprint == header.fingerprint,

@@ -56,6 +56,11 @@ fn every_number_has_a_range() {
                 let argument = format!("{option}={value}");
                 let arguments = [command, &[argument.as_str()]].concat();
                 refused(&sensitivity(folder.path(), &arguments), 2, option);
+                // As a word of its own a negative number is a value too.
+                if value.starts_with('-') && value.parse::<f64>().is_ok_and(f64::is_finite) {
+                    let arguments = [command, &[option, *value]].concat();
+                    refused(&sensitivity(folder.path(), &arguments), 2, option);
+                }
             }
         }
     }
@@ -74,6 +79,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::write(path.join("file"), "").unwrap();
+    std::fs::write(path.join("a.safetensors"), "").unwrap();
     std::fs::create_dir(path.join("photos")).unwrap();
     std::fs::write(path.join("photos/a.jpg"), "").unwrap();
     let both: [(&[&str], &str); 7] = [
@@ -121,7 +127,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             refused(&sensitivity(path, &arguments), 1, says);
         }
     }
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 22] = [
         (
             &["--add", "all", "--add", "all"],
             "--add all is given twice",
@@ -155,6 +161,49 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             ],
             "are the same",
         ),
+        (
+            &["influence", "--of", "image:file", "--of", "image:./file"],
+            "are the same",
+        ),
+        (
+            &[
+                "influence",
+                "--of",
+                "linear:a.safetensors:x",
+                "--of",
+                "linear:./a.safetensors:x",
+            ],
+            "are the same",
+        ),
+        (
+            &["--add", "folder:photos", "--add", "folder:./photos/"],
+            "are the same",
+        ),
+        (
+            &["--add", "model:file", "--add", "model:photos/../file"],
+            "are the same",
+        ),
+        (&["--add", "model:"], "name a checkpoint"),
+        (
+            &["--remove", "folder:photos"],
+            "only images of the training set",
+        ),
+        (
+            &["--remove", "image:file"],
+            "only images of the training set",
+        ),
+        (
+            &["--remove", "model:file"],
+            "only images of the training set",
+        ),
+        (
+            &["--add", "all", "--limit", "--sampler", "stochastic"],
+            "use heun or euler",
+        ),
+        (
+            &["--add", "model:file", "--sampler", "stochastic"],
+            "use heun or euler",
+        ),
         (&["influence", "--out", "file"], "file is not a folder"),
         (&["influence", "--out", "file/below"], "below"),
         (&["influence", "--out", "photos"], "photos holds a.jpg"),
@@ -185,6 +234,14 @@ fn directions(file: &Path) {
         vec![192],
         f32::NAN.to_le_bytes().repeat(192),
     ));
+    for (name, number) in [("long", 3e38f32), ("faint", 1e-42)] {
+        parts.push((
+            name,
+            Dtype::F32,
+            vec![192],
+            number.to_le_bytes().repeat(192),
+        ));
+    }
     parts.push((
         "whole",
         Dtype::I32,
@@ -265,6 +322,8 @@ fn questions_fit_the_samples_or_are_refused() {
         ("linear:d.safetensors:zero row", "zero everywhere in row 1"),
         ("linear:d.safetensors:nan", "not finite"),
         ("linear:d.safetensors:huge", "not finite"),
+        ("linear:d.safetensors:long", "scale it"),
+        ("linear:d.safetensors:faint", "scale it"),
         ("linear:d.safetensors:whole", "I32"),
         ("linear:.safetensors:x", ".safetensors"),
         ("linear:d.safetensors", "write linear:FILE"),
@@ -280,6 +339,7 @@ fn questions_fit_the_samples_or_are_refused() {
         ("image:60", "60"),
         ("image:18446744073709551615", "18446744073709551615"),
         ("image:", "image:"),
+        ("region:", "write region:"),
         ("", "is not understood"),
     ] {
         refused(&ask(question), 1, says);

@@ -202,7 +202,7 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
                 "--density",
                 "probability-flow",
             ],
-            "needs the density `empirical`",
+            "--bandwidth is for --density empirical",
         ),
         (
             &[

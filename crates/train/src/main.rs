@@ -115,7 +115,7 @@ const LARGEST: u64 = 1 << 20;
 
 fn main() -> ExitCode {
     allocator::keep_memory();
-    let arguments = Arguments::parse();
+    let arguments: Arguments = cli::parse();
     cli::finish(match &arguments.command {
         Some(Command::Classifier(classifier)) => classification::run(classifier),
         None => run(&arguments),

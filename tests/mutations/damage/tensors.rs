@@ -301,7 +301,9 @@ fn name(rng: &mut ChaCha8Rng, parts: &mut Parts, entry: &str) {
             }
         }
         _ => {
-            let text = parts.header["__metadata__"][entry].take();
+            // Earlier damage may have left something else there.
+            let own = parts.header.get("__metadata__");
+            let text = own.and_then(|own| own.get(entry)).cloned();
             let metadata = [json!({}), json!({ "other": text }), json!(null)];
             parts.header["__metadata__"] = one(rng, &metadata).clone();
         }

@@ -97,9 +97,8 @@ impl Benchmark {
         for method in &self.methods {
             method.check()?;
         }
-        for group in &self.groups {
-            Selection::parse(group)?;
-        }
+        let groups = self.groups.iter().map(|group| Selection::parse(group));
+        let groups: Vec<Selection> = groups.collect::<Result<_, _>>()?;
         if let 1..3 = self.groups.len() {
             return Err(RetrainError::experiment(
                 "attribution: a correlation over groups needs at least 3 of them",
@@ -126,7 +125,8 @@ impl Benchmark {
                 counterfactual.method(form, &self.methods)?;
             }
         }
-        distinct("groups", self.groups.iter().cloned())?;
+        let canonical = |group: Selection| group.canonical().to_string();
+        distinct("groups", groups.into_iter().map(canonical))?;
         distinct("methods", self.methods.iter().map(Method::name))
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::RetrainError;
 use crate::range::within;
 
-/// Which baseline.
+/// Which baseline. Those without options have braces, for serde refuses unknown fields of no others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Baseline {
@@ -24,11 +24,11 @@ pub enum Baseline {
         epsilon: f64,
     },
     /// Towards the image of ν that is nearest to the sample.
-    NearestImage,
+    NearestImage {},
     /// From the mean of the data to the mean of ν, alike for every sample.
-    MeanShift,
+    MeanShift {},
     /// Anywhere: what agreement by chance looks like.
-    Random,
+    Random {},
 }
 
 impl Baseline {
@@ -38,7 +38,7 @@ impl Baseline {
             Self::OptimalTransport { epsilon } => {
                 within("optimal-transport: epsilon", *epsilon, 1e-6..=1e6)
             }
-            Self::NearestImage | Self::MeanShift | Self::Random => Ok(()),
+            Self::NearestImage {} | Self::MeanShift {} | Self::Random {} => Ok(()),
         }
     }
 }
@@ -88,9 +88,9 @@ impl Baseline {
     pub fn name(&self) -> String {
         match self {
             Self::OptimalTransport { epsilon } => format!("optimal-transport-{epsilon}"),
-            Self::NearestImage => "nearest-image".to_owned(),
-            Self::MeanShift => "mean-shift".to_owned(),
-            Self::Random => "random".to_owned(),
+            Self::NearestImage {} => "nearest-image".to_owned(),
+            Self::MeanShift {} => "mean-shift".to_owned(),
+            Self::Random {} => "random".to_owned(),
         }
     }
 
@@ -98,9 +98,9 @@ impl Baseline {
     pub fn displace(&self, scene: &Scene<'_>) -> Vec<f32> {
         match *self {
             Self::OptimalTransport { epsilon } => transport::displace(scene, epsilon),
-            Self::NearestImage => nearest::displace(scene),
-            Self::MeanShift => mean::displace(scene),
-            Self::Random => random::displace(scene),
+            Self::NearestImage {} => nearest::displace(scene),
+            Self::MeanShift {} => mean::displace(scene),
+            Self::Random {} => random::displace(scene),
         }
     }
 }

@@ -242,7 +242,10 @@ fn quarters(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluation,
             let parts = quarters.iter_mut().zip(detail.comparison.quarters());
             parts.for_each(|(all, part)| all.extend(part));
         }
-        let cells = quarters.map(|quarter| format!("{:.2}", median(&quarter)));
+        let cells = quarters.map(|quarter| match quarter.is_empty() {
+            true => "–".to_owned(),
+            false => format!("{:.2}", median(&quarter)),
+        });
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
     }
 }

@@ -1,5 +1,6 @@
 //! What is asked of samples, as text.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,18 +17,21 @@ use crate::trained::Trained;
 /// Multiplications of the power method: the top eigenvalue stands far above the others.
 const ITERATIONS: usize = 4;
 
+/// The largest number of a direction: products with it neither overflow nor lose their digits.
+const LENGTHS: RangeInclusive<f32> = 1e-12..=1e12;
+
 /// Bytes of a file with directions at most.
 const LARGEST: u64 = 4 << 30;
 
 /// What two questions that ask the same have in common.
 pub fn meaning(text: &str) -> String {
     let text = text.trim();
-    let Some((kind @ ("region" | "image"), rest)) = text.split_once(':') else {
-        return text.to_owned();
-    };
-    match numbers(rest) {
-        Some(numbers) => format!("{kind}:{numbers:?}"),
-        None => text.to_owned(),
+    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+    match (kind, numbers(rest), in_file(rest)) {
+        ("region" | "image", Some(numbers), _) => format!("{kind}:{numbers:?}"),
+        ("region" | "image", None, _) => format!("{kind}:{}", cli::resolved(rest)),
+        (_, _, Some((file, part))) => format!("{kind}:{}:{part}", cli::resolved(&file)),
+        _ => text.to_owned(),
     }
 }
 
@@ -60,7 +64,7 @@ pub fn parse(text: &str, samples: usize, model: &Trained) -> Result<Box<dyn Func
         }
         "log-odds" => Box::new(log_odds(rest, &name, model).with_context(|| name.clone())?),
         _ => bail!(
-            "{text} is not understood; ask for principal, region:X,Y,WIDTH,HEIGHT, region:MASK.png, image:PATH, image:INDEX, \
+            "--of {text}: is not understood; ask for principal, region:X,Y,WIDTH,HEIGHT, region:MASK.png, image:PATH, image:INDEX, \
              linear:FILE.safetensors:TENSOR or log-odds:FILE.safetensors:LABEL"
         ),
     })
@@ -68,6 +72,10 @@ pub fn parse(text: &str, samples: usize, model: &Trained) -> Result<Box<dyn Func
 
 /// The weights of the mean over a box, or over the white of a mask.
 fn region(text: &str, shape: Shape) -> Result<Vec<f32>> {
+    ensure!(
+        !text.is_empty(),
+        "write region:X,Y,WIDTH,HEIGHT or region:MASK.png"
+    );
     let (width, height) = (shape.width, shape.height);
     let ends = |start: usize, length: usize, side: usize| {
         length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
@@ -159,7 +167,9 @@ fn tensor(text: &str, samples: usize, d: usize) -> Result<Vec<f32>> {
     let tensors = SafeTensors::deserialize(&bytes)
         .with_context(|| format!("{file}: is not a complete SafeTensors file"))?;
     let tensor = tensors.tensor(name).map_err(|_| {
-        let names = tensors.names().join(", ");
+        let mut names = tensors.names();
+        names.sort_unstable();
+        let names = names.join(", ");
         anyhow::anyhow!("{file}: has no tensor {name}; it has {names}")
     })?;
     let rows = match tensor.shape() {
@@ -187,7 +197,7 @@ fn tensor(text: &str, samples: usize, d: usize) -> Result<Vec<f32>> {
     let values: Vec<f32> = data.iter::<f32>().take(rows * d).collect();
     ensure!(
         values.iter().all(|v| v.is_finite()),
-        "{file}: {name} holds values that are not finite"
+        "{file}: {name} holds values that are not finite as F32"
     );
     let zero = values
         .chunks(d)
@@ -199,6 +209,15 @@ fn tensor(text: &str, samples: usize, d: usize) -> Result<Vec<f32>> {
                 "{file}: {name} is zero everywhere in row {row}: it asks nothing of that sample"
             ),
         }
+    }
+    let extent = |row: &[f32]| row.iter().fold(0.0, |most: f32, v| v.abs().max(most));
+    let mut extents = values.chunks(d).map(extent);
+    if let Some(extent) = extents.find(|extent| !LENGTHS.contains(extent)) {
+        bail!(
+            "{file}: {name} has a direction whose largest number is {extent:e}: scale it to between {:e} and {:e}",
+            LENGTHS.start(),
+            LENGTHS.end()
+        );
     }
     Ok(values)
 }

@@ -12,7 +12,7 @@ use super::cross_validation::cross_validated;
 
 /// The bandwidth h, as commands and experiment files name it: a number or `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a bandwidth is a number from 0 up or \"auto\"")]
 pub enum Bandwidth {
     /// h, in pixels of `[-1, 1]`.
     Fixed(f64),

@@ -1,0 +1,60 @@
+//! The command line as a command's arguments.
+
+use clap::{Command, Parser};
+
+/// Reads the command line. A wrong one ends the process with a sentence and code 2; `--samples -1` is a value out of range
+/// and not an unknown option.
+pub fn parse<A: Parser>() -> A {
+    let mut command = with_negative_numbers(A::command());
+    let mut matches = command.get_matches_mut();
+    A::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// Options of a command and of those below it take what looks like a negative number for their value.
+fn with_negative_numbers(command: Command) -> Command {
+    let options = command.mut_args(|argument| {
+        match argument.get_action().takes_values() && !argument.is_positional() {
+            true => argument.allow_negative_numbers(true),
+            false => argument,
+        }
+    });
+    options.mut_subcommands(with_negative_numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Arguments {
+        #[arg(long, value_parser = crate::number::count(1..=9))]
+        samples: Option<usize>,
+        #[command(subcommand)]
+        below: Option<Below>,
+    }
+
+    #[derive(clap::Subcommand, Debug)]
+    enum Below {
+        Deep {
+            #[arg(long, value_parser = crate::number::real(0.0..=1.0))]
+            share: f64,
+            #[arg(long)]
+            flag: bool,
+        },
+    }
+
+    #[test]
+    fn a_negative_number_is_named_with_its_option_and_range() {
+        for (line, says) in [
+            (&["x", "--samples", "-1"][..], "'-1' for '--samples"),
+            (&["x", "deep", "--share", "-0.5"], "'-0.5' for '--share"),
+        ] {
+            let command = with_negative_numbers(Arguments::command());
+            let error = command.try_get_matches_from(line).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("from "), "{error}");
+        }
+        with_negative_numbers(Arguments::command()).debug_assert();
+    }
+}
