@@ -126,7 +126,7 @@ fn how_to_read(limits: bool, residuals: bool) -> Markup {
                 dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none. Drawn down to −30." }
                 @if residuals {
                     dt { "‖δ(all)‖" }
-                    dd { "The same for more of all training images alike. That changes nothing, so it should be 0: what it is instead is the model’s own error, which is in every δ. A δ less than twice as long is not trusted." }
+                    dd { "The same for more of all training images alike. That changes nothing, so it should be 0: what it is instead is the model’s own error, which is in every δ. It enters a δ times the density ratio; a δ less than twice as long as that is not trusted." }
                 }
                 @if limits {
                     dt { "trusted up to" }

@@ -100,7 +100,7 @@ pub struct Common {
     #[arg(long, default_value_t = 0.0, value_name = "SIGMA", value_parser = real(number::SIGMA_OR_0))]
     pub sigma_cut: f64,
     /// Seed of the samples' noise and the probes
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(number::SEED))]
     pub seed: u64,
     /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]

@@ -129,11 +129,11 @@ fn of_model(
 /// The directions with their rankings.
 pub fn shown(directions: Vec<Direction>, results: &Sensitivities) -> Vec<Shown> {
     let show = |(k, direction): (usize, Direction)| Shown {
+        ranking: rank(results, k, !is_model(&direction.selection)),
         selection: direction.selection,
         removing: direction.removing,
         count: direction.count,
         pictures: direction.pictures,
-        ranking: rank(results, k),
     };
     directions.into_iter().enumerate().map(show).collect()
 }

@@ -197,9 +197,9 @@ fn csv(directions: &[Shown]) -> String {
                 row.max_log_ratio,
                 row.warnings.is_empty()
             );
-            csv += &row
-                .residual
-                .map_or(String::new(), |r| format!(",{}", finite(r)));
+            if checked {
+                csv += &format!(",{}", row.residual.map_or(String::new(), finite));
+            }
             csv += &row.limit.map_or(String::new(), |limit| format!(",{limit}"));
             csv.push('\n');
         }

@@ -13,8 +13,8 @@ pub const MAX_DEVIATION: f32 = 1.0;
 /// Images lie in [-1, 1]; a sample that reaches beyond this was not sampled but thrown.
 pub const MAX_PIXEL: f32 = 2.0;
 
-/// ‖δ‖ stands clear of the sample's own zero check ‖δ(ρ)‖ if it is at least so many times as long: then at most half of
-/// it can be the model's own error.
+/// ‖δ‖ stands clear of the sample's own zero check ‖δ(ρ)‖ if it is at least so many times as long as what the density ratio can
+/// make of that: then at most half of it can be the model's own error.
 pub const CLEAR_OF_RESIDUAL: f64 = 2.0;
 
 /// One sample in the ranking of a direction.
@@ -34,8 +34,9 @@ pub struct Ranked {
     pub warnings: Vec<String>,
 }
 
-/// The samples of a direction, the most sensitive first; those whose δ is not finite come last.
-pub fn rank(results: &Sensitivities, direction: usize) -> Vec<Ranked> {
+/// The samples of a direction, the most sensitive first; those whose δ is not finite come last. The zero check belongs to
+/// directions `of_images`: what another model was trained on is compared without them.
+pub fn rank(results: &Sensitivities, direction: usize, of_images: bool) -> Vec<Ranked> {
     let mut ranked: Vec<Ranked> = (0..results.count())
         .map(|sample| {
             let score = norm(results.delta(direction, sample));
@@ -48,9 +49,9 @@ pub fn rank(results: &Sensitivities, direction: usize) -> Vec<Ranked> {
                 let deviations = steps.map(|step| all[sample * ratios.len() + step]);
                 deviations.fold(0.0, f32::max)
             });
-            let residual = results.residual(sample);
+            let residual = results.residual(sample).filter(|_| of_images);
             let mut warnings = warnings(score, max_log_ratio, deviation, largest(results, sample));
-            warnings.extend(residual.and_then(|residual| unclear(score, residual)));
+            warnings.extend(residual.and_then(|residual| unclear(score, residual, max_log_ratio)));
             Ranked {
                 sample,
                 score,
@@ -94,13 +95,15 @@ fn warnings(score: f64, max_log_ratio: f32, deviation: Option<f32>, largest: f32
     warnings
 }
 
-/// A warning if a score does not stand clear of the sample's residual.
-fn unclear(score: f64, residual: f64) -> Option<String> {
-    let clear = residual == 0.0 || score >= CLEAR_OF_RESIDUAL * residual;
+/// A warning if a score does not stand clear of the sample's residual. The model's own error `D^ρ − D` enters δ(ρ) as it is and δ times
+/// the density ratio.
+fn unclear(score: f64, residual: f64, max_log_ratio: f32) -> Option<String> {
+    let error = residual * f64::from(max_log_ratio).exp().max(1.0);
+    let clear = residual == 0.0 || score >= CLEAR_OF_RESIDUAL * error;
     (score.is_finite() && !clear).then(|| {
         format!(
-            "More of all training images alike, which changes nothing, seems to move this sample by ‖δ(all)‖ = {residual:.3}: δ does \
-             not stand clear of the model's own error."
+            "More of all training images alike, which changes nothing, seems to move this sample by ‖δ(all)‖ = {residual:.3}; with the \
+             density ratio of this direction it may be {error:.3}: δ does not stand clear of the model's own error."
         )
     })
 }
@@ -127,44 +130,55 @@ mod tests {
 
     #[test]
     fn the_most_sensitive_comes_first_and_what_is_not_finite_last() {
-        let order: Vec<usize> = rank(&three(), 0).iter().map(|r| r.sample).collect();
+        let order: Vec<usize> = rank(&three(), 0, true).iter().map(|r| r.sample).collect();
         assert_eq!(order, [2, 0, 1]);
-        assert_eq!(rank(&three(), 0)[1].score, 5.0);
+        assert_eq!(rank(&three(), 0, true)[1].score, 5.0);
     }
 
     #[test]
     fn limits_come_with_the_second_derivatives_only() {
-        let limits: Vec<_> = rank(&three(), 0).iter().map(|r| r.limit).collect();
+        let limits: Vec<_> = rank(&three(), 0, true).iter().map(|r| r.limit).collect();
         assert_eq!(limits, [Some(f64::INFINITY), Some(0.5), Some(0.0)]);
         let mut without = three();
         without.curvatures = None;
-        assert_eq!(rank(&without, 0)[0].limit, None);
+        assert_eq!(rank(&without, 0, true)[0].limit, None);
     }
 
     #[test]
     fn a_sample_that_is_no_image_is_not_trusted() {
         let mut results = three();
         results.samples[1] = -40.0;
-        let ranked = rank(&results, 0);
+        let ranked = rank(&results, 0, true);
         let first = ranked.iter().find(|r| r.sample == 0).expect("ranked");
         assert!(first.warnings[0].contains("diverged"), "{first:?}");
     }
 
-    /// A score of 5 beside residuals: 0 where ρ and D are one measure, a half of it at most where it is trusted.
+    /// A score of 5 beside residuals: 0 where ρ and D are one measure, a half of it at most where it is trusted, times the ratio.
     #[test]
     fn a_score_that_does_not_stand_clear_of_the_zero_check_is_not_trusted() {
-        for (residual, trusted) in [(0.0, true), (2.4, true), (2.6, false), (f32::NAN, false)] {
+        for (residual, log_ratio, trusted) in [
+            (0.0, 1.0, true),
+            (2.4, -1.0, true),
+            (2.6, -1.0, false),
+            (2.4, 0.2, false),
+            (f32::NAN, -1.0, false),
+        ] {
             let mut results = three();
             results.residuals = Some(vec![residual, 0.0, 0.0, 0.0, 0.0, 0.0]);
-            let ranked = rank(&results, 0);
-            let row = ranked.iter().find(|r| r.sample == 0).expect("ranked");
-            assert_eq!(row.warnings.is_empty(), trusted, "{residual}: {row:?}");
+            results.log_ratios[0][1] = log_ratio;
+            let trusts = |of_images: bool| {
+                let ranked = rank(&results, 0, of_images);
+                let row = ranked.iter().find(|r| r.sample == 0).expect("ranked");
+                row.warnings.is_empty()
+            };
+            assert_eq!(trusts(true), trusted, "{residual}, {log_ratio}");
+            assert!(trusts(false), "another model's δ has nothing of it");
         }
     }
 
     #[test]
     fn untrustworthy_samples_say_why() {
-        let ranked = rank(&three(), 0);
+        let ranked = rank(&three(), 0, true);
         assert_eq!(ranked[0].warnings.len(), 2, "{ranked:?}");
         assert!(ranked[1].warnings.is_empty());
         assert!(ranked[2].warnings[0].contains("not finite"));
