@@ -109,6 +109,9 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
             &["--export", "runs/train/../train/checkpoint.safetensors"],
             "own checkpoint",
         ),
+        (&["--export", "runs/train/run.toml"], "a file of the run"),
+        (&["--export", "runs/train/loss.csv"], "a file of the run"),
+        (&["--export", "new/"], "is a folder"),
         (&["--config", "none.toml"], "none.toml: cannot be read"),
         (&["--config", "photos"], "photos: is not a file"),
         (
