@@ -94,7 +94,7 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
     std::fs::write(path.join("large.toml"), vec![b'#'; 2 << 20]).unwrap();
     std::fs::create_dir(path.join("photos")).unwrap();
     std::fs::write(path.join("photos/a.png"), "").unwrap();
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 24] = [
         (&["--out", "file"], "file is not a folder"),
         (&["--out", "file/below"], "below"),
         (&["--out", "photos"], "photos holds a.png"),
