@@ -111,6 +111,7 @@ pub fn write_with(
     fill: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> Result<(), WriteError> {
     let attempt = || {
+        ensure_replaceable(path)?;
         let mut file = beside(0o666).tempfile_in(folder_of(path))?;
         fill(file.as_file_mut())?;
         file.as_file().sync_all()?;
@@ -118,6 +119,16 @@ pub fn write_with(
         Ok(())
     };
     attempt().map_err(failed(path))
+}
+
+/// Refuses places that a file cannot take without harm: renaming would put a plain file in place of a device or pipe.
+fn ensure_replaceable(path: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(state) if !(state.is_file() || state.is_symlink()) => Err(std::io::Error::other(
+            "a folder, pipe or device has this name",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that a folder takes new files.
@@ -240,6 +251,20 @@ mod tests {
         for (error, says) in errors.iter().zip(says) {
             assert!(error.to_string().contains(says), "{error}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_not_replaced_by_one() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = write(&path, b"x").unwrap_err().to_string();
+        assert!(error.contains("pipe or device"), "{error}");
+        let state = std::fs::symlink_metadata(&path).unwrap();
+        assert!(state.file_type().is_socket());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

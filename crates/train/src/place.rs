@@ -28,9 +28,14 @@ pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
         "--export {name}: there is no folder {}; make it first",
         folder.display()
     );
+    let slash = name.to_string().ends_with('/');
     ensure!(
-        !file.is_dir() && file.file_name().is_some(),
+        !file.is_dir() && !slash && file.file_name().is_some(),
         "--export {name} is a folder: name a file in it"
+    );
+    ensure!(
+        !file.exists() || file.is_file(),
+        "--export {name} is a pipe or device: name a file"
     );
     let real = |path: &Path| {
         let folder = files::folder_of(path).canonicalize().ok();
@@ -41,6 +46,11 @@ pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
     ensure!(
         real(file) != real(checkpoint),
         "--export {name} is the run's own checkpoint: name another file"
+    );
+    let owns = |own: &&str| real(file) == real(&checkpoint.with_file_name(own));
+    ensure!(
+        !["run.toml", "loss.csv"].iter().any(|own| owns(&own)),
+        "--export {name} is a file of the run: name another file"
     );
     files::ensure_writable(folder).with_context(|| format!("--export {name}"))
 }

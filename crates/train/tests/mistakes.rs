@@ -94,7 +94,7 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
     std::fs::write(path.join("large.toml"), vec![b'#'; 2 << 20]).unwrap();
     std::fs::create_dir(path.join("photos")).unwrap();
     std::fs::write(path.join("photos/a.png"), "").unwrap();
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 24] = [
         (&["--out", "file"], "file is not a folder"),
         (&["--out", "file/below"], "below"),
         (&["--out", "photos"], "photos holds a.png"),
@@ -109,6 +109,9 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
             &["--export", "runs/train/../train/checkpoint.safetensors"],
             "own checkpoint",
         ),
+        (&["--export", "runs/train/run.toml"], "a file of the run"),
+        (&["--export", "runs/train/loss.csv"], "a file of the run"),
+        (&["--export", "new/"], "is a folder"),
         (&["--config", "none.toml"], "none.toml: cannot be read"),
         (&["--config", "photos"], "photos: is not a file"),
         (
