@@ -47,9 +47,9 @@ pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
         real(file) != real(checkpoint),
         "--export {name} is the run's own checkpoint: name another file"
     );
-    let owns = |own: &&str| real(file) == real(&checkpoint.with_file_name(own));
+    let owns = |own: &str| real(file) == real(&checkpoint.with_file_name(own));
     ensure!(
-        !["run.toml", "loss.csv"].iter().any(|own| owns(&own)),
+        !["run.toml", "loss.csv"].iter().copied().any(owns),
         "--export {name} is a file of the run: name another file"
     );
     files::ensure_writable(folder).with_context(|| format!("--export {name}"))
