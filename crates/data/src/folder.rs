@@ -73,6 +73,8 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     let classes = match top.images.is_empty() {
         true => {
             notices.extend(alike(&classes));
+            notices.extend(parts_of_a_set(&classes));
+            notices.extend(linked(root, &classes));
             Some(Classes {
                 names: classes,
                 labels,
@@ -260,6 +262,39 @@ fn alike(classes: &[String]) -> Option<String> {
         let twin = seen.insert(class.to_lowercase(), class)?;
         Some(format!(
             "the classes {} differ in upper and lower case alone",
+            some(&[twin.clone(), class.clone()])
+        ))
+    })
+}
+
+/// A notice of classes whose names are those of the parts of a data set.
+fn parts_of_a_set(classes: &[String]) -> Option<String> {
+    let parts = [
+        "train",
+        "training",
+        "val",
+        "valid",
+        "validation",
+        "test",
+        "testing",
+    ];
+    let is_part = |class: &String| parts.contains(&class.to_lowercase().as_str());
+    (classes.iter().all(is_part)).then(|| {
+        format!(
+            "{} are taken for classes; name one of the folders if they are parts of a data set",
+            some(classes)
+        )
+    })
+}
+
+/// A notice of two classes that are one folder, by a symbolic link: its images count twice.
+fn linked(root: &Path, classes: &[String]) -> Option<String> {
+    let mut seen = BTreeMap::new();
+    classes.iter().find_map(|class| {
+        let place = root.join(class).canonicalize().ok()?;
+        let twin = seen.insert(place, class)?;
+        Some(format!(
+            "the classes {} are one folder, whose images count twice",
             some(&[twin.clone(), class.clone()])
         ))
     })

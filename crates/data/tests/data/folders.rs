@@ -106,12 +106,28 @@ fn what_is_found_and_what_is_passed_over_is_said() {
             &["Cat/a.png", "cat/b.png"],
             "2 images in 2 classes\nnote: the classes Cat, cat differ in upper and lower case alone",
         ),
+        (
+            &["train/a.png", "Validation/b.png"],
+            "2 images in 2 classes\nnote: Validation, train are taken for classes; name one of the folders if they are parts of a \
+             data set",
+        ),
         (&["a\nb.png", "x.g\nif"], "1 image; passed over: 1 .g\\nif"),
     ] {
         let dir = place(paths);
         let summary = open(&dir).unwrap().summary();
         assert_eq!(summary, format!("folder:{}: {said}", dir.path().display()));
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_class_that_is_a_link_to_another_counts_twice_and_says_so() {
+    let dir = place(&["a/1.png", "c/2.png"]);
+    std::os::unix::fs::symlink(dir.path().join("a"), dir.path().join("b")).unwrap();
+    let summary = open(&dir).unwrap().summary();
+    let said =
+        "3 images in 3 classes\nnote: the classes a, b are one folder, whose images count twice";
+    assert!(summary.ends_with(said), "{summary}");
 }
 
 #[test]
