@@ -67,8 +67,23 @@ impl Store {
     /// Makes the folder that holds all of them.
     ///
     /// # Errors
-    /// If that is not possible.
+    /// If that is not possible, or would be beside what is not of an experiment.
     pub fn make(&self) -> Result<(), RetrainError> {
+        let out = files::folder_of(&self.root);
+        let visible = |entry: std::io::Result<std::fs::DirEntry>| {
+            let name = entry.ok()?.file_name().to_string_lossy().into_owned();
+            // Tables may have been asked for before there was a job.
+            (!name.starts_with('.') && name != "table").then_some(name)
+        };
+        if !self.root.exists()
+            && let Ok(entries) = std::fs::read_dir(out)
+            && let Some(found) = entries.filter_map(visible).min()
+        {
+            return Err(RetrainError::experiment(format!(
+                "{} holds {found} and is not the folder of an experiment; choose another folder with --out",
+                out.display()
+            )));
+        }
         std::fs::create_dir_all(&self.root).map_err(RetrainError::file(
             &self.root,
             "cannot be made; choose another folder with --out",

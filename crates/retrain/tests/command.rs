@@ -397,6 +397,20 @@ fn a_table_never_takes_the_place_of_anything_foreign() {
     assert!(folder.join("out/table/photo.jpg").exists());
 }
 
+#[test]
+fn jobs_are_not_put_beside_anything_foreign() {
+    let folder = folder();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("photos")).unwrap();
+    std::fs::write(folder.join("photos/a.jpg"), "mine").unwrap();
+    let arguments = ["run", "small.toml", "--out", "photos"];
+    let output = command(folder, &arguments).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("photos holds a.jpg"), "{errors}");
+    assert_eq!(std::fs::read_dir(folder.join("photos")).unwrap().count(), 1);
+}
+
 /// A reader that has seen enough is no reason to panic.
 #[cfg(unix)]
 #[test]
