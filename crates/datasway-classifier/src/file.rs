@@ -52,7 +52,7 @@ pub struct Header {
 
 /// A classifier in memory.
 #[derive(Debug, Clone)]
-pub struct Saved {
+pub struct ClassifierCheckpoint {
     /// What the file says about itself.
     pub header: Header,
     /// The weights.
@@ -108,7 +108,7 @@ impl Header {
     }
 }
 
-impl Saved {
+impl ClassifierCheckpoint {
     /// The network on a device.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl Saved {
     /// Reads a file from memory; `path` names it in errors.
     ///
     /// # Errors
-    /// As [`Saved::read`], but for a missing file.
+    /// As [`ClassifierCheckpoint::read`], but for a missing file.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, DiffusionError> {
         let (head, header) = begin(bytes, bytes.len() as u64, path)?;
         Self::from_tensors(bytes, &head, header)

@@ -14,7 +14,7 @@ use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_jvp::{DynTensor, Jvp};
 use datasway_diffusion::config::UNetConfig;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::weights;
 use safetensors::tensor::{Dtype, TensorView};
@@ -41,7 +41,7 @@ struct Randomize {
 impl ModuleMapper for Randomize {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         self.count += 1;
-        let mut rng = generator(1, Purpose::Batch, [self.count]);
+        let mut rng = generator(1, RandomStream::Batch, [self.count]);
         param.map(|value| {
             let dims = value.dims();
             let size = dims.iter().product();
@@ -159,7 +159,7 @@ impl Work {
 
 /// Normal numbers, `[n, 3, 32, 32]`.
 fn images(what: u64, n: usize, device: &Device) -> Tensor<4> {
-    let mut rng = generator(2, Purpose::Sample, [what]);
+    let mut rng = generator(2, RandomStream::Sample, [what]);
     normal(&mut rng, [n, config().dim()], device).reshape([n, 3, 32, 32])
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::random::{Purpose, generator};
+use datasway_diffusion::random::{RandomStream, generator};
 use rand::RngExt;
 
 use crate::config::TrainConfig;
@@ -111,7 +111,7 @@ impl<'a> Batches<'a> {
         let shape = self.images.shape;
         for slot in 0..config.batch as u64 {
             // A generator of its own for each place, so that a rejection moves no other place.
-            let mut rng = generator(config.seed, Purpose::Batch, [step, slot]);
+            let mut rng = generator(config.seed, RandomStream::Batch, [step, slot]);
             let index = rng.random_range(0..self.images.len());
             let mirrored = config.flip && rng.random::<bool>();
             let chance = rng.random::<f64>();

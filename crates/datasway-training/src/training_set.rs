@@ -6,7 +6,7 @@ use datasway_diffusion::precondition::Precondition;
 
 /// The images that a run trains on, as a checkpoint remembers them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainingSet {
+pub struct TrainingSetInfo {
     /// How the set was named on the command line.
     pub name: String,
     /// At most this many of its images are used.
@@ -23,7 +23,7 @@ pub struct TrainingSet {
     pub variance: Vec<f32>,
 }
 
-impl TrainingSet {
+impl TrainingSetInfo {
     /// The images under a name, and their mirror images too if training shows them (`flip`).
     pub fn of(images: &Dataset, name: &str, flip: bool) -> Self {
         let (d, width) = (images.shape.dim(), images.shape.width);

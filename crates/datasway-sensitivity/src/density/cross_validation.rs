@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::near_copies::near_copies;
 use crate::sensitivities::values;
 
-/// Images that are predicted, and images that they are predicted from, at most: for larger sets as many stand for all.
+/// ImagePoints that are predicted, and images that they are predicted from, at most: for larger sets as many stand for all.
 const LEFT_OUT: usize = 256;
 const OTHERS: usize = 20_000;
 

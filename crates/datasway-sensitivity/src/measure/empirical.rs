@@ -6,14 +6,14 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
 
-use super::image_points::Images;
+use super::image_points::ImagePoints;
 use super::{Measure, rows_dot};
 
 /// Where the points are.
 #[derive(Debug, Clone)]
 enum Points {
     Held(Tensor<2>),
-    Read(Images),
+    Read(ImagePoints),
 }
 
 /// Equal or weighted masses at points `y_j`, `[m, d]`.
@@ -50,11 +50,11 @@ impl Empirical {
         Self::made(Points::Held(points), weights, precision)
     }
 
-    /// Images of equal weight, read anew in every pass.
+    /// ImagePoints of equal weight, read anew in every pass.
     ///
     /// # Errors
     /// If there are none.
-    pub fn read(images: Images) -> Result<Self, DiffusionError> {
+    pub fn read(images: ImagePoints) -> Result<Self, DiffusionError> {
         let weights = vec![1.0; images.count()];
         Self::made(Points::Read(images), &weights, DType::F32)
     }

@@ -54,13 +54,13 @@ pub struct Arguments {
 }
 
 /// How much is done.
-struct Effort {
+struct StudyScale {
     seed: u64,
     quick: bool,
     bar: ProgressBar,
 }
 
-impl Effort {
+impl StudyScale {
     /// The full size, or the one of a quick run.
     fn size(&self, full: usize, quick: usize) -> usize {
         if self.quick { quick } else { full }
@@ -84,7 +84,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let checkpoint = default_model::or_shipped(arguments.checkpoint.as_deref())?;
     let started = Instant::now();
-    let effort = Effort {
+    let effort = StudyScale {
         seed: arguments.seed,
         quick: arguments.quick,
         bar: ProgressBar::new_spinner(),
