@@ -126,7 +126,9 @@ fn the_limit_of_an_image_network_survives_single_precision() {
         };
         let gammas = rows(found.curvatures.expect("γ"));
         let pairs = rows(found.sensitivities).into_iter().zip(gammas);
-        pairs.map(|(delta, gamma)| limit(&delta, &gamma)).collect()
+        pairs
+            .map(|(delta, gamma)| trust_radius(&delta, &gamma))
+            .collect()
     };
     let single = NetworkDenoiser::from_checkpoint(&checkpoint, &device).expect("the model");
     let single = limits(&single, DType::F32);

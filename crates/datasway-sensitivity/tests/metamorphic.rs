@@ -166,7 +166,7 @@ impl Scene {
         mirrored: bool,
     ) -> Influences {
         let images = ImagePoints::new(data, mirrored, &self.device);
-        influence::run(&self.network, &images, functionals, settings, 3, |_| ()).unwrap()
+        influence::compute(&self.network, &images, functionals, settings, 3, |_| ()).unwrap()
     }
 }
 

@@ -121,5 +121,7 @@ pub fn limits(propagation: &TangentSolution) -> Result<Vec<f64>, DiffusionError>
     let gamma = rows(&curvatures.clone().slice_dim(0, 0..1).squeeze_dim::<2>(0))?;
     let delta = sensitivity_rows(propagation)?;
     let pairs = delta.iter().zip(&gamma);
-    Ok(pairs.map(|(delta, gamma)| limit(delta, gamma)).collect())
+    Ok(pairs
+        .map(|(delta, gamma)| trust_radius(delta, gamma))
+        .collect())
 }
