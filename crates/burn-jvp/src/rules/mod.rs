@@ -160,7 +160,7 @@ pub(crate) fn apply(op: &OperationIr, cx: &mut Context) -> Option<()> {
         OperationIr::NumericInt(_, op) => discrete::numeric_int(op, cx),
         OperationIr::Int(op) => discrete::int(op, cx),
         OperationIr::Bool(op) => discrete::bool(op, cx),
-        OperationIr::Custom(op) => burn_cpu_kernels::apply(op, cx),
+        OperationIr::Custom(op) => kernels::apply(op, cx),
         OperationIr::Init(_) | OperationIr::Drop(_) => Some(()),
         _ => None,
     }
