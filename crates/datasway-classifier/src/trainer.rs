@@ -79,7 +79,7 @@ impl<'a> ClassifierTrainer<'a> {
         saved: ClassifierCheckpoint,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
+        let refuse = |message: &str| Err(DiffusionError::Invalid(message.to_owned()));
         if saved.header.fingerprint != images.fingerprint {
             return refuse(&format!(
                 "the classifier was trained on other images (fingerprint {}) than {} (fingerprint {}): resume with the same images, \
@@ -237,7 +237,7 @@ fn split(config: &ClassifierConfig, images: &Dataset) -> Result<[Vec<usize>; 2],
     order.shuffle(&mut generator(config.seed, RandomStream::Split, []));
     let held = (config.held_out * images.len() as f64).ceil() as usize;
     if held >= images.len() {
-        return Err(DiffusionError::Config(format!(
+        return Err(DiffusionError::Invalid(format!(
             "{} images are too few to hold some out and train on the others",
             images.len()
         )));

@@ -103,7 +103,7 @@ impl UNet {
             .sum();
         match numbers <= MAX_NUMBERS {
             true => Ok(network),
-            false => Err(DiffusionError::Config(format!(
+            false => Err(DiffusionError::Invalid(format!(
                 "a network of this configuration has {numbers} weights, more than {MAX_NUMBERS}: use fewer channels or blocks"
             ))),
         }

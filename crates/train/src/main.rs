@@ -196,7 +196,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSetInfo) -> Result<()> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let text = format!(
-        "sway = {}\ndata = {}\nfingerprint = {}\ndevice = {}\n\n{}",
+        "datasway = {}\ndata = {}\nfingerprint = {}\ndevice = {}\n\n{}",
         quoted(env!("CARGO_PKG_VERSION")),
         quoted(&set.name),
         quoted(&set.fingerprint),
