@@ -112,9 +112,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         &arguments.out,
     );
     let file = folder.join("classifier.safetensors");
-    let resumed = match arguments.resume {
-        true => Some(place::resumed(&file, ClassifierCheckpoint::read)?),
-        false => None,
+    let resumed = if arguments.resume {
+        Some(place::resumed(&file, ClassifierCheckpoint::read)?)
+    } else {
+        None
     };
     ensure!(
         arguments.resume || !file.exists(),

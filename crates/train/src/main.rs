@@ -143,9 +143,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     if let Some(file) = &arguments.export {
         place::ensure_export(file, &path)?;
     }
-    let resumed = match arguments.resume {
-        true => Some(place::resumed(&path, Checkpoint::load)?),
-        false => None,
+    let resumed = if arguments.resume {
+        Some(place::resumed(&path, Checkpoint::load)?)
+    } else {
+        None
     };
     ensure!(
         arguments.resume || !path.exists(),
