@@ -12,8 +12,9 @@ use datasway_diffusion::device::{DEVICES, device};
 use datasway_fs::output::Kind;
 
 use crate::images;
-use crate::training_loop::{self, TrainingLoop};
+use crate::progress::Loop;
 use datasway_training::memory::classifier_bytes;
+use datasway_training::training_loop::TrainingRun;
 
 use crate::place;
 
@@ -143,7 +144,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             trainer
         }
     };
-    let steps = TrainingLoop {
+    let steps = Loop {
         steps: config.steps,
         batch: config.batch,
         checkpoint_minutes: arguments.checkpoint_minutes,
@@ -171,7 +172,9 @@ struct ClassifierRun<'a, 'b> {
     file: &'b Path,
 }
 
-impl training_loop::Run for ClassifierRun<'_, '_> {
+impl TrainingRun for ClassifierRun<'_, '_> {
+    type Error = anyhow::Error;
+
     fn step(&self) -> u64 {
         self.trainer.step()
     }
@@ -180,7 +183,7 @@ impl training_loop::Run for ClassifierRun<'_, '_> {
         Ok(self.trainer.advance()?)
     }
 
-    fn save(&self) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
         Ok(self.trainer.save()?.write(self.file)?)
     }
 }

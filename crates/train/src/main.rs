@@ -2,9 +2,8 @@
 
 mod classifier;
 mod images;
-mod loss_log;
 mod place;
-mod training_loop;
+mod progress;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,9 +25,10 @@ use datasway_training::batches::Batches;
 use datasway_training::config::{PRESETS, TrainConfig};
 use datasway_training::memory::network_bytes;
 use datasway_training::trainer::ScoreTrainer;
+use datasway_training::training_loop::TrainingRun;
 use datasway_training::training_set::TrainingSetInfo;
 
-use training_loop::TrainingLoop;
+use progress::Loop;
 
 /// Train a U-Net score model on an image data set.
 #[derive(Parser)]
@@ -218,7 +218,7 @@ fn train(
     trainer: &mut ScoreTrainer,
     path: &Path,
 ) -> Result<()> {
-    let steps = TrainingLoop {
+    let steps = Loop {
         steps: config.steps,
         batch: config.batch,
         checkpoint_minutes: arguments.checkpoint_minutes,
@@ -251,7 +251,9 @@ struct ScoreRun<'a> {
     path: &'a Path,
 }
 
-impl training_loop::Run for ScoreRun<'_> {
+impl TrainingRun for ScoreRun<'_> {
+    type Error = anyhow::Error;
+
     fn step(&self) -> u64 {
         self.trainer.step()
     }
@@ -268,7 +270,7 @@ impl training_loop::Run for ScoreRun<'_> {
         Ok(loss)
     }
 
-    fn save(&self) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
         Ok(self.trainer.checkpoint()?.save(self.path)?)
     }
 }
