@@ -1,6 +1,8 @@
 //! Files and folders that are complete or absent: written beside their place, flushed to disk, then renamed into it.
 
+pub mod arrays;
 pub mod claim;
+pub mod csv;
 mod line;
 pub mod names;
 pub mod output;
