@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn the_experiments_that_come_with_sway_are_in_their_ranges() {
+    fn the_experiments_that_come_with_datasway_are_in_their_ranges() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
         let files = std::fs::read_dir(folder).unwrap();
         let files = files.map(|file| file.unwrap().path());
