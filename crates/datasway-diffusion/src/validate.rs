@@ -13,7 +13,7 @@ const MAX_TITLE: usize = 100;
 /// NaN is in no range.
 ///
 /// # Errors
-/// [`DiffusionError::Config`] with the name of the field, the range and the number.
+/// [`DiffusionError::Invalid`] with the name of the field, the range and the number.
 pub fn within<T: PartialOrd + Display>(
     field: &str,
     value: T,
@@ -22,7 +22,7 @@ pub fn within<T: PartialOrd + Display>(
     if range.contains(&value) {
         return Ok(());
     }
-    Err(DiffusionError::Config(format!(
+    Err(DiffusionError::Invalid(format!(
         "{field} must be from {} to {}, not {value}",
         range.start(),
         range.end()
@@ -32,12 +32,12 @@ pub fn within<T: PartialOrd + Display>(
 /// Checks that a title fits on one line: 1 to 100 bytes, not blank, no control characters.
 ///
 /// # Errors
-/// [`DiffusionError::Config`] with the name of the field and the title.
+/// [`DiffusionError::Invalid`] with the name of the field and the title.
 pub fn title(field: &str, text: &str) -> Result<(), DiffusionError> {
     if !text.trim().is_empty() && text.len() <= MAX_TITLE && !text.chars().any(char::is_control) {
         return Ok(());
     }
-    Err(DiffusionError::Config(format!(
+    Err(DiffusionError::Invalid(format!(
         "{field} must be 1 to {MAX_TITLE} characters without line breaks, not {text:?}"
     )))
 }
@@ -45,7 +45,7 @@ pub fn title(field: &str, text: &str) -> Result<(), DiffusionError> {
 /// Checks that no name occurs twice; `plural` says what the names belong to ("seeds").
 ///
 /// # Errors
-/// [`DiffusionError::Config`] with the first name that occurs again.
+/// [`DiffusionError::Invalid`] with the first name that occurs again.
 pub fn distinct(
     plural: &str,
     names: impl IntoIterator<Item = String>,
@@ -53,7 +53,7 @@ pub fn distinct(
     let mut seen = BTreeSet::new();
     for name in names {
         if seen.contains(&name) {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "two {plural} are called {name}; rename or remove one"
             )));
         }

@@ -52,7 +52,7 @@ impl EstimatorSpec {
     /// Checks that every number is in its range and that the options go together.
     ///
     /// # Errors
-    /// [`DiffusionError::Config`] with the first option that is not.
+    /// [`DiffusionError::Invalid`] with the first option that is not.
     pub fn check(&self) -> Result<(), DiffusionError> {
         let field = |name: &str| format!("estimator {}: {name}", self.name());
         if let Some(name) = &self.name {
@@ -81,14 +81,14 @@ impl EstimatorSpec {
                     Some(TraceKind::Probing) => " with the trace probing",
                     _ => "",
                 };
-                return Err(DiffusionError::Config(format!(
+                return Err(DiffusionError::Invalid(format!(
                     "{} is for the density probability-flow{condition}: leave it out or use that",
                     field(option)
                 )));
             }
         }
         let combination = self.config(0).check();
-        combination.map_err(|error| DiffusionError::Config(field(&error.to_string())))
+        combination.map_err(|error| DiffusionError::Invalid(field(&error.to_string())))
     }
 
     /// Whether the density is integrated with this estimate of the trace; any estimate if none.
