@@ -1,43 +1,31 @@
-//! The binary, run as a user does.
+//! `retrain` on experiments of a minute: jobs, what becomes of them when runners are killed or many, and tables.
+
+mod common;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
+use common::{Folder, Said};
 use safetensors::SafeTensors;
 
-/// A folder with the experiments of this folder.
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in [
-        ("tiny.toml", include_str!("tiny.toml")),
-        ("small.toml", include_str!("small.toml")),
-    ] {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
+const TINY: &str = include_str!("experiments/tiny.toml");
+const SMALL: &str = include_str!("experiments/small.toml");
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retrain"));
-    command.current_dir(folder).args(arguments);
-    command
+/// A folder with both experiments.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("tiny.toml", TINY);
+    folder.write("small.toml", SMALL);
+    folder
 }
 
 /// Standard output and error of a command that succeeds.
 #[track_caller]
-fn succeed(folder: &Path, arguments: &[&str]) -> (String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command(folder, arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(stdout), text(stderr));
-    assert!(status.success(), "{stderr}");
-    (stdout, stderr)
+fn succeed(folder: &Folder, arguments: &[&str]) -> (String, String) {
+    let said = folder.run("retrain", arguments).succeeded();
+    (said.output, said.errors)
 }
 
 /// Names of the jobs that a runner began.
@@ -47,14 +35,15 @@ fn begun(stderr: &str) -> Vec<&str> {
 }
 
 /// Every job's result, as a hash of its numbers; the rest of a model's file holds parameter ids, which are random.
-fn results(out: &Path) -> BTreeMap<String, u64> {
+fn results(folder: &Folder, out: &str) -> BTreeMap<String, u64> {
+    let out = folder.join(out);
     let mut results = BTreeMap::new();
     for job in std::fs::read_dir(out.join("jobs")).unwrap() {
         let job = job.unwrap();
         for file in std::fs::read_dir(job.path()).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|e| e == "safetensors") {
-                let name = path.strip_prefix(out).unwrap().display().to_string();
+                let name = path.strip_prefix(&out).unwrap().display().to_string();
                 let bytes = std::fs::read(&path).unwrap();
                 let tensors = SafeTensors::deserialize(&bytes).unwrap();
                 let mut hasher = DefaultHasher::new();
@@ -70,8 +59,8 @@ fn results(out: &Path) -> BTreeMap<String, u64> {
 }
 
 /// Whether a training job has a checkpoint to go on from.
-fn unfinished(out: &Path) -> bool {
-    let jobs = std::fs::read_dir(out.join("jobs"));
+fn unfinished(folder: &Folder, out: &str) -> bool {
+    let jobs = std::fs::read_dir(folder.join(out).join("jobs"));
     let mut jobs = jobs.into_iter().flatten().map(|job| job.unwrap().path());
     jobs.any(|job| job.join("checkpoint.safetensors").exists())
 }
@@ -79,13 +68,10 @@ fn unfinished(out: &Path) -> bool {
 #[test]
 fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     let folder = folder();
-    let folder = folder.path();
-    succeed(folder, &["run", "tiny.toml"]);
-    let (markdown, _) = succeed(folder, &["table", "tiny.toml"]);
+    succeed(&folder, &["run", "tiny.toml"]);
+    let (markdown, _) = succeed(&folder, &["table", "tiny.toml"]);
     assert!(markdown.contains("| paper | "), "{markdown}");
-    let table = folder.join("runs/tiny/table");
-    let json = std::fs::read_to_string(table.join("statistics.json")).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let json = folder.json("runs/tiny/table/statistics.json");
     let rows = json["evaluation"]["rows"].as_array().unwrap();
     let median = |prediction: &str| {
         let mut rows = rows.iter();
@@ -108,13 +94,14 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     assert!(markdown.contains(&line), "{markdown}");
 
     // Raw numbers for every sample, plots, and a page that can do without pictures.
-    let read = |name: &str| std::fs::read_to_string(table.join(name)).unwrap();
+    let read = |name: &str| folder.text(&format!("runs/tiny/table/{name}"));
     assert_eq!(read("samples.csv").lines().count(), 1 + 48);
     assert!(read("correlations-fine-tune.svg").starts_with("<svg"));
     assert!(read("index.html").contains("data:image/png"));
-    std::fs::write(table.join("of-another-experiment.svg"), "").unwrap();
-    succeed(folder, &["table", "tiny.toml", "--no-photos"]);
-    assert!(!table.join("of-another-experiment.svg").exists());
+    let foreign = "runs/tiny/table/of-another-experiment.svg";
+    folder.write(foreign, "");
+    succeed(&folder, &["table", "tiny.toml", "--no-photos"]);
+    assert!(!folder.has(foreign));
     let page = read("index.html");
     assert!(!page.contains("data:image/png") && page.contains("<svg"));
     // The number of the table, and the same of its only direction.
@@ -126,19 +113,18 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
 #[test]
 fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
     let folder = folder();
-    let folder = folder.path();
-    let (_, errors) = succeed(folder, &["run", "small.toml"]);
+    let (_, errors) = succeed(&folder, &["run", "small.toml"]);
     assert_eq!(begun(&errors).len(), 14, "{errors}");
-    let before = results(&folder.join("runs/small"));
-    let (_, errors) = succeed(folder, &["run", "small.toml"]);
+    let before = results(&folder, "runs/small");
+    let (_, errors) = succeed(&folder, &["run", "small.toml"]);
     assert!(begun(&errors).is_empty(), "{errors}");
 
     // Another mass: its two models and their samples, and nothing else; predictions are per unit of mass.
-    let text = include_str!("small.toml").replace("mass = 0.3", "mass = 0.2");
-    std::fs::write(folder.join("small.toml"), &text).unwrap();
-    let (status, _) = succeed(folder, &["status", "small.toml"]);
+    let text = SMALL.replace("mass = 0.3", "mass = 0.2");
+    folder.write("small.toml", &text);
+    let (status, _) = succeed(&folder, &["status", "small.toml"]);
     assert!(status.contains("10 of 14 jobs are done"), "{status}");
-    let (_, errors) = succeed(folder, &["run", "small.toml"]);
+    let (_, errors) = succeed(&folder, &["run", "small.toml"]);
     let new = [
         "retrain s0 add attr:Eyeglasses 0.2",
         "samples retrain s0 add attr:Eyeglasses 0.2",
@@ -148,18 +134,17 @@ fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
     assert_eq!(begun(&errors), new);
 
     // One direction is for choosing, the other judges.
-    let (markdown, _) = succeed(folder, &["table", "small.toml"]);
+    let (markdown, _) = succeed(&folder, &["table", "small.toml"]);
     let chosen = "Best of the estimators on the tuning directions: empirical (";
     assert_eq!(markdown.matches(chosen).count(), 2, "{markdown}");
 
     // Another seed: its own jobs, and each seed is compared with the other.
     let text = text.replace("seeds = [0]", "seeds = [0, 1]");
-    std::fs::write(folder.join("small.toml"), text).unwrap();
-    let (_, errors) = succeed(folder, &["run", "small.toml"]);
+    folder.write("small.toml", text);
+    let (_, errors) = succeed(&folder, &["run", "small.toml"]);
     assert_eq!(begun(&errors).len(), 14, "{errors}");
-    succeed(folder, &["table", "small.toml"]);
-    let csv = std::fs::read_to_string(folder.join("runs/small/table/statistics.csv")).unwrap();
-    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    succeed(&folder, &["table", "small.toml"]);
+    let rows = folder.rows("runs/small/table/statistics.csv");
     let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
     let value = |seed: &str, name: &str| -> f64 {
         let row = rows
@@ -173,7 +158,7 @@ fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
     assert_ne!(crossed[0], value("0", "median"));
 
     // What was there is as it was.
-    let after = results(&folder.join("runs/small"));
+    let after = results(&folder, "runs/small");
     assert!(before.iter().all(|(name, hash)| after[name] == *hash));
     assert_eq!(after.len(), before.len() + new.len() + 14);
 }
@@ -182,8 +167,7 @@ fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
 #[test]
 fn a_runner_killed_again_and_again_ends_with_the_same_numbers() {
     let folder = folder();
-    let folder = folder.path();
-    succeed(folder, &["run", "small.toml", "--out", "straight"]);
+    succeed(&folder, &["run", "small.toml", "--out", "straight"]);
     let (mut kills, mut in_training) = (0, 0);
     // Longer and longer, so that a busy machine comes to an end too.
     for delay in (0..).map(|i| Duration::from_millis(60 + 37 * (i % 7) + 5 * i)) {
@@ -195,10 +179,8 @@ fn a_runner_killed_again_and_again_ends_with_the_same_numbers() {
             "--checkpoint-minutes",
             "0",
         ];
-        let mut child = command(folder, &arguments)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = folder.command("retrain", &arguments);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(delay);
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success());
@@ -207,25 +189,21 @@ fn a_runner_killed_again_and_again_ends_with_the_same_numbers() {
         child.kill().unwrap(); // SIGKILL
         child.wait().unwrap();
         kills += 1;
-        in_training += usize::from(unfinished(&folder.join("killed")));
+        in_training += usize::from(unfinished(&folder, "killed"));
         assert!(kills < 200, "no run comes to an end");
     }
     assert!(
         in_training > 1,
         "{in_training} of {kills} kills hit a training job after its first checkpoint"
     );
-    assert_eq!(
-        results(&folder.join("straight")),
-        results(&folder.join("killed"))
-    );
+    assert_eq!(results(&folder, "straight"), results(&folder, "killed"));
 }
 
 #[test]
 fn two_runners_share_one_folder() {
     let folder = folder();
-    let folder = folder.path();
-    succeed(folder, &["run", "small.toml", "--out", "alone"]);
-    let expected = results(&folder.join("alone"));
+    succeed(&folder, &["run", "small.toml", "--out", "alone"]);
+    let expected = results(&folder, "alone");
     let parts: [&[&[&str]]; 2] = [
         &[&[], &[]],
         &[
@@ -239,20 +217,19 @@ fn two_runners_share_one_folder() {
             .iter()
             .map(|part| {
                 let arguments = [&["run", "small.toml", "--out", out], *part].concat();
-                let mut command = command(folder, &arguments);
+                let mut command = folder.command("retrain", &arguments);
                 command.stderr(Stdio::piped()).spawn().unwrap()
             })
             .collect();
         let mut jobs = Vec::new();
         for child in children {
             let output = child.wait_with_output().unwrap();
-            let errors = String::from_utf8(output.stderr).unwrap();
-            assert!(output.status.success(), "{errors}");
+            let errors = Said::from(output).succeeded().errors;
             jobs.extend(begun(&errors).iter().map(|job| (*job).to_owned()));
         }
         // Each job once, whoever did it.
         assert_eq!(jobs.len(), 14, "{out}: {jobs:?}");
-        assert_eq!(results(&folder.join(out)), expected, "{out}");
+        assert_eq!(results(&folder, out), expected, "{out}");
     }
 }
 
@@ -260,10 +237,9 @@ fn two_runners_share_one_folder() {
 #[test]
 fn parts_that_run_one_after_the_other_wait_for_nothing() {
     let folder = folder();
-    let folder = folder.path();
     let mut jobs = Vec::new();
     for shard in ["2/3", "0/3", "1/3"] {
-        let (_, errors) = succeed(folder, &["run", "small.toml", "--shard", shard]);
+        let (_, errors) = succeed(&folder, &["run", "small.toml", "--shard", shard]);
         assert!(!errors.contains("waiting"), "{errors}");
         jobs.extend(begun(&errors).iter().map(|job| (*job).to_owned()));
     }
@@ -273,7 +249,7 @@ fn parts_that_run_one_after_the_other_wait_for_nothing() {
 #[test]
 fn a_plan_tells_what_jobs_cost() {
     let folder = folder();
-    let (plan, _) = succeed(folder.path(), &["plan", "small.toml"]);
+    let (plan, _) = succeed(&folder, &["plan", "small.toml"]);
     assert_eq!(plan.lines().count(), 14 + 1, "{plan}");
     assert!(plan.contains("fine-tune s0 unchanged"), "{plan}");
     assert!(plan.contains("14 jobs of "), "{plan}");
@@ -282,8 +258,6 @@ fn a_plan_tells_what_jobs_cost() {
 #[test]
 fn mistakes_get_one_sentence_and_exit_code_1() {
     let folder = folder();
-    let folder = folder.path();
-    let small = include_str!("small.toml");
     for (name, old, new, says) in [
         ("out", "\"small\"", "\"../../x\"", "name must be"),
         (
@@ -340,15 +314,8 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         ),
     ] {
         let path = format!("{name}.toml");
-        std::fs::write(folder.join(&path), small.replacen(old, new, 1)).unwrap();
-        let output = command(folder, &["run", &path]).output().unwrap();
-        let errors = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{errors}");
-        let last = errors.lines().last().unwrap_or_default();
-        assert!(
-            last.starts_with("error: ") && last.contains(says),
-            "{errors}"
-        );
+        folder.write(&path, SMALL.replacen(old, new, 1));
+        folder.run("retrain", &["run", &path]).refused(1, says);
     }
     for (arguments, code, says) in [
         (
@@ -373,42 +340,29 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             "write minutes",
         ),
     ] {
-        let output = command(folder, arguments).output().unwrap();
-        let errors = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{errors}");
-        assert!(errors.contains(says), "{errors}");
-        assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
+        folder.run("retrain", arguments).refused(code, says);
     }
-    let status = ["status", "small.toml", "--out", "none"];
-    assert!(command(folder, &status).output().unwrap().status.success());
-    assert!(!folder.join("none").exists());
+    succeed(&folder, &["status", "small.toml", "--out", "none"]);
+    assert!(!folder.has("none"));
 }
 
 #[test]
 fn a_table_never_takes_the_place_of_anything_foreign() {
     let folder = folder();
-    let folder = folder.path();
-    std::fs::create_dir_all(folder.join("out/table")).unwrap();
-    std::fs::write(folder.join("out/table/photo.jpg"), "mine").unwrap();
+    folder.write("out/table/photo.jpg", "mine");
     // Nothing beside it tells that it is a folder of tables.
-    let arguments = ["table", "small.toml", "--out", "out"];
-    let output = command(folder, &arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(folder.join("out/table/photo.jpg").exists());
+    let said = folder.run("retrain", &["table", "small.toml", "--out", "out"]);
+    assert_eq!(said.code, Some(1), "{}", said.errors);
+    assert!(folder.has("out/table/photo.jpg"));
 }
 
 #[test]
 fn jobs_are_not_put_beside_anything_foreign() {
     let folder = folder();
-    let folder = folder.path();
-    std::fs::create_dir(folder.join("photos")).unwrap();
-    std::fs::write(folder.join("photos/a.jpg"), "mine").unwrap();
-    let arguments = ["run", "small.toml", "--out", "photos"];
-    let output = command(folder, &arguments).output().unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("photos holds a.jpg"), "{errors}");
-    assert_eq!(std::fs::read_dir(folder.join("photos")).unwrap().count(), 1);
+    folder.write("photos/a.jpg", "mine");
+    let said = folder.run("retrain", &["run", "small.toml", "--out", "photos"]);
+    said.refused(1, "photos holds a.jpg");
+    assert_eq!(folder.names("photos"), ["a.jpg"]);
 }
 
 /// A reader that has seen enough is no reason to panic.
@@ -416,16 +370,13 @@ fn jobs_are_not_put_beside_anything_foreign() {
 #[test]
 fn a_reader_may_stop_reading() {
     let folder = folder();
-    let mut child = command(folder.path(), &["status", "small.toml"])
+    let mut child = folder
+        .command("retrain", &["status", "small.toml"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        output.status.success() && !errors.contains("panicked"),
-        "{errors}"
-    );
+    let said = Said::from(child.wait_with_output().unwrap()).succeeded();
+    assert!(!said.errors.contains("panicked"), "{}", said.errors);
 }

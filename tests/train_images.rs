@@ -1,36 +1,25 @@
 //! The binary says what it found in its images, and before any work what it cannot use and which option helps.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+
+use common::Folder;
 
 /// Four faces of 16 pixels in two folders, `cat` and `dog`.
-fn place() -> tempfile::TempDir {
-    let place = tempfile::tempdir().unwrap();
-    let celeba = place.path().join("celeba");
+fn faces() -> Folder {
+    let folder = Folder::new();
+    let celeba = folder.join("celeba");
     datasway_data::faces::write_celeba(&celeba, 4, 0, 16).unwrap();
     for (face, class) in [(1, "cat"), (2, "cat"), (3, "dog"), (4, "dog")] {
         let name = format!("{face:06}.png");
-        let folder = place.path().join("images").join(class);
-        fs::create_dir_all(&folder).unwrap();
-        fs::rename(
-            celeba.join("img_align_celeba").join(&name),
-            folder.join(&name),
-        )
-        .unwrap();
+        let class = folder.join("images").join(class);
+        fs::create_dir_all(&class).unwrap();
+        let face = celeba.join("img_align_celeba").join(&name);
+        fs::rename(face, class.join(&name)).unwrap();
     }
-    place
-}
-
-/// Exit code and what is said, of `train` in a folder.
-fn train(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_train"))
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), said)
+    folder
 }
 
 #[test]
@@ -107,8 +96,8 @@ fn a_start_says_what_it_found_and_what_it_cannot_use_with_the_option_that_helps(
             &["1 to 1,000,000 faces"],
         ),
     ] {
-        let place = place();
-        change(&place.path().join("images"));
+        let folder = faces();
+        change(&folder.join("images"));
         let mut arguments = match command {
             "train" => vec![
                 "--batch=2",
@@ -128,13 +117,14 @@ fn a_start_says_what_it_found_and_what_it_cannot_use_with_the_option_that_helps(
             arguments.push("--size=16");
         }
         arguments.extend((!more.is_empty()).then_some(more));
-        let (exit, text) = train(place.path(), &arguments);
-        assert_eq!(exit, Some(code), "{command} {more}: {text}");
+        let output = folder.run("train", &arguments);
+        let text = output.errors;
+        assert_eq!(output.code, Some(code), "{command} {more}: {text}");
         for part in said {
             assert!(text.contains(part), "{command} {more}: {part} in {text}");
         }
         let errors = text.lines().filter(|line| line.starts_with("error: "));
         assert_eq!(errors.count(), usize::from(code != 0), "{text}");
-        assert!(code == 0 || !place.path().join("run").exists());
+        assert!(code == 0 || !folder.has("run"));
     }
 }

@@ -1,18 +1,11 @@
 //! Mistakes that a user can make with the binary: each gets one sentence before any work, and nothing is lost.
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod common;
+
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-fn train(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder, arguments).output().unwrap()
-}
-
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
-    command.current_dir(folder).args(arguments);
-    command
-}
+use common::{Folder, Said};
 
 /// A network and a run of a blink.
 const TINY: [&str; 16] = [
@@ -34,18 +27,9 @@ const TINY: [&str; 16] = [
     "2",
 ];
 
-#[track_caller]
-fn refused(output: &Output, code: i32, says: &str) {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{errors}");
-    assert!(errors.contains(says), "{says:?} is not in: {errors}");
-    assert!(!errors.contains("panicked"), "{errors}");
-    assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
-}
-
 #[test]
 fn every_number_has_a_range() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let whole = ["0", "-1", "1.5", "1e12", "nan", "99999999999999999999"];
     let real = ["-1", "nan", "inf", "-inf", "1e300", "much"];
     let options: [(&str, &[&str]); 7] = [
@@ -68,7 +52,7 @@ fn every_number_has_a_range() {
     for (option, values) in both {
         for value in *values {
             let argument = format!("{option}={value}");
-            refused(&train(folder.path(), &[&argument]), 2, option);
+            folder.run("train", &[&argument]).refused(2, option);
         }
     }
     let shared = options
@@ -77,23 +61,25 @@ fn every_number_has_a_range() {
     for (option, values) in classifier.iter().chain(shared) {
         for value in *values {
             let argument = format!("{option}={value}");
-            refused(&train(folder.path(), &["classifier", &argument]), 2, option);
+            folder
+                .run("train", &["classifier", &argument])
+                .refused(2, option);
         }
     }
-    refused(&train(folder.path(), &["--device", "tpu"]), 2, "flex");
-    refused(&train(folder.path(), &["--preset", "face16"]), 2, "faces16");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    folder.run("train", &["--device", "tpu"]).refused(2, "flex");
+    folder
+        .run("train", &["--preset", "face16"])
+        .refused(2, "faces16");
+    assert!(folder.names(".").is_empty());
 }
 
 #[test]
 fn what_cannot_be_is_found_before_the_images_are_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    std::fs::write(path.join("file"), "").unwrap();
-    std::fs::write(path.join("garbage.toml"), "= [").unwrap();
-    std::fs::write(path.join("large.toml"), vec![b'#'; 2 << 20]).unwrap();
-    std::fs::create_dir(path.join("photos")).unwrap();
-    std::fs::write(path.join("photos/a.png"), "").unwrap();
+    let folder = Folder::new();
+    folder.write("file", "");
+    folder.write("garbage.toml", "= [");
+    folder.write("large.toml", vec![b'#'; 2 << 20]);
+    folder.write("photos/a.png", "");
     let cases: [(&[&str], &str); 24] = [
         (&["--out", "file"], "file is not a folder"),
         (&["--out", "file/below"], "below"),
@@ -157,7 +143,9 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
         } else {
             &data[..]
         };
-        refused(&train(path, &[data, arguments].concat()), 1, says);
+        folder
+            .run("train", &[data, arguments].concat())
+            .refused(1, says);
     }
     for (arguments, says) in [
         (&["--out", "file"][..], "file is not a folder"),
@@ -166,41 +154,39 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
         (&["--size", "4096", "--channels", "4096"], "GiB of memory"),
     ] {
         let data = ["classifier", "--data", "faces:1000000"];
-        refused(&train(path, &[&data, arguments].concat()), 1, says);
+        folder
+            .run("train", &[&data, arguments].concat())
+            .refused(1, says);
     }
-    assert_eq!(std::fs::read_dir(path.join("photos")).unwrap().count(), 1);
-    assert!(!path.join("runs/train").exists());
+    assert_eq!(folder.names("photos"), ["a.png"]);
+    assert!(!folder.has("runs/train"));
 }
 
 /// MNIST's files with so many random digits.
-fn mnist(folder: &Path, count: u32) {
+fn mnist(folder: &Folder, name: &str, count: u32) {
     let mut images = vec![0, 0, 8, 3];
     for number in [count, 28, 28] {
         images.extend(number.to_be_bytes());
     }
     images.extend((0..count * 784).map(|i| (i * 37 % 251) as u8));
-    std::fs::write(folder.join("train-images-idx3-ubyte"), images).unwrap();
+    folder.write(&format!("{name}/train-images-idx3-ubyte"), images);
     let mut labels = vec![0, 0, 8, 1];
     labels.extend(count.to_be_bytes());
     labels.extend((0..count).map(|i| (i % 2) as u8));
-    std::fs::write(folder.join("train-labels-idx1-ubyte"), labels).unwrap();
+    folder.write(&format!("{name}/train-labels-idx1-ubyte"), labels);
 }
 
 /// The first thing that a user of MNIST tries.
 #[test]
 fn the_network_follows_grey_images() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    std::fs::create_dir(path.join("digits")).unwrap();
-    mnist(&path.join("digits"), 20);
+    let folder = Folder::new();
+    mnist(&folder, "digits", 20);
     for data in ["mnist:digits", "digits"] {
         let out = format!("out-{}", data.len());
         let arguments = [
             "--data", data, "--steps", "1", "--batch", "2", "--out", &out,
         ];
-        let output = train(path, &arguments);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{errors}");
+        let errors = folder.run("train", &arguments).succeeded().errors;
         assert!(errors.contains("grey images: --preset mnist16"), "{errors}");
     }
     let arguments = [
@@ -212,38 +198,38 @@ fn the_network_follows_grey_images() {
         "--batch",
         "2",
     ];
-    let output = train(path, &[&arguments[..], &["--channels", "8"]].concat());
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
+    let arguments = [&arguments[..], &["--channels", "8"]].concat();
+    folder.run("train", &arguments).succeeded();
 }
 
 #[test]
 fn a_folder_used_again_keeps_nothing_of_a_run_without_a_checkpoint() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    let out = path.join("runs/train");
-    assert!(train(path, &TINY).status.success());
-    assert!(out.join("samples-000002.png").exists());
-    refused(&train(path, &TINY), 1, "already holds a run");
-    std::fs::remove_file(out.join("checkpoint.safetensors")).unwrap();
-    std::fs::write(out.join("notes.txt"), "mine").unwrap();
-    std::fs::write(out.join("samples-000999.png"), "of a killed run").unwrap();
-    assert!(train(path, &TINY).status.success());
-    assert!(!out.join("samples-000999.png").exists());
-    assert!(out.join("notes.txt").exists());
-    assert!(!out.join(".datasway-claim").exists());
+    let folder = Folder::new();
+    folder.run("train", &TINY).succeeded();
+    assert!(folder.has("runs/train/samples-000002.png"));
+    folder.run("train", &TINY).refused(1, "already holds a run");
+    std::fs::remove_file(folder.join("runs/train/checkpoint.safetensors")).unwrap();
+    folder.write("runs/train/notes.txt", "mine");
+    folder.write("runs/train/samples-000999.png", "of a killed run");
+    folder.run("train", &TINY).succeeded();
+    assert!(!folder.has("runs/train/samples-000999.png"));
+    assert!(folder.has("runs/train/notes.txt"));
+    assert!(!folder.has("runs/train/.datasway-claim"));
 }
 
 #[cfg(unix)]
 #[test]
 fn one_run_at_a_time_writes_to_a_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
+    let folder = Folder::new();
     let long = [&TINY[..2], &TINY[4..], &["--steps", "1000000"]].concat();
     // Both at the same moment: one of them goes on.
-    let mut children: Vec<_> = (0..2)
-        .map(|_| command(path, &long).stderr(Stdio::piped()).spawn().unwrap())
-        .collect();
+    let start = |_| {
+        folder
+            .command("train", &long)
+            .stderr(Stdio::piped())
+            .spawn()
+    };
+    let mut children: Vec<_> = (0..2).map(start).collect::<Result<_, _>>().unwrap();
     let started = Instant::now();
     let ended = loop {
         let ended = (0..2).find(|&i| children[i].try_wait().unwrap().is_some());
@@ -253,23 +239,19 @@ fn one_run_at_a_time_writes_to_a_folder() {
         assert!(started.elapsed() < Duration::from_secs(60), "neither ends");
         std::thread::sleep(Duration::from_millis(5));
     };
-    let refused_one = children.remove(ended).wait_with_output().unwrap();
-    let mut other = children.remove(0);
-    let holder = format!("process {} on ", other.id());
-    refused(&refused_one, 1, "is in use by ");
-    refused(&refused_one, 1, &holder);
-    refused(&train(path, &TINY), 1, &holder);
-    refused(
-        &train(path, &[&TINY[..], &["--resume"]].concat()),
-        1,
-        &holder,
-    );
+    let second = Said::from(children.remove(ended).wait_with_output().unwrap());
+    let mut first = children.remove(0);
+    let holder = format!("process {} on ", first.id());
+    second.refused(1, "is in use by ");
+    second.refused(1, &holder);
+    folder.run("train", &TINY).refused(1, &holder);
+    let resumed = [&TINY[..], &["--resume"]].concat();
+    folder.run("train", &resumed).refused(1, &holder);
     // What a killed run claimed is taken over.
-    other.kill().unwrap();
-    other.wait().unwrap();
-    let claim = path.join("runs/train/.datasway-claim");
-    assert!(claim.exists());
-    let _ = std::fs::remove_file(path.join("runs/train/checkpoint.safetensors"));
-    assert!(train(path, &TINY).status.success());
-    assert!(!claim.exists());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(folder.has("runs/train/.datasway-claim"));
+    let _ = std::fs::remove_file(folder.join("runs/train/checkpoint.safetensors"));
+    folder.run("train", &TINY).succeeded();
+    assert!(!folder.has("runs/train/.datasway-claim"));
 }

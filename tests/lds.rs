@@ -1,30 +1,23 @@
-//! The attribution benchmark, run as a user does.
+//! `retrain` on an attribution benchmark of a minute: scores of every method, and tables.
+
+mod common;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
+use common::Folder;
 use datasway_retraining::attribution::subsets;
 use datasway_retraining::experiment::Experiment;
 use safetensors::SafeTensors;
 
-/// Standard output of a command that succeeds.
-#[track_caller]
-fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retrain"));
-    let output = command
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    assert!(output.status.success(), "{}", text(output.stderr));
-    text(output.stdout)
-}
+const LDS: &str = include_str!("experiments/lds.toml");
+
+/// Name of an array, its shape and its values.
+type Arrays = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// The arrays of a job's result: shapes and values.
-fn arrays(out: &Path, job: &str, file: &str) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
-    let folders = std::fs::read_dir(out.join("jobs")).unwrap();
+fn arrays(folder: &Folder, job: &str, file: &str) -> Arrays {
+    let folders = std::fs::read_dir(folder.join("runs/lds/jobs")).unwrap();
     let mut folders = folders.map(|entry| entry.unwrap().path());
     let of = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(job);
     let path = folders.find(of).unwrap_or_else(|| panic!("no job {job}"));
@@ -44,12 +37,11 @@ fn arrays(out: &Path, job: &str, file: &str) -> BTreeMap<String, (Vec<usize>, Ve
 
 #[test]
 fn a_benchmark_scores_every_image_by_every_method() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    std::fs::write(folder.join("lds.toml"), include_str!("lds.toml")).unwrap();
-    succeed(folder, &["run", "lds.toml"]);
-    let markdown = succeed(folder, &["table", "lds.toml"]);
-    let out = folder.join("runs/lds");
+    let folder = Folder::new();
+    folder.write("lds.toml", LDS);
+    folder.run("retrain", &["run", "lds.toml"]).succeeded();
+    let table = folder.run("retrain", &["table", "lds.toml"]);
+    let markdown = table.succeeded().output;
 
     // Every functional of every image, by every method; two ridges are two forms.
     for (job, shape) in [
@@ -62,7 +54,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
         ("attribution-ours_empirical-h2-", vec![12, 128]),
         ("attribution-tangent", vec![12, 6]),
     ] {
-        let found = arrays(&out, job, "scores.safetensors");
+        let found = arrays(&folder, job, "scores.safetensors");
         let of_samples: Vec<_> = found
             .iter()
             .filter(|(name, _)| name.contains("/sample/"))
@@ -79,7 +71,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
         assert!(found["cost"].1[0] > 0.0, "{job} took no time");
     }
     // Patches explain each other: the weights of every place sum to one over the images, 4×4 places a point.
-    let patches = arrays(&out, "attribution-patches", "scores.safetensors");
+    let patches = arrays(&folder, "attribution-patches", "scores.safetensors");
     let (_, values) = &patches["images/held-out-loss/patches σ 0.35"];
     for row in values.chunks_exact(128) {
         let sum: f32 = row.iter().sum();
@@ -89,8 +81,12 @@ fn a_benchmark_scores_every_image_by_every_method() {
     // Forwards and backwards agree: the mean of the influences of a part's images is the part's tangent.
     let experiment = Experiment::load(&folder.join("lds.toml")).unwrap();
     let parts = subsets::draw(&experiment.attribution.unwrap(), 128).unwrap();
-    let adjoint = arrays(&out, "attribution-ours_empirical-h2-", "scores.safetensors");
-    let tangent = arrays(&out, "attribution-tangent", "scores.safetensors");
+    let adjoint = arrays(
+        &folder,
+        "attribution-ours_empirical-h2-",
+        "scores.safetensors",
+    );
+    let tangent = arrays(&folder, "attribution-tangent", "scores.safetensors");
     let (_, adjoint) = &adjoint["images/sample/ours empirical-h2"];
     let (_, tangent) = &tangent["subsets/sample/tangent empirical-h2"];
     let scale = tangent.iter().fold(0.0f32, |top, v| top.max(v.abs()));
@@ -106,7 +102,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
     }
 
     // Without a group the rest is a part like any other.
-    let read = |name: &str| std::fs::read_to_string(out.join("table").join(name)).unwrap();
+    let read = |name: &str| folder.text(&format!("runs/lds/table/{name}"));
     let groups = read("groups-real.csv");
     let header = groups.lines().next().unwrap();
     assert!(header.ends_with("part_3"), "{header}");
@@ -146,8 +142,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
 
 #[test]
 fn a_benchmark_that_cannot_be_is_refused_before_anything_is_trained() {
-    let folder = tempfile::tempdir().unwrap();
-    let whole = include_str!("lds.toml");
+    let folder = Folder::new();
     for (old, new, says) in [
         ("remove = 16", "remove = 128", "from 1 to 127, not 128"),
         (
@@ -168,19 +163,10 @@ fn a_benchmark_that_cannot_be_is_refused_before_anything_is_trained() {
             "two groups are called attr:Smiling",
         ),
     ] {
-        assert!(whole.contains(old), "{old}");
-        let file = folder.path().join("lds.toml");
-        std::fs::write(file, whole.replace(old, new)).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_retrain"))
-            .current_dir(folder.path())
-            .args(["status", "lds.toml"])
-            .output()
-            .unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{new}: {errors}");
-        assert!(
-            errors.contains(says) && !errors.contains("panicked"),
-            "{new}: {errors}"
-        );
+        assert!(LDS.contains(old), "{old}");
+        folder.write("lds.toml", LDS.replace(old, new));
+        folder
+            .run("retrain", &["status", "lds.toml"])
+            .refused(1, says);
     }
 }

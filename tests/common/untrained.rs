@@ -1,15 +1,33 @@
 //! A checkpoint of a small network that nobody trained.
 
-use std::path::Path;
-
 use burn::tensor::Device;
+use datasway_data::{Dataset, LoadOptions, Source};
 use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::weights;
 
+use crate::common::Folder;
+
+/// Where the checkpoint says that it was trained.
+const DATA: &str = "faces:60";
+
+/// The training images of [`model`]: 60 faces of 8×8 pixels.
+pub fn images() -> Dataset {
+    let options = LoadOptions {
+        size: Some(8),
+        ..LoadOptions::default()
+    };
+    datasway_data::load(&Source::parse(DATA).unwrap(), &options).unwrap()
+}
+
+/// Writes `model.safetensors`, as if trained on [`images`].
+pub fn model(folder: &Folder) {
+    save(folder, 3, 8, &images().fingerprint);
+}
+
 /// Writes `model.safetensors` for square images of this size, as if trained on `faces:60` of this fingerprint.
-pub fn save(folder: &Path, image_channels: usize, image_size: usize, fingerprint: &str) {
+pub fn save(folder: &Folder, image_channels: usize, image_size: usize, fingerprint: &str) {
     let network = UNetConfig {
         image_channels,
         image_size,
@@ -27,7 +45,7 @@ pub fn save(folder: &Path, image_channels: usize, image_size: usize, fingerprint
             version: "test".into(),
             network,
             sigma_data: 0.5,
-            data: "faces:60".into(),
+            data: DATA.into(),
             limit: None,
             skip_bad: false,
             fingerprint: fingerprint.into(),

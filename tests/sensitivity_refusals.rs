@@ -1,33 +1,15 @@
-//! What the command can be told, and what it refuses before any work.
+//! Mistakes that a user can make with `sensitivity`: each gets one sentence before any work.
 
+mod common;
+#[path = "common/untrained.rs"]
 mod untrained;
 
-use std::path::Path;
-use std::process::{Command, Output};
-
-use datasway_data::{LoadOptions, Source};
+use common::Folder;
 use safetensors::tensor::{Dtype, TensorView};
-
-fn sensitivity(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sensitivity"))
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-#[track_caller]
-fn refused(output: &Output, code: i32, says: &str) {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{errors}");
-    assert!(errors.contains(says), "{says:?} is not in: {errors}");
-    assert!(!errors.contains("panicked"), "{errors}");
-    assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
-}
 
 #[test]
 fn every_number_has_a_range() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let whole = [
         "0",
         "-1",
@@ -55,33 +37,28 @@ fn every_number_has_a_range() {
             for value in values {
                 let argument = format!("{option}={value}");
                 let arguments = [command, &[argument.as_str()]].concat();
-                refused(&sensitivity(folder.path(), &arguments), 2, option);
+                folder.run("sensitivity", &arguments).refused(2, option);
                 // As a word of its own a negative number is a value too.
                 if value.starts_with('-') && value.parse::<f64>().is_ok_and(f64::is_finite) {
                     let arguments = [command, &[option, *value]].concat();
-                    refused(&sensitivity(folder.path(), &arguments), 2, option);
+                    folder.run("sensitivity", &arguments).refused(2, option);
                 }
             }
         }
     }
     for value in ["-1", "1e12", "4000000000"] {
         let argument = format!("--top={value}");
-        refused(
-            &sensitivity(folder.path(), &["influence", &argument]),
-            2,
-            "--top",
-        );
+        let said = folder.run("sensitivity", &["influence", &argument]);
+        said.refused(2, "--top");
     }
 }
 
 #[test]
 fn what_does_not_go_together_is_said_before_the_model_is_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    std::fs::write(path.join("file"), "").unwrap();
-    std::fs::write(path.join("a.safetensors"), "").unwrap();
-    std::fs::create_dir(path.join("photos")).unwrap();
-    std::fs::write(path.join("photos/a.jpg"), "").unwrap();
+    let folder = Folder::new();
+    for name in ["file", "a.safetensors", "photos/a.jpg"] {
+        folder.write(name, "");
+    }
     let both: [(&[&str], &str); 7] = [
         (
             &["--sigma-min", "2", "--sigma-max", "1"],
@@ -124,7 +101,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
         for command in [&["--add", "all"][..], &["influence"]] {
             let model = ["--checkpoint", "absent.safetensors"];
             let arguments = [command, &model, arguments].concat();
-            refused(&sensitivity(path, &arguments), 1, says);
+            folder.run("sensitivity", &arguments).refused(1, says);
         }
     }
     let cases: [(&[&str], &str); 22] = [
@@ -210,12 +187,12 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
     ];
     for (arguments, says) in cases {
         let arguments = [arguments, &["--checkpoint", "absent.safetensors"]].concat();
-        refused(&sensitivity(path, &arguments), 1, says);
+        folder.run("sensitivity", &arguments).refused(1, says);
     }
 }
 
-/// Directions of every kind in one file; samples have 192 entries.
-fn directions(file: &Path) {
+/// Directions of every kind in the bytes of one file; samples have 192 entries.
+fn directions() -> Vec<u8> {
     let mut parts: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
     let ones = |count: usize| [1.0f32.to_le_bytes()].concat().repeat(count);
     parts.push(("one", Dtype::F32, vec![192], ones(192)));
@@ -278,21 +255,15 @@ fn directions(file: &Path) {
             TensorView::new(*dtype, shape.clone(), bytes).unwrap(),
         )
     });
-    std::fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+    safetensors::serialize(views, None).unwrap()
 }
 
 #[test]
 fn questions_fit_the_samples_or_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    let options = LoadOptions {
-        size: Some(8),
-        ..LoadOptions::default()
-    };
-    let images = datasway_data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
-    untrained::save(path, 3, 8, &images.fingerprint);
-    directions(&path.join("d.safetensors"));
-    std::fs::write(path.join("large,mask.png"), "no picture").unwrap();
+    let folder = Folder::new();
+    untrained::model(&folder);
+    folder.write("d.safetensors", directions());
+    folder.write("large,mask.png", "no picture");
     let ask = |question: &str| {
         let model = [
             "--checkpoint",
@@ -307,7 +278,7 @@ fn questions_fit_the_samples_or_are_refused() {
             &model[..],
         ]
         .concat();
-        sensitivity(path, &arguments)
+        folder.run("sensitivity", &arguments)
     };
     for (question, says) in [
         (
@@ -342,25 +313,18 @@ fn questions_fit_the_samples_or_are_refused() {
         ("region:", "write region:"),
         ("", "is not understood"),
     ] {
-        refused(&ask(question), 1, says);
-        assert!(!path.join("runs/influence").exists(), "{question}");
+        ask(question).refused(1, says);
+        assert!(!folder.has("runs/influence"), "{question}");
     }
     for name in ["one", "each", "double", "half", "brain"] {
-        let output = ask(&format!("linear:d.safetensors:{name}"));
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{name}: {errors}");
+        let said = ask(&format!("linear:d.safetensors:{name}"));
+        let errors = said.succeeded().errors;
         let notice = errors.contains("is read from");
         assert_eq!(notice, !["one", "each"].contains(&name), "{name}: {errors}");
     }
     // The folder is that of the last run alone.
-    let out = path.join("runs/influence");
-    std::fs::write(out.join("notes.txt"), "mine").unwrap();
-    assert!(ask("region: 0, 0, 1, 1").status.success());
-    let mut names: Vec<String> = std::fs::read_dir(&out)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
+    folder.write("runs/influence/notes.txt", "mine");
+    ask("region: 0, 0, 1, 1").succeeded();
     let expected = [
         ".datasway-files",
         "groups.csv",
@@ -370,5 +334,5 @@ fn questions_fit_the_samples_or_are_refused() {
         "notes.txt",
         "summary.json",
     ];
-    assert_eq!(names, expected);
+    assert_eq!(folder.names("runs/influence"), expected);
 }
