@@ -42,11 +42,11 @@ pub struct Axes {
 /// A corner of a plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Corner {
-    /// Upper left.
+    /// Upper right, the default.
     UpperRight,
-    /// Upper right, which falling curves leave free.
+    /// Lower left, which falling curves leave free.
     LowerLeft,
-    /// Lower right, which rising points leave free.
+    /// Upper left, which rising points leave free.
     UpperLeft,
 }
 
