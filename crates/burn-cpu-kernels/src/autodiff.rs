@@ -9,7 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Shape, TensorMetadata};
 
 use crate::backend::KernelBackend;
-use crate::norm::Norm;
+use crate::norm::GroupNormOptions;
 
 impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
     fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -26,10 +26,10 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        norm: Norm,
+        options: GroupNormOptions,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), gamma.node(), beta.node()];
-        match GroupNorm(norm)
+        match GroupNorm(options)
             .prepare::<C>(nodes)
             .compute_bound()
             .stateful()
@@ -37,13 +37,13 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
             OpsKind::Tracked(prep) => {
                 let state = [&x, &gamma, &beta].map(|tensor| tensor.primitive().clone());
                 let [x, gamma, beta] = state.clone();
-                prep.finish(state, B::group_norm(x, gamma, beta, norm))
+                prep.finish(state, B::group_norm(x, gamma, beta, options))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::group_norm(
                 x.into_primitive(),
                 gamma.into_primitive(),
                 beta.into_primitive(),
-                norm,
+                options,
             )),
         }
     }
@@ -124,7 +124,7 @@ impl<B: KernelBackend> Backward<B, 1> for Silu {
 }
 
 #[derive(Debug)]
-struct GroupNorm(Norm);
+struct GroupNorm(GroupNormOptions);
 
 impl<B: KernelBackend> Backward<B, 3> for GroupNorm {
     /// x, γ, β.

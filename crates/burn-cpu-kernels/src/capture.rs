@@ -7,11 +7,11 @@ use burn::backend::{Shape, TensorMetadata};
 use burn_router::RouterClient;
 
 use crate::backend::KernelBackend;
-use crate::norm::Norm;
+use crate::norm::GroupNormOptions;
 
 /// Name of a recorded [`KernelBackend::silu`], with the input x.
 pub const SILU: &str = "kernels.silu";
-/// Name of a recorded [`KernelBackend::group_norm`], with the inputs x, γ, β and the scalars of a [`Norm`].
+/// Name of a recorded [`KernelBackend::group_norm`], with the inputs x, γ, β and the scalars of a [`GroupNormOptions`].
 pub const GROUP_NORM: &str = "kernels.group_norm";
 /// Name of a recorded [`KernelBackend::conv3x3`], with the inputs x, weight, bias.
 pub const CONV3X3: &str = "kernels.conv3x3";
@@ -29,9 +29,14 @@ impl KernelBackend for CaptureBackend {
         record(SILU, [x], shape, Vec::new())
     }
 
-    fn group_norm(x: Recorded, gamma: Recorded, beta: Recorded, norm: Norm) -> Recorded {
+    fn group_norm(
+        x: Recorded,
+        gamma: Recorded,
+        beta: Recorded,
+        options: GroupNormOptions,
+    ) -> Recorded {
         let shape = x.shape();
-        record(GROUP_NORM, [x, gamma, beta], shape, norm.scalars())
+        record(GROUP_NORM, [x, gamma, beta], shape, options.scalars())
     }
 
     fn conv3x3(x: Recorded, weight: Recorded, bias: Recorded) -> Recorded {
@@ -53,7 +58,7 @@ impl KernelBackend for CaptureBackend {
     }
 }
 
-impl Norm {
+impl GroupNormOptions {
     fn scalars(self) -> Vec<ScalarIr> {
         let groups = ScalarIr::UInt(self.groups as u64);
         vec![
@@ -64,7 +69,7 @@ impl Norm {
     }
 
     /// What a recorded [`GROUP_NORM`] says of itself.
-    pub fn of_scalars(scalars: &[ScalarIr]) -> Option<Self> {
+    pub fn from_scalars(scalars: &[ScalarIr]) -> Option<Self> {
         let &[
             ScalarIr::UInt(groups),
             ScalarIr::Float(epsilon),

@@ -17,21 +17,23 @@ mod attention;
 mod autodiff;
 mod backend;
 mod capture;
-mod composed;
 mod conv;
 mod flex;
-mod isa;
+#[cfg(feature = "jvp")]
+pub mod jvp;
 mod matrix;
 mod norm;
 mod pointwise;
-mod swish;
+mod reference;
+mod silu;
+mod simd;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 pub use backend::KernelBackend;
 pub use capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
-pub use norm::Norm;
+pub use norm::GroupNormOptions;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -43,13 +45,13 @@ pub fn group_norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
-    norm: Norm,
+    options: GroupNormOptions,
 ) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::group_norm(
         x.into_dispatch(),
         gamma.into_dispatch(),
         beta.into_dispatch(),
-        norm,
+        options,
     ))
 }
 

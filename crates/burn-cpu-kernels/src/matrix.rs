@@ -1,6 +1,6 @@
 //! Small matrix products, the sums of a tile in registers.
 
-use crate::isa::{LANES, Vector};
+use crate::simd::{LANES, Vector};
 
 /// Rows of a tile.
 const ROWS: usize = 4;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::isa::{Vector, multiversion};
+use crate::simd::{Vector, multiversion};
 
 /// Values handled by one task: small enough to balance two threads, large enough to be worth one.
 const CHUNK: usize = 16 * 1024;
@@ -100,9 +100,9 @@ mod tests {
         for i in 0..=200_000 {
             let x = -87.0 + i as f32 * (175.0 / 200_000.0);
             let truth = f64::from(x).exp();
-            let mut found = vec![exp::<crate::isa::Portable>(x)];
+            let mut found = vec![exp::<crate::simd::Portable>(x)];
             #[cfg(target_arch = "x86_64")]
-            found.push(exp::<crate::isa::Avx>(x));
+            found.push(exp::<crate::simd::Avx>(x));
             for found in found {
                 worst = worst.max((f64::from(found) / truth - 1.0).abs());
             }

@@ -5,7 +5,7 @@ use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, Slice, TensorMetadata};
 
-use crate::norm::Norm;
+use crate::norm::GroupNormOptions;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub(crate) fn silu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -28,12 +28,12 @@ pub(crate) fn group_norm<B: Backend>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
-    norm: Norm,
+    options: GroupNormOptions,
 ) -> FloatTensor<B> {
     let rank = x.shape().num_dims();
-    let (hat, _) = normalized::<B>(x, norm);
+    let (hat, _) = normalized::<B>(x, options);
     let y = affine::<B>(hat, gamma, beta, rank);
-    if norm.silu { silu::<B>(y) } else { y }
+    if options.silu { silu::<B>(y) } else { y }
 }
 
 /// `out'·γ·rate·(t − mean(t) − x̂·mean(x̂·t))`, `out'` the slope of SiLU.
@@ -42,7 +42,7 @@ pub(crate) fn group_norm_tangent<B: Backend>(
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
     tangents: FloatTensor<B>,
-    norm: Norm,
+    options: GroupNormOptions,
 ) -> FloatTensor<B> {
     let (shape, full) = (x.shape(), tangents.shape());
     let lifted = |t: FloatTensor<B>, inner: &Shape| {
@@ -50,20 +50,20 @@ pub(crate) fn group_norm_tangent<B: Backend>(
         shape.extend_from_slice(inner.as_slice());
         B::float_reshape(t, Shape::from(shape))
     };
-    let (hat, rate) = normalized::<B>(x, norm);
-    let groups = groups(&shape, norm);
+    let (hat, rate) = normalized::<B>(x, options);
+    let groups = groups(&shape, options);
     let mut grouped = vec![full[0]];
     grouped.extend_from_slice(groups.as_slice());
     let t = B::float_reshape(tangents, Shape::from(grouped));
     let moved = projected::<B>(
         lifted(B::float_reshape(hat.clone(), groups.clone()), &groups),
-        lifted(rate, &Shape::new([shape[0], norm.groups, 1])),
+        lifted(rate, &Shape::new([shape[0], options.groups, 1])),
         t,
         3,
     );
     let moved = B::float_reshape(moved, full.clone());
     let moved = B::float_mul(moved, per_channel::<B>(gamma.clone(), full.num_dims(), 2));
-    if !norm.silu {
+    if !options.silu {
         return moved;
     }
     let y = affine::<B>(hat, gamma, beta, shape.num_dims());
@@ -77,12 +77,12 @@ pub(crate) fn group_norm_gradient<B: Backend>(
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
     grad: FloatTensor<B>,
-    norm: Norm,
+    options: GroupNormOptions,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let shape = x.shape();
     let rank = shape.num_dims();
-    let (hat, rate) = normalized::<B>(x, norm);
-    let grad = if norm.silu {
+    let (hat, rate) = normalized::<B>(x, options);
+    let grad = if options.silu {
         let y = affine::<B>(hat.clone(), gamma.clone(), beta, rank);
         silu_derivative::<B>(y, grad)
     } else {
@@ -95,7 +95,7 @@ pub(crate) fn group_norm_gradient<B: Backend>(
     };
     let on_beta = total(grad.clone());
     let on_gamma = total(B::float_mul(grad.clone(), hat.clone()));
-    let groups = groups(&shape, norm);
+    let groups = groups(&shape, options);
     let grad = B::float_mul(grad, per_channel::<B>(gamma, rank, 1));
     let on_x = projected::<B>(
         B::float_reshape(hat, groups.clone()),
@@ -107,12 +107,15 @@ pub(crate) fn group_norm_gradient<B: Backend>(
 }
 
 /// x̂ in the shape of x, and the rate, `[n, groups, 1]`.
-fn normalized<B: Backend>(x: FloatTensor<B>, norm: Norm) -> (FloatTensor<B>, FloatTensor<B>) {
+fn normalized<B: Backend>(
+    x: FloatTensor<B>,
+    options: GroupNormOptions,
+) -> (FloatTensor<B>, FloatTensor<B>) {
     let shape = x.shape();
-    let x = B::float_reshape(x, groups(&shape, norm));
+    let x = B::float_reshape(x, groups(&shape, options));
     let centred = B::float_sub(x.clone(), B::float_mean_dim(x, 2));
     let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), 2);
-    let spread = B::float_sqrt(B::float_add_scalar(variance, norm.epsilon.into()));
+    let spread = B::float_sqrt(B::float_add_scalar(variance, options.epsilon.into()));
     let hat = B::float_div(centred, spread.clone());
     (B::float_reshape(hat, shape), B::float_recip(spread))
 }
@@ -141,9 +144,9 @@ fn affine<B: Backend>(
 }
 
 /// `[n, groups, values of a group]`.
-fn groups(shape: &Shape, norm: Norm) -> Shape {
-    let group = shape[1..].iter().product::<usize>() / norm.groups;
-    Shape::new([shape[0], norm.groups, group])
+fn groups(shape: &Shape, options: GroupNormOptions) -> Shape {
+    let group = shape[1..].iter().product::<usize>() / options.groups;
+    Shape::new([shape[0], options.groups, group])
 }
 
 /// `[c]` along the axis `axis` of `rank`.

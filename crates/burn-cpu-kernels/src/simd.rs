@@ -251,11 +251,11 @@ macro_rules! multiversion {
             {
                 #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
                 fn avx512($($arg: $type),*) {
-                    $body::<$crate::isa::Avx, true>($($arg),*)
+                    $body::<$crate::simd::Avx, true>($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $type),*) {
-                    $body::<$crate::isa::Avx, false>($($arg),*)
+                    $body::<$crate::simd::Avx, false>($($arg),*)
                 }
                 if std::arch::is_x86_feature_detected!("avx512vl")
                     && std::arch::is_x86_feature_detected!("fma")
@@ -271,7 +271,7 @@ macro_rules! multiversion {
                     return unsafe { avx2($($arg),*) };
                 }
             }
-            $body::<$crate::isa::Portable, { cfg!(target_arch = "aarch64") }>($($arg),*)
+            $body::<$crate::simd::Portable, { cfg!(target_arch = "aarch64") }>($($arg),*)
         }
     };
 }
