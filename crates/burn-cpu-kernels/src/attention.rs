@@ -1,4 +1,4 @@
-//! Self-attention over the pixels, one head of one image at a time, its weights never in memory twice.
+//! Loops of self-attention over the pixels. Each task computes one head of one image and holds one copy of its weights.
 //!
 //! With q, k, v `[c, pixels]`: `A = softmax(qᵀk/√c)` over the keys, `out = v·Aᵀ`. A direction moves A by
 //! `A ⊙ (S' − Σ A ⊙ S')`, `S' = (q'ᵀk + qᵀk')/√c`; a gradient is pulled back by the same formula, which is symmetric.
@@ -11,29 +11,30 @@ use crate::matrix::{Matrix, correlate, multiply};
 use crate::silu::exp;
 use crate::simd::{LANES, Vector, multiversion, sum};
 
-/// Sizes of the attention: q, k and v are `[n, heads, channels, pixels]`, one after the other for each image.
+/// Shape of a self-attention: q, k and v are `[n, heads, channels, pixels]`, one after the other for each image.
 #[derive(Debug, Clone, Copy)]
 pub struct AttentionShape {
-    /// Heads.
+    /// Number of heads.
     pub heads: usize,
-    /// Channels of a head.
+    /// Number of channels of a head.
     pub channels: usize,
-    /// Queries, and keys.
+    /// Number of queries, and of keys.
     pub pixels: usize,
 }
 
 impl AttentionShape {
-    /// Values of q, k or v of one head.
+    /// Number of values of q, k or v of one head.
     fn head(&self) -> usize {
         self.channels * self.pixels
     }
 
-    /// q, k and v of one head within those of its image.
-    fn parts<'a>(&self, qkv: &'a [f32], head: usize) -> [&'a [f32]; 3] {
+    /// q, k and v of one head, from those `qkv` of its image.
+    fn thirds<'a>(&self, qkv: &'a [f32], head: usize) -> [&'a [f32]; 3] {
         let length = self.head();
-        [0, 1, 2].map(|part| &qkv[(part * self.heads + head) * length..][..length])
+        [0, 1, 2].map(|third| &qkv[(third * self.heads + head) * length..][..length])
     }
 
+    /// Number of values of q, k or v of one image.
     fn image(&self) -> usize {
         self.heads * self.head()
     }
@@ -44,7 +45,7 @@ pub fn forward(shape: AttentionShape, qkv: &[f32], out: &mut [f32]) {
     let heads = out.par_chunks_mut(shape.head()).enumerate();
     heads.for_each(|(place, out)| {
         let image = &qkv[place / shape.heads * 3 * shape.image()..][..3 * shape.image()];
-        forward_head(shape, shape.parts(image, place % shape.heads), out);
+        forward_head(shape, shape.thirds(image, place % shape.heads), out);
     });
 }
 
@@ -54,9 +55,14 @@ pub fn tangent(shape: AttentionShape, qkv: &[f32], tangents: &[f32], out: &mut [
     let image = 3 * shape.image();
     heads.for_each(|(place, out)| {
         let (start, head) = (place / shape.heads * image, place % shape.heads);
-        let of = &qkv[start % qkv.len()..][..image];
+        let qkv = &qkv[start % qkv.len()..][..image];
         let along = &tangents[start..][..image];
-        tangent_head(shape, shape.parts(of, head), shape.parts(along, head), out);
+        tangent_head(
+            shape,
+            shape.thirds(qkv, head),
+            shape.thirds(along, head),
+            out,
+        );
     });
 }
 
@@ -66,15 +72,15 @@ pub fn gradient(shape: AttentionShape, qkv: &[f32], grad: &[f32], out: &mut [f32
     let images = out.par_chunks_mut(image).zip(qkv.par_chunks(image));
     let images = images.zip(grad.par_chunks(shape.image()));
     images.for_each(|((out, qkv), grad)| {
-        let (on_q, rest) = out.split_at_mut(shape.image());
-        let (on_k, on_v) = rest.split_at_mut(shape.image());
+        let (on_q, on_kv) = out.split_at_mut(shape.image());
+        let (on_k, on_v) = on_kv.split_at_mut(shape.image());
         let heads = grad.chunks_exact(shape.head()).enumerate();
         let on = on_q
             .chunks_exact_mut(shape.head())
             .zip(on_k.chunks_exact_mut(shape.head()))
             .zip(on_v.chunks_exact_mut(shape.head()));
         for ((head, grad), ((on_q, on_k), on_v)) in heads.zip(on) {
-            gradient_head(shape, shape.parts(qkv, head), grad, [on_q, on_k, on_v]);
+            gradient_head(shape, shape.thirds(qkv, head), grad, [on_q, on_k, on_v]);
         }
     });
 }
@@ -112,32 +118,20 @@ fn tangent_body<V: Vector, const WIDE: bool>(
         channels, pixels, ..
     } = shape;
     let weights = weights::<V, WIDE>(shape, q, k);
-    let product_shape = (pixels, channels, pixels);
+    let dims = (pixels, channels, pixels);
     let mut scores = vec![0.0; pixels * pixels];
     let mut other = vec![0.0; pixels * pixels];
-    multiply::<V, WIDE>(
-        product_shape,
-        Matrix::columns(moved_q, pixels),
-        k,
-        None,
-        &mut scores,
-    );
-    multiply::<V, WIDE>(
-        product_shape,
-        Matrix::columns(q, pixels),
-        moved_k,
-        None,
-        &mut other,
-    );
+    multiply::<V, WIDE>(dims, Matrix::columns(moved_q, pixels), k, None, &mut scores);
+    multiply::<V, WIDE>(dims, Matrix::columns(q, pixels), moved_k, None, &mut other);
     scores
         .iter_mut()
         .zip(&other)
-        .for_each(|(total, one)| *total += one);
+        .for_each(|(total, other)| *total += other);
     through_softmax(shape, &weights, &mut scores);
     out.fill(0.0);
-    let product_shape = (channels, pixels, pixels);
-    correlate::<V, WIDE>(product_shape, moved_v, &weights, out);
-    correlate::<V, WIDE>(product_shape, v, &scores, out);
+    let dims = (channels, pixels, pixels);
+    correlate::<V, WIDE>(dims, moved_v, &weights, out);
+    correlate::<V, WIDE>(dims, v, &scores, out);
 }
 
 multiversion! {
@@ -155,21 +149,15 @@ fn gradient_body<V: Vector, const WIDE: bool>(
         channels, pixels, ..
     } = shape;
     let weights = weights::<V, WIDE>(shape, q, k);
-    let product_shape = (channels, pixels, pixels);
-    multiply::<V, WIDE>(
-        product_shape,
-        Matrix::rows(grad, pixels),
-        &weights,
-        None,
-        on_v,
-    );
+    let dims = (channels, pixels, pixels);
+    multiply::<V, WIDE>(dims, Matrix::rows(grad, pixels), &weights, None, on_v);
     let mut scores = vec![0.0; pixels * pixels];
     let by_query = Matrix::columns(grad, pixels);
     multiply::<V, WIDE>((pixels, channels, pixels), by_query, v, None, &mut scores);
     through_softmax(shape, &weights, &mut scores);
-    multiply::<V, WIDE>(product_shape, Matrix::rows(q, pixels), &scores, None, on_k);
+    multiply::<V, WIDE>(dims, Matrix::rows(q, pixels), &scores, None, on_k);
     on_q.fill(0.0);
-    correlate::<V, WIDE>(product_shape, k, &scores, on_q);
+    correlate::<V, WIDE>(dims, k, &scores, on_q);
 }
 
 /// A: a row of weights of the keys for each query.
@@ -188,7 +176,7 @@ fn weights<V: Vector, const WIDE: bool>(shape: AttentionShape, q: &[f32], k: &[f
     let scale = shape.scale();
     for row in scores.chunks_exact_mut(pixels) {
         let mut top = [f32::NEG_INFINITY; LANES];
-        let (chunks, rest) = row.as_chunks::<LANES>();
+        let (chunks, remainder) = row.as_chunks::<LANES>();
         for chunk in chunks {
             for lane in 0..LANES {
                 top[lane] = top[lane].max(chunk[lane]);
@@ -196,7 +184,7 @@ fn weights<V: Vector, const WIDE: bool>(shape: AttentionShape, q: &[f32], k: &[f
         }
         let top = top
             .iter()
-            .chain(rest)
+            .chain(remainder)
             .fold(f32::NEG_INFINITY, |a, b| a.max(*b));
         for score in row.iter_mut() {
             *score = exp::<V>((*score - top) * scale);
@@ -208,6 +196,7 @@ fn weights<V: Vector, const WIDE: bool>(shape: AttentionShape, q: &[f32], k: &[f
 }
 
 impl AttentionShape {
+    /// The factor 1/√c of the scores.
     fn scale(&self) -> f32 {
         1.0 / (self.channels as f32).sqrt()
     }

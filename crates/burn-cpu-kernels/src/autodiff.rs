@@ -1,5 +1,5 @@
-//! Autodiff: the operations with their gradients. The gradients themselves are compositions here, so that
-//! they can be differentiated once more.
+//! The operations on autodiff, with their gradients. On a nested autodiff the gradients are compositions of Burn's own
+//! operations, so that they can be differentiated once more.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -166,9 +166,10 @@ impl<B: KernelBackend> Backward<B, 3> for Conv3x3 {
         if let Some(node) = on_bias {
             let sums = B::channel_sums(grad.clone());
             // One bias for all images, or one for each.
-            let sums = match bias.shape()[0] == sums.shape()[0] {
-                true => sums,
-                false => B::float_sum_dim(sums, 0),
+            let sums = if bias.shape()[0] == sums.shape()[0] {
+                sums
+            } else {
+                B::float_sum_dim(sums, 0)
             };
             grads.register::<B>(node.id, sums);
         }

@@ -1,4 +1,4 @@
-//! The operations, for every backend.
+//! The trait of the operations, for every backend.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
@@ -6,7 +6,7 @@ use burn::backend::{Backend, backend_extension};
 use crate::norm::GroupNormOptions;
 use crate::reference;
 
-/// Operations with kernels of their own on Flex; the default bodies say what they mean.
+/// The operations of this crate on a backend. Flex has kernels; the default bodies are the reference implementations.
 #[backend_extension(
     Flex,
     Capture,
@@ -25,7 +25,7 @@ pub trait KernelBackend: Backend {
         reference::silu_derivative::<Self>(x, grad)
     }
 
-    /// Group normalisation of x `[n, c, …]` with γ and β `[c]`, then SiLU where `norm` says so.
+    /// Group normalisation of x `[n, c, …]` with γ and β `[c]` and, with `options.silu`, SiLU after it.
     fn group_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,

@@ -7,7 +7,7 @@
 //! `Gᵀ[Σ (A g Aᵀ) ⊙ (Bᵀ d B)]G`.
 //!
 //! Images are NCHW. They get a border of zeros and are cut into quads: four tiles side by side. Two quads
-//! fill a vector, up to [`MOST`] vectors a block, whose transforms stay in the cache of a core.
+//! fill a vector, up to [`MAX_VECTORS`] vectors a block, whose transforms stay in the cache of a core.
 //!
 //! Results do not depend on the number of threads: every output is one sum over the channels in their
 //! order, and the weight gradients of fixed shares of the images are added in their order.
@@ -16,47 +16,48 @@ use rayon::prelude::*;
 
 use crate::simd::{LANES, Vector, multiversion};
 
-/// Entries of a transformed tile.
+/// Number of entries of a transformed tile.
 const ENTRIES: usize = 16;
-/// Channels of a matrix tile.
+/// Number of channels of a matrix tile.
 const CHANNELS: usize = 4;
-/// Vectors of a block, at most.
-const MOST: usize = 6;
-/// Tiles side by side that are loaded together.
+/// Largest number of vectors of a block.
+const MAX_VECTORS: usize = 6;
+/// Number of tiles side by side that are loaded together.
 const QUAD: usize = 4;
-/// Vectors whose weight gradients are summed in registers, at most.
+/// Largest number of vectors whose weight gradients are summed in registers.
 const SUMMED: usize = 24;
-/// Matrix tiles side by side that are kept at hand.
+/// Number of matrix tiles side by side that stay in the first cache.
 const STRIP: usize = 4;
-/// Parts of a batch whose weight gradients are summed apart, at most.
+/// Largest number of parts of a batch whose weight gradients are summed apart.
 const SHARES: usize = 16;
 
-/// Batch, channels and resolution of a convolution's input and output.
+/// Shape of a convolution: images `[n, i, h, w]` to `[n, o, h, w]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvShape {
-    /// Images.
+    /// Number of images.
     pub images: usize,
-    /// Channels in.
+    /// Number of channels in.
     pub inputs: usize,
-    /// Channels out.
+    /// Number of channels out.
     pub outputs: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
 }
 
 impl ConvShape {
+    /// Number of pixels of an image.
     fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Quads in a row of tiles.
+    /// Number of quads in a row of tiles.
     fn across(&self) -> usize {
         self.width.div_ceil(2 * QUAD)
     }
 
-    /// Quads of an image.
+    /// Number of quads of an image.
     fn quads(&self) -> usize {
         self.height.div_ceil(2) * self.across()
     }
@@ -66,7 +67,7 @@ impl ConvShape {
         2 * QUAD * self.across() + 2
     }
 
-    /// Entries of one channel with its border.
+    /// Number of entries of one channel with its border.
     fn plane(&self) -> usize {
         (self.height.next_multiple_of(2) + 2) * self.pitch()
     }
@@ -80,7 +81,7 @@ impl ConvShape {
         )
     }
 
-    /// Where the inputs of a quad begin in images of `channels` channels with their border.
+    /// Position of the first input of a quad in images of `channels` channels with their border.
     fn start(&self, quad: usize, channels: usize) -> usize {
         let (row, column) = self.corner(quad);
         quad / self.quads() * channels * self.plane() + row * self.pitch() + column
@@ -134,7 +135,7 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], grad: &[f32], out: &mut [f32
     for partial in partial {
         sum.iter_mut()
             .zip(partial)
-            .for_each(|(sum, one)| *sum += one);
+            .for_each(|(sum, share)| *sum += share);
     }
     let (block, row) = (
         round(shape.outputs) * round(shape.inputs),
@@ -200,8 +201,8 @@ fn kernel_gradient(u: [f32; ENTRIES]) -> [f32; 9] {
 }
 
 /// Transformed weights in the order in which products read them: `[outputs / 4, 16, inputs, 4]`, zeros
-/// beyond the last. `kernel(o, i)` is where the kernel of an output and an input begins in `weights`; `turned`
-/// reads it backwards.
+/// beyond the last. `kernel(o, i)` is the position in `weights` of the kernel of an output and an input. `turned`
+/// reads the kernels backwards.
 fn transform_weights(
     (outputs, inputs): (usize, usize),
     weights: &[f32],
@@ -237,7 +238,8 @@ struct Target<'a> {
     bias: Option<&'a [f32]>,
 }
 
-/// Tasks are some images each, and some channels of theirs where the threads outnumber such groups.
+/// The convolution with transformed weights, in parallel tasks. A task is a group of images or, where the threads
+/// outnumber the groups, some channels of one.
 fn run(shape: ConvShape, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
     let images = (2 * QUAD).div_ceil(shape.quads());
     let groups = shape.images.div_ceil(images);
@@ -253,8 +255,8 @@ fn run(shape: ConvShape, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &
             bias => bias,
         };
         for (part, out) in out.chunks_mut(channels * shape.pixels()).enumerate() {
-            let own = part * channels..part * channels + out.len() / shape.pixels();
-            let bias = bias.map(|bias| &bias[own]);
+            let first = part * channels;
+            let bias = bias.map(|bias| &bias[first..first + out.len() / shape.pixels()]);
             tasks[image / images * parts + part].push(Target { out, bias });
         }
     }
@@ -291,9 +293,9 @@ fn border(shape: ConvShape, channels: usize, rounded: usize, x: &[f32]) -> Vec<f
                 to.0.iter_mut()
                     .zip(from.0)
                     .for_each(|(to, from)| *to = *from);
-                let rest = from.1.len();
-                if rest > 0 {
-                    to.0[from.0.len()][..rest].copy_from_slice(from.1);
+                let remainder = from.1.len();
+                if remainder > 0 {
+                    to.0[from.0.len()][..remainder].copy_from_slice(from.1);
                 }
             }
         }
@@ -301,8 +303,8 @@ fn border(shape: ConvShape, channels: usize, rounded: usize, x: &[f32]) -> Vec<f
     bordered
 }
 
-/// Values from one entry of transformed tiles to the next: two vectors more than there are, because entries
-/// a power of two apart would all fall into the same places of the cache.
+/// Distance of two entries of transformed tiles, in values. It is two vectors longer than an entry, because entries a
+/// power of two apart would compete for the same sets of the cache.
 fn apart(channels: usize, vectors: usize) -> usize {
     (channels * vectors + 2) * LANES
 }
@@ -327,8 +329,8 @@ fn convolve_body<V: Vector, const WIDE: bool>(
         .step_by(2)
         .map(|quad| (quad, (quad + 1 < quads).then_some(quad + 1)))
         .collect();
-    let most = if WIDE { MOST } else { MOST / 2 };
-    let vectors = pairs.len().div_ceil(pairs.len().div_ceil(most));
+    let max_vectors = if WIDE { MAX_VECTORS } else { MAX_VECTORS / 2 };
+    let vectors = pairs.len().div_ceil(pairs.len().div_ceil(max_vectors));
     let outputs = round(shape.outputs);
     let mut transformed = vec![0.0; ENTRIES * apart(shape.inputs, vectors)];
     let mut products = vec![0.0; ENTRIES * apart(outputs, vectors)];
@@ -424,6 +426,7 @@ unsafe fn input_row<V: Vector>(first: *const f32, second: *const f32) -> [V; 4] 
     }
 }
 
+/// The sums of two rows.
 #[inline(always)]
 fn plus<V: Vector>(a: [V; 4], b: [V; 4]) -> [V; 4] {
     [
@@ -434,6 +437,7 @@ fn plus<V: Vector>(a: [V; 4], b: [V; 4]) -> [V; 4] {
     ]
 }
 
+/// The differences of two rows.
 #[inline(always)]
 fn minus<V: Vector>(a: [V; 4], b: [V; 4]) -> [V; 4] {
     [
@@ -501,13 +505,13 @@ fn transform_output<V: Vector>(
     let entry = apart(channels, pairs.len());
     assert!(products.len() >= ENTRIES * entry && channel < channels);
     for (v, &(first, second)) in pairs.iter().enumerate() {
-        let at = (channel * pairs.len() + v) * LANES;
+        let offset = (channel * pairs.len() + v) * LANES;
         let mut columns = [[V::splat(0.0); 4]; 2];
         for x in 0..4 {
             let mut m = [V::splat(0.0); 4];
             for y in 0..4 {
                 // SAFETY: a place within the first of 16 entries, all inside `products`.
-                m[y] = unsafe { V::load(products.as_ptr().add((4 * y + x) * entry + at)) };
+                m[y] = unsafe { V::load(products.as_ptr().add((4 * y + x) * entry + offset)) };
             }
             columns[0][x] = m[0].plus(m[1].plus(m[2]));
             columns[1][x] = m[1].minus(m[2]).minus(m[3]);
@@ -524,8 +528,8 @@ fn transform_output<V: Vector>(
                 if row + y >= shape.height {
                     continue;
                 }
-                let at = channel * shape.pixels() + (row + y) * shape.width + column;
-                let to = &mut to[image(quad)].out[at..at + LANES.min(shape.width - column)];
+                let first = channel * shape.pixels() + (row + y) * shape.width + column;
+                let to = &mut to[image(quad)].out[first..first + LANES.min(shape.width - column)];
                 if to.len() == LANES {
                     // SAFETY: `to` has room for all lanes.
                     unsafe { lanes.store(to.as_mut_ptr()) };
@@ -620,8 +624,8 @@ fn transform_gradient<V: Vector>(
                 let Some(start) = start else { continue };
                 // SAFETY: at most `last` values from each start, whose lengths were checked.
                 let (upper, lower) = unsafe {
-                    let at = bordered.as_ptr().add(start + channel * plane);
-                    (V::load(at), V::load(at.add(pitch)))
+                    let upper = bordered.as_ptr().add(start + channel * plane);
+                    (V::load(upper), V::load(upper.add(pitch)))
                 };
                 *side = match row {
                     0 => upper,
@@ -634,9 +638,9 @@ fn transform_gradient<V: Vector>(
             let (g0, g1) = V::split(left, right);
             let entries = [g0, g0.plus(g1), g0.minus(g1), V::splat(0.0).minus(g1)];
             for (x, value) in entries.into_iter().enumerate() {
-                let at = x * entry + (channel * pairs.len() + v) * LANES;
+                let offset = x * entry + (channel * pairs.len() + v) * LANES;
                 // SAFETY: the largest place is the last of four entries, all inside `out`.
-                unsafe { value.store(out.as_mut_ptr().add(at)) };
+                unsafe { value.store(out.as_mut_ptr().add(offset)) };
             }
         }
     }
@@ -660,15 +664,15 @@ fn correlate_rows<V: Vector, const N: usize>(a: &[f32], b: &[f32], pitch: usize,
     let length = b.len() / CHANNELS;
     assert!(a.len() == N * length && b.len() == CHANNELS * length);
     let mut products = [[V::splat(0.0); CHANNELS]; N];
-    for at in (0..length / LANES).map(|vector| vector * LANES) {
+    for offset in (0..length / LANES).map(|vector| vector * LANES) {
         let mut y = [V::splat(0.0); CHANNELS];
         for i in 0..CHANNELS {
             // SAFETY: rows of `length` values each, as checked.
-            y[i] = unsafe { V::load(b.as_ptr().add(i * length + at)) };
+            y[i] = unsafe { V::load(b.as_ptr().add(i * length + offset)) };
         }
         for o in 0..N {
             // SAFETY: as above.
-            let x = unsafe { V::load(a.as_ptr().add(o * length + at)) };
+            let x = unsafe { V::load(a.as_ptr().add(o * length + offset)) };
             for i in 0..CHANNELS {
                 products[o][i] = x.fused(y[i], products[o][i]);
             }

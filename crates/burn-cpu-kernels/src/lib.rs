@@ -1,13 +1,4 @@
-//! Fast CPU kernels for the operations that a diffusion U-Net spends its time in, usable in plain Burn
-//! modules on every device.
-//!
-//! [`silu`], [`group_norm`], [`conv3x3`], [`pointwise`] and [`attention`] are functions of tensors. On Burn's Flex
-//! backend in f32 they run kernels written for the processor's vector instructions, found at run time; on other
-//! backends and in other precisions they are Burn's own operations. They can be differentiated by autodiff and
-//! recorded by Burn's capture device, as custom operations ([`SILU`] and so on).
-//!
-//! Results do not depend on the number of threads.
-
+#![doc = include_str!("../README.md")]
 #![allow(
     clippy::needless_range_loop,
     reason = "loops over registers and taps read best with their indices"
@@ -40,7 +31,7 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::silu(x.into_dispatch()))
 }
 
-/// Group normalisation of x `[n, c, …]` with γ and β `[c]`, followed by SiLU where `norm` says so.
+/// Group normalisation of x `[n, c, …]` with γ and β `[c]`, followed by SiLU if `options.silu`.
 pub fn group_norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
@@ -56,7 +47,7 @@ pub fn group_norm<const D: usize>(
 }
 
 /// 3×3 convolution with stride 1 and one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`,
-/// bias `[1, o]`, or `[n, o]` for each image its own, result `[n, o, h, w]`.
+/// bias `[1, o]` for all images or `[n, o]` for each, result `[n, o, h, w]`.
 pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<2>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::conv3x3(
         x.into_dispatch(),
@@ -65,7 +56,7 @@ pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<2>) -> Tensor<4> {
     ))
 }
 
-/// The same linear map of the channels at every pixel: x `[n, i, h, w]`, weight `[i, o]`, bias `[o]`, result
+/// The 1×1 convolution, a linear map of the channels at every pixel: x `[n, i, h, w]`, weight `[i, o]`, bias `[o]`, result
 /// `[n, o, h, w]`.
 pub fn pointwise(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::pointwise(

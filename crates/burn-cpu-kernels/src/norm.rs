@@ -1,4 +1,4 @@
-//! Group normalisation, with SiLU after it or without, in one pass over each group of channels.
+//! Loops of group normalisation, with SiLU after it or without, in one pass over each group of channels.
 //!
 //! With `x̂ = (x − mean)·rate`, `rate = 1/√(variance + ε)` over a group of an image, `y = γ·x̂ + β`, the result is `y` or
 //! `silu(y)`. A direction t moves x̂ by `rate·(t − mean(t) − x̂·mean(x̂·t))`, and a gradient is pulled back by the
@@ -12,30 +12,30 @@ use rayon::prelude::*;
 use crate::silu::{sigmoid, slope};
 use crate::simd::{Vector, multiversion, sum};
 
-/// How channels are normalised.
+/// Options of a group normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GroupNormOptions {
-    /// Groups of channels, a divisor of their number.
+    /// Number of groups, a divisor of the number of channels.
     pub groups: usize,
-    /// Added to the variance.
+    /// Term added to the variance.
     pub epsilon: f64,
-    /// Whether SiLU follows.
+    /// True if SiLU follows.
     pub silu: bool,
 }
 
-/// Sizes of one group of an image.
+/// Shape of a group normalisation: images `[n, c, pixels]`.
 #[derive(Debug, Clone, Copy)]
 pub struct NormShape {
-    /// Images.
+    /// Number of images.
     pub images: usize,
-    /// Channels of an image.
+    /// Number of channels of an image.
     pub channels: usize,
-    /// Values of a channel.
+    /// Number of values of a channel.
     pub pixels: usize,
 }
 
 impl NormShape {
-    /// Values of a group of an image.
+    /// Number of values of a group of an image.
     fn group(&self, options: GroupNormOptions) -> usize {
         self.channels / options.groups * self.pixels
     }
@@ -49,8 +49,8 @@ struct Affine<'a> {
 }
 
 impl<'a> Affine<'a> {
-    /// The channels of the group that comes at `place` in a batch.
-    fn of(self, options: GroupNormOptions, place: usize) -> Self {
+    /// γ and β of the group with index `place` in a batch.
+    fn of_group(self, options: GroupNormOptions, place: usize) -> Self {
         let channels = self.gamma.len() / options.groups;
         let first = place % options.groups * channels;
         Self {
@@ -77,7 +77,13 @@ pub fn forward(
     let (group, affine) = (shape.group(options), Affine { gamma, beta });
     let groups = out.par_chunks_mut(group).zip(x.par_chunks(group));
     groups.enumerate().for_each(|(place, (out, x))| {
-        forward_group(options, shape.pixels, x, affine.of(options, place), out);
+        forward_group(
+            options,
+            shape.pixels,
+            x,
+            affine.of_group(options, place),
+            out,
+        );
     });
 }
 
@@ -105,7 +111,7 @@ pub fn tangent(
             options,
             shape.pixels,
             x,
-            affine.of(options, place),
+            affine.of_group(options, place),
             directions,
         );
     });
@@ -121,11 +127,9 @@ pub fn gradient(
     out: &mut [f32],
 ) -> (Vec<f32>, Vec<f32>) {
     let (group, affine) = (shape.group(options), Affine { gamma, beta });
-    let (channels, all) = (
-        shape.channels / options.groups,
-        shape.images * shape.channels,
-    );
-    let (mut on_gamma, mut on_beta) = (vec![0.0; all], vec![0.0; all]);
+    let channels = shape.channels / options.groups;
+    let count = shape.images * shape.channels;
+    let (mut on_gamma, mut on_beta) = (vec![0.0; count], vec![0.0; count]);
     let inputs = x.par_chunks(group).zip(grad.par_chunks(group));
     let affines = on_gamma
         .par_chunks_mut(channels)
@@ -136,15 +140,17 @@ pub fn gradient(
             options,
             shape.pixels,
             inputs,
-            affine.of(options, place),
+            affine.of_group(options, place),
             out,
             on,
         );
     });
-    let total = |each: Vec<f32>| {
+    let total = |per_image: Vec<f32>| {
         let mut sum = vec![0.0; shape.channels];
-        for image in each.chunks_exact(shape.channels) {
-            sum.iter_mut().zip(image).for_each(|(sum, one)| *sum += one);
+        for image in per_image.chunks_exact(shape.channels) {
+            sum.iter_mut()
+                .zip(image)
+                .for_each(|(sum, value)| *sum += value);
         }
         sum
     };

@@ -1,4 +1,4 @@
-//! The same linear map of the channels at every pixel, as one small matrix product for each image.
+//! Loops of a linear map of the channels at every pixel, one small matrix product for each image.
 //!
 //! Images are `[n, channels, pixels]`. Results do not depend on the number of threads: every image is
 //! computed alone, and the weight gradients of fixed parts of the batch are added in their order.
@@ -8,19 +8,19 @@ use rayon::prelude::*;
 use crate::matrix::{Matrix, correlate, multiply};
 use crate::simd::{Vector, multiversion, sum};
 
-/// Parts of a batch whose weight gradients are summed apart, at most.
+/// Largest number of parts of a batch whose weight gradients are summed apart.
 const PARTS: usize = 16;
 
-/// Batch and channels in and out.
+/// Shape of a map of the channels: images `[n, i, pixels]` to `[n, o, pixels]`.
 #[derive(Debug, Clone, Copy)]
 pub struct PointwiseShape {
-    /// Images.
+    /// Number of images.
     pub images: usize,
-    /// Channels in.
+    /// Number of channels in.
     pub inputs: usize,
-    /// Channels out.
+    /// Number of channels out.
     pub outputs: usize,
-    /// Values of a channel.
+    /// Number of values of a channel.
     pub pixels: usize,
 }
 
@@ -76,7 +76,7 @@ pub fn weight_gradient(shape: PointwiseShape, x: &[f32], grad: &[f32], out: &mut
     for partial in partial {
         out.iter_mut()
             .zip(partial)
-            .for_each(|(sum, one)| *sum += one);
+            .for_each(|(sum, value)| *sum += value);
     }
 }
 

@@ -1,5 +1,5 @@
-//! What each operation means, in Burn's own operations: for other backends, other precisions, and to
-//! check the kernels against.
+//! Reference implementations of the operations by Burn's own: for other devices, for other types, and as a check of the
+//! kernels.
 
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
@@ -18,8 +18,8 @@ pub(crate) fn silu_derivative<B: Backend>(
     grad: FloatTensor<B>,
 ) -> FloatTensor<B> {
     let s = B::sigmoid(x.clone());
-    let rest = B::float_add_scalar(B::float_neg(s.clone()), 1.0.into());
-    let slope = B::float_add_scalar(B::float_mul(x, rest), 1.0.into());
+    let complement = B::float_add_scalar(B::float_neg(s.clone()), 1.0.into());
+    let slope = B::float_add_scalar(B::float_mul(x, complement), 1.0.into());
     B::float_mul(grad, B::float_mul(s, slope))
 }
 
@@ -215,8 +215,8 @@ pub(crate) fn pointwise_weight_gradient<B: Backend>(
     grad: FloatTensor<B>,
 ) -> FloatTensor<B> {
     let shape = Shape::new([x.shape()[1], grad.shape()[1]]);
-    let each = B::float_matmul(flat::<B>(x), B::float_swap_dims(flat::<B>(grad), 1, 2));
-    B::float_reshape(B::float_sum_dim(each, 0), shape)
+    let per_image = B::float_matmul(flat::<B>(x), B::float_swap_dims(flat::<B>(grad), 1, 2));
+    B::float_reshape(B::float_sum_dim(per_image, 0), shape)
 }
 
 pub(crate) fn channel_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -233,7 +233,7 @@ fn flat<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
 /// `v·Aᵀ`.
 pub(crate) fn attention<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> FloatTensor<B> {
     let shape = qkv.shape();
-    let [q, k, v] = heads_of::<B>(qkv, heads);
+    let [q, k, v] = split_heads::<B>(qkv, heads);
     let out = B::float_matmul(v, transposed::<B>(attention_weights::<B>(q, k)));
     B::float_reshape(
         out,
@@ -250,10 +250,10 @@ pub(crate) fn attention_tangent<B: Backend>(
     let full = tangents.shape();
     // The K directions join the batch, and so do as many copies of q, k and v.
     let batch = Shape::new([full[0] * full[1], full[2], full[3], full[4]]);
-    let one = Shape::new([1, full[1], full[2], full[3], full[4]]);
-    let copies = B::float_expand(B::float_reshape(qkv, one), full.clone());
-    let [q, k, v] = heads_of::<B>(B::float_reshape(copies, batch.clone()), heads);
-    let [moved_q, moved_k, moved_v] = heads_of::<B>(B::float_reshape(tangents, batch), heads);
+    let lifted = Shape::new([1, full[1], full[2], full[3], full[4]]);
+    let copies = B::float_expand(B::float_reshape(qkv, lifted), full.clone());
+    let [q, k, v] = split_heads::<B>(B::float_reshape(copies, batch.clone()), heads);
+    let [moved_q, moved_k, moved_v] = split_heads::<B>(B::float_reshape(tangents, batch), heads);
     let weights = attention_weights::<B>(q.clone(), k.clone());
     let scores = B::float_add(
         B::float_matmul(transposed::<B>(moved_q), k.clone()),
@@ -275,7 +275,7 @@ pub(crate) fn attention_gradient<B: Backend>(
     heads: usize,
 ) -> FloatTensor<B> {
     let shape = qkv.shape();
-    let [q, k, v] = heads_of::<B>(qkv, heads);
+    let [q, k, v] = split_heads::<B>(qkv, heads);
     let grad = B::float_reshape(grad, v.shape());
     let weights = attention_weights::<B>(q.clone(), k.clone());
     let on_v = B::float_matmul(grad.clone(), weights.clone());
@@ -287,15 +287,15 @@ pub(crate) fn attention_gradient<B: Backend>(
 }
 
 /// q, k and v, `[n, heads, channels of a head, pixels]`.
-fn heads_of<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> [FloatTensor<B>; 3] {
+fn split_heads<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> [FloatTensor<B>; 3] {
     let shape = qkv.shape();
     let head = shape[1] / 3 / heads;
     let shape = Shape::new([shape[0], 3 * heads, head, shape[2] * shape[3]]);
     let qkv = B::float_reshape(qkv, shape);
-    [0, 1, 2].map(|part| {
+    [0, 1, 2].map(|third| {
         let slices = [
             Slice::full(),
-            Slice::from(part * heads..(part + 1) * heads),
+            Slice::from(third * heads..(third + 1) * heads),
             Slice::full(),
             Slice::full(),
         ];

@@ -1,41 +1,4 @@
-//! Forward-mode automatic differentiation for unmodified Burn modules.
-//!
-//! Burn has reverse mode only. This crate evaluates a function of a module together with K directional derivatives
-//! (Jacobian-vector products) in one pass. It records the function once per input shape on Burn's capture device and
-//! pushes tangents through the recorded operations, by one rule for each operation. Parameters are bound anew at every
-//! call, so a call after a training step sees the new weights.
-//!
-//! ```
-//! use burn::tensor::{Device, Tensor, activation::silu};
-//! use burn_jvp::{DynTensor, Jvp};
-//!
-//! let device = Device::flex();
-//! let layer = burn::nn::LinearConfig::new(2, 3).init(&device);
-//! let jvp = Jvp::new(|layer: &burn::nn::Linear, inputs: &[DynTensor]| {
-//!     silu(layer.forward(inputs[0].get::<2>())).into()
-//! });
-//! let x = Tensor::<2>::ones([1, 2], &device);
-//! // Two tangents at once: the two unit vectors, stacked on a leading axis.
-//! let tangents = Tensor::<3>::from_floats([[[1.0, 0.0]], [[0.0, 1.0]]], &device);
-//! let (y, dy) = jvp.call(&layer, &[x.into()], &[Some(tangents.into())])?;
-//! assert_eq!(y.get::<2>().dims(), [1, 3]);
-//! assert_eq!(dy.unwrap().get::<3>().dims(), [2, 1, 3]);
-//! # Ok::<(), burn_jvp::JvpError>(())
-//! ```
-//!
-//! # Custom operations
-//!
-//! The crate that defines a custom operation implements [`CustomRule`] for it. [`Jvp::with_rules`] registers rules, and
-//! [`check::check_jvp`] compares a rule with central differences and with reverse mode.
-//!
-//! # Limits
-//!
-//! - A recorded function must not choose a path by a tensor's value or read a tensor back.
-//! - Fields of the module that are not parameters (a stride, a flag) are taken as they were when the shape was first
-//!   seen.
-//! - Dropout is off.
-//! - Layers are differentiated in their data, not in their weights.
-//! - An operation without a rule is an error that names it, never a silent zero.
+#![doc = include_str!("../README.md")]
 
 pub mod check;
 pub mod dual;
