@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
-use burn_cpu_kernels::Norm;
+use burn_cpu_kernels::GroupNormOptions;
 use datasway_data::Shape;
 
 /// Resolution at or below which it is no longer halved.
@@ -95,7 +95,7 @@ fn normalize(norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
         let weight = weight.as_ref().expect("every normalisation is affine");
         weight.val()
     });
-    let norm = Norm {
+    let norm = GroupNormOptions {
         groups: norm.num_groups,
         epsilon: norm.epsilon,
         silu: true,

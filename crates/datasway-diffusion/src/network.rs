@@ -80,7 +80,7 @@ impl<M: Module + 'static> NetworkDenoiser<M> {
             d,
             precondition,
             forward,
-            jvp: Jvp::new(recorded),
+            jvp: Jvp::new(recorded).with_rules(burn_cpu_kernels::jvp::RULES),
         }
     }
 

@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::interpolate::{Interpolate2d, Interpolate2dConfig, InterpolateMode};
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
-use burn_cpu_kernels::{Norm, silu};
+use burn_cpu_kernels::{GroupNormOptions, silu};
 
 use crate::DiffusionError;
 use crate::config::UNetConfig;
@@ -307,7 +307,7 @@ fn normalize(norm: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
         let weight = weight.as_ref().expect("every normalisation is affine");
         weight.val()
     });
-    let norm = Norm {
+    let norm = GroupNormOptions {
         groups: norm.num_groups,
         epsilon: norm.epsilon,
         silu,
