@@ -1,33 +1,34 @@
 //! `cargo run -p sensitivity`: how samples move when the training data change, ranked.
 
-mod arguments;
-mod attribution;
-mod convergence;
+mod command;
+mod default_model;
 mod directions;
-mod facts;
-mod shipped;
+mod influence;
+mod rank;
+mod run_info;
 mod trained;
+mod verify;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 
-use cli::memory::ensure_room;
-use files::output::Kind;
+use crate::rank::output::write;
+use datasway_cli::memory::ensure_room;
+use datasway_fs::output::Kind;
+use datasway_sensitivity::density::DensityKind;
+use datasway_sensitivity::measure::Measure;
+use datasway_sensitivity::sensitivities::{SensitivityConfig, compute};
 use indicatif::{ProgressBar, ProgressStyle};
-use sensitivity::density::DensityKind;
-use sensitivity::experiment::{Settings, run};
-use sensitivity::measure::Measure;
-use sensitivity::output::write;
 
-use arguments::{Arguments, Command, SamplerKind};
+use command::{Arguments, Command, SamplerKind};
 use directions::{MODEL, directions, is_model, shown};
-use facts::{announcement, facts, verdict, zero_check};
-use trained::Trained;
+use run_info::{announcement, facts, verdict, zero_check};
+use trained::TrainedModel;
 
 fn main() -> ExitCode {
-    allocator::keep_memory();
-    cli::finish(execute(cli::parse()))
+    datasway_cli::allocator::keep_memory();
+    datasway_cli::finish(execute(datasway_cli::parse()))
 }
 
 /// The files of a ranking.
@@ -49,14 +50,14 @@ static FOLDER: Kind = Kind {
 
 fn execute(mut arguments: Arguments) -> Result<()> {
     match arguments.command.take() {
-        Some(Command::Influence(influence)) => attribution::execute(influence),
-        Some(Command::Convergence(convergence)) => convergence::execute(&convergence),
+        Some(Command::Influence(influence)) => influence::execute(influence),
+        Some(Command::Convergence(convergence)) => verify::execute(&convergence),
         None => ranking(arguments),
     }
 }
 
 /// Bytes of the results: in memory, as the parts of a file, and as the file.
-fn size(arguments: &Arguments, model: &Trained) -> u128 {
+fn size(arguments: &Arguments, model: &TrainedModel) -> u128 {
     let directions = arguments.add.len() + arguments.remove.len();
     let derivatives = directions * (1 + usize::from(arguments.limit));
     // Noise, samples, zero check and all derivatives are as large as a sample; the rest is small beside them.
@@ -72,8 +73,8 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
                 "name a change of the data with --add or --remove, such as --add attr:Eyeglasses"
             );
         }
-        arguments.add = vec![shipped::ADD.to_owned()];
-        arguments.remove = vec![shipped::REMOVE.to_owned()];
+        arguments.add = vec![default_model::ADD.to_owned()];
+        arguments.remove = vec![default_model::REMOVE.to_owned()];
     }
     // Both follow the network's own density and D.
     let own_density = arguments.limit || arguments.add.iter().any(|text| is_model(text));
@@ -95,26 +96,26 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         );
     }
     arguments.check()?;
-    let folder = cli::result_folder(&arguments.out, &FOLDER)?;
+    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.common.model()?;
     ensure_room(
         size(arguments, &model),
         "so many sensitivities",
         "ask for fewer --samples or fewer directions at a time",
     )?;
-    let settings = Settings {
+    let settings = SensitivityConfig {
         curvature: arguments.limit,
         ..arguments.common.settings(arguments.samples, &model)?
     };
     let directions = directions(arguments, &settings, &model)?;
-    cli::tell(announcement(arguments, &model, &settings));
+    datasway_cli::tell(announcement(arguments, &model, &settings));
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();
 
     let bar = ProgressBar::new(settings.samples as u64);
     bar.set_style(ProgressStyle::with_template(
         "{bar:30} {pos}/{len} samples  {eta} left",
     )?);
-    let results = run(&model.network, &measures, &settings, &model.device, |n| {
+    let results = compute(&model.network, &measures, &settings, &model.device, |n| {
         bar.inc(n as u64);
     })?;
     bar.finish_and_clear();
@@ -124,10 +125,10 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     write(folder.path(), &results, &shown, &facts)?;
     folder.finish()?;
     for direction in &shown {
-        cli::tell(verdict(direction));
+        datasway_cli::tell(verdict(direction));
     }
-    cli::tell(zero_check(&results));
-    cli::tell(format!(
+    datasway_cli::tell(zero_check(&results));
+    datasway_cli::tell(format!(
         "{} samples in {:.0} s; open {}",
         results.count(),
         results.cost.total,

@@ -1,10 +1,9 @@
 //! `cargo run -p train`: train a U-Net score model on an image data set.
 
-mod classification;
+mod classifier;
 mod images;
-mod loss_log;
 mod place;
-mod training_loop;
+mod progress;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,22 +11,24 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::DType;
 use clap::{Parser, Subcommand};
-use cli::number::{self, count, real};
-use data::{Dataset, LoadOptions, Source};
-use diffusion::checkpoint::Checkpoint;
-use diffusion::device::{DEVICES, device};
-use diffusion::network::NetworkDenoiser;
-use diffusion::sampler::{FrozenNoise, Sampler, sample};
-use diffusion::schedule;
-use files::output::Kind;
-use report::{GridStyle, Picture, grid_png};
-use train::batches::Batches;
-use train::config::{PRESETS, TrainConfig};
-use train::room;
-use train::set::TrainingSet;
-use train::trainer::Trainer;
+use datasway_cli::memory::ensure_room;
+use datasway_cli::number::{self, count, real};
+use datasway_data::{Dataset, LoadOptions, Source};
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_diffusion::device::{DEVICES, device};
+use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
+use datasway_diffusion::schedule;
+use datasway_fs::output::Kind;
+use datasway_report::{GridStyle, Picture, grid_png};
+use datasway_training::batches::Batches;
+use datasway_training::config::{PRESETS, TrainConfig};
+use datasway_training::memory::network_bytes;
+use datasway_training::trainer::ScoreTrainer;
+use datasway_training::training_loop::TrainingRun;
+use datasway_training::training_set::TrainingSetInfo;
 
-use training_loop::TrainingLoop;
+use progress::Loop;
 
 /// Train a U-Net score model on an image data set.
 #[derive(Parser)]
@@ -89,13 +90,13 @@ struct Arguments {
     checkpoint_minutes: f64,
 }
 
-/// What else can be trained.
+/// Subcommands.
 #[derive(Subcommand)]
 enum Command {
-    Classifier(classification::Arguments),
+    Classifier(classifier::Arguments),
 }
 
-/// The folder of a run.
+/// Output files of a training run.
 static FOLDER: Kind = Kind {
     name: "training run",
     files: &[
@@ -107,17 +108,17 @@ static FOLDER: Kind = Kind {
     marks: &[("run.toml", "sway = ")],
 };
 
-/// The preset of colour images, and that of grey ones.
+/// Default presets of colour images and of grey images.
 const USUAL: [&str; 2] = ["faces16", "mnist16"];
 
-/// Bytes of a configuration file at most.
+/// Largest size of a configuration file in bytes.
 const LARGEST: u64 = 1 << 20;
 
 fn main() -> ExitCode {
-    allocator::keep_memory();
-    let arguments: Arguments = cli::parse();
-    cli::finish(match &arguments.command {
-        Some(Command::Classifier(classifier)) => classification::run(classifier),
+    datasway_cli::allocator::keep_memory();
+    let arguments: Arguments = datasway_cli::parse();
+    datasway_cli::finish(match &arguments.command {
+        Some(Command::Classifier(classifier)) => classifier::run(classifier),
         None => run(&arguments),
     })
 }
@@ -129,18 +130,23 @@ fn run(arguments: &Arguments) -> Result<()> {
     let network = &config.network;
     place::ensure_channels(&arguments.data, source.grey(), network.image_channels)?;
     if !source.grey() && network.image_channels == 1 {
-        cli::tell("images are read in grey: the network takes one channel");
+        datasway_cli::tell("images are read in grey: the network takes one channel");
     }
-    room::ensure_network(network, config.batch)?;
+    ensure_room(
+        network_bytes(network, config.batch),
+        "this network and batch",
+        "choose a smaller batch or a smaller network",
+    )?;
     let device = device(&arguments.device)?;
-    let folder = cli::output_folder(&arguments.out, &FOLDER)?;
+    let folder = datasway_cli::output_folder(&arguments.out, &FOLDER)?;
     let path = arguments.out.join("checkpoint.safetensors");
     if let Some(file) = &arguments.export {
         place::ensure_export(file, &path)?;
     }
-    let resumed = match arguments.resume {
-        true => Some(place::resumed(&path, Checkpoint::load)?),
-        false => None,
+    let resumed = if arguments.resume {
+        Some(place::resumed(&path, Checkpoint::load)?)
+    } else {
+        None
     };
     ensure!(
         arguments.resume || !path.exists(),
@@ -165,19 +171,19 @@ fn run(arguments: &Arguments) -> Result<()> {
         network.image_channels,
         network.image_size
     );
-    let set = TrainingSet {
+    let set = TrainingSetInfo {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,
-        ..TrainingSet::of(&images, &arguments.data, config.flip)
+        ..TrainingSetInfo::of(&images, &arguments.data, config.flip)
     };
     let mut trainer = match resumed {
         Some(checkpoint) => {
-            let trainer = Trainer::resume(config.clone(), set, checkpoint, &device)?;
+            let trainer = ScoreTrainer::resume(config.clone(), set, checkpoint, &device)?;
             folder.go_on()?;
             trainer
         }
         None => {
-            let trainer = Trainer::new(config.clone(), set.clone(), &device)?;
+            let trainer = ScoreTrainer::new(config.clone(), set.clone(), &device)?;
             folder.start_over()?;
             record(arguments, &config, &set)?;
             trainer
@@ -186,12 +192,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     train(arguments, &config, &images, &mut trainer, &path)
 }
 
-/// `run.toml`: what was asked for and on which data, for people; a checkpoint says the same of itself.
-/// Its `[config]` is a file for `--config`.
-fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSet) -> Result<()> {
+/// Writes `run.toml`: version, data, device and configuration. It can be used for `--config`.
+fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSetInfo) -> Result<()> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let text = format!(
-        "sway = {}\ndata = {}\nfingerprint = {}\ndevice = {}\n\n{}",
+        "datasway = {}\ndata = {}\nfingerprint = {}\ndevice = {}\n\n{}",
         quoted(env!("CARGO_PKG_VERSION")),
         quoted(&set.name),
         quoted(&set.fingerprint),
@@ -201,7 +206,7 @@ fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSet) -> Res
             toml::Value::try_from(config)?
         )]))?
     );
-    files::write(&arguments.out.join("run.toml"), text.as_bytes())?;
+    datasway_fs::write(&arguments.out.join("run.toml"), text.as_bytes())?;
     Ok(())
 }
 
@@ -209,10 +214,10 @@ fn train(
     arguments: &Arguments,
     config: &TrainConfig,
     images: &Dataset,
-    trainer: &mut Trainer,
+    trainer: &mut ScoreTrainer,
     path: &Path,
 ) -> Result<()> {
-    let steps = TrainingLoop {
+    let steps = Loop {
         steps: config.steps,
         batch: config.batch,
         checkpoint_minutes: arguments.checkpoint_minutes,
@@ -232,20 +237,22 @@ fn train(
         trainer.checkpoint()?.for_sampling().save(file)?;
     }
     let (of, path) = (config.steps, path.display());
-    cli::tell(format!("finished {of} steps; checkpoint in {path}"));
+    datasway_cli::tell(format!("finished {of} steps; checkpoint in {path}"));
     Ok(())
 }
 
-/// A score model in training, of which samples are drawn now and then.
+/// A score model in training that draws sample grids at intervals.
 struct ScoreRun<'a> {
     arguments: &'a Arguments,
     config: &'a TrainConfig,
     batches: Batches<'a>,
-    trainer: &'a mut Trainer,
+    trainer: &'a mut ScoreTrainer,
     path: &'a Path,
 }
 
-impl training_loop::Run for ScoreRun<'_> {
+impl TrainingRun for ScoreRun<'_> {
+    type Error = anyhow::Error;
+
     fn step(&self) -> u64 {
         self.trainer.step()
     }
@@ -262,12 +269,12 @@ impl training_loop::Run for ScoreRun<'_> {
         Ok(loss)
     }
 
-    fn save(&self) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
         Ok(self.trainer.checkpoint()?.save(self.path)?)
     }
 }
 
-/// The configuration from preset or file, with the flags on top.
+/// The configuration from a preset or file, modified by options.
 fn configuration(arguments: &Arguments, grey: bool) -> Result<TrainConfig> {
     let mut config = match (&arguments.config, &arguments.preset) {
         (None, Some(preset)) => TrainConfig::preset(preset)?,
@@ -276,13 +283,13 @@ fn configuration(arguments: &Arguments, grey: bool) -> Result<TrainConfig> {
                 USUAL[usize::from(grey)],
                 if grey { "grey" } else { "colour" },
             );
-            cli::tell(format!(
+            datasway_cli::tell(format!(
                 "{colour} images: --preset {preset} unless another is named"
             ));
             TrainConfig::preset(preset)?
         }
         (Some(path), _) => {
-            let text = files::read_text(path, LARGEST)?;
+            let text = datasway_fs::read_text(path, LARGEST)?;
             parse(&text).with_context(|| format!("{} is not a configuration", path.display()))?
         }
     };
@@ -307,7 +314,7 @@ fn configuration(arguments: &Arguments, grey: bool) -> Result<TrainConfig> {
     Ok(config)
 }
 
-/// A configuration alone, or the `[config]` of a `run.toml`.
+/// Parses a configuration file or the `[config]` of a `run.toml`.
 fn parse(text: &str) -> Result<TrainConfig> {
     let mut table: toml::Table = text.parse()?;
     Ok(match table.remove("config") {
@@ -316,9 +323,8 @@ fn parse(text: &str) -> Result<TrainConfig> {
     })
 }
 
-/// Draws 64 samples of the averaged network with Heun's method in 18 steps, always from the same
-/// noise, and writes them as a picture.
-fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<()> {
+/// Draws 64 samples of the averaged network with Heun's method in 18 steps, always from the same noise, and writes a PNG grid.
+fn sample_grid(config: &TrainConfig, trainer: &ScoreTrainer, path: &Path) -> Result<()> {
     let network = &config.network;
     let model = NetworkDenoiser::new(
         trainer.average().clone(),
@@ -338,6 +344,6 @@ fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<(
         values,
     });
     let pictures: Vec<Picture> = pictures.collect();
-    files::write(path, &grid_png(&pictures, &GridStyle::default())?)?;
+    datasway_fs::write(path, &grid_png(&pictures, &GridStyle::default())?)?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use data::{Dataset, LoadOptions};
+use datasway_data::{Dataset, LoadOptions};
 use flate2::Crc;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -97,9 +97,10 @@ impl Reader for Caches {
         let (input, other) = (one(rng, &self.valid), one(rng, &self.valid));
         let (mut first, file) = (input[0], &input[1..]);
         let seal = rng.random();
-        let mut damaged = match seal && rng.random_bool(0.7) {
-            true => with_header(rng, file),
-            false => bytes::damage(rng, file.to_vec(), &other[1..]),
+        let mut damaged = if seal && rng.random_bool(0.7) {
+            with_header(rng, file)
+        } else {
+            bytes::damage(rng, file.to_vec(), &other[1..])
         };
         if seal {
             damaged = sealed(damaged);

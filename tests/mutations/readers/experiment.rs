@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use datasway_retraining::experiment::Experiment;
+use datasway_retraining::jobs::Plan;
+use datasway_retraining::prepared::{PreparedExperiment, RunEnvironment};
 use rand_chacha::ChaCha8Rng;
-use retrain::experiment::Experiment;
-use retrain::jobs::Plan;
-use retrain::setup::{Place, Setup};
 
 use super::{SIZE, said};
 use crate::damage::{one, text};
@@ -27,7 +27,7 @@ pub struct Experiments {
 impl Experiments {
     /// The experiments that are published, and one of every kind of entry.
     pub fn new(_: &Path) -> Self {
-        let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+        let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
         let entries = std::fs::read_dir(published).expect("the published experiments");
         let paths = entries.map(|entry| entry.expect("a file").path());
         let mut paths: Vec<_> = paths
@@ -53,12 +53,12 @@ fn plan(path: &Path) -> Result<(), String> {
     if experiment.data != DATA || !small {
         return Ok(());
     }
-    let place = Place {
+    let place = RunEnvironment {
         data: None,
         cache: "cache".into(),
         device: "flex".into(),
     };
-    let setup = Setup::new(experiment, &place).map_err(said)?;
+    let setup = PreparedExperiment::new(experiment, &place).map_err(said)?;
     Plan::new(&setup).map(drop).map_err(said)
 }
 

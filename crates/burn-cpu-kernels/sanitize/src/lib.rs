@@ -1,0 +1,242 @@
+//! The loops of the kernels against textbook sums, for a run under a sanitizer: every slice is as long as it must be and
+//! no longer, so that a read or a write beyond its end is seen.
+#![cfg(test)]
+#![allow(dead_code, reason = "what Burn sees of the loops is not here")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over registers and taps read best with their indices"
+)]
+
+#[path = "../../src/attention.rs"]
+mod attention;
+#[path = "../../src/conv.rs"]
+mod conv;
+#[path = "../../src/simd.rs"]
+mod simd;
+#[path = "../../src/matrix.rs"]
+mod matrix;
+#[path = "../../src/norm.rs"]
+mod norm;
+#[path = "../../src/pointwise.rs"]
+mod pointwise;
+#[path = "../../src/silu.rs"]
+mod silu;
+
+/// Numbers that look random, the same everywhere.
+fn numbers(count: usize, seed: u32) -> Box<[f32]> {
+    let mut state = seed.wrapping_mul(2_654_435_761).max(1);
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as f32 / u32::MAX as f32 * 4.0 - 2.0
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+fn zeros(count: usize) -> Box<[f32]> {
+    vec![0.0; count].into_boxed_slice()
+}
+
+#[track_caller]
+fn close(ours: &[f32], truth: &[f64]) {
+    assert_eq!(ours.len(), truth.len());
+    let size = truth.iter().fold(1e-30_f64, |m, v| m.max(v.abs()));
+    for (ours, truth) in ours.iter().zip(truth) {
+        assert!(
+            (f64::from(*ours) - truth).abs() < 1e-5 * size,
+            "{ours} for {truth}"
+        );
+    }
+}
+
+/// n, i, o, h, w.
+const SIZES: [[usize; 5]; 9] = [
+    [1, 1, 1, 1, 1],
+    [2, 3, 5, 7, 5],
+    [3, 4, 4, 3, 9],
+    [1, 2, 3, 1, 17],
+    [9, 5, 7, 8, 8],
+    [17, 3, 6, 16, 16],
+    [2, 6, 9, 14, 28],
+    [40, 4, 4, 4, 4],
+    [5, 2, 2, 2, 3],
+];
+
+/// Every product of a convolution: places of output, input and weight.
+fn products([n, i, o, h, w]: [usize; 5]) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..n * o * h * w).flat_map(move |y| {
+        let (image, out, row, column) = (y / w / h / o, y / w / h % o, y / w % h, y % w);
+        (0..i * 9).filter_map(move |tap| {
+            let (from, ky, kx) = (tap / 9, tap / 3 % 3, tap % 3);
+            let (r, c) = ((row + ky).checked_sub(1)?, (column + kx).checked_sub(1)?);
+            let inside = r < h && c < w;
+            inside.then_some((y, ((image * i + from) * h + r) * w + c, out * i * 9 + tap))
+        })
+    })
+}
+
+#[test]
+fn convolutions() {
+    for size @ [images, inputs, outputs, height, width] in SIZES {
+        let pixels = height * width;
+        let x = numbers(images * inputs * pixels, 1);
+        let grad = numbers(images * outputs * pixels, 2);
+        let weights = numbers(outputs * inputs * 9, 3);
+        let mut truth = [grad.len(), x.len(), weights.len()].map(|count| vec![0.0; count]);
+        for (y, from, tap) in products(size) {
+            let [x, grad, weight] = [x[from], grad[y], weights[tap]].map(f64::from);
+            truth[0][y] += weight * x;
+            truth[1][from] += weight * grad;
+            truth[2][tap] += x * grad;
+        }
+        let size = conv::ConvShape {
+            images,
+            inputs,
+            outputs,
+            height,
+            width,
+        };
+        for threads in [1, 4] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.unwrap().install(|| {
+                let mut out = [zeros(grad.len()), zeros(x.len()), zeros(weights.len())];
+                conv::forward(size, &x, &weights, None, &mut out[0]);
+                conv::input_gradient(size, &grad, &weights, &mut out[1]);
+                conv::weight_gradient(size, &x, &grad, &mut out[2]);
+                out.iter()
+                    .zip(&truth)
+                    .for_each(|(out, truth)| close(out, truth));
+
+                let bias = numbers(images * outputs, 4);
+                conv::forward(size, &x, &weights, Some(&bias), &mut out[0]);
+                let each = truth[0]
+                    .iter()
+                    .zip(bias.iter().flat_map(|b| vec![*b; pixels]));
+                let biased: Vec<f64> = each.map(|(y, b)| y + f64::from(b)).collect();
+                close(&out[0], &biased);
+            });
+        }
+    }
+}
+
+#[test]
+fn pointwise_maps() {
+    for [images, inputs, outputs, height, width] in SIZES {
+        let pixels = height * width;
+        let x = numbers(images * inputs * pixels, 1);
+        let grad = numbers(images * outputs * pixels, 2);
+        let weight = numbers(inputs * outputs, 3);
+        let mut truth = [grad.len(), x.len(), weight.len()].map(|count| vec![0.0; count]);
+        for (image, i) in (0..images).flat_map(|n| (0..inputs).map(move |i| (n, i))) {
+            for (o, p) in (0..outputs).flat_map(|o| (0..pixels).map(move |p| (o, p))) {
+                let from = (image * inputs + i) * pixels + p;
+                let to = (image * outputs + o) * pixels + p;
+                let entry = i * outputs + o;
+                let [x, grad, weight] = [x[from], grad[to], weight[entry]].map(f64::from);
+                truth[0][to] += weight * x;
+                truth[1][from] += weight * grad;
+                truth[2][entry] += x * grad;
+            }
+        }
+        let size = pointwise::PointwiseShape {
+            images,
+            inputs,
+            outputs,
+            pixels,
+        };
+        let mut out = [zeros(grad.len()), zeros(x.len()), zeros(weight.len())];
+        pointwise::forward(size, &x, &weight, &zeros(outputs), &mut out[0]);
+        pointwise::input_gradient(size, &grad, &weight, &mut out[1]);
+        pointwise::weight_gradient(size, &x, &grad, &mut out[2]);
+        out.iter()
+            .zip(&truth)
+            .for_each(|(out, truth)| close(out, truth));
+        let mut sums = zeros(images * outputs);
+        pointwise::channel_sums(pixels, &grad, &mut sums);
+        let total = |channel: &[f32]| channel.iter().copied().map(f64::from).sum();
+        close(&sums, &grad.chunks(pixels).map(total).collect::<Vec<f64>>());
+    }
+}
+
+/// Gradient and tangent see one Jacobian, which central differences of the value confirm.
+fn same_jacobian(
+    value: impl Fn(&[f32]) -> Box<[f32]>,
+    x: &[f32],
+    (tangent, moved): (&[f32], &[f32]),
+    (grad, pulled): (&[f32], &[f32]),
+) {
+    let inner = |a: &[f32], b: &[f32]| {
+        let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+        products.sum::<f64>()
+    };
+    let size = moved
+        .iter()
+        .zip(grad)
+        .map(|(a, b)| f64::from((a * b).abs()))
+        .sum::<f64>();
+    assert!((inner(moved, grad) - inner(pulled, tangent)).abs() < 1e-5 * size);
+    let step = 1e-2;
+    let at = |sign: f32| {
+        let x: Vec<f32> = x
+            .iter()
+            .zip(tangent)
+            .map(|(x, t)| x + sign * step * t)
+            .collect();
+        inner(&value(&x), grad)
+    };
+    let difference = (at(1.0) - at(-1.0)) / (2.0 * f64::from(step));
+    assert!((difference - inner(moved, grad)).abs() < 3e-3 * size);
+}
+
+#[test]
+fn group_norms() {
+    for (groups, each, pixels, silu) in [(1, 3, 1, true), (3, 4, 35, true), (2, 5, 9, false)] {
+        let norm = norm::GroupNormOptions {
+            groups,
+            epsilon: 1e-5,
+            silu,
+        };
+        let (images, channels) = (3, groups * each);
+        let size = norm::NormShape {
+            images,
+            channels,
+            pixels,
+        };
+        let count = images * channels * pixels;
+        let (x, tangent, grad) = (numbers(count, 1), numbers(count, 2), numbers(count, 3));
+        let (gamma, beta) = (numbers(channels, 4), numbers(channels, 5));
+        let value = |x: &[f32]| {
+            let mut out = zeros(count);
+            norm::forward(size, norm, x, &gamma, &beta, &mut out);
+            out
+        };
+        let (mut moved, mut pulled) = (zeros(count), zeros(count));
+        norm::tangent(size, norm, &x, (&gamma, &beta), &tangent, &mut moved);
+        norm::gradient(size, norm, &x, (&gamma, &beta), &grad, &mut pulled);
+        same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
+    }
+}
+
+#[test]
+fn attentions() {
+    for (heads, channels, pixels) in [(1, 1, 1), (2, 5, 15), (1, 8, 64), (3, 3, 9), (1, 4, 49)] {
+        let size = attention::AttentionShape {
+            heads,
+            channels,
+            pixels,
+        };
+        let count = 2 * heads * channels * pixels;
+        let (x, tangent) = (numbers(3 * count, 1), numbers(3 * count, 2));
+        let grad = numbers(count, 3);
+        let value = |x: &[f32]| {
+            let mut out = zeros(count);
+            attention::forward(size, x, &mut out);
+            out
+        };
+        let (mut moved, mut pulled) = (zeros(count), zeros(3 * count));
+        attention::tangent(size, &x, &tangent, &mut moved);
+        attention::gradient(size, &x, &grad, &mut pulled);
+        same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
+    }
+}

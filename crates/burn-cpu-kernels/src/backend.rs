@@ -1,0 +1,147 @@
+//! The trait of the operations, for every backend.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+
+use crate::norm::GroupNormOptions;
+use crate::reference;
+
+/// The operations of this crate on a backend. Flex has kernels; the default bodies are the reference implementations.
+#[backend_extension(
+    Flex,
+    Capture,
+    Autodiff,
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "wgpu")
+)]
+pub trait KernelBackend: Backend {
+    /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`, of any shape.
+    fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::silu::<Self>(x)
+    }
+
+    /// `grad·silu'(x)`, both of one shape: a gradient pulled back or a tangent pushed on.
+    fn silu_derivative(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::silu_derivative::<Self>(x, grad)
+    }
+
+    /// Group normalisation of x `[n, c, …]` with γ and β `[c]` and, with `options.silu`, SiLU after it.
+    fn group_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        options: GroupNormOptions,
+    ) -> FloatTensor<Self> {
+        reference::group_norm::<Self>(x, gamma, beta, options)
+    }
+
+    /// Tangents of [`group_norm`](Self::group_norm) along directions of x, both `[k, n, c, …]`.
+    fn group_norm_tangent(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        tangents: FloatTensor<Self>,
+        options: GroupNormOptions,
+    ) -> FloatTensor<Self> {
+        reference::group_norm_tangent::<Self>(x, gamma, beta, tangents, options)
+    }
+
+    /// Gradients of [`group_norm`](Self::group_norm) in x, γ and β, from that of the result.
+    fn group_norm_gradient(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        options: GroupNormOptions,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        reference::group_norm_gradient::<Self>(x, gamma, beta, grad, options)
+    }
+
+    /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias
+    /// `[1, o]` or `[n, o]`, result `[n, o, h, w]`.
+    fn conv3x3(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::conv3x3::<Self>(x, weight, bias)
+    }
+
+    /// Gradient of [`conv3x3`](Self::conv3x3) in x, from that of the result.
+    fn conv3x3_input_gradient(
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::conv3x3_input_gradient::<Self>(weight, grad)
+    }
+
+    /// Gradient of [`conv3x3`](Self::conv3x3) in the weight, from that of the result.
+    fn conv3x3_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::conv3x3_weight_gradient::<Self>(x, weight, grad)
+    }
+
+    /// A linear map of the channels: x `[n, i, h, w]`, weight `[i, o]`, bias `[o]`, result `[n, o, h, w]`.
+    fn pointwise(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::pointwise::<Self>(x, weight, bias)
+    }
+
+    /// Gradient of [`pointwise`](Self::pointwise) in x, from that of the result.
+    fn pointwise_input_gradient(
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::pointwise_input_gradient::<Self>(weight, grad)
+    }
+
+    /// Gradient of [`pointwise`](Self::pointwise) in the weight, from that of the result.
+    fn pointwise_weight_gradient(
+        x: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::pointwise_weight_gradient::<Self>(x, grad)
+    }
+
+    /// The sum of each channel of each image: x `[n, c, h, w]`, result `[n, c]`.
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::channel_sums::<Self>(x)
+    }
+
+    /// Self-attention of the pixels: q, k and v are thirds of `qkv` `[n, 3·c, h, w]`, each of `heads` heads;
+    /// result `[n, c, h, w]`.
+    fn self_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        reference::attention::<Self>(qkv, heads)
+    }
+
+    /// Tangents of [`self_attention`](Self::self_attention), `[k, n, c, h, w]`, along directions `[k, n, 3·c, h, w]`.
+    fn self_attention_tangent(
+        qkv: FloatTensor<Self>,
+        tangents: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        reference::attention_tangent::<Self>(qkv, tangents, heads)
+    }
+
+    /// Gradient of [`self_attention`](Self::self_attention), from that of the result.
+    fn self_attention_gradient(
+        qkv: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        reference::attention_gradient::<Self>(qkv, grad, heads)
+    }
+}
+
+#[cfg(feature = "ndarray")]
+#[expect(deprecated, reason = "an independent backend to check against")]
+impl KernelBackend for burn::backend::NdArray {}
+
+#[cfg(feature = "wgpu")]
+impl KernelBackend for burn::backend::Wgpu {}

@@ -1,0 +1,302 @@
+//! The operations on Flex: kernels for f32, Burn's own operations for other precisions.
+
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::{Bytes, DType, Flex, Shape, TensorMetadata};
+
+use crate::attention::{self, AttentionShape};
+use crate::backend::KernelBackend;
+use crate::conv::{self, ConvShape};
+use crate::norm::{self, GroupNormOptions, NormShape};
+use crate::pointwise::{self, PointwiseShape};
+use crate::{reference, silu};
+
+impl KernelBackend for Flex {
+    fn silu(x: FlexTensor) -> FlexTensor {
+        if !single(&[&x]) {
+            return reference::silu::<Self>(x);
+        }
+        let x = x.to_contiguous();
+        let mut out = vec![0.0; values(&x).len()];
+        silu::forward(values(&x), &mut out);
+        tensor(out, x.shape())
+    }
+
+    fn silu_derivative(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &grad]) || x.shape() != grad.shape() {
+            return reference::silu_derivative::<Self>(x, grad);
+        }
+        let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
+        let mut out = vec![0.0; values(&x).len()];
+        silu::derivative(values(&x), values(&grad), &mut out);
+        tensor(out, x.shape())
+    }
+
+    fn group_norm(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        options: GroupNormOptions,
+    ) -> FlexTensor {
+        if !single(&[&x, &gamma, &beta]) {
+            return reference::group_norm::<Self>(x, gamma, beta, options);
+        }
+        let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
+        let (shape, gamma, beta) = (norm_shape(&x), values(&gamma), values(&beta));
+        let mut out = vec![0.0; values(&x).len()];
+        norm::forward(shape, options, values(&x), gamma, beta, &mut out);
+        tensor(out, x.shape())
+    }
+
+    fn group_norm_tangent(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        tangents: FlexTensor,
+        options: GroupNormOptions,
+    ) -> FlexTensor {
+        if !single(&[&x, &gamma, &beta, &tangents]) {
+            return reference::group_norm_tangent::<Self>(x, gamma, beta, tangents, options);
+        }
+        let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
+        let tangents = tangents.to_contiguous();
+        let (shape, affine) = (norm_shape(&x), (values(&gamma), values(&beta)));
+        let mut out = vec![0.0; values(&tangents).len()];
+        norm::tangent(
+            shape,
+            options,
+            values(&x),
+            affine,
+            values(&tangents),
+            &mut out,
+        );
+        tensor(out, tangents.shape())
+    }
+
+    fn group_norm_gradient(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        grad: FlexTensor,
+        options: GroupNormOptions,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        if !single(&[&x, &gamma, &beta, &grad]) {
+            return reference::group_norm_gradient::<Self>(x, gamma, beta, grad, options);
+        }
+        let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
+        let grad = grad.to_contiguous();
+        let (shape, affine) = (norm_shape(&x), (values(&gamma), values(&beta)));
+        let mut out = vec![0.0; values(&x).len()];
+        let (on_gamma, on_beta) =
+            norm::gradient(shape, options, values(&x), affine, values(&grad), &mut out);
+        (
+            tensor(out, x.shape()),
+            tensor(on_gamma, gamma.shape()),
+            tensor(on_beta, beta.shape()),
+        )
+    }
+
+    fn conv3x3(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &weight, &bias]) {
+            return reference::conv3x3::<Self>(x, weight, bias);
+        }
+        let (x, weight, bias) = (
+            x.to_contiguous(),
+            weight.to_contiguous(),
+            bias.to_contiguous(),
+        );
+        let shape = conv_shape(&x, &weight);
+        let mut out = vec![0.0; shape.images * shape.outputs * shape.height * shape.width];
+        conv::forward(
+            shape,
+            values(&x),
+            values(&weight),
+            Some(values(&bias)),
+            &mut out,
+        );
+        tensor(
+            out,
+            Shape::new([shape.images, shape.outputs, shape.height, shape.width]),
+        )
+    }
+
+    fn conv3x3_input_gradient(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&weight, &grad]) {
+            return reference::conv3x3_input_gradient::<Self>(weight, grad);
+        }
+        let (weight, grad) = (weight.to_contiguous(), grad.to_contiguous());
+        let shape = ConvShape {
+            inputs: weight.shape()[1],
+            outputs: weight.shape()[0],
+            ..conv_shape(&grad, &weight)
+        };
+        let mut out = vec![0.0; shape.images * shape.inputs * shape.height * shape.width];
+        conv::input_gradient(shape, values(&grad), values(&weight), &mut out);
+        tensor(
+            out,
+            Shape::new([shape.images, shape.inputs, shape.height, shape.width]),
+        )
+    }
+
+    fn conv3x3_weight_gradient(x: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &weight, &grad]) {
+            return reference::conv3x3_weight_gradient::<Self>(x, weight, grad);
+        }
+        let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
+        let shape = conv_shape(&x, &weight);
+        let mut out = vec![0.0; shape.outputs * shape.inputs * 9];
+        conv::weight_gradient(shape, values(&x), values(&grad), &mut out);
+        tensor(out, weight.shape())
+    }
+
+    fn pointwise(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &weight, &bias]) {
+            return reference::pointwise::<Self>(x, weight, bias);
+        }
+        let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
+        let shape = pointwise_shape(&x, &weight.shape());
+        let mut out = vec![0.0; shape.images * shape.outputs * shape.pixels];
+        pointwise::forward(shape, values(&x), values(&weight), values(&bias), &mut out);
+        tensor(out, with_channels(&x, shape.outputs))
+    }
+
+    fn pointwise_input_gradient(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&weight, &grad]) {
+            return reference::pointwise_input_gradient::<Self>(weight, grad);
+        }
+        let (weight, grad) = (weight.to_contiguous(), grad.to_contiguous());
+        let shape = pointwise_shape(&grad, &weight.shape());
+        let mut out = vec![0.0; shape.images * shape.inputs * shape.pixels];
+        pointwise::input_gradient(shape, values(&grad), values(&weight), &mut out);
+        tensor(out, with_channels(&grad, shape.inputs))
+    }
+
+    fn pointwise_weight_gradient(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !single(&[&x, &grad]) {
+            return reference::pointwise_weight_gradient::<Self>(x, grad);
+        }
+        let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
+        let weight = Shape::new([x.shape()[1], grad.shape()[1]]);
+        let mut out = vec![0.0; weight[0] * weight[1]];
+        let shape = pointwise_shape(&x, &weight);
+        pointwise::weight_gradient(shape, values(&x), values(&grad), &mut out);
+        tensor(out, weight)
+    }
+
+    fn channel_sums(x: FlexTensor) -> FlexTensor {
+        if !single(&[&x]) {
+            return reference::channel_sums::<Self>(x);
+        }
+        let x = x.to_contiguous();
+        let NormShape {
+            images,
+            channels,
+            pixels,
+        } = norm_shape(&x);
+        let mut out = vec![0.0; images * channels];
+        pointwise::channel_sums(pixels, values(&x), &mut out);
+        tensor(out, Shape::new([images, channels]))
+    }
+
+    fn self_attention(qkv: FlexTensor, heads: usize) -> FlexTensor {
+        if !single(&[&qkv]) {
+            return reference::attention::<Self>(qkv, heads);
+        }
+        let qkv = qkv.to_contiguous();
+        let mut out = vec![0.0; values(&qkv).len() / 3];
+        attention::forward(attention_shape(&qkv, heads), values(&qkv), &mut out);
+        tensor(out, with_channels(&qkv, qkv.shape()[1] / 3))
+    }
+
+    fn self_attention_tangent(qkv: FlexTensor, tangents: FlexTensor, heads: usize) -> FlexTensor {
+        if !single(&[&qkv, &tangents]) {
+            return reference::attention_tangent::<Self>(qkv, tangents, heads);
+        }
+        let (qkv, tangents) = (qkv.to_contiguous(), tangents.to_contiguous());
+        let mut out = vec![0.0; values(&tangents).len() / 3];
+        let shape = attention_shape(&qkv, heads);
+        attention::tangent(shape, values(&qkv), values(&tangents), &mut out);
+        let [k, n, c, h, w] = tangents.shape().dims();
+        tensor(out, Shape::new([k, n, c / 3, h, w]))
+    }
+
+    fn self_attention_gradient(qkv: FlexTensor, grad: FlexTensor, heads: usize) -> FlexTensor {
+        if !single(&[&qkv, &grad]) {
+            return reference::attention_gradient::<Self>(qkv, grad, heads);
+        }
+        let (qkv, grad) = (qkv.to_contiguous(), grad.to_contiguous());
+        let mut out = vec![0.0; values(&qkv).len()];
+        let shape = attention_shape(&qkv, heads);
+        attention::gradient(shape, values(&qkv), values(&grad), &mut out);
+        tensor(out, qkv.shape())
+    }
+}
+
+/// True if all tensors are f32, the only precision with kernels.
+fn single(tensors: &[&FlexTensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+/// The shape of a convolution of an image `[n, i, h, w]` by a weight `[o, i, 3, 3]`.
+fn conv_shape(image: &FlexTensor, weight: &FlexTensor) -> ConvShape {
+    let (image, weight) = (image.shape(), weight.shape());
+    ConvShape {
+        images: image[0],
+        inputs: weight[1],
+        outputs: weight[0],
+        height: image[2],
+        width: image[3],
+    }
+}
+
+/// The shape of a map of an image `[n, …, h, w]` by a weight `[i, o]`.
+fn pointwise_shape(image: &FlexTensor, weight: &Shape) -> PointwiseShape {
+    let image = image.shape();
+    PointwiseShape {
+        images: image[0],
+        inputs: weight[0],
+        outputs: weight[1],
+        pixels: image[2] * image[3],
+    }
+}
+
+/// The shape of the self-attention of `qkv` `[n, 3·c, h, w]`.
+fn attention_shape(qkv: &FlexTensor, heads: usize) -> AttentionShape {
+    let shape = qkv.shape();
+    AttentionShape {
+        heads,
+        channels: shape[1] / 3 / heads,
+        pixels: shape[2] * shape[3],
+    }
+}
+
+/// The shape of an image with another number of channels.
+fn with_channels(image: &FlexTensor, channels: usize) -> Shape {
+    let shape = image.shape();
+    Shape::new([shape[0], channels, shape[2], shape[3]])
+}
+
+/// The shape of a normalisation of x `[n, c, …]`.
+fn norm_shape(x: &FlexTensor) -> NormShape {
+    let shape = x.shape();
+    NormShape {
+        images: shape[0],
+        channels: shape[1],
+        pixels: shape[2..].iter().product(),
+    }
+}
+
+/// The values of a contiguous tensor, in order.
+fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor
+        .as_slice()
+        .expect("made contiguous by the caller, and f32")
+}
+
+/// A contiguous tensor of f32.
+fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
+    FlexTensor::new(
+        Bytes::from_elems(values),
+        Layout::contiguous(shape),
+        DType::F32,
+    )
+}

@@ -1,0 +1,76 @@
+#![doc = include_str!("../README.md")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over registers and taps read best with their indices"
+)]
+
+mod attention;
+mod autodiff;
+mod backend;
+mod capture;
+mod conv;
+mod flex;
+#[cfg(feature = "jvp")]
+pub mod jvp;
+mod matrix;
+mod norm;
+mod pointwise;
+mod reference;
+mod silu;
+mod simd;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+pub use backend::KernelBackend;
+pub use capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
+pub use norm::GroupNormOptions;
+
+/// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::silu(x.into_dispatch()))
+}
+
+/// Group normalisation of x `[n, c, …]` with γ and β `[c]`, followed by SiLU if `options.silu`.
+pub fn group_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    options: GroupNormOptions,
+) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::group_norm(
+        x.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        options,
+    ))
+}
+
+/// 3×3 convolution with stride 1 and one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`,
+/// bias `[1, o]` for all images or `[n, o]` for each, result `[n, o, h, w]`.
+pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<2>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::conv3x3(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
+/// The 1×1 convolution, a linear map of the channels at every pixel: x `[n, i, h, w]`, weight `[i, o]`, bias `[o]`, result
+/// `[n, o, h, w]`.
+pub fn pointwise(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::pointwise(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
+/// Self-attention of the pixels: q, k and v are the thirds of `qkv` `[n, 3·c, h, w]`, each of `heads` heads of `c/heads`
+/// channels; the result, `softmax(qᵀk/√channels)·v` for each head, is `[n, c, h, w]`.
+pub fn attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::self_attention(
+        qkv.into_dispatch(),
+        heads,
+    ))
+}

@@ -1,0 +1,287 @@
+//! Loops of group normalisation, with SiLU after it or without, in one pass over each group of channels.
+//!
+//! With `x̂ = (x − mean)·rate`, `rate = 1/√(variance + ε)` over a group of an image, `y = γ·x̂ + β`, the result is `y` or
+//! `silu(y)`. A direction t moves x̂ by `rate·(t − mean(t) − x̂·mean(x̂·t))`, and a gradient is pulled back by the
+//! same formula, which is symmetric.
+//!
+//! Every group of an image is computed alone and the gradients of γ and β are summed over the images in their
+//! order, so results do not depend on the number of threads.
+
+use rayon::prelude::*;
+
+use crate::silu::{sigmoid, slope};
+use crate::simd::{Vector, multiversion, sum};
+
+/// Options of a group normalisation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupNormOptions {
+    /// Number of groups, a divisor of the number of channels.
+    pub groups: usize,
+    /// Term added to the variance.
+    pub epsilon: f64,
+    /// True if SiLU follows.
+    pub silu: bool,
+}
+
+/// Shape of a group normalisation: images `[n, c, pixels]`.
+#[derive(Debug, Clone, Copy)]
+pub struct NormShape {
+    /// Number of images.
+    pub images: usize,
+    /// Number of channels of an image.
+    pub channels: usize,
+    /// Number of values of a channel.
+    pub pixels: usize,
+}
+
+impl NormShape {
+    /// Number of values of a group of an image.
+    fn group(&self, options: GroupNormOptions) -> usize {
+        self.channels / options.groups * self.pixels
+    }
+}
+
+/// γ and β of the channels of one group.
+#[derive(Clone, Copy)]
+struct Affine<'a> {
+    gamma: &'a [f32],
+    beta: &'a [f32],
+}
+
+impl<'a> Affine<'a> {
+    /// γ and β of the group with index `place` in a batch.
+    fn of_group(self, options: GroupNormOptions, place: usize) -> Self {
+        let channels = self.gamma.len() / options.groups;
+        let first = place % options.groups * channels;
+        Self {
+            gamma: &self.gamma[first..first + channels],
+            beta: &self.beta[first..first + channels],
+        }
+    }
+
+    /// γ and β of each channel.
+    fn pairs(self) -> impl Iterator<Item = (f32, f32)> + 'a {
+        self.gamma.iter().copied().zip(self.beta.iter().copied())
+    }
+}
+
+/// `out`, like `x`, is `[n, c, pixels]`.
+pub fn forward(
+    shape: NormShape,
+    options: GroupNormOptions,
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    out: &mut [f32],
+) {
+    let (group, affine) = (shape.group(options), Affine { gamma, beta });
+    let groups = out.par_chunks_mut(group).zip(x.par_chunks(group));
+    groups.enumerate().for_each(|(place, (out, x))| {
+        forward_group(
+            options,
+            shape.pixels,
+            x,
+            affine.of_group(options, place),
+            out,
+        );
+    });
+}
+
+/// The tangents `[k, n, c, pixels]` of the result along the directions `tangents`, as many, of `x`.
+pub fn tangent(
+    shape: NormShape,
+    options: GroupNormOptions,
+    x: &[f32],
+    (gamma, beta): (&[f32], &[f32]),
+    tangents: &[f32],
+    out: &mut [f32],
+) {
+    let (group, affine) = (shape.group(options), Affine { gamma, beta });
+    // Regrouped by the place in x, so that what depends on x alone is computed once.
+    let mut places: Vec<Vec<(&[f32], &mut [f32])>> = Vec::new();
+    places.resize_with(x.len() / group, Vec::new);
+    let chunks = tangents.chunks(group).zip(out.chunks_mut(group));
+    for (i, pair) in chunks.enumerate() {
+        let place = i % (x.len() / group);
+        places[place].push(pair);
+    }
+    let groups = places.par_iter_mut().zip(x.par_chunks(group));
+    groups.enumerate().for_each(|(place, (directions, x))| {
+        tangent_group(
+            options,
+            shape.pixels,
+            x,
+            affine.of_group(options, place),
+            directions,
+        );
+    });
+}
+
+/// The gradients of x, like it, and of γ and β, from the gradient of the result.
+pub fn gradient(
+    shape: NormShape,
+    options: GroupNormOptions,
+    x: &[f32],
+    (gamma, beta): (&[f32], &[f32]),
+    grad: &[f32],
+    out: &mut [f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let (group, affine) = (shape.group(options), Affine { gamma, beta });
+    let channels = shape.channels / options.groups;
+    let count = shape.images * shape.channels;
+    let (mut on_gamma, mut on_beta) = (vec![0.0; count], vec![0.0; count]);
+    let inputs = x.par_chunks(group).zip(grad.par_chunks(group));
+    let affines = on_gamma
+        .par_chunks_mut(channels)
+        .zip(on_beta.par_chunks_mut(channels));
+    let groups = out.par_chunks_mut(group).zip(inputs).zip(affines);
+    groups.enumerate().for_each(|(place, ((out, inputs), on))| {
+        gradient_group(
+            options,
+            shape.pixels,
+            inputs,
+            affine.of_group(options, place),
+            out,
+            on,
+        );
+    });
+    let total = |per_image: Vec<f32>| {
+        let mut sum = vec![0.0; shape.channels];
+        for image in per_image.chunks_exact(shape.channels) {
+            sum.iter_mut()
+                .zip(image)
+                .for_each(|(sum, value)| *sum += value);
+        }
+        sum
+    };
+    (total(on_gamma), total(on_beta))
+}
+
+multiversion! {
+    fn forward_group(options: GroupNormOptions, pixels: usize, x: &[f32], affine: Affine<'_>, out: &mut [f32]) = forward_body
+}
+
+#[inline(always)]
+fn forward_body<V: Vector, const WIDE: bool>(
+    options: GroupNormOptions,
+    pixels: usize,
+    x: &[f32],
+    affine: Affine<'_>,
+    out: &mut [f32],
+) {
+    let (mean, rate) = statistics(options, x);
+    let channels = out.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
+    for ((out, x), (gamma, beta)) in channels.zip(affine.pairs()) {
+        let scale = gamma * rate;
+        if options.silu {
+            for (out, &x) in out.iter_mut().zip(x) {
+                let y = (x - mean) * scale + beta;
+                *out = y * sigmoid::<V>(y);
+            }
+        } else {
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = (x - mean) * scale + beta;
+            }
+        }
+    }
+}
+
+multiversion! {
+    fn tangent_group(
+        options: GroupNormOptions,
+        pixels: usize,
+        x: &[f32],
+        affine: Affine<'_>,
+        directions: &mut [(&[f32], &mut [f32])],
+    ) = tangent_body
+}
+
+#[inline(always)]
+fn tangent_body<V: Vector, const WIDE: bool>(
+    options: GroupNormOptions,
+    pixels: usize,
+    x: &[f32],
+    affine: Affine<'_>,
+    directions: &mut [(&[f32], &mut [f32])],
+) {
+    let (mean, rate) = statistics(options, x);
+    let hat: Vec<f32> = x.iter().map(|&x| (x - mean) * rate).collect();
+    // ∂out/∂x̂ at fixed statistics, times the rate.
+    let mut scale = vec![0.0; x.len()];
+    let channels = scale.chunks_exact_mut(pixels).zip(hat.chunks_exact(pixels));
+    for ((scale, hat), (gamma, beta)) in channels.zip(affine.pairs()) {
+        if options.silu {
+            for (scale, &hat) in scale.iter_mut().zip(hat) {
+                *scale = slope::<V>(gamma * hat + beta) * (gamma * rate);
+            }
+        } else {
+            scale.fill(gamma * rate);
+        }
+    }
+    let count = x.len() as f32;
+    for (t, out) in directions {
+        let mean = sum(t, t, |t, _| t) / count;
+        let along = sum(t, &hat, |t, hat| t * hat) / count;
+        for (((out, &t), &hat), &scale) in out.iter_mut().zip(*t).zip(&hat).zip(&scale) {
+            *out = scale * (t - mean - hat * along);
+        }
+    }
+}
+
+multiversion! {
+    fn gradient_group(
+        options: GroupNormOptions,
+        pixels: usize,
+        inputs: (&[f32], &[f32]),
+        affine: Affine<'_>,
+        out: &mut [f32],
+        on: (&mut [f32], &mut [f32]),
+    ) = gradient_body
+}
+
+#[inline(always)]
+fn gradient_body<V: Vector, const WIDE: bool>(
+    options: GroupNormOptions,
+    pixels: usize,
+    (x, grad): (&[f32], &[f32]),
+    affine: Affine<'_>,
+    out: &mut [f32],
+    (on_gamma, on_beta): (&mut [f32], &mut [f32]),
+) {
+    let (mean, rate) = statistics(options, x);
+    let (mut total, mut along) = (0.0, 0.0);
+    let inputs = x.chunks_exact(pixels).zip(grad.chunks_exact(pixels));
+    let channels = out.chunks_exact_mut(pixels).zip(inputs);
+    for (c, ((out, (x, grad)), (gamma, beta))) in channels.zip(affine.pairs()).enumerate() {
+        // The gradient of y.
+        if options.silu {
+            for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
+                let y = (x - mean) * (gamma * rate) + beta;
+                *out = grad * slope::<V>(y);
+            }
+        } else {
+            out.copy_from_slice(grad);
+        }
+        on_beta[c] = sum(out, out, |on_y, _| on_y);
+        on_gamma[c] = sum(out, x, |on_y, x| on_y * ((x - mean) * rate));
+        total += gamma * on_beta[c];
+        along += gamma * on_gamma[c];
+    }
+    let count = x.len() as f32;
+    let (shift, along) = (total / count, along / count);
+    let channels = out.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
+    for ((out, x), gamma) in channels.zip(affine.gamma) {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = rate * (gamma * *out - shift - (x - mean) * rate * along);
+        }
+    }
+}
+
+/// Mean and rate of a group.
+#[inline(always)]
+fn statistics(options: GroupNormOptions, x: &[f32]) -> (f32, f32) {
+    let count = x.len() as f32;
+    let mean = sum(x, x, |x, _| x) / count;
+    let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
+    (mean, 1.0 / (variance + options.epsilon as f32).sqrt())
+}

@@ -1,0 +1,16 @@
+//! Common parts of the binaries: allocator, checked numbers, output folders, Ctrl-C, messages and exit codes.
+//!
+//! Linking this crate installs the global allocator, so only binaries may depend on it.
+
+pub mod allocator;
+pub mod memory;
+pub mod number;
+mod out;
+mod parse;
+mod process;
+mod repeated;
+
+pub use out::{output_folder, result_folder};
+pub use parse::parse;
+pub use process::{finish, print, stop_on_ctrl_c, tell};
+pub use repeated::{distinct, resolved};

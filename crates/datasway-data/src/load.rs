@@ -1,0 +1,170 @@
+//! Loading of a source: listing, decoding in parallel, cache.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+
+use crate::dataset::Pixels;
+use crate::listing::Listing;
+use crate::{DataError, Dataset, Shape, Source, cache, memory, resize};
+
+/// Largest side of decoded images in pixels.
+pub(crate) const MOST_SIDE: usize = 4096;
+/// Bytes that are decoded between two checks for failures.
+const PORTION: usize = 64 << 20;
+
+/// Options of [`load`].
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Side of the square images in pixels; the first image's crop if absent (64 for procedural faces).
+    pub size: Option<usize>,
+    /// One channel instead of three.
+    pub grey: bool,
+    /// At most this many images: the first ones, or of a folder of classes an even share of each class.
+    pub limit: Option<usize>,
+    /// Leave out images that are listed but missing, unreadable, truncated, not images or too small, and
+    /// count them in [`Dataset::skipped`]; the first of them is an error otherwise.
+    pub skip_bad: bool,
+    /// Folder of the cache, or `None` for no cache.
+    pub cache_dir: Option<PathBuf>,
+    /// Show a progress bar on stderr.
+    pub progress: bool,
+}
+
+/// Decodes `source`, or maps it from the cache.
+///
+/// A cache that cannot be written is a notice of the report, not an error.
+///
+/// # Errors
+/// A missing folder or table, a table or binary file that does not hold what it announces, no image at all, or more pixels than
+/// memory holds; without `skip_bad`, also the first image that is missing, bad or too small.
+pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
+    check_size(options.size)?;
+    let listing = source.list(options)?;
+    let name = source.to_string();
+    let Some(folder) = &options.cache_dir else {
+        return decode(&name, &listing, options);
+    };
+    let key = cache::key(&name, &listing, options)?;
+    let path = cache::path(folder, &key);
+    if let Some(mut found) = cache::open(&path, &key) {
+        // Other content may have changed even if no image has.
+        found.report = listing.report;
+        return Ok(found);
+    }
+    let mut decoded = decode(&name, &listing, options)?;
+    if let Err(error) = cache::write(&path, &key, &decoded) {
+        let notice = format!("decoded images are not kept for the next start: {error}");
+        decoded.report.notices.push(notice);
+    }
+    Ok(decoded)
+}
+
+fn check_size(size: Option<usize>) -> Result<(), DataError> {
+    match size {
+        Some(size) if !(1..=MOST_SIDE).contains(&size) => Err(DataError::BadSize(size)),
+        _ => Ok(()),
+    }
+}
+
+/// Decodes a listing in parallel.
+pub(crate) fn decode(
+    name: &str,
+    listing: &Listing,
+    options: &LoadOptions,
+) -> Result<Dataset, DataError> {
+    check_size(options.size)?;
+    let chosen = listing.within(options.limit);
+    let size = match options.size {
+        Some(size) => Some(size),
+        None => chosen
+            .iter()
+            .find_map(|&i| (listing.decode)(i).ok())
+            .map(|(_, square)| square.2 as usize),
+    };
+    let grey = options.grey || listing.grey;
+    let channels = if grey { 1 } else { 3 };
+    let needed = memory::needed(name, chosen.len(), channels, size.unwrap_or(1))?;
+    let one = |i: usize| {
+        let (image, square) = (listing.decode)(i)?;
+        let want = size.unwrap_or(square.2 as usize);
+        if (square.2 as usize) < want {
+            return Err(DataError::TooSmall {
+                path: listing.origins[i].clone(),
+                have: square.2 as usize,
+                want,
+            });
+        }
+        Ok(resize::area(&image, square, want, grey))
+    };
+    let bar = bar(chosen.len(), options.progress);
+    let portion = (PORTION / (needed / chosen.len().max(1)).max(1)).clamp(16, 4096);
+    let (mut kept, mut pixels, mut first_skipped) = (Vec::new(), Vec::new(), None);
+    pixels
+        .try_reserve_exact(needed)
+        .map_err(|_| DataError::TooLarge {
+            name: name.into(),
+            needed: format!("{needed} bytes"),
+            side: size.unwrap_or(1),
+            limit: "the system does not give that".into(),
+        })?;
+    for portion in chosen.chunks(portion) {
+        let decoded: Vec<_> = portion
+            .par_iter()
+            .map(|&i| (i, one(i)))
+            .inspect(|_| bar.inc(1))
+            .collect();
+        for (i, result) in decoded {
+            match result {
+                Ok(bytes) => {
+                    kept.push(i);
+                    pixels.extend(bytes);
+                }
+                Err(error) if options.skip_bad => {
+                    first_skipped.get_or_insert_with(|| error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let skipped = chosen.len() - kept.len();
+    let Some(size) = size.filter(|_| !kept.is_empty()) else {
+        return Err(DataError::Empty {
+            selection: name.into(),
+            because: first_skipped.map_or(String::new(), |first| {
+                format!(" ({skipped} bad ones are left out, the first: {first})")
+            }),
+        });
+    };
+    let mut dataset = Dataset {
+        name: name.into(),
+        shape: Shape {
+            channels,
+            height: size,
+            width: size,
+        },
+        names: kept.iter().map(|&i| listing.names[i].clone()).collect(),
+        attributes: listing.attributes.as_ref().map(|a| a.subset(&kept)),
+        classes: listing.classes.as_ref().map(|c| c.subset(&kept)),
+        fingerprint: String::new(),
+        skipped,
+        first_skipped,
+        from_cache: false,
+        report: listing.report.clone(),
+        pixels: Pixels::Owned(Arc::new(pixels)),
+    };
+    dataset.fingerprint = dataset.content_hash();
+    Ok(dataset)
+}
+
+fn bar(count: usize, show: bool) -> ProgressBar {
+    if !show {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("decoding {bar:30} {pos}/{len} left {eta}");
+    ProgressBar::new(count as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

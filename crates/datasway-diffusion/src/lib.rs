@@ -1,0 +1,27 @@
+//! Diffusion models: noise schedule, preconditioning, U-Net, loss, EMA, samplers and checkpoints.
+//!
+//! The conventions are those of EDM (Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*,
+//! arXiv 2206.00364). A noisy image is `x_σ = y + σ·n`, and a model is used through its denoiser `D(x, σ) = E[y | x_σ = x]`.
+
+pub mod checkpoint;
+pub mod config;
+pub mod denoiser;
+pub mod device;
+pub mod ema;
+pub mod error;
+pub mod header;
+pub mod loss;
+pub mod network;
+pub mod optimizer;
+pub mod precondition;
+pub mod random;
+pub mod range;
+pub mod sampler;
+pub mod schedule;
+pub mod tensor_file;
+pub mod unet;
+pub mod unique;
+pub mod validate;
+pub mod weights;
+
+pub use error::DiffusionError;

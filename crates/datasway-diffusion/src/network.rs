@@ -1,0 +1,158 @@
+//! A trained network as a denoiser.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+use burn_jvp::{DynTensor, Jvp};
+
+use crate::DiffusionError;
+use crate::checkpoint::Checkpoint;
+use crate::config::UNetConfig;
+use crate::denoiser::{Denoiser, check_points, check_tangents};
+use crate::precondition::Precondition;
+use crate::unet::UNet;
+use crate::weights;
+
+/// The raw network `F` on flat points `[n, d]` and their noise levels `c_noise`, `[n]`.
+type Forward<M> = Arc<dyn Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync>;
+/// The same function, recorded by burn-jvp.
+type Recorded<M> = Box<dyn Fn(&M, &[DynTensor]) -> DynTensor + Send + Sync>;
+
+/// The denoiser `D(x, σ) = c_skip·x + c_out·F(c_in·x, c_noise)` of a network on flat points `[n, d]`.
+///
+/// The network is a U-Net by default.
+pub struct NetworkDenoiser<M: Module = UNet> {
+    network: M,
+    /// The same weights as constants on the autodiff device, for products with Jᵀ.
+    constant: M,
+    d: usize,
+    precondition: Precondition,
+    forward: Forward<M>,
+    jvp: Jvp<M, Recorded<M>>,
+}
+
+impl NetworkDenoiser {
+    /// A denoiser from a U-Net of this configuration; no gradients are recorded through its weights.
+    pub fn new(network: UNet, config: UNetConfig, precondition: Precondition) -> Self {
+        let (d, size) = (config.dim(), config.image_size);
+        let forward = move |network: &UNet, x: Tensor<2>, level: Tensor<1>| {
+            let n = x.dims()[0];
+            let images = x.reshape([n, config.image_channels, size, size]);
+            network.forward(images, level).reshape([n, d])
+        };
+        Self::flat(network, d, precondition, forward)
+    }
+
+    /// The averaged weights of a checkpoint, on a device.
+    ///
+    /// # Errors
+    /// If weights are missing or do not fit the network that the checkpoint describes.
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        device: &burn::tensor::Device,
+    ) -> Result<Self, DiffusionError> {
+        let config = checkpoint.header.network.clone();
+        let stored = checkpoint.with_ids(checkpoint.ema.clone());
+        let network =
+            weights::apply(UNet::new(&config, device)?, stored).map_err(DiffusionError::Invalid)?;
+        let precondition = Precondition::new(checkpoint.header.sigma_data)?;
+        Ok(Self::new(network, config, precondition))
+    }
+}
+
+impl<M: Module + 'static> NetworkDenoiser<M> {
+    /// A denoiser from any network `F(x, c_noise)` of points with d entries.
+    pub fn flat(
+        network: M,
+        d: usize,
+        precondition: Precondition,
+        forward: impl Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync + 'static,
+    ) -> Self {
+        let forward: Forward<M> = Arc::new(forward);
+        let recorded = forward.clone();
+        let recorded: Recorded<M> = Box::new(move |network, inputs| {
+            recorded(network, inputs[0].get::<2>(), inputs[1].get::<1>()).into()
+        });
+        Self {
+            constant: network.clone().no_grad().train(),
+            network,
+            d,
+            precondition,
+            forward,
+            jvp: Jvp::new(recorded).with_rules(burn_cpu_kernels::jvp::RULES),
+        }
+    }
+
+    fn noise_level(&self, x: &Tensor<2>, sigma: f64) -> Tensor<1> {
+        let n = x.dims()[0];
+        let level = vec![self.precondition.c_noise(sigma); n];
+        Tensor::from_data(TensorData::new(level, [n]), (&x.device(), x.dtype()))
+    }
+}
+
+impl<M: Module + 'static> Denoiser for NetworkDenoiser<M> {
+    fn dim(&self) -> usize {
+        self.d
+    }
+
+    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        check_points(&x, self.d)?;
+        let p = &self.precondition;
+        let level = self.noise_level(&x, sigma);
+        let raw = (self.forward)(&self.network, x.clone() * p.c_in(sigma), level);
+        Ok(x * p.c_skip(sigma) + raw * p.c_out(sigma))
+    }
+
+    /// `J_D·v = c_skip·v + c_out·J_F·(c_in·v)`.
+    fn jvp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        tangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        check_points(&x, self.d)?;
+        check_tangents(&x, &tangents)?;
+        let p = &self.precondition;
+        let inputs = [
+            (x.clone() * p.c_in(sigma)).into(),
+            self.noise_level(&x, sigma).into(),
+        ];
+        let moved = (tangents.clone() * p.c_in(sigma)).into();
+        let (raw, raw_tangents) = self
+            .jvp
+            .call(&self.network, &inputs, &[Some(moved), None])
+            .map_err(|error| DiffusionError::Jvp(error.to_string()))?;
+        let mut derivative = tangents * p.c_skip(sigma);
+        if let Some(raw_tangents) = raw_tangents {
+            derivative = derivative + raw_tangents.get::<3>() * p.c_out(sigma);
+        }
+        let denoised = x * p.c_skip(sigma) + raw.get::<2>() * p.c_out(sigma);
+        Ok((denoised, derivative))
+    }
+
+    /// `J_Dᵀ·c = c_skip·c + c_in·J_Fᵀ·(c_out·c)`, the points repeated for each cotangent.
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        check_points(&x, self.d)?;
+        check_tangents(&x, &cotangents)?;
+        let [k, n, d] = cotangents.dims();
+        let p = &self.precondition;
+        let points = x.clone().repeat_dim(0, k);
+        let level = self.noise_level(&points, sigma).autodiff();
+        let input = (points * p.c_in(sigma)).autodiff().require_grad();
+        let raw = (self.forward)(&self.constant, input.clone(), level);
+        let pulled = cotangents.clone().reshape([k * n, d]) * p.c_out(sigma);
+        let gradients = (raw.clone() * pulled.autodiff()).sum().backward();
+        let mut product = cotangents * p.c_skip(sigma);
+        if let Some(gradient) = input.grad(&gradients) {
+            product = product + gradient.reshape([k, n, d]) * p.c_in(sigma);
+        }
+        let raw = raw.inner().slice_dim(0, 0..n);
+        Ok((x * p.c_skip(sigma) + raw * p.c_out(sigma), product))
+    }
+}

@@ -1,0 +1,9 @@
+//! Training of score models. A resumed run gives the same bytes as an uninterrupted one.
+
+pub mod batches;
+pub mod config;
+pub mod loss_log;
+pub mod memory;
+pub mod trainer;
+pub mod training_loop;
+pub mod training_set;
