@@ -72,3 +72,31 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, ReadError> {
         reason: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_a_sane_size_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        std::fs::write(&path, [b'a', 0xff]).unwrap();
+        assert_eq!(read(&path, 2).unwrap(), [b'a', 0xff]);
+        let errors = [
+            read(&path, 1).unwrap_err(),
+            read(folder.path(), 9).unwrap_err(),
+            read(&folder.path().join("none"), 9).unwrap_err(),
+            read_text(&path, 9).unwrap_err(),
+        ];
+        let says = [
+            "more than the 1",
+            "is not a file",
+            "none: cannot be read",
+            "utf-8",
+        ];
+        for (error, says) in errors.iter().zip(says) {
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+}

@@ -138,29 +138,6 @@ mod tests {
         assert_eq!(mode("ours"), mode("plain"));
     }
 
-    #[test]
-    fn only_files_of_a_sane_size_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
-        std::fs::write(&path, [b'a', 0xff]).unwrap();
-        assert_eq!(read(&path, 2).unwrap(), [b'a', 0xff]);
-        let errors = [
-            read(&path, 1).unwrap_err(),
-            read(folder.path(), 9).unwrap_err(),
-            read(&folder.path().join("none"), 9).unwrap_err(),
-            read_text(&path, 9).unwrap_err(),
-        ];
-        let says = [
-            "more than the 1",
-            "is not a file",
-            "none: cannot be read",
-            "utf-8",
-        ];
-        for (error, says) in errors.iter().zip(says) {
-            assert!(error.to_string().contains(says), "{error}");
-        }
-    }
-
     #[cfg(unix)]
     #[test]
     fn what_is_no_file_is_not_replaced_by_one() {
