@@ -1,10 +1,10 @@
-//! `silu(x) = x·s(x)` with `s(x) = 1/(1 + e⁻ˣ)`, and its derivative `s·(1 + x·(1 − s))`.
+//! Loops of `silu(x) = x·s(x)` with `s(x) = 1/(1 + e⁻ˣ)`, and its derivative `s·(1 + x·(1 − s))`.
 
 use rayon::prelude::*;
 
-use crate::isa::{Vector, multiversion};
+use crate::simd::{Vector, multiversion};
 
-/// Values handled by one task: small enough to balance two threads, large enough to be worth one.
+/// Number of values of one task: small enough to balance two threads, large enough to be worth one.
 const CHUNK: usize = 16 * 1024;
 
 /// `out = silu(x)`.
@@ -66,9 +66,8 @@ pub(crate) fn exp<V: Vector>(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5·2²³: adding it rounds to an integer in the low bits
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let fused = |a: f32, b: f32, c: f32| match V::FUSED {
-        true => a.mul_add(b, c),
-        false => a * b + c,
+    let fused = |a: f32, b: f32, c: f32| {
+        if V::FUSED { a.mul_add(b, c) } else { a * b + c }
     };
     let x = x.clamp(-87.0, 88.0);
     let shifted = fused(x, std::f32::consts::LOG2_E, SHIFT);
@@ -100,11 +99,11 @@ mod tests {
         for i in 0..=200_000 {
             let x = -87.0 + i as f32 * (175.0 / 200_000.0);
             let truth = f64::from(x).exp();
-            let mut found = vec![exp::<crate::isa::Portable>(x)];
+            let mut values = vec![exp::<crate::simd::Portable>(x)];
             #[cfg(target_arch = "x86_64")]
-            found.push(exp::<crate::isa::Avx>(x));
-            for found in found {
-                worst = worst.max((f64::from(found) / truth - 1.0).abs());
+            values.push(exp::<crate::simd::Avx>(x));
+            for value in values {
+                worst = worst.max((f64::from(value) / truth - 1.0).abs());
             }
         }
         assert!(worst < 3e-7, "{worst}");

@@ -1,11 +1,11 @@
-//! What each operation means, in Burn's own operations: for other backends, other precisions, and to
-//! check the kernels against.
+//! Reference implementations of the operations by Burn's own: for other devices, for other types, and as a check of the
+//! kernels.
 
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, Slice, TensorMetadata};
 
-use crate::norm::Norm;
+use crate::norm::GroupNormOptions;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub(crate) fn silu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -18,8 +18,8 @@ pub(crate) fn silu_derivative<B: Backend>(
     grad: FloatTensor<B>,
 ) -> FloatTensor<B> {
     let s = B::sigmoid(x.clone());
-    let rest = B::float_add_scalar(B::float_neg(s.clone()), 1.0.into());
-    let slope = B::float_add_scalar(B::float_mul(x, rest), 1.0.into());
+    let complement = B::float_add_scalar(B::float_neg(s.clone()), 1.0.into());
+    let slope = B::float_add_scalar(B::float_mul(x, complement), 1.0.into());
     B::float_mul(grad, B::float_mul(s, slope))
 }
 
@@ -28,12 +28,12 @@ pub(crate) fn group_norm<B: Backend>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
-    norm: Norm,
+    options: GroupNormOptions,
 ) -> FloatTensor<B> {
     let rank = x.shape().num_dims();
-    let (hat, _) = normalized::<B>(x, norm);
+    let (hat, _) = normalized::<B>(x, options);
     let y = affine::<B>(hat, gamma, beta, rank);
-    if norm.silu { silu::<B>(y) } else { y }
+    if options.silu { silu::<B>(y) } else { y }
 }
 
 /// `out'·γ·rate·(t − mean(t) − x̂·mean(x̂·t))`, `out'` the slope of SiLU.
@@ -42,7 +42,7 @@ pub(crate) fn group_norm_tangent<B: Backend>(
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
     tangents: FloatTensor<B>,
-    norm: Norm,
+    options: GroupNormOptions,
 ) -> FloatTensor<B> {
     let (shape, full) = (x.shape(), tangents.shape());
     let lifted = |t: FloatTensor<B>, inner: &Shape| {
@@ -50,20 +50,20 @@ pub(crate) fn group_norm_tangent<B: Backend>(
         shape.extend_from_slice(inner.as_slice());
         B::float_reshape(t, Shape::from(shape))
     };
-    let (hat, rate) = normalized::<B>(x, norm);
-    let groups = groups(&shape, norm);
+    let (hat, rate) = normalized::<B>(x, options);
+    let groups = groups(&shape, options);
     let mut grouped = vec![full[0]];
     grouped.extend_from_slice(groups.as_slice());
     let t = B::float_reshape(tangents, Shape::from(grouped));
     let moved = projected::<B>(
         lifted(B::float_reshape(hat.clone(), groups.clone()), &groups),
-        lifted(rate, &Shape::new([shape[0], norm.groups, 1])),
+        lifted(rate, &Shape::new([shape[0], options.groups, 1])),
         t,
         3,
     );
     let moved = B::float_reshape(moved, full.clone());
     let moved = B::float_mul(moved, per_channel::<B>(gamma.clone(), full.num_dims(), 2));
-    if !norm.silu {
+    if !options.silu {
         return moved;
     }
     let y = affine::<B>(hat, gamma, beta, shape.num_dims());
@@ -77,12 +77,12 @@ pub(crate) fn group_norm_gradient<B: Backend>(
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
     grad: FloatTensor<B>,
-    norm: Norm,
+    options: GroupNormOptions,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let shape = x.shape();
     let rank = shape.num_dims();
-    let (hat, rate) = normalized::<B>(x, norm);
-    let grad = if norm.silu {
+    let (hat, rate) = normalized::<B>(x, options);
+    let grad = if options.silu {
         let y = affine::<B>(hat.clone(), gamma.clone(), beta, rank);
         silu_derivative::<B>(y, grad)
     } else {
@@ -95,7 +95,7 @@ pub(crate) fn group_norm_gradient<B: Backend>(
     };
     let on_beta = total(grad.clone());
     let on_gamma = total(B::float_mul(grad.clone(), hat.clone()));
-    let groups = groups(&shape, norm);
+    let groups = groups(&shape, options);
     let grad = B::float_mul(grad, per_channel::<B>(gamma, rank, 1));
     let on_x = projected::<B>(
         B::float_reshape(hat, groups.clone()),
@@ -107,12 +107,15 @@ pub(crate) fn group_norm_gradient<B: Backend>(
 }
 
 /// x̂ in the shape of x, and the rate, `[n, groups, 1]`.
-fn normalized<B: Backend>(x: FloatTensor<B>, norm: Norm) -> (FloatTensor<B>, FloatTensor<B>) {
+fn normalized<B: Backend>(
+    x: FloatTensor<B>,
+    options: GroupNormOptions,
+) -> (FloatTensor<B>, FloatTensor<B>) {
     let shape = x.shape();
-    let x = B::float_reshape(x, groups(&shape, norm));
+    let x = B::float_reshape(x, groups(&shape, options));
     let centred = B::float_sub(x.clone(), B::float_mean_dim(x, 2));
     let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), 2);
-    let spread = B::float_sqrt(B::float_add_scalar(variance, norm.epsilon.into()));
+    let spread = B::float_sqrt(B::float_add_scalar(variance, options.epsilon.into()));
     let hat = B::float_div(centred, spread.clone());
     (B::float_reshape(hat, shape), B::float_recip(spread))
 }
@@ -141,9 +144,9 @@ fn affine<B: Backend>(
 }
 
 /// `[n, groups, values of a group]`.
-fn groups(shape: &Shape, norm: Norm) -> Shape {
-    let group = shape[1..].iter().product::<usize>() / norm.groups;
-    Shape::new([shape[0], norm.groups, group])
+fn groups(shape: &Shape, options: GroupNormOptions) -> Shape {
+    let group = shape[1..].iter().product::<usize>() / options.groups;
+    Shape::new([shape[0], options.groups, group])
 }
 
 /// `[c]` along the axis `axis` of `rank`.
@@ -212,8 +215,8 @@ pub(crate) fn pointwise_weight_gradient<B: Backend>(
     grad: FloatTensor<B>,
 ) -> FloatTensor<B> {
     let shape = Shape::new([x.shape()[1], grad.shape()[1]]);
-    let each = B::float_matmul(flat::<B>(x), B::float_swap_dims(flat::<B>(grad), 1, 2));
-    B::float_reshape(B::float_sum_dim(each, 0), shape)
+    let per_image = B::float_matmul(flat::<B>(x), B::float_swap_dims(flat::<B>(grad), 1, 2));
+    B::float_reshape(B::float_sum_dim(per_image, 0), shape)
 }
 
 pub(crate) fn channel_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -230,7 +233,7 @@ fn flat<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
 /// `v·Aᵀ`.
 pub(crate) fn attention<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> FloatTensor<B> {
     let shape = qkv.shape();
-    let [q, k, v] = heads_of::<B>(qkv, heads);
+    let [q, k, v] = split_heads::<B>(qkv, heads);
     let out = B::float_matmul(v, transposed::<B>(attention_weights::<B>(q, k)));
     B::float_reshape(
         out,
@@ -247,10 +250,10 @@ pub(crate) fn attention_tangent<B: Backend>(
     let full = tangents.shape();
     // The K directions join the batch, and so do as many copies of q, k and v.
     let batch = Shape::new([full[0] * full[1], full[2], full[3], full[4]]);
-    let one = Shape::new([1, full[1], full[2], full[3], full[4]]);
-    let copies = B::float_expand(B::float_reshape(qkv, one), full.clone());
-    let [q, k, v] = heads_of::<B>(B::float_reshape(copies, batch.clone()), heads);
-    let [moved_q, moved_k, moved_v] = heads_of::<B>(B::float_reshape(tangents, batch), heads);
+    let lifted = Shape::new([1, full[1], full[2], full[3], full[4]]);
+    let copies = B::float_expand(B::float_reshape(qkv, lifted), full.clone());
+    let [q, k, v] = split_heads::<B>(B::float_reshape(copies, batch.clone()), heads);
+    let [moved_q, moved_k, moved_v] = split_heads::<B>(B::float_reshape(tangents, batch), heads);
     let weights = attention_weights::<B>(q.clone(), k.clone());
     let scores = B::float_add(
         B::float_matmul(transposed::<B>(moved_q), k.clone()),
@@ -272,7 +275,7 @@ pub(crate) fn attention_gradient<B: Backend>(
     heads: usize,
 ) -> FloatTensor<B> {
     let shape = qkv.shape();
-    let [q, k, v] = heads_of::<B>(qkv, heads);
+    let [q, k, v] = split_heads::<B>(qkv, heads);
     let grad = B::float_reshape(grad, v.shape());
     let weights = attention_weights::<B>(q.clone(), k.clone());
     let on_v = B::float_matmul(grad.clone(), weights.clone());
@@ -284,15 +287,15 @@ pub(crate) fn attention_gradient<B: Backend>(
 }
 
 /// q, k and v, `[n, heads, channels of a head, pixels]`.
-fn heads_of<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> [FloatTensor<B>; 3] {
+fn split_heads<B: Backend>(qkv: FloatTensor<B>, heads: usize) -> [FloatTensor<B>; 3] {
     let shape = qkv.shape();
     let head = shape[1] / 3 / heads;
     let shape = Shape::new([shape[0], 3 * heads, head, shape[2] * shape[3]]);
     let qkv = B::float_reshape(qkv, shape);
-    [0, 1, 2].map(|part| {
+    [0, 1, 2].map(|third| {
         let slices = [
             Slice::full(),
-            Slice::from(part * heads..(part + 1) * heads),
+            Slice::from(third * heads..(third + 1) * heads),
             Slice::full(),
             Slice::full(),
         ];

@@ -1,27 +1,27 @@
-//! Eight f32 at a time, and the choice of instruction set at run time.
+//! Vectors of eight f32, and the choice of the instruction set at run time.
 
-/// Entries of a [`Vector`].
+/// Number of entries of a [`Vector`].
 pub(crate) const LANES: usize = 8;
 
 /// Eight f32: an AVX register, or an array that the compiler turns into what the machine has.
 pub(crate) trait Vector: Copy {
-    /// Whether `mul_add` is one instruction; elsewhere it would be a library call.
+    /// True if `mul_add` is one instruction. Elsewhere it would be a library call.
     const FUSED: bool;
 
     /// The same value in every lane.
     fn splat(value: f32) -> Self;
 
-    /// Eight values from `at`.
+    /// The eight values at `source`.
     ///
     /// # Safety
-    /// `at` points to eight readable values.
-    unsafe fn load(at: *const f32) -> Self;
+    /// `source` points to eight readable values.
+    unsafe fn load(source: *const f32) -> Self;
 
-    /// Writes its eight values to `at`.
+    /// Writes the eight values to `target`.
     ///
     /// # Safety
-    /// `at` points to eight writable values.
-    unsafe fn store(self, at: *mut f32);
+    /// `target` points to eight writable values.
+    unsafe fn store(self, target: *mut f32);
 
     /// `self + b`.
     fn plus(self, b: Self) -> Self;
@@ -32,20 +32,20 @@ pub(crate) trait Vector: Copy {
     /// `self·b + c`.
     fn fused(self, b: Self, c: Self) -> Self;
 
-    /// The even and the odd lanes of both, in whatever order [`join`](Self::join) undoes.
+    /// The even and the odd lanes of `a` and `b`, in an order that [`join`](Self::join) undoes.
     fn split(a: Self, b: Self) -> (Self, Self);
 
-    /// The two that [`split`](Self::split) into these.
+    /// The inverse of [`split`](Self::split).
     fn join(even: Self, odd: Self) -> (Self, Self);
 
-    /// The sum over the lanes of each.
-    fn totals(of: [Self; 4]) -> [f32; 4];
+    /// The sum over the lanes of each vector.
+    fn totals(vectors: [Self; 4]) -> [f32; 4];
 
     /// The lanes in order.
     fn lanes(self) -> [f32; LANES];
 }
 
-/// For every machine.
+/// The vector of every machine, an array.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable([f32; LANES]);
 
@@ -58,15 +58,15 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn load(at: *const f32) -> Self {
+    unsafe fn load(source: *const f32) -> Self {
         // SAFETY: the caller promises eight readable values; an array of f32 needs no more alignment.
-        Self(unsafe { at.cast::<[f32; LANES]>().read() })
+        Self(unsafe { source.cast::<[f32; LANES]>().read() })
     }
 
     #[inline(always)]
-    unsafe fn store(self, at: *mut f32) {
+    unsafe fn store(self, target: *mut f32) {
         // SAFETY: the caller promises eight writable values; an array of f32 needs no more alignment.
-        unsafe { at.cast::<[f32; LANES]>().write(self.0) }
+        unsafe { target.cast::<[f32; LANES]>().write(self.0) }
     }
 
     #[inline(always)]
@@ -81,16 +81,16 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn split(a: Self, b: Self) -> (Self, Self) {
-        let both = |i: usize| if i < LANES { a.0[i] } else { b.0[i - LANES] };
+        let joined = |i: usize| if i < LANES { a.0[i] } else { b.0[i - LANES] };
         (
-            Self(std::array::from_fn(|i| both(2 * i))),
-            Self(std::array::from_fn(|i| both(2 * i + 1))),
+            Self(std::array::from_fn(|i| joined(2 * i))),
+            Self(std::array::from_fn(|i| joined(2 * i + 1))),
         )
     }
 
     #[inline(always)]
     fn join(even: Self, odd: Self) -> (Self, Self) {
-        let both = |i: usize| {
+        let joined = |i: usize| {
             if i.is_multiple_of(2) {
                 even.0[i / 2]
             } else {
@@ -98,14 +98,14 @@ impl Vector for Portable {
             }
         };
         (
-            Self(std::array::from_fn(both)),
-            Self(std::array::from_fn(|i| both(LANES + i))),
+            Self(std::array::from_fn(joined)),
+            Self(std::array::from_fn(|i| joined(LANES + i))),
         )
     }
 
     #[inline(always)]
-    fn totals(of: [Self; 4]) -> [f32; 4] {
-        of.map(|vector| vector.0.iter().sum())
+    fn totals(vectors: [Self; 4]) -> [f32; 4] {
+        vectors.map(|vector| vector.0.iter().sum())
     }
 
     #[inline(always)]
@@ -155,15 +155,15 @@ mod avx {
         }
 
         #[inline(always)]
-        unsafe fn load(at: *const f32) -> Self {
+        unsafe fn load(source: *const f32) -> Self {
             // SAFETY: AVX was detected, see the type; the caller promises eight readable values.
-            Self(unsafe { _mm256_loadu_ps(at) })
+            Self(unsafe { _mm256_loadu_ps(source) })
         }
 
         #[inline(always)]
-        unsafe fn store(self, at: *mut f32) {
+        unsafe fn store(self, target: *mut f32) {
             // SAFETY: AVX was detected, see the type; the caller promises eight writable values.
-            unsafe { _mm256_storeu_ps(at, self.0) }
+            unsafe { _mm256_storeu_ps(target, self.0) }
         }
 
         #[inline(always)]
@@ -251,11 +251,11 @@ macro_rules! multiversion {
             {
                 #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
                 fn avx512($($arg: $type),*) {
-                    $body::<$crate::isa::Avx, true>($($arg),*)
+                    $body::<$crate::simd::Avx, true>($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $type),*) {
-                    $body::<$crate::isa::Avx, false>($($arg),*)
+                    $body::<$crate::simd::Avx, false>($($arg),*)
                 }
                 if std::arch::is_x86_feature_detected!("avx512vl")
                     && std::arch::is_x86_feature_detected!("fma")
@@ -271,7 +271,7 @@ macro_rules! multiversion {
                     return unsafe { avx2($($arg),*) };
                 }
             }
-            $body::<$crate::isa::Portable, { cfg!(target_arch = "aarch64") }>($($arg),*)
+            $body::<$crate::simd::Portable, { cfg!(target_arch = "aarch64") }>($($arg),*)
         }
     };
 }
