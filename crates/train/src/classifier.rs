@@ -28,7 +28,7 @@ static FOLDER: Kind = Kind {
 /// Train a small classifier of every attribute and class of a data set. `sensitivity influence --of log-odds:FILE:LABEL` asks
 /// which training images of a diffusion model gave a sample that label.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct ClassifierArgs {
     /// The images, as for training a model; they need attributes or classes
     #[arg(long, default_value = "faces:10000")]
     data: String,
@@ -89,7 +89,7 @@ pub struct Arguments {
 }
 
 /// Trains the classifier and writes its folder.
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(arguments: &ClassifierArgs) -> Result<()> {
     let config = ClassifierConfig {
         seed: arguments.seed,
         steps: arguments.steps,
