@@ -55,7 +55,10 @@ impl Table {
     /// The table as comma-separated values; a cell is quoted only if it needs to be.
     fn csv(&self) -> String {
         let line = |cells: &Vec<String>| {
-            let fields: Vec<_> = cells.iter().map(|cell| datasway_fs::csv::field(cell)).collect();
+            let fields: Vec<_> = cells
+                .iter()
+                .map(|cell| datasway_fs::csv::field(cell))
+                .collect();
             fields.join(",") + "\n"
         };
         std::iter::once(&self.columns)

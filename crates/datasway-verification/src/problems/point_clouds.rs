@@ -10,7 +10,6 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-
 /// Shape of a cloud of points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloudShape {

@@ -11,7 +11,6 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-
 /// Weights of the components of ρ.
 const WEIGHTS: [f64; 3] = [0.4, 0.3, 0.3];
 /// Distance of the mean of each component from the origin.
@@ -114,7 +113,9 @@ impl RandomMixture {
             .collect();
         if covariances == Covariances::Equal {
             let shared = components[0].root.clone();
-            components.iter_mut().for_each(|component| component.root = shared.clone());
+            components
+                .iter_mut()
+                .for_each(|component| component.root = shared.clone());
         }
         Self { components }
     }
@@ -126,7 +127,11 @@ impl RandomMixture {
     pub fn images(side: usize, seed: u64) -> Self {
         let components = (0..COMPONENTS)
             .map(|component| {
-                let mut rng = generator(seed, RandomStream::Measure, [component as u64, side as u64, 1]);
+                let mut rng = generator(
+                    seed,
+                    RandomStream::Measure,
+                    [component as u64, side as u64, 1],
+                );
                 Component {
                     mean: scaled(wave(&mut rng, side), RADIUS),
                     root: smooth_root(side, 1.0 + 0.25 * component as f64),
@@ -164,7 +169,8 @@ impl RandomMixture {
             let normal = DVector::from_iterator(d, StandardNormal.sample_iter(&mut rng).take(d));
             let shift: DVector<f64> = &component.root * normal;
             values.extend(
-                component.mean
+                component
+                    .mean
                     .iter()
                     .zip(&shift)
                     .map(|(mean, shift)| mean + shift),
@@ -215,7 +221,12 @@ impl RandomMixture {
             Perturbation::Add => WEIGHTS.len(),
             Perturbation::Remove => WEIGHTS.len() - 1,
         };
-        gaussians(&self.components[component..component + 1], &[1.0], device, dtype)
+        gaussians(
+            &self.components[component..component + 1],
+            &[1.0],
+            device,
+            dtype,
+        )
     }
 }
 
@@ -226,7 +237,10 @@ fn gaussians(
     device: &Device,
     dtype: DType,
 ) -> Result<GaussianMixture, DiffusionError> {
-    let means: Vec<Vec<f64>> = components.iter().map(|component| component.mean.clone()).collect();
+    let means: Vec<Vec<f64>> = components
+        .iter()
+        .map(|component| component.mean.clone())
+        .collect();
     let covariances: Vec<Vec<f64>> = components.iter().map(Component::covariance).collect();
     GaussianMixture::new(weights, &means, &covariances, device, dtype)
 }

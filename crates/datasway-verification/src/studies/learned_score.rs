@@ -131,13 +131,7 @@ pub fn train_unet(
         mixture,
         training,
         |network, clean, noise, sigmas| {
-            denoising_loss(
-                network,
-                &precondition,
-                image(clean),
-                image(noise),
-                sigmas,
-            )
+            denoising_loss(network, &precondition, image(clean), image(noise), sigmas)
         },
     )?;
     Ok(NetworkDenoiser::new(network, config, precondition))

@@ -62,11 +62,7 @@ pub fn section(scale: &StudyScale<'_>) -> Result<Section, StudyError> {
 
 fn cases(scale: &StudyScale<'_>) -> Result<Vec<Case>, StudyError> {
     let mut cases = Vec::new();
-    let dimensions: &[usize] = if scale.quick {
-        &[2, 10]
-    } else {
-        &[2, 10, 100]
-    };
+    let dimensions: &[usize] = if scale.quick { &[2, 10] } else { &[2, 10, 100] };
     for &d in dimensions {
         for covariances in [Covariances::Equal, Covariances::Unequal] {
             let mixture = RandomMixture::new(d, covariances, scale.seed);

@@ -317,8 +317,7 @@ impl Study<'_> {
         let density = self.flow(trace, true, DType::F32)?;
         let problem = self.single.problem(config, CHEAP_STEPS, SIGMA_MAX);
         let prediction = problem.tangents(config.network, &density)?;
-        let name =
-            format!("learned, {CHEAP_STEPS} steps, {CHEAP_PROBES} probes, variances only");
+        let name = format!("learned, {CHEAP_STEPS} steps, {CHEAP_PROBES} probes, variances only");
         self.add(Factor::Together, name, &truth, &prediction)
     }
 }

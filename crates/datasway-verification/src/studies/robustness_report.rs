@@ -98,7 +98,10 @@ pub fn section(scale: &StudyScale<'_>, scores: &[LearnedScore]) -> Result<Sectio
     let findings = findings(scale, scores)?;
     let mut tables = vec![table(&findings), all_findings(&findings)];
     let mut figures = Vec::new();
-    for score in scores.iter().filter(|score| score.case == ScoreCase::Separated) {
+    for score in scores
+        .iter()
+        .filter(|score| score.case == ScoreCase::Separated)
+    {
         let (table, figure) = displacements(scale, score)?;
         tables.push(table);
         figures.push(figure);
@@ -262,7 +265,10 @@ fn table(findings: &[Finding]) -> Table {
         let mut row = vec![factor.name().to_owned(), setting.to_owned()];
         for case in &cases {
             let is_of_cell = |f: &&Finding| {
-                f.case == *case && f.factor == factor && f.setting == setting && f.mass == TABLE_MASS
+                f.case == *case
+                    && f.factor == factor
+                    && f.setting == setting
+                    && f.mass == TABLE_MASS
             };
             row.extend(match findings.iter().find(is_of_cell) {
                 Some(f) => {

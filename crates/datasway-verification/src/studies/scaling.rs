@@ -61,8 +61,12 @@ pub fn sweeps(base: &Workload) -> Vec<Sweep> {
     };
     vec![
         sweep("d", &[8, 16, 32, 64], |workload, side| workload.side = side),
-        sweep("samples", &[16, 32, 64, 128], |workload, n| workload.samples = n),
-        sweep("steps", &[8, 16, 32, 64], |workload, steps| workload.steps = steps),
+        sweep("samples", &[16, 32, 64, 128], |workload, n| {
+            workload.samples = n
+        }),
+        sweep("steps", &[8, 16, 32, 64], |workload, steps| {
+            workload.steps = steps
+        }),
         sweep("probes", &[1, 4, 16, 64], |workload, probes| {
             workload.probes = probes
         }),

@@ -126,7 +126,11 @@ fn exponents(measured: &[SweepRuns]) -> Table {
         let (first, last) = (&runs[0], &runs[runs.len() - 1]);
         let end = &runs[runs.len() - 2..];
         let span = |quantity: fn(&Run) -> f64| {
-            format!("{} to {}", rounded(quantity(first)), rounded(quantity(last)))
+            format!(
+                "{} to {}",
+                rounded(quantity(first)),
+                rounded(quantity(last))
+            )
         };
         table.rows.push(vec![
             (*factor).to_owned(),

@@ -122,7 +122,12 @@ fn displacements(cases: &[Case]) -> Table {
             let predicted = case.plane.project_vector(&case.predicted[i]);
             let real = case.plane.project_vector(&case.real[i]);
             let mut row = case.names();
-            row.extend([position, predicted, real].concat().into_iter().map(scientific));
+            row.extend(
+                [position, predicted, real]
+                    .concat()
+                    .into_iter()
+                    .map(scientific),
+            );
             table.rows.push(row);
         }
     }

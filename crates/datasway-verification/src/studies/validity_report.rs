@@ -442,7 +442,9 @@ fn predictor_figure(
 
 /// Errors against the mass, one curve a cloud with separated modes.
 fn error_figure(cases: &[Case]) -> Result<Figure, ReportError> {
-    let outside = cases.iter().filter(|case| case.change == Change::AddOutside);
+    let outside = cases
+        .iter()
+        .filter(|case| case.change == Change::AddOutside);
     let curves: Vec<Curve> = outside
         .filter_map(|case| {
             let name = case.separated_cloud?;
