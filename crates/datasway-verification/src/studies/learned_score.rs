@@ -1,48 +1,90 @@
-//! Score models trained on a mixture whose score is known.
+//! Score models trained on a Gaussian mixture, whose score is known.
 
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{DType, Device, Tensor};
 use datasway_diffusion::config::UNetConfig;
+use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::loss::{NoiseDistribution, denoising_loss};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::{DiffusionError, ema};
+use datasway_sensitivity::jacobian_trace::Trace;
 
 use super::mlp::Mlp;
 use crate::problems::random_mixture::RandomMixture;
 
-/// How a network is trained.
+/// A score model that learned a mixture.
+pub struct LearnedScore {
+    /// The mixture's case.
+    pub case: ScoreCase,
+    /// The mixture.
+    pub mixture: RandomMixture,
+    /// Number of rows and of columns, if the points are images.
+    pub side: Option<usize>,
+    /// The model, in f32.
+    pub network: Box<dyn Denoiser>,
+    /// Estimate of the trace for its density.
+    pub trace: Trace,
+}
+
+/// The mixtures that score models are trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreCase {
+    /// Overlapping components in the plane.
+    Plane,
+    /// Overlapping components in 10 dimensions.
+    TenDimensions,
+    /// Separated components in the plane.
+    Separated,
+    /// Images of 8×8 pixels.
+    Images,
+}
+
+impl ScoreCase {
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plane => "d = 2",
+            Self::TenDimensions => "d = 10",
+            Self::Separated => "d = 2, modes apart",
+            Self::Images => "pictures 8×8",
+        }
+    }
+}
+
+/// Options of a training run.
 #[derive(Debug, Clone, Copy)]
-pub struct Training {
+pub struct TrainingOptions {
     /// Optimiser steps.
     pub steps: u64,
-    /// Points a step, all of them new.
+    /// Points in each step; no point is used twice.
     pub batch: usize,
-    /// Peak learning rate of Adam, falling to 0 along half a cosine.
+    /// Initial learning rate of Adam, which falls to 0 along half a cosine.
     pub learning_rate: f64,
     /// Seed of weights, points and noise.
     pub seed: u64,
 }
 
-/// Training noise levels: `ln σ ~ N(−0.6, 1.8²)`, wider than for images because δ is followed over all of them.
+/// Noise levels of training: `ln σ ~ N(−0.6, 1.8²)`.
+/// They are wider than for images because δ is propagated over all of them.
 const NOISE: NoiseDistribution = NoiseDistribution {
     mean: -0.6,
     std: 1.8,
 };
-/// Decay of the averaged weights.
+/// Decay of the moving average of the weights.
 const EMA: f64 = 0.998;
 
-/// An [`Mlp`] of a mixture.
+/// Trains an [`Mlp`] with `width` hidden units on a mixture.
 ///
 /// # Errors
 /// If the loss is not finite.
-pub fn mlp(
+pub fn train_mlp(
     mixture: &RandomMixture,
     width: usize,
-    training: &Training,
+    training: &TrainingOptions,
 ) -> Result<NetworkDenoiser<Mlp>, DiffusionError> {
     let device = Device::flex();
     device.seed(training.seed);
@@ -57,15 +99,15 @@ pub fn mlp(
     Ok(network.denoiser(mixture.dim(), precondition))
 }
 
-/// A U-Net of a mixture of grey pictures of `side`² pixels.
+/// Trains a U-Net on a mixture of grey images of `side`² pixels.
 ///
 /// # Errors
 /// If the loss is not finite, or the side is odd.
-pub fn unet(
+pub fn train_unet(
     mixture: &RandomMixture,
     side: usize,
     channels: usize,
-    training: &Training,
+    training: &TrainingOptions,
 ) -> Result<NetworkDenoiser, DiffusionError> {
     let device = Device::flex();
     device.seed(training.seed);
@@ -80,7 +122,7 @@ pub fn unet(
         head_channels: channels,
     };
     let network = UNet::new(&config, &device)?;
-    let picture = |x: Tensor<2>| {
+    let image = |x: Tensor<2>| {
         let n = x.dims()[0];
         x.reshape([n, 1, side, side])
     };
@@ -92,8 +134,8 @@ pub fn unet(
             denoising_loss(
                 network,
                 &precondition,
-                picture(clean),
-                picture(noise),
+                image(clean),
+                image(noise),
                 sigmas,
             )
         },
@@ -101,6 +143,7 @@ pub fn unet(
     Ok(NetworkDenoiser::new(network, config, precondition))
 }
 
+/// Preconditioning for the standard deviation of the points of a mixture.
 fn precondition(mixture: &RandomMixture) -> Result<Precondition, DiffusionError> {
     let points = mixture.draw(4096, 0, &Device::flex(), DType::F64);
     let centred = points.clone() - points.mean_dim(0);
@@ -109,15 +152,14 @@ fn precondition(mixture: &RandomMixture) -> Result<Precondition, DiffusionError>
     })
 }
 
-/// Minimises a loss of (network, clean `[n, d]`, noise `[n, d]`, σ); the averaged weights.
+/// Minimises a loss of (network, clean points `[n, d]`, noise `[n, d]`, σ) and returns the network with averaged weights.
 fn train<M: Module>(
     network: M,
     mixture: &RandomMixture,
-    training: &Training,
+    training: &TrainingOptions,
     loss: impl Fn(&M, Tensor<2>, Tensor<2>, &[f64]) -> Tensor<1>,
 ) -> Result<M, DiffusionError> {
-    let plain = Device::flex();
-    let device = plain.clone().autodiff();
+    let device = Device::flex().autodiff();
     let mut average = network;
     let mut network = average
         .clone()
@@ -133,10 +175,10 @@ fn train<M: Module>(
         let seed = training.seed.wrapping_mul(1 << 20).wrapping_add(step);
         let clean = mixture.draw(training.batch, seed, &device, DType::F32);
         let value = loss(&network, clean, noise, &sigmas);
-        let number: f32 = value.clone().into_scalar();
-        if !number.is_finite() {
+        let loss_value: f32 = value.clone().into_scalar();
+        if !loss_value.is_finite() {
             return Err(DiffusionError::NotFinite(format!(
-                "the loss became {number} at step {step} of a validation network"
+                "the loss became {loss_value} at step {step} of a validation network"
             )));
         }
         let gradients = GradientsParams::from_grads(value.backward(), &network);

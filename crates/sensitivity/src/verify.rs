@@ -1,25 +1,22 @@
-//! `sensitivity convergence`: the prediction held against the truth where the truth is known in closed form.
-
-mod beyond;
-mod complexity;
-mod order;
-mod pictures;
-mod robustness;
-mod section;
-mod traces;
+//! `sensitivity convergence`: the prediction against the truth on problems with known solutions.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
-use datasway_report::document;
+use datasway_report::{Section, document};
+use datasway_verification::studies::scaling::{MeasuredCost, Workload};
+use datasway_verification::{StudyError, StudyScale, verify};
 use indicatif::{ProgressBar, ProgressStyle};
 use maud::html;
-use section::Section;
 
 use crate::default_model;
+
+/// Name of the subcommand.
+const SUBCOMMAND: &str = "convergence";
 
 /// The files of a convergence run.
 static FOLDER: Kind = Kind {
@@ -53,64 +50,34 @@ pub struct Arguments {
     measure: Option<String>,
 }
 
-/// How much is done.
-struct StudyScale {
-    seed: u64,
-    quick: bool,
-    bar: ProgressBar,
-}
-
-impl StudyScale {
-    /// The full size, or the one of a quick run.
-    fn size(&self, full: usize, quick: usize) -> usize {
-        if self.quick { quick } else { full }
-    }
-
-    /// Tells what is being done.
-    fn says(&self, what: impl Into<String>) {
-        self.bar.set_message(what.into());
-        self.bar.inc(1);
-    }
-}
-
-/// Runs all of it.
+/// Runs `sensitivity convergence`.
 ///
 /// # Errors
 /// If a model fails or a file cannot be written.
 pub fn execute(arguments: &Arguments) -> Result<()> {
     if let Some(sizes) = &arguments.measure {
-        return complexity::measure(sizes);
+        return print_cost(sizes);
     }
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let checkpoint = default_model::or_shipped(arguments.checkpoint.as_deref())?;
     let started = Instant::now();
-    let effort = StudyScale {
+    let bar = progress_bar()?;
+    let scale = StudyScale {
         seed: arguments.seed,
         quick: arguments.quick,
-        bar: ProgressBar::new_spinner(),
+        progress: &|text| {
+            bar.set_message(text);
+            bar.inc(1);
+        },
     };
-    effort
-        .bar
-        .set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
-    effort
-        .bar
-        .enable_steady_tick(std::time::Duration::from_millis(200));
-
     let mut sections = Vec::new();
-    let mut done = |section: Section| -> Result<()> {
+    verify(&scale, &checkpoint, &measure_in_process, |section| {
         section.write(folder.path())?;
-        effort.bar.suspend(|| print!("{}", section.markdown()));
+        bar.suspend(|| print!("{}", section.markdown()));
         sections.push(section);
-        Ok(())
-    };
-    done(order::section(&effort)?)?;
-    let studied = robustness::section(&effort)?;
-    done(studied.section)?;
-    done(traces::section(&effort, &checkpoint)?)?;
-    done(pictures::section(&effort)?)?;
-    done(beyond::section(&effort, &studied.learned)?)?;
-    done(complexity::section(&effort)?)?;
-    effort.bar.finish_and_clear();
+        anyhow::Ok(())
+    })?;
+    bar.finish_and_clear();
 
     let seconds = started.elapsed().as_secs_f64();
     write_page(folder.path(), arguments, &sections, seconds)?;
@@ -122,7 +89,68 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// One HTML file that loads nothing from anywhere.
+fn progress_bar() -> Result<ProgressBar> {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    Ok(bar)
+}
+
+/// Measures a workload in this process and prints its cost for [`measure_in_process`].
+fn print_cost(sizes: &str) -> Result<()> {
+    let numbers: Vec<usize> = sizes.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let &[side, samples, steps, probes, directions, points] = &*numbers else {
+        bail!("--measure takes six sizes");
+    };
+    let workload = Workload {
+        side,
+        samples,
+        steps,
+        probes,
+        directions,
+        points,
+    };
+    let cost = workload.measure()?;
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |v| v.to_string());
+    let memory = number(cost.memory.map(|bytes| bytes as f64));
+    println!("{} {} {memory}", cost.wall, number(cost.processor));
+    Ok(())
+}
+
+/// Measures a workload in a process of its own, since the peak of memory of a process does not fall.
+fn measure_in_process(workload: &Workload) -> Result<MeasuredCost, StudyError> {
+    let sizes = [
+        workload.side,
+        workload.samples,
+        workload.steps,
+        workload.probes,
+        workload.directions,
+        workload.points,
+    ];
+    let sizes = sizes.map(|size| size.to_string()).join(",");
+    let fail = |reason: String| StudyError::Measurement(format!("measuring {sizes}: {reason}"));
+    let output = std::env::current_exe()
+        .and_then(|program| {
+            let arguments = [SUBCOMMAND, "--measure", &sizes];
+            Command::new(program).args(arguments).output()
+        })
+        .map_err(|error| fail(error.to_string()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = text.split_whitespace().map(str::parse::<f64>);
+    let Some(Ok(wall)) = numbers.next() else {
+        return Err(fail(String::from_utf8_lossy(&output.stderr).into_owned()));
+    };
+    Ok(MeasuredCost {
+        wall,
+        processor: numbers.next().and_then(Result::ok),
+        memory: numbers
+            .next()
+            .and_then(Result::ok)
+            .map(|bytes| bytes as u64),
+    })
+}
+
+/// Writes the page, one HTML file that loads nothing else.
 fn write_page(
     folder: &Path,
     arguments: &Arguments,

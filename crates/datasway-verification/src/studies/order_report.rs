@@ -1,16 +1,16 @@
-//! Order of convergence, and where rounding takes over.
+//! Report of the order of convergence.
 
-use anyhow::Result;
 use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::Sampler;
+use datasway_report::section::{Figure, Section, Table, rounded, scientific};
 use datasway_report::{Axes, Corner, Curve, line_plot};
 use datasway_stats::quantile;
-use datasway_verification::problems::random_mixture::{Covariances, Perturbation, RandomMixture};
-use datasway_verification::studies::order::{MIN_FIT_POINTS, Order, Setting, order};
 
-use super::StudyScale;
-use super::section::{Figure, Section, Table, raw, short};
+use super::order::{MIN_FIT_POINTS, OrderConfig, ResidualCurve, residuals};
+use crate::problems::random_mixture::{Covariances, Perturbation, RandomMixture};
+use crate::{StudyError, StudyScale};
 
+/// Samplers with their names.
 const SAMPLERS: [(&str, Sampler); 3] = [
     ("Euler", Sampler::Euler),
     ("Heun", Sampler::Heun),
@@ -24,56 +24,28 @@ const SAMPLERS: [(&str, Sampler); 3] = [
         },
     ),
 ];
-/// Masses in each decade; every third goes to the file.
+/// Number of masses in each decade; every third is written to the file.
 const PER_DECADE: u32 = 6;
-/// A residual of this part of the prediction makes it useless.
-const USELESS: f64 = 0.1;
+/// Ratio of a residual to the prediction above which the prediction is lost.
+const LOST: f64 = 0.1;
 
-/// One curve of residuals.
+/// Residuals of one mixture, change, sampler and precision.
 struct Case {
     d: usize,
     covariances: Covariances,
     change: Perturbation,
     sampler: &'static str,
     dtype: DType,
-    order: Order,
+    /// Median over the samples.
+    curve: ResidualCurve,
 }
 
-pub fn section(effort: &StudyScale) -> Result<Section> {
-    let mut cases = Vec::new();
-    let dimensions: &[usize] = if effort.quick {
-        &[2, 10]
-    } else {
-        &[2, 10, 100]
-    };
-    for &d in dimensions {
-        for covariances in [Covariances::Equal, Covariances::Unequal] {
-            let mixture = RandomMixture::new(d, covariances, effort.seed);
-            for change in [Perturbation::Add, Perturbation::Remove] {
-                for (sampler, kind) in SAMPLERS {
-                    effort.says(format!("order of convergence: d = {d}, {sampler}"));
-                    for dtype in [DType::F64, DType::F32] {
-                        let setting = Setting {
-                            sampler: kind,
-                            steps: effort.size(18, 6),
-                            samples: effort.size(32, 6),
-                            seed: effort.seed,
-                            per_decade: PER_DECADE,
-                            dtype,
-                        };
-                        cases.push(Case {
-                            d,
-                            covariances,
-                            change,
-                            sampler,
-                            dtype,
-                            order: order(&mixture, change, &setting, &Device::flex())?,
-                        });
-                    }
-                }
-            }
-        }
-    }
+/// Section of the report with the orders of convergence.
+///
+/// # Errors
+/// If a sampler fails or a plot cannot be drawn.
+pub fn section(scale: &StudyScale<'_>) -> Result<Section, StudyError> {
+    let cases = cases(scale)?;
     Ok(Section {
         title: "Order of convergence",
         text: vec![
@@ -83,22 +55,62 @@ pub fn section(effort: &StudyScale) -> Result<Section> {
                 .to_owned(),
             rounding(&cases),
         ],
-        tables: vec![summary(&cases), residuals(&cases)],
+        tables: vec![summary(&cases), all_residuals(&cases)],
         figures: vec![figure(&cases)?],
     })
 }
 
-/// Lowest and highest of some values.
+fn cases(scale: &StudyScale<'_>) -> Result<Vec<Case>, StudyError> {
+    let mut cases = Vec::new();
+    let dimensions: &[usize] = if scale.quick {
+        &[2, 10]
+    } else {
+        &[2, 10, 100]
+    };
+    for &d in dimensions {
+        for covariances in [Covariances::Equal, Covariances::Unequal] {
+            let mixture = RandomMixture::new(d, covariances, scale.seed);
+            for change in [Perturbation::Add, Perturbation::Remove] {
+                for (sampler, kind) in SAMPLERS {
+                    scale.report_progress(format!("order of convergence: d = {d}, {sampler}"));
+                    for dtype in [DType::F64, DType::F32] {
+                        let config = OrderConfig {
+                            sampler: kind,
+                            steps: scale.scaled(18, 6),
+                            samples: scale.scaled(32, 6),
+                            seed: scale.seed,
+                            per_decade: PER_DECADE,
+                            dtype,
+                        };
+                        cases.push(Case {
+                            d,
+                            covariances,
+                            change,
+                            sampler,
+                            dtype,
+                            curve: residuals(&mixture, change, &config, &Device::flex())?.median(),
+                        });
+                    }
+                }
+            }
+        }
+    }
+    Ok(cases)
+}
+
+/// Smallest and largest of some values.
 fn span(values: impl Iterator<Item = f64>) -> String {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
         (low.min(v), high.max(v))
     });
-    match low <= high {
-        true => format!("{} to {}", short(low), short(high)),
-        false => "–".to_owned(),
+    if low <= high {
+        format!("{} to {}", rounded(low), rounded(high))
+    } else {
+        "–".to_owned()
     }
 }
 
+/// Slopes and rounding floors, one row for each dimension, sampler and precision.
 fn summary(cases: &[Case]) -> Table {
     let mut dimensions: Vec<usize> = cases.iter().map(|case| case.d).collect();
     dimensions.dedup();
@@ -123,13 +135,13 @@ fn summary(cases: &[Case]) -> Table {
     for dtype in [DType::F64, DType::F32] {
         for &d in &dimensions {
             for (sampler, _) in SAMPLERS {
-                let of =
+                let is_of_row =
                     |case: &&Case| case.d == d && case.sampler == sampler && case.dtype == dtype;
-                let typical: Vec<_> = cases.iter().filter(of).map(|c| c.order.typical()).collect();
-                let fits = typical.iter().filter_map(|residuals| residuals.fitted());
-                let slopes: Vec<f64> = fits.map(|line| line.slope).collect();
-                let lengths = typical.iter().map(|residuals| {
-                    let range = residuals.asymptotic();
+                let curves: Vec<_> = cases.iter().filter(is_of_row).map(|c| &c.curve).collect();
+                let lines = curves.iter().filter_map(|curve| curve.line());
+                let slopes: Vec<f64> = lines.map(|line| line.slope).collect();
+                let decades = curves.iter().map(|curve| {
+                    let range = curve.asymptotic();
                     match (range.first(), range.last()) {
                         (Some(first), Some(last)) => (last.0 / first.0).log10(),
                         _ => 0.0,
@@ -139,18 +151,18 @@ fn summary(cases: &[Case]) -> Table {
                     d.to_string(),
                     sampler.to_owned(),
                     precision(dtype).to_owned(),
-                    format!("{} of {}", slopes.len(), typical.len()),
+                    format!("{} of {}", slopes.len(), curves.len()),
                     format!(
                         "{:.3} to {:.3}",
                         quantile(&slopes, 0.0),
                         quantile(&slopes, 1.0)
                     ),
-                    span(lengths),
-                    span(typical.iter().map(|r| r.floor())),
+                    span(decades),
+                    span(curves.iter().map(|curve| curve.floor())),
                     span(
-                        typical
+                        curves
                             .iter()
-                            .map(|r| r.floor() / (USELESS * r.sensitivity)),
+                            .map(|curve| curve.floor() / (LOST * curve.sensitivity)),
                     ),
                 ]);
             }
@@ -166,7 +178,8 @@ fn precision(dtype: DType) -> &'static str {
     }
 }
 
-fn residuals(cases: &[Case]) -> Table {
+/// Residuals of all cases, for the file.
+fn all_residuals(cases: &[Case]) -> Table {
     let columns = [
         "d",
         "covariances",
@@ -179,8 +192,7 @@ fn residuals(cases: &[Case]) -> Table {
     ];
     let mut table = Table::new("order-residuals", None, &columns);
     for case in cases {
-        let typical = case.order.typical();
-        let points = typical.masses.iter().zip(&typical.residuals);
+        let points = case.curve.masses.iter().zip(&case.curve.residuals);
         for (mass, residual) in points.step_by(3) {
             table.rows.push(vec![
                 case.d.to_string(),
@@ -188,24 +200,23 @@ fn residuals(cases: &[Case]) -> Table {
                 format!("{:?}", case.change).to_lowercase(),
                 case.sampler.replace(" (noise frozen)", ""),
                 precision(case.dtype).to_owned(),
-                raw(*mass),
-                raw(*residual),
-                raw(typical.sensitivity),
+                scientific(*mass),
+                scientific(*residual),
+                scientific(case.curve.sensitivity),
             ]);
         }
     }
     table
 }
 
-/// What becomes of η = 1e-6 in both precisions.
+/// Residuals at η = 1e-6 in both precisions.
 fn rounding(cases: &[Case]) -> String {
     let relative = |dtype: DType| {
-        let of = cases.iter().filter(move |case| case.dtype == dtype);
-        span(of.map(|case| {
-            let typical = case.order.typical();
-            // The first of the masses at or above 1e-6.
-            let at = typical.masses.partition_point(|mass| *mass < 0.99e-6);
-            typical.residuals[at] / (typical.masses[at] * typical.sensitivity)
+        let curves = cases.iter().filter(move |case| case.dtype == dtype);
+        span(curves.map(|Case { curve, .. }| {
+            // The first mass of 1e-6 or above.
+            let i = curve.masses.partition_point(|mass| *mass < 0.99e-6);
+            curve.residuals[i] / (curve.masses[i] * curve.sensitivity)
         }))
     };
     format!(
@@ -218,31 +229,30 @@ fn rounding(cases: &[Case]) -> String {
     )
 }
 
-fn figure(cases: &[Case]) -> Result<Figure> {
-    let shown = |case: &&Case| {
+fn figure(cases: &[Case]) -> Result<Figure, StudyError> {
+    let is_shown = |case: &&Case| {
         case.covariances == Covariances::Unequal
             && case.change == Perturbation::Add
             && case.sampler == SAMPLERS[1].0
             && case.d != 2
     };
-    let log = |mass: f64, value: f64| (mass.log10(), value.log10());
+    let logarithms = |mass: f64, value: f64| (mass.log10(), value.log10());
     let mut curves: Vec<Curve> = cases
         .iter()
-        .filter(shown)
+        .filter(is_shown)
         .map(|case| {
-            let typical = case.order.typical();
-            let points = typical.masses.iter().zip(&typical.residuals);
+            let points = case.curve.masses.iter().zip(&case.curve.residuals);
             Curve {
                 name: format!("d = {}, {}", case.d, precision(case.dtype)),
                 points: points
-                    .map(|(mass, residual)| log(*mass, *residual))
+                    .map(|(mass, residual)| logarithms(*mass, *residual))
                     .collect(),
             }
         })
         .collect();
     curves.push(Curve {
         name: "slope 2".to_owned(),
-        points: vec![log(1e-7, 1e-15), log(1.0, 0.1)],
+        points: vec![logarithms(1e-7, 1e-15), logarithms(1.0, 0.1)],
     });
     let axes = Axes {
         x_label: "log₁₀ η".to_owned(),

@@ -1,11 +1,11 @@
-//! The change of the score as a field of vectors, on a plane through the data.
+//! Change of the score as a vector field on a plane through the data.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
+use datasway_sensitivity::measure::Measure;
 use nalgebra::{DMatrix, DVector};
 
 use crate::problems::problem::rows;
-use datasway_sensitivity::measure::Measure;
 
 /// A plane in d dimensions: a point on it and two orthonormal axes.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,11 +15,12 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// The plane itself where d = 2, else the one through the mean of points, `[m, d]`, along which they vary most.
+    /// The plane through the mean of points `[m, d]` along which they vary most; for d = 2 the plane of the points.
+    ///
     ///
     /// # Errors
     /// If the points cannot be read back, or d < 2.
-    pub fn of(points: &Tensor<2>) -> Result<Self, DiffusionError> {
+    pub fn through(points: &Tensor<2>) -> Result<Self, DiffusionError> {
         let [m, d] = points.dims();
         if d < 2 || m == 0 {
             return Err(DiffusionError::Invalid(format!(
@@ -47,25 +48,27 @@ impl Plane {
         })
     }
 
-    /// Coordinates on the plane of a point near it.
+    /// Coordinates of a point, projected on the plane.
     pub fn project(&self, point: &[f64]) -> [f64; 2] {
         let point = DVector::from_column_slice(point) - &self.origin;
         [0, 1].map(|i| self.axes[i].dot(&point))
     }
 
-    /// Coordinates of a displacement.
+    /// Coordinates of a displacement, projected on the plane.
     pub fn project_vector(&self, vector: &[f64]) -> [f64; 2] {
         let vector = DVector::from_column_slice(vector);
         [0, 1].map(|i| self.axes[i].dot(&vector))
     }
 
+    /// The point of the plane with these coordinates.
     fn lift(&self, [x, y]: [f64; 2]) -> DVector<f64> {
         &self.origin + &self.axes[0] * x + &self.axes[1] * y
     }
 }
 
-/// `∂_ηs = r·(s^ν − s^ρ) = r·(D^ν − D^ρ)/σ²` (Theorem 3.1 of arXiv 2509.23092) at places of a plane, along the plane:
-/// one vector for each place.
+/// Change of the score `∂_ηs = r·(s^ν − s^ρ) = r·(D^ν − D^ρ)/σ²` (Theorem 3.1 of arXiv 2509.23092) at positions of a plane.
+///
+/// The result has one vector for each position, projected on the plane.
 ///
 /// # Errors
 /// If the dimensions differ or a density is not positive.
@@ -74,15 +77,15 @@ pub fn score_change(
     direction: &dyn Measure,
     sigma: f64,
     plane: &Plane,
-    places: &[[f64; 2]],
+    positions: &[[f64; 2]],
 ) -> Result<Vec<[f64; 2]>, DiffusionError> {
     let d = data.dim();
-    let values: Vec<f64> = places
+    let values: Vec<f64> = positions
         .iter()
-        .flat_map(|place| plane.lift(*place).as_slice().to_vec())
+        .flat_map(|position| plane.lift(*position).as_slice().to_vec())
         .collect();
-    let shape = TensorData::new(values, [places.len(), d]);
-    let x = Tensor::<2>::from_data(shape, (&Device::flex(), DType::F64));
+    let points = TensorData::new(values, [positions.len(), d]);
+    let x = Tensor::<2>::from_data(points, (&Device::flex(), DType::F64));
     let (q, denoised) = data.evaluate(x.clone(), sigma)?;
     let (q_direction, target) = direction.evaluate(x, sigma)?;
     let ratio = (q_direction - q).exp().unsqueeze_dim::<2>(1);
@@ -112,22 +115,22 @@ mod tests {
         let direction = cloud
             .direction(DirectionSupport::Inside, 50, &device, DType::F64)
             .expect("ν");
-        let places = [[0.0, 0.5], [1.0, -1.0], [-2.0, 0.3]];
-        let plane = Plane::of(&data.points()).expect("a plane");
-        let found = score_change(&data, &direction, sigma, &plane, &places).expect("a field");
+        let positions = [[0.0, 0.5], [1.0, -1.0], [-2.0, 0.3]];
+        let plane = Plane::through(&data.points()).expect("a plane");
+        let field = score_change(&data, &direction, sigma, &plane, &positions).expect("a field");
         let score = |mass: f64| {
-            let x = Tensor::<2>::from_data(TensorData::from(places), (&device, DType::F64));
+            let x = Tensor::<2>::from_data(TensorData::from(positions), (&device, DType::F64));
             let denoiser = perturbed(&data, &direction, mass).expect("a measure");
             let moved =
                 datasway_diffusion::denoiser::Denoiser::denoise(&denoiser, x.clone(), sigma);
             rows(&((moved.expect("D") - x) / (sigma * sigma))).expect("rows")
         };
-        for ((a, b), found) in score(h).iter().zip(&score(-h)).zip(&found) {
+        for ((a, b), change) in score(h).iter().zip(&score(-h)).zip(&field) {
             for j in 0..2 {
                 let real = (a[j] - b[j]) / (2.0 * h);
                 assert!(
-                    (real - found[j]).abs() < 1e-6 * (1.0 + real.abs()),
-                    "{real} {found:?}"
+                    (real - change[j]).abs() < 1e-6 * (1.0 + real.abs()),
+                    "{real} {change:?}"
                 );
             }
         }
@@ -141,9 +144,9 @@ mod tests {
             seed: 1,
         };
         let data = cloud.data(100, &Device::flex(), DType::F64).expect("ρ");
-        let plane = Plane::of(&data.points()).expect("a plane");
-        let there = plane.lift([0.5, -2.0]);
-        let back = plane.project(there.as_slice());
+        let plane = Plane::through(&data.points()).expect("a plane");
+        let lifted = plane.lift([0.5, -2.0]);
+        let back = plane.project(lifted.as_slice());
         assert!(
             (back[0] - 0.5).abs() < 1e-9 && (back[1] + 2.0).abs() < 1e-9,
             "{back:?}"
