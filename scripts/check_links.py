@@ -105,7 +105,7 @@ def check_page(root, page):
         for code in CODE.findall(line):
             for word in code.split():
                 path = word.rstrip(".,;:").split("::")[0].split("#")[0]
-                if not path.startswith(FOLDERS) or re.search(r"[*<>{}…$]|NAME|\.\.\.", path):
+                if not path.startswith(FOLDERS) or f"{path}/".startswith(SKIPPED) or re.search(r"[*<>{}…$]|NAME|\.\.\.", path):
                     continue
                 if not any((base / path).exists() for base in (root, page.parent)):
                     yield number, f"`{path}` does not exist"

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["numpy==2.4.6", "scipy==1.17.1"]
 # ///
-"""Reference values of the crates/datasway-stats by NumPy and SciPy, for crates/datasway-stats/tests/statistics.rs.
+"""Reference values of crates/datasway-stats by NumPy and SciPy, for crates/datasway-stats/tests/statistics.rs.
 
     python3 scripts/statistics_fixture.py
 
