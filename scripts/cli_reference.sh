@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Writes docs/src/reference/cli.md from the commands' own --help: scripts/cli_reference.sh [--check] [BIN_DIR]
-# With --check it writes nothing and fails if the page is not what the commands say. BIN_DIR: target/debug if not given.
+# With --check it writes nothing and fails if the page is not what the commands say. BIN_DIR: that of cargo's development profile if not given.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 page=docs/src/reference/cli.md
 check=no
 if [ "${1:-}" = --check ]; then check=yes; shift; fi
-bin=${1:-target/debug}
+bin=${1:-${CARGO_TARGET_DIR:-target}/debug}
 for command in train sensitivity retrain; do
     if [ ! -x "$bin/$command" ]; then
         echo "$bin/$command is missing: cargo build --workspace --locked" >&2
