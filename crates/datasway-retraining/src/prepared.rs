@@ -7,9 +7,9 @@ use datasway_data::{DataError, Dataset, LoadOptions, Selected, Selection, Source
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::device;
 use datasway_diffusion::precondition::Precondition;
+use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::measure::Empirical;
-use datasway_sensitivity::sensitivities::SensitivityConfig;
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
 use datasway_training::training_set::TrainingSetInfo;
@@ -178,7 +178,7 @@ impl PreparedExperiment {
         &self,
         checkpoint: &Checkpoint,
         estimator: &EstimatorSpec,
-    ) -> Result<SensitivityConfig, RetrainError> {
+    ) -> Result<ResolvedConfig, RetrainError> {
         let samples = &self.experiment.samples;
         let (images, mirrored) = (&self.images, self.config.flip);
         Ok(samples.sensitivity_config(estimator, checkpoint, images, mirrored, &self.device)?)
