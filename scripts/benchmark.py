@@ -2,14 +2,14 @@
 # requires-python = ">=3.10"
 # dependencies = ["torch", "jax", "numpy", "safetensors"]
 # ///
-"""One U-Net in Sway, PyTorch and JAX: the same weights and inputs, run in turn on one machine.
+"""One U-Net in Datasway, PyTorch and JAX: the same weights and inputs, run in turn on one machine.
 
     cargo build --release -p diffusion --example benchmark
     python3 scripts/benchmark.py                 # or --only forward jvp1 --batches 32
 
 Each library is a process of its own that does one piece of work a request; a round asks each of them once, in turn, and
 the first rounds are not counted. Printed are the medians of the rounds in milliseconds, the median of the rounds'
-ratios of Sway to the faster of the others, Sway's rate as a share of the rate at which PyTorch multiplies two large
+ratios of Datasway to the faster of the others, Datasway's rate as a share of the rate at which PyTorch multiplies two large
 matrices in the same round (the products of the textbook algorithm, so that a better one can pass 1), and each process's
 peak memory. Before anything is timed, values, tangents
 and gradients are compared. Threads: as many as the machine has, each library's own default.
@@ -34,12 +34,12 @@ OPERATIONS = ["forward", "jvp1", "jvp2", "jvp8", "vjp", "train"]
 
 
 def groups(channels):
-    """As Sway's U-Net: groups of at least four channels, at most 32, a divisor of the channels."""
+    """As Datasway's U-Net: groups of at least four channels, at most 32, a divisor of the channels."""
     return next(g for g in range(min(32, -(-channels // 4)), 0, -1) if channels % g == 0)
 
 
 def unet(lib, w, x, noise):
-    """Sway's U-Net (crates/diffusion/src/unet.rs) in the functions of `lib`."""
+    """Datasway's U-Net (crates/datasway-diffusion/src/unet.rs) in the functions of `lib`."""
 
     def block(name, x, embedding):
         shift = lib.linear(embedding, w[name + ".embedding.weight"], w[name + ".embedding.bias"])
@@ -229,7 +229,7 @@ class Jax:
 
 
 def worker(name, folder):
-    """One library, asked over standard input as Sway's example is."""
+    """One library, asked over standard input as Datasway's example is."""
     from safetensors.numpy import save_file
 
     library = {"torch": Torch, "jax": Jax}[name](Path(folder))
@@ -275,7 +275,7 @@ def check(processes, folder, batch):
             file = Path(folder) / f"{name}.safetensors"
             process.ask("values", operation, batch, file)
             values[name] = load_file(file)["values"]
-        ours = values.pop("sway")
+        ours = values.pop("datasway")
         for name, theirs in values.items():
             error = abs(ours.reshape(theirs.shape) - theirs).max() / abs(theirs).max()
             print(f"{operation}: differs from {name} by {error:.1e} of the largest entry")
@@ -289,7 +289,7 @@ def main():
     parser.add_argument("--warm", type=int, default=2)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32, 128])
     parser.add_argument("--only", nargs="+", default=OPERATIONS)
-    parser.add_argument("--sway", default="target/release/examples/benchmark")
+    parser.add_argument("--datasway", default="target/release/examples/benchmark")
     parser.add_argument("--csv", type=Path, help="write the raw times here")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -298,12 +298,12 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         start = lambda name: Process([sys.executable, __file__, "--worker", name, folder])
-        sway = Process([str(ROOT / options.sway)])
-        print("U-Net of", sway.ask("export", folder))
-        processes = {"sway": sway, "torch": start("torch"), "jax": start("jax")}
+        datasway = Process([str(ROOT / options.datasway)])
+        print("U-Net of", datasway.ask("export", folder))
+        processes = {"datasway": datasway, "torch": start("torch"), "jax": start("jax")}
         check(processes, folder, 4)
         raw = []
-        print("\n| operation | batch | Sway, ms | PyTorch, ms | JAX, ms | Sway / faster peer | of GEMM's rate |")
+        print("\n| operation | batch | Datasway, ms | PyTorch, ms | JAX, ms | Datasway / faster peer | of GEMM's rate |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         flops = float(processes["torch"].ask("flops", 1))
         fastest = 0.0
@@ -316,23 +316,23 @@ def main():
                     if i >= options.warm:
                         rounds.append(times | {"gemm": gemm})
                 middle = {name: statistics.median(r[name] for r in rounds) for name in processes}
-                ratio = statistics.median(r["sway"] / min(r["torch"], r["jax"]) for r in rounds)
+                ratio = statistics.median(r["datasway"] / min(r["torch"], r["jax"]) for r in rounds)
                 work = flops * batch * PASSES[operation]
-                share = statistics.median(work / r["sway"] / r["gemm"] for r in rounds)
+                share = statistics.median(work / r["datasway"] / r["gemm"] for r in rounds)
                 fastest = max(fastest, *(r["gemm"] for r in rounds))
                 print(
-                    f"| {operation} | {batch} | {middle['sway']:.1f} | {middle['torch']:.1f} "
+                    f"| {operation} | {batch} | {middle['datasway']:.1f} | {middle['torch']:.1f} "
                     f"| {middle['jax']:.1f} | {ratio:.2f} | {share:.2f} |",
                     flush=True,
                 )
                 raw += [
-                    f"{operation},{batch},{i},{r['sway']:.3f},{r['torch']:.3f},{r['jax']:.3f},{r['gemm'] / 1e6:.1f}"
+                    f"{operation},{batch},{i},{r['datasway']:.3f},{r['torch']:.3f},{r['jax']:.3f},{r['gemm'] / 1e6:.1f}"
                     for i, r in enumerate(rounds)
                 ]
         print(f"\nGEMM of {GEMM} by {GEMM}: {fastest / 1e6:.0f} GFLOP/s at best; forward: {flops / 1e9:.3f} GFLOP an image")
         print("peak memory, MiB:", {name: round(p.peak()) for name, p in processes.items()})
         if options.csv:
-            options.csv.write_text("\n".join(["operation,batch,round,sway_ms,torch_ms,jax_ms,gemm_gflops", *raw]) + "\n")
+            options.csv.write_text("\n".join(["operation,batch,round,datasway_ms,torch_ms,jax_ms,gemm_gflops", *raw]) + "\n")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ impl<'a> ClassifierTrainer<'a> {
         saved: ClassifierCheckpoint,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
+        let refuse = |message: &str| Err(DiffusionError::Invalid(message.to_owned()));
         if saved.header.fingerprint != images.fingerprint {
             return refuse(&format!(
                 "the classifier was trained on other images (fingerprint {}) than {} (fingerprint {}): resume with the same images, \
@@ -210,9 +210,10 @@ impl<'a> ClassifierTrainer<'a> {
                 data: self.images.name.clone(),
                 fingerprint: self.images.fingerprint.clone(),
                 step: self.step,
-                parameter_ids: match unfinished {
-                    true => weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
-                    false => BTreeMap::new(),
+                parameter_ids: if unfinished {
+                    weights.iter().map(|(p, w)| (p.clone(), w.id)).collect()
+                } else {
+                    BTreeMap::new()
                 },
             },
             weights: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),
@@ -237,7 +238,7 @@ fn split(config: &ClassifierConfig, images: &Dataset) -> Result<[Vec<usize>; 2],
     order.shuffle(&mut generator(config.seed, RandomStream::Split, []));
     let held = (config.held_out * images.len() as f64).ceil() as usize;
     if held >= images.len() {
-        return Err(DiffusionError::Config(format!(
+        return Err(DiffusionError::Invalid(format!(
             "{} images are too few to hold some out and train on the others",
             images.len()
         )));

@@ -64,7 +64,9 @@ impl Raw {
     fn of(bytes: &[u8]) -> Self {
         let body = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let names: BTreeMap<String, Value> = serde_json::from_slice(&bytes[8..body]).unwrap();
-        let header = names["__metadata__"]["sway-classifier"].as_str().unwrap();
+        let header = names["__metadata__"]["datasway-classifier"]
+            .as_str()
+            .unwrap();
         let mut tensors = BTreeMap::new();
         for (name, info) in &names {
             if ["__metadata__", "checksum"].contains(&name.as_str()) {
@@ -82,7 +84,8 @@ impl Raw {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut names = json!({ "__metadata__": { "sway-classifier": self.header.to_string() } });
+        let mut names =
+            json!({ "__metadata__": { "datasway-classifier": self.header.to_string() } });
         let mut body = Vec::new();
         for (name, (dtype, shape, part)) in &self.tensors {
             let start = body.len();

@@ -1,4 +1,4 @@
-//! Sway's side of `scripts/benchmark.py`: does one piece of work for each line that it reads.
+//! Datasway's side of `scripts/benchmark.py`: does one piece of work for each line that it reads.
 //!
 //! `export FOLDER` writes weights and inputs; `OPERATION BATCH` does the work once and answers with the
 //! milliseconds that it took; `values OPERATION BATCH FILE` writes what it computed.

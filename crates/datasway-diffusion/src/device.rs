@@ -23,10 +23,10 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
             let device = Device::ndarray();
             Ok(device)
         }
-        name if DEVICES.contains(&name) => Err(DiffusionError::Config(format!(
+        name if DEVICES.contains(&name) => Err(DiffusionError::Invalid(format!(
             "the device {name} needs the cargo feature of that name: add --features {name} after cargo run"
         ))),
-        name => Err(DiffusionError::Config(format!(
+        name => Err(DiffusionError::Invalid(format!(
             "there is no device {name}; the devices are {}",
             DEVICES.join(", ")
         ))),
@@ -35,9 +35,10 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
 
 /// f64 where the device has it, else f32: for sums that lose digits at small noise levels.
 pub fn widest_float(device: &Device) -> DType {
-    match device.supports_dtype(DType::F64) {
-        true => DType::F64,
-        false => DType::F32,
+    if device.supports_dtype(DType::F64) {
+        DType::F64
+    } else {
+        DType::F32
     }
 }
 

@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod tensor_file;
 pub mod unet;
 pub mod unique;
+pub mod validate;
 pub mod weights;
 
 pub use error::DiffusionError;

@@ -43,9 +43,10 @@ pub fn serialize(
     let metadata = [(entry.to_owned(), header)].into_iter().collect();
     let tensors = tensors.into_iter().chain([(CHECKSUM.to_owned(), checksum)]);
     let bytes = safetensors::serialize(tensors, Some(metadata))?;
-    match names_length(&bytes) <= MAX_NAMES {
-        true => Ok(bytes),
-        false => Err(SafeTensorError::HeaderTooLarge),
+    if names_length(&bytes) <= MAX_NAMES {
+        Ok(bytes)
+    } else {
+        Err(SafeTensorError::HeaderTooLarge)
     }
 }
 
@@ -62,11 +63,12 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads the beginning of a file of `length` bytes; `None` if it has no such entry in its metadata.
+    /// Reads the beginning of a file of `length` bytes; `None` if its metadata has none of the `entries`. The first that is there
+    /// is the header.
     ///
     /// # Errors
     /// A clause that says why this is no SafeTensors file, or not all of one.
-    pub fn parse(beginning: &[u8], length: u64, entry: &str) -> Result<Option<Self>, String> {
+    pub fn parse(beginning: &[u8], length: u64, entries: &[&str]) -> Result<Option<Self>, String> {
         let names = names_length(beginning);
         let body = PREFIX as u64 + names.min(MAX_NAMES);
         if beginning.len() < PREFIX || names > MAX_NAMES || body > length {
@@ -86,8 +88,11 @@ impl Head {
                 length - body
             ));
         }
-        let header = metadata.metadata().as_ref().and_then(|all| all.get(entry));
-        let Some(header) = header.cloned() else {
+        let header = metadata.metadata().as_ref().and_then(|all| {
+            let mut headers = entries.iter().map(|entry| (*entry, all.get(*entry)));
+            headers.find_map(|(entry, header)| Some((entry, header?.clone())))
+        });
+        let Some((entry, header)) = header else {
             return Ok(None);
         };
         let infos = metadata.tensors().into_iter();
@@ -251,13 +256,10 @@ impl FloatReader {
     /// A sentence, if the checksum does not fit.
     pub fn finish(self, head: &Head, file: &[u8]) -> Result<Vec<String>, String> {
         let mut notices = self.notices();
-        match notices.is_empty() {
-            true => head.verify(file)?,
-            false if head.checksum.is_some() => {
-                notices
-                    .push("another program wrote these, so the checksum was not compared".into());
-            }
-            false => (),
+        if notices.is_empty() {
+            head.verify(file)?;
+        } else if head.checksum.is_some() {
+            notices.push("another program wrote these, so the checksum was not compared".into());
         }
         Ok(notices)
     }
@@ -269,9 +271,10 @@ impl FloatReader {
                 1 => "holds".to_owned(),
                 n => format!("and {} more tensors hold", n - 1),
             };
-            let how = match rounded {
-                true => "rounded to the nearest F32",
-                false => "converted to F32, exactly",
+            let how = if *rounded {
+                "rounded to the nearest F32"
+            } else {
+                "converted to F32, exactly"
             };
             format!("{first} {more} {dtype} numbers: {how}")
         };

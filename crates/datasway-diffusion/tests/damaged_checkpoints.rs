@@ -105,7 +105,7 @@ impl Raw {
         let bytes = saved(checkpoint);
         let body = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let names: BTreeMap<String, Value> = serde_json::from_slice(&bytes[8..body]).unwrap();
-        let header = names["__metadata__"]["sway"].as_str().unwrap();
+        let header = names["__metadata__"]["datasway"].as_str().unwrap();
         let mut tensors = BTreeMap::new();
         for (name, info) in &names {
             if ["__metadata__", "checksum"].contains(&name.as_str()) {
@@ -131,7 +131,7 @@ impl Raw {
     }
 
     fn with_header(&self, header: &str) -> Vec<u8> {
-        let mut names = json!({ "__metadata__": { "sway": header } });
+        let mut names = json!({ "__metadata__": { "datasway": header } });
         let mut body = Vec::new();
         for (name, (dtype, shape, bytes)) in &self.tensors {
             let start = body.len();
@@ -544,7 +544,11 @@ fn what_is_no_checkpoint_is_named_before_it_is_read() {
         ("a name twice", file(twice, &[]), "stands twice"),
         ("an overflow", file(wide, &[0]), "not a complete"),
         ("a far end", file(far, &[0]), "not a complete"),
-        ("another file", file("{}", &[]), "not a checkpoint of Sway"),
+        (
+            "another file",
+            file("{}", &[]),
+            "not a checkpoint of Datasway",
+        ),
         ("cut", whole[..whole.len() - 1].to_vec(), "not a complete"),
         ("more", [whole.as_slice(), &[0]].concat(), "not a complete"),
     ];

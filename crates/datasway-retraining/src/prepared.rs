@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
-use datasway_attribution::{AttributionContext, TargetOptions};
+use datasway_attribution::AttributionContext;
 use datasway_data::{DataError, Dataset, LoadOptions, Selected, Selection, Source};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::device;
@@ -227,15 +227,6 @@ impl ResolvedBenchmark {
         };
         Ok((images, benchmark))
     }
-
-    /// The numbers that define the attribution targets.
-    pub fn target_options(&self) -> TargetOptions {
-        TargetOptions {
-            seed: self.spec.seed,
-            functionals: self.spec.functionals,
-            draws: self.spec.draws,
-        }
-    }
 }
 
 /// True if images of several classes are sorted by class.
@@ -367,7 +358,7 @@ impl PreparedExperiment {
             samples,
             sample_spec: &self.spec.samples,
             held_out: self.held_out_points()?,
-            targets: benchmark.target_options(),
+            targets: benchmark.spec.targets(),
             device: &self.device,
         })
     }

@@ -94,11 +94,11 @@ impl Trace {
     /// If there are no probes, or colours of no period.
     pub fn check(&self) -> Result<(), DiffusionError> {
         match self {
-            Self::Hutchinson { probes: 0, .. } => Err(DiffusionError::Config(
+            Self::Hutchinson { probes: 0, .. } => Err(DiffusionError::Invalid(
                 "the probability-flow density needs at least one probe".to_owned(),
             )),
             Self::Probing { colouring, .. } if colouring.period == 0 => {
-                Err(DiffusionError::Config(
+                Err(DiffusionError::Invalid(
                     "probing needs colours that repeat: a period of at least 1".to_owned(),
                 ))
             }

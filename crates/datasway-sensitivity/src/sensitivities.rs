@@ -153,7 +153,7 @@ pub fn compute(
     mut progress: impl FnMut(usize),
 ) -> Result<Sensitivities, DiffusionError> {
     if settings.samples == 0 || settings.batch == 0 {
-        return Err(DiffusionError::Config(
+        return Err(DiffusionError::Invalid(
             "the number of samples and the batch must be at least 1".to_owned(),
         ));
     }

@@ -60,7 +60,7 @@ impl ScoreTrainer {
         check_fine_tune(&config, &checkpoint.header.network)?;
         let stored = checkpoint.with_ids(checkpoint.ema.clone());
         let average = weights::apply(UNet::new(&config.network, device)?, stored)
-            .map_err(DiffusionError::Config)?;
+            .map_err(DiffusionError::Invalid)?;
         Self::begin(config, set, average, device)
     }
 
@@ -95,7 +95,7 @@ impl ScoreTrainer {
     ) -> Result<Self, DiffusionError> {
         config.validate()?;
         let precondition = set.precondition()?;
-        let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
+        let refuse = |message: &str| Err(DiffusionError::Invalid(message.to_owned()));
         let header = &checkpoint.header;
         if header.fingerprint != set.fingerprint {
             return refuse(&format!(
@@ -121,7 +121,7 @@ impl ScoreTrainer {
         }
         let restore = |stored: BTreeMap<_, _>| {
             let network = UNet::new(&config.network, device)?;
-            weights::apply(network, checkpoint.with_ids(stored)).map_err(DiffusionError::Config)
+            weights::apply(network, checkpoint.with_ids(stored)).map_err(DiffusionError::Invalid)
         };
         if header.step > config.steps {
             return refuse(&format!(
@@ -291,12 +291,13 @@ pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), D
     let differ: Vec<String> = differ
         .map(|(name, here, there)| format!("network.{name} is {here}, the model's is {there}"))
         .collect();
-    match differ.is_empty() {
-        true => Ok(()),
-        false => Err(DiffusionError::Config(format!(
+    if differ.is_empty() {
+        Ok(())
+    } else {
+        Err(DiffusionError::Invalid(format!(
             "a model can only be fine-tuned with its own network: {}",
             differ.join("; ")
-        ))),
+        )))
     }
 }
 
@@ -315,7 +316,7 @@ fn optimizer(config: &TrainConfig) -> ModuleOptimizer {
 
 fn to_toml(config: &TrainConfig) -> Result<String, DiffusionError> {
     toml::to_string(config).map_err(|error| {
-        DiffusionError::Config(format!(
+        DiffusionError::Invalid(format!(
             "the configuration cannot be written as TOML: {error}"
         ))
     })

@@ -69,7 +69,7 @@ impl TrainingSetInfo {
     /// If they are all one colour: there is nothing to learn.
     pub fn precondition(&self) -> Result<Precondition, DiffusionError> {
         Precondition::new(self.sigma_data).map_err(|_| {
-            DiffusionError::Config(format!(
+            DiffusionError::Invalid(format!(
                 "all pixels of all images of {} are alike (standard deviation {:e}), so there is nothing to learn: use other images",
                 self.name, self.sigma_data
             ))

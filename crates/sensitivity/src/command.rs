@@ -58,7 +58,7 @@ pub struct Arguments {
 /// What every question about a trained model needs.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// A checkpoint of `train` [default: the model of procedural faces that comes with Sway]
+    /// A checkpoint of `train` [default: the model of procedural faces that comes with Datasway]
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
     /// The training images, if not where the checkpoint says

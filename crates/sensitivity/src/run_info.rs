@@ -177,7 +177,7 @@ pub fn common(
         ("Sampler", format!("{sampler}, {} steps", arguments.steps)),
         ("Log-density", density_text(arguments, settings)),
         ("Seed", arguments.seed.to_string()),
-        ("Sway", env!("CARGO_PKG_VERSION").to_owned()),
+        ("Datasway", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     if let Some(bytes) = peak_memory() {
         rows.push(("Peak memory", format!("{} MiB", bytes >> 20)));
@@ -189,7 +189,7 @@ pub fn common(
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
         json: json!({
-            "sway": env!("CARGO_PKG_VERSION"),
+            "datasway": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.name,
             "training_step": header.step,
             "data": header.data,

@@ -19,7 +19,7 @@ use crate::damage::{one, tensors};
 use crate::trial::{Answer, Reader};
 
 /// Where the metadata hold the header.
-pub const ENTRY: &str = "sway";
+pub const ENTRY: &str = "datasway";
 /// What the header held when no file had a checksum.
 pub const KEYS: [&str; 12] = [
     "format",

@@ -12,7 +12,7 @@ use crate::damage::{one, tensors};
 use crate::trial::{Answer, Reader};
 
 /// Where the metadata hold the header.
-const ENTRY: &str = "sway-classifier";
+const ENTRY: &str = "datasway-classifier";
 /// What the header held when no file had a checksum.
 const KEYS: [&str; 9] = [
     "format",

@@ -99,7 +99,9 @@ impl Baseline {
     /// Displacements of the samples per unit of added mass, `[n, d]`.
     pub fn displacements(&self, context: &BaselineContext<'_>) -> Vec<f32> {
         match *self {
-            Self::OptimalTransport { epsilon } => optimal_transport::displacements(context, epsilon),
+            Self::OptimalTransport { epsilon } => {
+                optimal_transport::displacements(context, epsilon)
+            }
             Self::NearestImage {} => nearest_image::displacements(context),
             Self::MeanShift {} => mean_shift::displacements(context),
             Self::Random {} => random::displacements(context),

@@ -90,7 +90,9 @@ impl Comparison {
                 .predicted
                 .chunks_exact(n)
                 .zip(self.real.chunks_exact(n));
-            let sum: f64 = norms.map(|(predicted, real)| agreement(predicted, real)).sum();
+            let sum: f64 = norms
+                .map(|(predicted, real)| agreement(predicted, real))
+                .sum();
             sum / directions as f64
         };
         let finite = || (0..self.real.len()).filter(|&i| self.predicted[i].is_finite());

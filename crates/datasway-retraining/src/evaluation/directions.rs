@@ -216,9 +216,8 @@ fn predictions(
     let d = experiment.images.shape.dim();
     let directions = &experiment.spec.directions;
     let predicted = result.predicted.iter();
-    let predicted = predicted.map(|(predictor, changes)| {
-        (*predictor, compare(changes, &result.real, directions, d))
-    });
+    let predicted = predicted
+        .map(|(predictor, changes)| (*predictor, compare(changes, &result.real, directions, d)));
     let other_seed = seed.and_then(|seed| cross_seed.real.get(seed));
     let other_seed = other_seed.map(|comparisons| (Predictor::OtherSeed, comparisons.clone()));
     predicted.chain(other_seed).collect()

@@ -152,7 +152,7 @@ pub fn evaluate(
     }
     let methods = jobs.methods.iter().copied();
     let (methods, missing_methods) = methods.partition(|&job| workspace.is_done(job));
-    let targets = benchmark.target_options();
+    let targets = benchmark.spec.targets();
     let mut evaluation = LdsEvaluation {
         design,
         rows: Vec::new(),
@@ -295,7 +295,9 @@ impl TargetEvaluator<'_> {
                     "{name} has the shape {:?}, not a row of {width} for each functional",
                     array.shape
                 );
-                return Err(RetrainError::file(&path, crate::jobs::CANNOT_BE_USED)(reason));
+                return Err(RetrainError::file(&path, crate::jobs::CANNOT_BE_USED)(
+                    reason,
+                ));
             }
             predictions.push(Prediction {
                 form: form.to_owned(),

@@ -127,9 +127,6 @@ mod tests {
                 (DirectionScope::Removed, vec![2]),
             ]
         );
-        assert_eq!(
-            pools(&directions[1..2]),
-            [(DirectionScope::Test, vec![0])]
-        );
+        assert_eq!(pools(&directions[1..2]), [(DirectionScope::Test, vec![0])]);
     }
 }

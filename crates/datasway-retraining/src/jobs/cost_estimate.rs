@@ -129,9 +129,7 @@ impl<'a> CostEstimator<'a> {
                 Ok(scale * self.measure(Work::Sensitivity { estimator, config })?)
             }
             Task::Baseline { baseline, .. } => self.measure(Work::Baseline(*baseline)),
-            Task::Losses { model, .. } => {
-                self.measure(Work::Losses(self.training_config(*model)))
-            }
+            Task::Losses { model, .. } => self.measure(Work::Losses(self.training_config(*model))),
             Task::Attribution { model, method, .. } => {
                 let (method, config) = (*method, self.training_config(*model));
                 self.measure(Work::Attribution { method, config })
@@ -212,7 +210,10 @@ fn untrained_model(
 }
 
 /// Seconds of one batch.
-fn time_samples(experiment: &PreparedExperiment, config: &TrainConfig) -> Result<f64, RetrainError> {
+fn time_samples(
+    experiment: &PreparedExperiment,
+    config: &TrainConfig,
+) -> Result<f64, RetrainError> {
     let trainer = untrained(experiment, config)?;
     let model = NetworkDenoiser::new(
         trainer.average().clone(),
@@ -253,10 +254,7 @@ fn time_losses(experiment: &PreparedExperiment, config: &TrainConfig) -> Result<
     let (checkpoint, model) = untrained_model(experiment, config)?;
     let stand_ins = stand_ins(experiment);
     let context = experiment.attribution_context(&checkpoint, &model, stand_ins)?;
-    let points = Tensor::cat(
-        vec![context.samples.clone(), context.held_out.clone()],
-        0,
-    );
+    let points = Tensor::cat(vec![context.samples.clone(), context.held_out.clone()], 0);
     let noise = context.loss_noise();
     let (precondition, first) = (experiment.precondition(), noise.first());
     let target = AttributionTarget::SampleLoss;
@@ -325,6 +323,7 @@ fn time_baseline(experiment: &PreparedExperiment, baseline: usize) -> f64 {
         seed: 0,
     });
     let mirroring = if experiment.config.flip { 2.0 } else { 1.0 };
-    let images_ratio = image_counts.iter().sum::<usize>() as f64 * mirroring / image_counts[0] as f64;
+    let images_ratio =
+        image_counts.iter().sum::<usize>() as f64 * mirroring / image_counts[0] as f64;
     started.elapsed().as_secs_f64() * images_ratio * count as f64 / timed_count as f64
 }

@@ -12,13 +12,14 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule;
-use datasway_fs::arrays::{Array, write_arrays};
+use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
 use super::job::{JobId, Task};
 use super::progress::Progress;
+use super::store::write_arrays;
 use super::workspace::Workspace;
 use crate::RetrainError;
 use crate::baselines::BaselineContext;
@@ -165,7 +166,7 @@ impl Executor<'_> {
     /// The losses at samples and at held-out images, `[2, points]` each: means over even and over odd draws.
     fn losses(&self, job: JobId, model: JobId, samples: JobId) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
-        let targets = experiment.benchmark()?.target_options();
+        let targets = experiment.benchmark()?.spec.targets();
         let (_, model) = self.model(model)?;
         let noise = targets.loss_noise(&experiment.config.noise);
         let precondition = experiment.precondition();

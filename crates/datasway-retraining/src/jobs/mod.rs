@@ -20,6 +20,6 @@ pub use plan::{AttributionJobs, ModelOutputs, Plan, RemovalJobs, Replicate};
 pub use planner::plan;
 pub use progress::Progress;
 pub use runner::{RunStatus, Shard, run};
-pub(crate) use store::{CANNOT_BE_USED, read_arrays};
 pub use store::Store;
+pub(crate) use store::{CANNOT_BE_USED, read_arrays};
 pub use workspace::{JobStatus, Workspace};

@@ -47,7 +47,9 @@ pub struct Replicate {
 impl Replicate {
     /// The jobs of all results.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> {
-        let samples = [self.base, self.before].into_iter().chain(self.after.clone());
+        let samples = [self.base, self.before]
+            .into_iter()
+            .chain(self.after.clone());
         let predictions = self.sensitivities.iter().chain(&self.baselines);
         samples.chain(predictions.copied())
     }

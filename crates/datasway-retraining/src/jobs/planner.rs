@@ -184,7 +184,10 @@ impl Planner<'_> {
         inputs: Vec<JobId>,
         task: Task,
     ) -> JobId {
-        let input_keys: Vec<&str> = inputs.iter().map(|&i| self.jobs[i.0].key.as_str()).collect();
+        let input_keys: Vec<&str> = inputs
+            .iter()
+            .map(|&i| self.jobs[i.0].key.as_str())
+            .collect();
         let key = key(kind, &settings, &input_keys);
         let new = JobId(self.jobs.len());
         let id = *self.id_of_key.entry(key.clone()).or_insert(new);

@@ -59,8 +59,13 @@ pub(super) fn responsible(
 fn extreme(row: &[f32], count: usize, either_end: bool) -> Vec<usize> {
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|&a, &b| row[a].total_cmp(&row[b]));
-    let magnitude =
-        |indices: &[usize]| indices.iter().map(|&j| f64::from(row[j])).sum::<f64>().abs();
+    let magnitude = |indices: &[usize]| {
+        indices
+            .iter()
+            .map(|&j| f64::from(row[j]))
+            .sum::<f64>()
+            .abs()
+    };
     let (low, high) = (&order[..count], &order[order.len() - count..]);
     let chosen = if either_end && magnitude(high) > magnitude(low) {
         high

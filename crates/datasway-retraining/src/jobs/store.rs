@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use datasway_fs::arrays::{self, Array, ArraysError};
+use datasway_fs::arrays::{self, Array, ArrayError};
 use datasway_fs::names::cut;
 
 use super::job::{Job, JobId, Task};
@@ -134,31 +134,44 @@ fn folder_label(label: &str) -> String {
     cut(&label, LABEL_BYTES).to_owned()
 }
 
+/// Writes the arrays of a result file.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(super) fn write_arrays(
+    path: &Path,
+    arrays: &BTreeMap<String, Array>,
+) -> Result<(), RetrainError> {
+    arrays::write(path, arrays).map_err(with_advice)
+}
+
 /// The arrays of a result file.
 ///
 /// # Errors
 /// If the file is missing or not what was written.
 pub(crate) fn read_arrays(path: &Path) -> Result<BTreeMap<String, Array>, RetrainError> {
-    arrays::read_arrays(path).map_err(|error| match error {
-        ArraysError::Read(error) => error.into(),
-        ArraysError::Content(reason) => RetrainError::file(path, CANNOT_BE_READ)(reason),
-    })
+    arrays::read(path).map_err(with_advice)
 }
 
 /// One array of a result file, of an expected shape.
 ///
 /// # Errors
 /// If the file is missing, not what was written, or has no such array.
-pub(crate) fn read_array(path: &Path, name: &str, shape: &[usize]) -> Result<Array, RetrainError> {
-    let invalid = RetrainError::file(path, CANNOT_BE_USED);
-    let array = read_arrays(path)?.remove(name);
-    let array = array.ok_or_else(|| invalid(format!("it has no array {name}")))?;
-    if array.shape == shape {
-        Ok(array)
-    } else {
-        Err(invalid(format!(
-            "{name} has the shape {:?}, not {shape:?}",
-            array.shape
-        )))
+pub(super) fn read_array(path: &Path, name: &str, shape: &[usize]) -> Result<Array, RetrainError> {
+    arrays::read_one(path, name, shape).map_err(with_advice)
+}
+
+/// Adds to an error about a result file how to get another one.
+fn with_advice(error: ArrayError) -> RetrainError {
+    match error {
+        ArrayError::Read(error) => error.into(),
+        ArrayError::Write(error) => error.into(),
+        ArrayError::Layout { path, reason } => {
+            RetrainError::file(&path, "cannot be written")(reason)
+        }
+        ArrayError::Damaged { path, reason } => RetrainError::file(&path, CANNOT_BE_READ)(reason),
+        ArrayError::Unsuitable { path, reason } => {
+            RetrainError::file(&path, CANNOT_BE_USED)(reason)
+        }
     }
 }

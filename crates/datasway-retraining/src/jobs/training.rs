@@ -80,10 +80,7 @@ fn trainer(
 }
 
 /// The batches of the training data of a job.
-fn batches<'a>(
-    workspace: &Workspace<'a>,
-    data: TrainingData,
-) -> Result<Batches<'a>, RetrainError> {
+fn batches<'a>(workspace: &Workspace<'a>, data: TrainingData) -> Result<Batches<'a>, RetrainError> {
     let experiment = workspace.experiment;
     match data {
         TrainingData::All => Ok(Batches::new(&experiment.images)),

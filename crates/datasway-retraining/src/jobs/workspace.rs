@@ -104,7 +104,10 @@ impl Workspace<'_> {
         let n = experiment.spec.samples.count;
         let d = experiment.images.shape.dim();
         let directions = experiment.directions.len();
-        let held_out = experiment.benchmark.as_ref().map_or(0, |b| b.held_out.len());
+        let held_out = experiment
+            .benchmark
+            .as_ref()
+            .map_or(0, |b| b.held_out.len());
         match &self.plan.job(job).task {
             Task::Sample { .. } => vec![n, d],
             Task::Losses { .. } if name == AttributionTarget::HeldOutLoss.name() => {

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::csv::{line, number, quoted};
+use super::csv::{line, number};
 use crate::RetrainError;
 use crate::evaluation::counterfactual::{Removal, RemovalEffect};
 use crate::jobs::Workspace;
+use datasway_fs::csv::field;
 
 /// Writes `counterfactual.md` and `counterfactual.csv` (the displacement of each sample) into a folder and returns the former.
 ///
@@ -46,7 +47,7 @@ pub fn write_counterfactuals(
             effect.mean, effect.ratio, effect.other_samples_ratio
         );
         for (sample, distance) in effect.distances.iter().enumerate() {
-            let words = [quoted(name), sample.to_string()];
+            let words = [field(name).into_owned(), sample.to_string()];
             line(&mut csv, &words, &[number(*distance)]);
         }
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use datasway_fs::csv::field;
+
 use super::View;
 use crate::evaluation::directions::SampleComparison;
 use crate::evaluation::{Predictor, Scope};
@@ -34,7 +36,7 @@ pub(super) fn statistics(view: &View<'_>) -> String {
         words.push(names.predictor(row.predictor));
         let counts = [s.count, s.not_finite].map(|n| n.to_string());
         let numbers = [&counts[..], &numbers.map(number)].concat();
-        line(&mut csv, &quoted_all(&words), &numbers);
+        line(&mut csv, &fields(&words), &numbers);
     }
     csv
 }
@@ -50,7 +52,7 @@ pub(super) fn tests(view: &View<'_>) -> String {
         words.push(names.estimator(test.estimator));
         words.push(names.baseline(test.baseline));
         let numbers = [test.difference, test.interval[0], test.interval[1], test.p];
-        line(&mut csv, &quoted_all(&words), &numbers.map(number));
+        line(&mut csv, &fields(&words), &numbers.map(number));
     }
     csv
 }
@@ -68,13 +70,13 @@ pub(super) fn samples(view: &View<'_>) -> String {
         let _ = write!(
             csv,
             ",{0},{1}",
-            quoted(&format!("{name}: correlation")),
-            quoted(&format!("{name}: norm"))
+            field(&format!("{name}: correlation")),
+            field(&format!("{name}: norm"))
         );
     }
     csv.push('\n');
     for scope in scopes {
-        let words = quoted_all(&view.names().scope(scope));
+        let words = fields(&view.names().scope(scope));
         let comparisons: Vec<Option<&SampleComparison>> = predictors
             .iter()
             .map(|predictor| find(comparisons, scope, *predictor))
@@ -118,8 +120,8 @@ fn find(
     comparisons.find(|entry| entry.scope == scope && entry.predictor == predictor)
 }
 
-fn quoted_all(words: &[String]) -> Vec<String> {
-    words.iter().map(|word| quoted(word)).collect()
+fn fields(words: &[String]) -> Vec<String> {
+    words.iter().map(|word| field(word).into_owned()).collect()
 }
 
 /// Adds a line of fields.
@@ -146,15 +148,6 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
-/// A field, in quotation marks if it needs them.
-pub(super) fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +160,5 @@ mod tests {
         assert_eq!(number(3.9e-18), "3.9000e-18");
         assert_eq!(number(f64::NAN), "");
         assert_eq!(number(f64::INFINITY), "inf");
-        assert_eq!(quoted("index:1,2"), "\"index:1,2\"");
     }
 }

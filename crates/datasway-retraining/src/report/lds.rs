@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use datasway_attribution::AttributionTarget;
+use datasway_fs::csv::field;
 use datasway_report::plot;
 use serde_json::{Value, json};
 
-use super::csv::{line, number, quoted};
+use super::csv::{line, number};
 use crate::RetrainError;
 use crate::evaluation::SeedScope;
 use crate::evaluation::lds::{Ceiling, LdsEvaluation, LdsRow, SubsetDesign};
@@ -69,10 +70,7 @@ fn missing(workspace: &Workspace<'_>, evaluation: &LdsEvaluation) -> Vec<String>
 }
 
 // Writing to a String cannot fail, here and below.
-fn markdown(
-    workspace: &Workspace<'_>,
-    evaluation: &LdsEvaluation,
-) -> Result<String, RetrainError> {
+fn markdown(workspace: &Workspace<'_>, evaluation: &LdsEvaluation) -> Result<String, RetrainError> {
     let experiment = workspace.experiment;
     let benchmark = &experiment.benchmark()?.spec;
     let (spec, config) = (&experiment.spec, &experiment.config);
@@ -195,8 +193,8 @@ fn rows_csv(evaluation: &LdsEvaluation) -> String {
     );
     for row in &evaluation.rows {
         let words = [
-            quoted(row.target.name()),
-            quoted(&row.method),
+            field(row.target.name()).into_owned(),
+            field(&row.method).into_owned(),
             row.seeds.to_string(),
         ];
         let numbers = [
@@ -218,7 +216,8 @@ fn rows_csv(evaluation: &LdsEvaluation) -> String {
         ];
         for (name, value, interval) in rows {
             if let Some(value) = value {
-                let words = [ceiling.target.name(), name, "ceiling"].map(quoted);
+                let words =
+                    [ceiling.target.name(), name, "ceiling"].map(|word| field(word).into_owned());
                 let [low, high] = interval.unwrap_or([f64::NAN; 2]);
                 let empty = f64::NAN;
                 let numbers = [value, low, high, empty, empty, empty];
@@ -237,7 +236,7 @@ fn functionals_csv(evaluation: &LdsEvaluation) -> String {
             score.target.name().to_owned(),
             score.point.to_string(),
             score.index.to_string(),
-            quoted(&score.method),
+            field(&score.method).into_owned(),
         ];
         line(&mut csv, &words, &[number(score.lds)]);
     }

@@ -64,8 +64,7 @@ pub(super) fn all(view: &View<'_>) -> Result<Vec<Plot>, RetrainError> {
 /// Another seed is compared with single seeds only, all of which are pooled.
 fn pooled(view: &View<'_>, variant: usize, predictor: Predictor) -> Comparison {
     let seeds = view.headline_seeds(variant);
-    let is_of_seeds =
-        |other: SeedScope| predictor == Predictor::OtherSeed || other == seeds;
+    let is_of_seeds = |other: SeedScope| predictor == Predictor::OtherSeed || other == seeds;
     let comparisons = view.headline_comparisons(variant, predictor);
     let comparisons = comparisons.filter(|entry| is_of_seeds(entry.scope.seeds));
     Comparison::pooled(comparisons.map(|entry| &entry.comparison))
@@ -77,8 +76,7 @@ fn drawn_predictors(experiment: &Experiment) -> Vec<Predictor> {
     let baselines = experiment.baselines.len().min(MAX_BASELINES);
     let last_estimator = experiment.estimators.len().saturating_sub(1);
     let first_estimators = last_estimator.min(MAX_CURVES - 2 - baselines);
-    let estimators =
-        (0..first_estimators).chain(last_estimator..experiment.estimators.len());
+    let estimators = (0..first_estimators).chain(last_estimator..experiment.estimators.len());
     estimators
         .map(Predictor::Estimator)
         .chain((0..baselines).map(Predictor::Baseline))

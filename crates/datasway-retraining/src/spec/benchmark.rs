@@ -1,6 +1,6 @@
 //! The benchmark of data-attribution methods.
 
-use datasway_attribution::{Attributor, Method};
+use datasway_attribution::{Attributor, Method, TargetOptions};
 use datasway_data::Selection;
 use datasway_diffusion::validate::{distinct, within};
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,15 @@ fn default_draws() -> usize {
 }
 
 impl Benchmark {
+    /// The numbers that define the attribution targets.
+    pub fn targets(&self) -> TargetOptions {
+        TargetOptions {
+            seed: self.seed,
+            functionals: self.functionals,
+            draws: self.draws,
+        }
+    }
+
     /// Checks everything that does not depend on the data.
     pub(super) fn check(&self) -> Result<(), RetrainError> {
         for (name, value, min, max) in [

@@ -8,6 +8,7 @@ use datasway_diffusion::validate::{distinct, within};
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::sample_spec::SampleSpec;
 use datasway_training::config::TrainConfig;
+use datasway_training::memory::network_bytes;
 use serde::{Deserialize, Serialize};
 
 use super::benchmark::Benchmark;
@@ -117,6 +118,18 @@ impl Experiment {
         std::iter::once(Ok(base.clone()))
             .chain(configurations)
             .collect()
+    }
+
+    /// Bytes of memory that training the largest model takes at least.
+    ///
+    /// # Errors
+    /// As [`configurations`](Self::configurations).
+    pub fn training_bytes(&self) -> Result<u128, RetrainError> {
+        let configurations = self.configurations()?;
+        let bytes = configurations
+            .iter()
+            .map(|config| network_bytes(&config.network, config.batch));
+        Ok(bytes.max().unwrap_or_default())
     }
 
     /// Checks every entry by itself, and that they fit together.

@@ -42,7 +42,7 @@ pub(super) fn cross_validated(
 ) -> Result<f64, DiffusionError> {
     let Different(different) = Different::of(images, mirrored);
     if different.len() < 2 {
-        return Err(DiffusionError::Config(format!(
+        return Err(DiffusionError::Invalid(format!(
             "the bandwidth cannot be chosen by leaving images out: of {} images {} are different; give it as a number",
             images.len(),
             different.len()

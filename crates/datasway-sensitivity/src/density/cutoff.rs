@@ -19,7 +19,7 @@ pub struct Cutoff<D> {
 impl<D: LogDensity> LogDensity for Cutoff<D> {
     fn check(&self, steps: &[Step]) -> Result<(), DiffusionError> {
         if !(self.sigma.is_finite() && self.sigma >= 0.0) {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "the noise level of the cut-off must be a number of at least 0, not {}",
                 self.sigma
             )));

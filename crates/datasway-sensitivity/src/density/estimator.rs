@@ -91,7 +91,7 @@ impl DensityConfig {
     /// If a bandwidth is given to an estimator that does not see the training images, or a trace has nothing to average.
     pub fn check(&self) -> Result<(), DiffusionError> {
         match (self.density, self.bandwidth) {
-            (DensityKind::ProbabilityFlow, Some(_)) => Err(DiffusionError::Config(
+            (DensityKind::ProbabilityFlow, Some(_)) => Err(DiffusionError::Invalid(
                 "a bandwidth smooths the training images and so needs the density `empirical`"
                     .to_owned(),
             )),

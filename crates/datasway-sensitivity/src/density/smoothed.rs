@@ -30,7 +30,7 @@ impl<M: Measure> LogDensity for Smoothed<M> {
     fn check(&self, _: &[Step]) -> Result<(), DiffusionError> {
         match self.bandwidth {
             h if h.is_finite() && h >= 0.0 => Ok(()),
-            h => Err(DiffusionError::Config(format!(
+            h => Err(DiffusionError::Invalid(format!(
                 "the bandwidth must be a number of at least 0, not {h}"
             ))),
         }

@@ -85,7 +85,7 @@ pub fn compute(
     mut progress: impl FnMut(f64),
 ) -> Result<Influences, DiffusionError> {
     if settings.samples == 0 || settings.batch == 0 || functionals.is_empty() {
-        return Err(DiffusionError::Config(
+        return Err(DiffusionError::Invalid(
             "influences need at least one sample, one in a batch and one functional".to_owned(),
         ));
     }

@@ -70,7 +70,7 @@ impl Functional for Linear {
             _ if self.weights.len() == d => (self.weights.clone(), [1, d]),
             Some(rows) => (rows.to_vec(), [n, d]),
             None => {
-                return Err(DiffusionError::Config(format!(
+                return Err(DiffusionError::Invalid(format!(
                     "the direction {} has {} numbers, which is neither one for each of the {d} pixel values nor that \
                      for each of {} samples or more",
                     self.name,

@@ -29,7 +29,7 @@ impl LogOdds {
         label: &str,
         device: &burn::tensor::Device,
     ) -> Result<Self, DiffusionError> {
-        let refuse = |message: String| Err(DiffusionError::Config(message));
+        let refuse = |message: String| Err(DiffusionError::Invalid(message));
         let header = &saved.header;
         if saved.optimizer.is_some() {
             return refuse(format!(
@@ -61,7 +61,7 @@ impl LogOdds {
     pub fn at(&self, samples: &Tensor<2>) -> Result<ValueAndGradient, DiffusionError> {
         let ([n, d], shape) = (samples.dims(), self.shape);
         if d != shape.dim() {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "the classifier is for images of {} pixel values, samples have {d}",
                 shape.dim()
             )));

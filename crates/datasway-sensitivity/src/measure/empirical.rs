@@ -61,7 +61,7 @@ impl Empirical {
 
     fn made(points: Points, weights: &[f64], precision: DType) -> Result<Self, DiffusionError> {
         let (m, d) = (points.count(), points.dim());
-        let bad = |message: String| Err(DiffusionError::Config(message));
+        let bad = |message: String| Err(DiffusionError::Invalid(message));
         if m == 0 || d == 0 {
             return bad(format!(
                 "an empirical measure needs points with at least one entry, got {m} points of {d} entries"

@@ -36,7 +36,7 @@ impl<D: Denoiser> ModelMeasure<D> {
         schedule::check(sigmas)?;
         trace.check()?;
         if start.dim() != denoiser.dim() {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "the Gaussian has {} entries, the denoiser {}",
                 start.dim(),
                 denoiser.dim()

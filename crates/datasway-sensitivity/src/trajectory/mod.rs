@@ -111,7 +111,7 @@ impl Trajectory {
         forcings: &[Tensor<3>],
     ) -> Result<Tensor<3>, DiffusionError> {
         if forcings.len() != self.points.len() {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "{} changes of the denoiser for a path of {} evaluations",
                 forcings.len(),
                 self.points.len()

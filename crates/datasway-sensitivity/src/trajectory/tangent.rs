@@ -125,7 +125,7 @@ impl TangentSolver<'_> {
         }
         let (count, [n, d]) = (directions.len(), start.dims());
         if count == 0 {
-            return Err(DiffusionError::Config(
+            return Err(DiffusionError::Invalid(
                 "sensitivities need at least one direction: give --add or --remove".to_owned(),
             ));
         }

@@ -22,7 +22,7 @@ impl Plane {
     pub fn of(points: &Tensor<2>) -> Result<Self, DiffusionError> {
         let [m, d] = points.dims();
         if d < 2 || m == 0 {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "a plane needs points of at least 2 entries, got {m} points of {d}"
             )));
         }

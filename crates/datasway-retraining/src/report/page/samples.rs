@@ -22,13 +22,11 @@ pub(super) fn panels(
 ) -> Result<Markup, RetrainError> {
     let has_rows = |seed: u64| {
         let mut rows = view.evaluation.rows.iter();
-        rows.any(|row| {
-            row.scope.variant == variant && row.scope.seeds == SeedScope::Seed(seed)
-        })
+        rows.any(|row| row.scope.variant == variant && row.scope.seeds == SeedScope::Seed(seed))
     };
     let mut replicates = workspace.plan.replicates.iter();
-    let replicate = replicates
-        .find(|replicate| replicate.variant == variant && has_rows(replicate.seed));
+    let replicate =
+        replicates.find(|replicate| replicate.variant == variant && has_rows(replicate.seed));
     let Some(replicate) = replicate else {
         return Ok(html! {});
     };

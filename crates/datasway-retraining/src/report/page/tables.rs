@@ -79,7 +79,7 @@ pub(super) fn by_direction(view: &View<'_>, variant: usize) -> Markup {
 }
 
 /// Median and interval on a line from 0 to 1, with the square root of the ceiling across it.
-fn bar(row: &Row, ceiling: Option<f64>) -> Markup {
+fn bar(row: &AgreementRow, ceiling: Option<f64>) -> Markup {
     let [low, high] = row.summary.interval.map(|end| end.clamp(0.0, 1.0));
     html! {
         div.bar {
