@@ -1,6 +1,6 @@
 //! Baseline: the shift of the mean.
 
-use super::BaselineContext;
+use super::context::BaselineContext;
 
 /// `mean(ν) − mean(ρ)` for every sample, `[n, d]`.
 pub(super) fn displacements(context: &BaselineContext<'_>) -> Vec<f32> {

@@ -4,6 +4,7 @@
 //! A removal is the negative displacement.
 //! A new baseline is one file here and one line in [`Baseline::displacements`].
 
+mod context;
 mod mean_shift;
 mod nearest_image;
 mod optimal_transport;
@@ -12,6 +13,8 @@ mod random;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::validate::within;
 use serde::{Deserialize, Serialize};
+
+pub use context::BaselineContext;
 
 /// A baseline with its options.
 // Baselines without options have braces: serde refuses unknown fields of struct variants only.
@@ -46,43 +49,6 @@ impl Baseline {
 
 fn default_epsilon() -> f64 {
     0.05
-}
-
-/// Input of a baseline.
-#[derive(Debug, Clone, Copy)]
-pub struct BaselineContext<'a> {
-    /// The samples before the change, `[n, d]`.
-    pub samples: &'a [f32],
-    /// The images of ν as training uses them, `[m, d]`.
-    pub images: &'a [f32],
-    /// Mean of the training data, `[d]`.
-    pub data_mean: &'a [f32],
-    /// Seed of random numbers.
-    pub seed: u64,
-}
-
-impl BaselineContext<'_> {
-    /// d.
-    fn dim(&self) -> usize {
-        self.data_mean.len()
-    }
-
-    /// `‖x_i − y_j‖²`, `[n, m]`.
-    fn squared_distances(&self) -> Vec<f64> {
-        let (d, images) = (self.dim(), self.images);
-        let squared = |x: &[f32], y: &[f32]| -> f32 {
-            let differences = x.iter().zip(y).map(|(x, y)| x - y);
-            differences.map(|difference| difference * difference).sum()
-        };
-        let samples = self.samples.chunks_exact(d);
-        samples
-            .flat_map(|x| {
-                images
-                    .chunks_exact(d)
-                    .map(move |y| f64::from(squared(x, y)))
-            })
-            .collect()
-    }
 }
 
 impl Baseline {

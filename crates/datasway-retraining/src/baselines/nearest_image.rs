@@ -1,6 +1,6 @@
 //! Baseline: the nearest image.
 
-use super::BaselineContext;
+use super::context::BaselineContext;
 
 /// Displacements from each sample to the nearest image of ν, `[n, d]`.
 pub(super) fn displacements(context: &BaselineContext<'_>) -> Vec<f32> {

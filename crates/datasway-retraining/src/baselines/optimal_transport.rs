@@ -1,6 +1,6 @@
 //! Baseline: entropic optimal transport (Cuturi 2013), by Sinkhorn's iterations in the logarithmic domain.
 
-use super::BaselineContext;
+use super::context::BaselineContext;
 
 /// Largest number of iterations.
 const MAX_ITERATIONS: usize = 500;

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::BaselineContext;
+use super::context::BaselineContext;
 
 /// Standard normal displacements, `[n, d]`.
 pub(super) fn displacements(context: &BaselineContext<'_>) -> Vec<f32> {

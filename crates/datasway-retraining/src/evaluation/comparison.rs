@@ -183,12 +183,12 @@ mod tests {
 
     #[test]
     fn pooling_keeps_samples_together() {
-        let one = Comparison::new(&[1.0, 2.0, 2.0, 1.0], 1.0, &[1.0, 3.0, 1.0, 3.0], 2);
-        let pooled = Comparison::pooled([&one, &one]);
-        let (pooled, one) = (pooled.summary(2), one.summary(1));
-        assert_eq!(pooled.median, one.median);
+        let single = Comparison::new(&[1.0, 2.0, 2.0, 1.0], 1.0, &[1.0, 3.0, 1.0, 3.0], 2);
+        let pooled = Comparison::pooled([&single, &single]);
+        let (pooled, single) = (pooled.summary(2), single.summary(1));
+        assert_eq!(pooled.median, single.median);
         assert_eq!(
-            pooled.interval, one.interval,
+            pooled.interval, single.interval,
             "two copies know no more than one"
         );
     }

@@ -1,5 +1,6 @@
 //! Evaluation of predictions against the real changes of retrained and fine-tuned models.
 
+pub mod agreement;
 pub mod comparison;
 pub mod correlates;
 pub mod counterfactual;

@@ -117,7 +117,7 @@ impl CrossSeed {
         let compare_real = |seed: usize| {
             let pairs = next_real(seed).iter().zip(&results[seed].real);
             pairs
-                .map(|(next, own)| Comparison::new(next, 1.0, own, d))
+                .map(|(next, real)| Comparison::new(next, 1.0, real, d))
                 .collect()
         };
         let compare_predicted = |seed: usize| {

@@ -1,6 +1,6 @@
 //! Selection of an estimator by the validation directions.
 
-use super::directions::AgreementRow;
+use super::agreement::AgreementRow;
 use super::scope::{DirectionScope, Predictor, Scope, SeedScope};
 
 /// The estimator that is best in the validation directions.
@@ -12,9 +12,9 @@ pub struct SelectedEstimator {
     pub seeds: SeedScope,
     /// The estimator, as an index in the experiment.
     pub estimator: usize,
-    /// Its median correlation in the validation directions, the highest of all estimators.
+    /// Median correlation of the estimator in the validation directions, the highest of all estimators.
     pub validation: f64,
-    /// Its median correlation in the test directions.
+    /// Median correlation of the estimator in the test directions.
     pub test: f64,
 }
 

@@ -213,7 +213,7 @@ struct BenchmarkPlanner<'p, 'a> {
     config: TrainConfig,
     /// The model that is attributed: the base model of the first seed.
     model: JobId,
-    /// Its samples.
+    /// The samples of that model.
     samples: JobId,
 }
 

@@ -9,7 +9,7 @@ pub enum Progress<'a> {
     Started {
         /// The job.
         job: &'a Job,
-        /// Its position in the plan, from 1.
+        /// Position of the job in the plan, from 1.
         position: usize,
         /// Number of jobs of the plan.
         total: usize,

@@ -19,9 +19,9 @@ use crate::prepared::PreparedExperiment;
 pub struct Workspace<'a> {
     /// The experiment with its images.
     pub experiment: &'a PreparedExperiment,
-    /// Its jobs.
+    /// The jobs of the experiment.
     pub plan: &'a Plan,
-    /// Their folders.
+    /// The folders of the jobs.
     pub store: &'a Store,
 }
 

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use datasway_fs::csv::field;
 
-use super::View;
-use crate::evaluation::directions::SampleComparison;
+use super::view::View;
+use crate::evaluation::agreement::SampleComparison;
 use crate::evaluation::{Predictor, Scope};
 
 /// `statistics.csv`: one line for each row of the evaluation.

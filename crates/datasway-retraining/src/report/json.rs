@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::View;
 use super::names::Names;
+use super::view::View;
+use crate::evaluation::agreement::{AgreementRow, PairedTest};
 use crate::evaluation::comparison::Summary;
-use crate::evaluation::directions::{AgreementRow, PairedTest};
 use crate::evaluation::{Scope, SeedScope};
 
 /// `statistics.json`: the experiment, its data and every number of the evaluation.

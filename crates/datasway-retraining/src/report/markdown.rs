@@ -6,10 +6,10 @@ use std::fmt::Write;
 use datasway_report::plot;
 use datasway_stats::fast_median as median;
 
-use super::View;
+use super::view::View;
+use crate::evaluation::agreement::AgreementRow;
 use crate::evaluation::comparison::Summary;
 use crate::evaluation::correlates::MovementCorrelates;
-use crate::evaluation::directions::AgreementRow;
 use crate::evaluation::{DirectionScope, Predictor, Scope, SeedScope};
 
 /// Cell without a value.

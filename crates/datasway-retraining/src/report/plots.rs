@@ -2,7 +2,7 @@
 
 use datasway_report::{Axes, Corner, Curve, line_plot, scatter};
 
-use super::View;
+use super::view::View;
 use crate::RetrainError;
 use crate::evaluation::comparison::Comparison;
 use crate::evaluation::{DirectionScope, Predictor, SeedScope};

@@ -1,7 +1,8 @@
 //! An evaluation with the names and the headline numbers of its tables.
 
 use super::names::Names;
-use crate::evaluation::directions::{AgreementRow, Evaluation, SampleComparison};
+use crate::evaluation::agreement::{AgreementRow, SampleComparison};
+use crate::evaluation::directions::Evaluation;
 use crate::evaluation::{DirectionScope, Predictor, Scope, SeedScope};
 use crate::prepared::PreparedExperiment;
 

@@ -25,8 +25,8 @@ pub struct DirectionSpec {
     remove: Option<String>,
     /// |η|: the mass added or removed; the data have mass 1.
     pub mass: f64,
-    /// Whether this is a validation direction: one that may be used to select options such as the bandwidth.
-    /// The other directions are test directions.
+    /// True for a validation direction, which may be used to select options such as the bandwidth.
+    /// All other directions are test directions.
     #[serde(default, rename = "tuning")]
     pub validation: bool,
 }

@@ -37,7 +37,7 @@ pub struct Experiment {
     pub data: String,
     /// Largest number of images; all if absent.
     pub limit: Option<usize>,
-    /// Whether images that cannot be read are left out.
+    /// True if images that cannot be read are left out.
     #[serde(default)]
     pub skip_bad: bool,
     /// Preset of network and training.
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn the_experiments_that_come_with_sway_are_in_their_ranges() {
+    fn the_experiments_that_come_with_datasway_are_in_their_ranges() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
         let files = std::fs::read_dir(folder).unwrap();
         let files = files.map(|file| file.unwrap().path());

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use datasway_report::{document, facts};
 use maud::{Markup, PreEscaped, html};
 
-use super::View;
 use super::plots::Plot;
+use super::view::View;
 use crate::RetrainError;
 use crate::jobs::Workspace;
 

@@ -5,7 +5,7 @@ use datasway_report::plot::number;
 use datasway_report::{GridStyle, Picture, grid_png};
 use maud::{Markup, html};
 
-use super::super::View;
+use super::super::view::View;
 use crate::RetrainError;
 use crate::evaluation::SeedScope;
 use crate::evaluation::comparison::Comparison;

@@ -3,8 +3,8 @@
 use datasway_report::plot::number;
 use maud::{Markup, html};
 
-use super::super::View;
-use crate::evaluation::directions::AgreementRow;
+use super::super::view::View;
+use crate::evaluation::agreement::AgreementRow;
 use crate::evaluation::{DirectionScope, Predictor};
 
 /// Every predictor over the directions of the main tables, with its interval as a bar.
