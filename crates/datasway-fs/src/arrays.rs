@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
-use crate::{ReadError, WriteError, one_line};
+use crate::line::one_line;
+use crate::read::ReadError;
+use crate::write::WriteError;
 
 /// Numbers of some shape, row by row.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +118,7 @@ pub fn write(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<(), ArrayE
         path: path.to_owned(),
         reason,
     })?;
-    Ok(crate::write(path, &bytes)?)
+    Ok(crate::write::write(path, &bytes)?)
 }
 
 /// Reads all arrays of a file that [`write`] wrote. Files of earlier versions have no checksum.
@@ -128,7 +130,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, ArrayError> {
         path: path.to_owned(),
         reason: one_line(&reason.to_string()),
     };
-    let bytes = crate::read(path, u64::MAX)?;
+    let bytes = crate::read::read(path, u64::MAX)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error))?;
     let mut arrays = BTreeMap::new();
     for (name, view) in tensors.iter() {
