@@ -12,6 +12,7 @@ use crate::methods::principal::PrincipalMethod;
 use crate::methods::similarity::{NearestImages, PixelSimilarity};
 use crate::methods::tangent::TangentMethod;
 use crate::methods::trak::Trak;
+use crate::target::AttributionTarget;
 
 /// An attribution method with its options.
 ///
@@ -83,6 +84,10 @@ impl Attributor for Method {
 
     fn removal_forms(&self) -> Vec<String> {
         self.attributor().removal_forms()
+    }
+
+    fn removal_target(&self) -> AttributionTarget {
+        self.attributor().removal_target()
     }
 
     fn needs_subsets(&self) -> bool {

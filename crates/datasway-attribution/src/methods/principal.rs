@@ -36,6 +36,10 @@ impl Attributor for PrincipalMethod {
         Ok(self.0.check()?)
     }
 
+    fn removal_target(&self) -> AttributionTarget {
+        AttributionTarget::Principal
+    }
+
     fn attribute(&self, context: &AttributionContext<'_>) -> Result<Vec<Scores>, AttributionError> {
         let config = context.sensitivity_config(&self.0)?;
         let images = ImagePoints::new(context.images, context.mirrored, context.device);

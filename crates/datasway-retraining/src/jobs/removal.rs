@@ -8,6 +8,7 @@ use rand::seq::index;
 
 use super::store::{CANNOT_BE_USED, read_arrays};
 use crate::RetrainError;
+use crate::spec::RemovalSpec;
 
 /// The `remove` images of `n` that are removed at random for a sample, ascending.
 pub(super) fn random(seed: u64, sample: usize, remove: usize, n: usize) -> Vec<usize> {
@@ -17,7 +18,7 @@ pub(super) fn random(seed: u64, sample: usize, remove: usize, n: usize) -> Vec<u
     images
 }
 
-/// The `remove` images that a form of a method's scores holds most responsible for a sample, ascending.
+/// The `remove` images that the scores of a method hold most responsible for a sample, ascending.
 ///
 /// Without them the loss at the sample would rise most, or the sample would move furthest along its principal line.
 /// `scores` is the result of the attribution job.
@@ -26,27 +27,24 @@ pub(super) fn random(seed: u64, sample: usize, remove: usize, n: usize) -> Vec<u
 /// If the scores have no such form, or are of another shape.
 pub(super) fn responsible(
     scores: &Path,
-    form: &str,
+    removal: &RemovalSpec,
     sample: usize,
     remove: usize,
 ) -> Result<Vec<usize>, RetrainError> {
+    let RemovalSpec { form, target, .. } = removal;
     let arrays = read_arrays(scores)?;
-    let array_of = |target: AttributionTarget| {
-        let array = arrays.get(&format!("images/{}/{form}", target.name()));
-        array.map(|array| (target, array))
-    };
-    let candidates = [AttributionTarget::Principal, AttributionTarget::SampleLoss];
-    let (target, array) = candidates.into_iter().find_map(array_of).ok_or_else(|| {
+    let array = arrays.get(&format!("images/{}/{form}", target.name()));
+    let array = array.ok_or_else(|| {
         RetrainError::experiment(format!(
             "attribution: counterfactual.forms names {form}, but its method scores no such form of the loss at samples"
         ))
     })?;
     match array.shape[..] {
-        [rows, columns] if sample < rows && remove <= columns => Ok(extreme(
-            array.row(sample),
-            remove,
-            target == AttributionTarget::Principal,
-        )),
+        [rows, columns] if sample < rows && remove <= columns => {
+            // A sample may move along its principal line in either direction.
+            let either_end = *target == AttributionTarget::Principal;
+            Ok(extreme(array.row(sample), remove, either_end))
+        }
         _ => {
             let reason = format!("its scores have the shape {:?}", array.shape);
             Err(RetrainError::file(scores, CANNOT_BE_USED)(reason))

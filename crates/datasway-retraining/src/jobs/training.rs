@@ -97,9 +97,9 @@ fn batches<'a>(workspace: &Workspace<'a>, data: TrainingData) -> Result<Batches<
             removal,
             scores,
         } => {
-            let form = &experiment.benchmark()?.removals[removal].form;
+            let removal = &experiment.benchmark()?.removals[removal];
             let scores = workspace.result(scores);
-            let images = responsible(&scores, form, sample, removed_count(workspace)?)?;
+            let images = responsible(&scores, removal, sample, removed_count(workspace)?)?;
             experiment.batches_without(&images)
         }
         TrainingData::WithoutRandom { sample } => {

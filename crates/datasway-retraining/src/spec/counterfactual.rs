@@ -1,6 +1,6 @@
 //! Counterfactual models: trained without the images that a method holds responsible for a sample.
 
-use datasway_attribution::{Attributor, Method};
+use datasway_attribution::{AttributionTarget, Attributor, Method};
 use datasway_diffusion::validate::{distinct, within};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,8 @@ pub struct RemovalSpec {
     pub form: String,
     /// The method, as an index in the methods of the benchmark.
     pub method: usize,
+    /// The target of the scores.
+    pub target: AttributionTarget,
 }
 
 impl CounterfactualSpec {
@@ -81,6 +83,7 @@ impl CounterfactualSpec {
             Ok(RemovalSpec {
                 form: form.clone(),
                 method,
+                target: methods[method].removal_target(),
             })
         };
         self.forms.iter().map(removal).collect()
