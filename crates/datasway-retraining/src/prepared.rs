@@ -30,6 +30,8 @@ pub struct RunEnvironment {
     pub cache: PathBuf,
     /// Name of the device.
     pub device: String,
+    /// True to show on standard error how far the decoding of images is.
+    pub show_progress: bool,
 }
 
 /// An experiment with everything that its jobs share.
@@ -72,7 +74,7 @@ pub fn prepare(
         limit: experiment.limit,
         skip_bad: experiment.skip_bad,
         cache_dir: Some(environment.cache.clone()),
-        progress: true,
+        progress: environment.show_progress,
     };
     let all_images = datasway_data::load(&source, &options).map_err(with_advice)?;
     let mut data_summary = all_images.summary();
