@@ -70,7 +70,7 @@ pub trait Attributor {
         vec![self.name()]
     }
 
-    /// Whether the method predicts subsets instead of scoring images.
+    /// True for a method that predicts subsets instead of scoring images.
     fn needs_subsets(&self) -> bool {
         false
     }
@@ -104,7 +104,7 @@ pub struct AttributionContext<'a> {
     pub training_noise: NoiseDistribution,
     /// The m training images.
     pub images: &'a Dataset,
-    /// Whether the models are trained on mirror images too.
+    /// True if the models are trained on mirror images, too.
     pub mirrored: bool,
     /// The training images as points, `[m, d]`, or `[2m, d]` with their mirror images at the end.
     pub image_points: Tensor<2>,

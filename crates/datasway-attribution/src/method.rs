@@ -78,3 +78,75 @@ impl Attributor for Method {
         self.attributor().cost_scaling()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Keys of stored results hold the serialised form, so that it must not change while the scores do not.
+    #[test]
+    fn the_serialised_form_keeps_its_names() {
+        let estimator = |kind: &str| {
+            json!({
+                "kind": kind, "density": "empirical", "probes": 1, "bandwidth": 2.0, "sigma_cut": 0.0,
+            })
+        };
+        let spec = "density = \"empirical\"\nbandwidth = 2.0";
+        for (kind, options, name, json) in [
+            (
+                "influence",
+                spec,
+                "ours empirical-h2",
+                estimator("influence"),
+            ),
+            (
+                "principal",
+                spec,
+                "ours empirical-h2, principal",
+                estimator("principal"),
+            ),
+            (
+                "tangent",
+                spec,
+                "tangent empirical-h2",
+                estimator("tangent"),
+            ),
+            (
+                "mean-shift",
+                "",
+                "mean shift",
+                json!({"kind": "mean-shift"}),
+            ),
+            ("pixels", "", "raw pixels", json!({"kind": "pixels"})),
+            (
+                "nearest",
+                "count = 3",
+                "nearest 3",
+                json!({"kind": "nearest", "count": 3}),
+            ),
+            (
+                "patches",
+                "sigma = 0.34",
+                "patches σ 0.34",
+                json!({
+                    "kind": "patches", "sigma": 0.34, "fine": 5, "coarse": 10, "weight": 0.5, "stride": 2,
+                }),
+            ),
+            (
+                "gradients",
+                "of = \"squared-output\"\nridges = [0.1]",
+                "D-TRAK",
+                json!({
+                    "kind": "gradients", "of": "squared-output", "dimensions": 1024, "levels": 10, "ridges": [0.1],
+                }),
+            ),
+        ] {
+            let text = format!("kind = \"{kind}\"\n{options}");
+            let method: Method = toml::from_str(&text).expect("a method");
+            method.check().expect("options in their ranges");
+            assert_eq!(method.name(), name);
+            assert_eq!(serde_json::to_value(&method).expect("JSON"), json, "{kind}");
+        }
+    }
+}

@@ -17,7 +17,8 @@ const WEIGHTS: [f64; 3] = [0.4, 0.3, 0.3];
 const RADIUS: f64 = 2.0;
 /// Typical variance of a component along an axis.
 const VARIANCE: f64 = 0.5;
-/// The same for separated components: a standard deviation of a seventh of a unit, with two units or more between means.
+/// Variance of a separated component along an axis.
+/// The standard deviation is a seventh of a unit, and the means are two units or more apart.
 const SEPARATED_VARIANCE: f64 = 0.02;
 /// Variance of a pixel in one component of [`RandomMixture::images`].
 const PIXEL_VARIANCE: f64 = 0.1;
@@ -92,7 +93,7 @@ impl RandomMixture {
         Self::random(d, covariances, VARIANCE, seed)
     }
 
-    /// The same with separated components.
+    /// Separated components, with means and axes as in [`RandomMixture::new`].
     pub fn separated(d: usize, covariances: Covariances, seed: u64) -> Self {
         Self::random(d, covariances, SEPARATED_VARIANCE, seed)
     }
