@@ -17,8 +17,11 @@ pub(super) fn attention(op: &AttentionOpIr, interp: &mut Interpreter) {
     let bias = op.attn_bias.as_ref().map(|t| interp.take(t));
     let options: AttentionModuleOptions = op.options.clone().into();
 
-    let mut inputs = [&query, &key, &value].into_iter().chain(&bias);
-    let tangent = if inputs.any(|input| input.tangent.is_some()) {
+    let active = [&query, &key, &value]
+        .into_iter()
+        .chain(&bias)
+        .any(|input| input.tangent.is_some());
+    let tangent = if active {
         let weights = attention_weights(
             (&query, &key),
             mask.clone(),
