@@ -81,7 +81,7 @@ pub(super) fn activation(
             (&op.input, &op.out),
             op.axis,
             D::softmax,
-            |t, y, d| softmax_tangent(t, y, d),
+            softmax_tangent,
         ),
         A::Softmin(op) => along(
             interp,
