@@ -65,12 +65,17 @@ pub trait Attributor {
     }
 
     /// Names of the forms ([`Scores::name`]) that can select images for counterfactuals.
-    /// These score [`AttributionTarget::SampleLoss`] or [`AttributionTarget::Principal`].
+    /// They score [`removal_target`](Self::removal_target).
     fn removal_forms(&self) -> Vec<String> {
         vec![self.name()]
     }
 
-    /// Whether the method predicts subsets instead of scoring images.
+    /// Target whose scores select images for counterfactuals.
+    fn removal_target(&self) -> AttributionTarget {
+        AttributionTarget::SampleLoss
+    }
+
+    /// True for a method that predicts subsets instead of scoring images.
     fn needs_subsets(&self) -> bool {
         false
     }
@@ -104,7 +109,7 @@ pub struct AttributionContext<'a> {
     pub training_noise: NoiseDistribution,
     /// The m training images.
     pub images: &'a Dataset,
-    /// Whether the models are trained on mirror images too.
+    /// True if the models are trained on mirror images, too.
     pub mirrored: bool,
     /// The training images as points, `[m, d]`, or `[2m, d]` with their mirror images at the end.
     pub image_points: Tensor<2>,

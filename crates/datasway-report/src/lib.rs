@@ -1,7 +1,7 @@
-//! Picture grids, plots and self-contained HTML pages.
+//! Building blocks of reports: picture grids, plots and self-contained HTML pages.
 //!
-//! Knows nothing of diffusion models or of Burn: it takes plain slices and writes pictures and pages. Every file it writes
-//! is complete or absent ([`files`]), and a page needs no network, no script and no second file.
+//! The crate takes plain slices and knows nothing of diffusion models or of Burn. Every file is complete or absent
+//! ([`datasway_fs`]). A page needs no network, no script and no second file.
 
 pub mod arrows;
 pub mod document;
@@ -14,6 +14,7 @@ pub mod page;
 pub mod picture;
 pub mod plot;
 pub mod png;
+pub mod section;
 pub mod strip;
 mod words;
 
@@ -27,4 +28,5 @@ pub use page::{Card, DirectionSection, STYLE, SensitivityPage, facts};
 pub use picture::Picture;
 pub use plot::{Axes, Corner, Curve, histogram, line_plot, log_ratio_plot, scatter};
 pub use png::write_png;
+pub use section::{Figure, Section, Table};
 pub use strip::strip_png;

@@ -114,7 +114,7 @@ pub struct ModelArgs {
 #[derive(Subcommand)]
 pub enum Command {
     Influence(influence::Arguments),
-    Convergence(verify::Arguments),
+    Convergence(verify::VerifyArgs),
 }
 
 /// A sampler, by name.

@@ -1,4 +1,4 @@
-//! `train classifier`: a small classifier of a data set's labels, whose log-odds can be asked of samples.
+//! `train classifier`: trains a small classifier of a data set's labels, whose log-odds `sensitivity influence` can attribute.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use datasway_training::training_loop::TrainingRun;
 
 use crate::place;
 
-/// The folder of a classifier.
+/// Output files of `train classifier`.
 static FOLDER: Kind = Kind {
     name: "classifier",
     files: &["loss.csv", "labels.csv", "classifier.safetensors"],
@@ -28,7 +28,7 @@ static FOLDER: Kind = Kind {
 /// Train a small classifier of every attribute and class of a data set. `sensitivity influence --of log-odds:FILE:LABEL` asks
 /// which training images of a diffusion model gave a sample that label.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct ClassifierArgs {
     /// The images, as for training a model; they need attributes or classes
     #[arg(long, default_value = "faces:10000")]
     data: String,
@@ -89,7 +89,7 @@ pub struct Arguments {
 }
 
 /// Trains the classifier and writes its folder.
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(arguments: &ClassifierArgs) -> Result<()> {
     let config = ClassifierConfig {
         seed: arguments.seed,
         steps: arguments.steps,
@@ -166,7 +166,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// A classifier in training, and its file.
+/// A classifier in training and its file.
 struct ClassifierRun<'a, 'b> {
     trainer: &'b mut ClassifierTrainer<'a>,
     file: &'b Path,

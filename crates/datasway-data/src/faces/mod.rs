@@ -2,6 +2,7 @@
 //!
 //! Image `i` depends only on the seed and `i`, so a longer set starts with the shorter one.
 
+mod attributes;
 mod canvas;
 mod draw;
 mod look;
@@ -13,31 +14,18 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use sha2::Sha256;
 
+pub use attributes::ATTRIBUTES;
+
 use crate::celeba::crop;
 use crate::input::io;
 use crate::listing::Listing;
 use crate::report::Report;
 use crate::{Attributes, DataError};
 
-/// The attributes, most by CelebA's names.
-pub const ATTRIBUTES: [&str; 11] = [
-    "Bangs",
-    "Blond_Hair",
-    "Eyeglasses",
-    "Long_Hair",
-    "Mouth_Slightly_Open",
-    "No_Beard",
-    "Pale_Skin",
-    "Smiling",
-    "Wearing_Earrings",
-    "Wearing_Hat",
-    "Wearing_Lipstick",
-];
-
-/// Most faces of a set.
+/// Largest number of faces of a set.
 pub(crate) const MOST: usize = 1_000_000;
 
-/// How often each attribute holds.
+/// Probability of each attribute.
 const FREQUENCIES: [f64; ATTRIBUTES.len()] =
     [0.3, 0.3, 0.25, 0.45, 0.4, 0.7, 0.3, 0.5, 0.25, 0.2, 0.3];
 
@@ -72,10 +60,10 @@ pub(crate) fn list(count: usize, seed: u64, size: usize) -> Listing {
 
 /// Writes `n` faces in CelebA's layout under `dir`; CelebA's crop of each has side `size` pixels.
 ///
-/// The attribute table comes last, so a folder that has it is whole.
+/// The attribute table is written last, so its presence means that the folder is complete.
 ///
 /// # Errors
-/// A folder or file that cannot be written.
+/// If a folder or file cannot be written.
 pub fn write_celeba(dir: &Path, n: usize, seed: u64, size: usize) -> Result<(), DataError> {
     let folder = dir.join("img_align_celeba");
     std::fs::create_dir_all(&folder).map_err(|e| io(&folder, e))?;
@@ -127,7 +115,7 @@ fn frame(size: usize) -> (u32, u32) {
 mod tests {
     use super::*;
 
-    /// How much each attribute changes at 16 x 16: every other number of the face stays the same.
+    /// Each attribute changes the image at 16 x 16 by a minimum, with every other parameter unchanged.
     #[test]
     fn every_attribute_can_be_seen_at_16_pixels() {
         for (a, name) in ATTRIBUTES.iter().enumerate() {

@@ -32,7 +32,7 @@ pub enum Choice {
 }
 
 /// How much wider than the best kernel smoother a network learns: where the linear datamodeling score of single digits is within a few
-/// per cent of its best (docs/bandwidth.md says what it is worth elsewhere).
+/// per cent of its best (docs/src/results/bandwidth.md says what it is worth elsewhere).
 const NETWORK_SMOOTHING_FACTOR: f64 = 3.0;
 
 impl Bandwidth {
