@@ -6,9 +6,9 @@ use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
+use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::sample_spec::SampleSpec;
-use datasway_sensitivity::sensitivities::SensitivityConfig;
 
 use crate::AttributionError;
 use crate::target::{AttributionTarget, LossNoise, TargetOptions};
@@ -145,7 +145,7 @@ impl AttributionContext<'_> {
     pub fn sensitivity_config(
         &self,
         estimator: &EstimatorSpec,
-    ) -> Result<SensitivityConfig, AttributionError> {
+    ) -> Result<ResolvedConfig, AttributionError> {
         let (checkpoint, images) = (self.checkpoint, self.images);
         let config = self.sample_spec.sensitivity_config(
             estimator,

@@ -9,9 +9,9 @@ use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::device;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
+use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::measure::{Empirical, points};
-use datasway_sensitivity::sensitivities::SensitivityConfig;
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
 use datasway_training::training_set::TrainingSetInfo;
@@ -293,7 +293,7 @@ impl PreparedExperiment {
         &self,
         checkpoint: &Checkpoint,
         estimator: &EstimatorSpec,
-    ) -> Result<SensitivityConfig, RetrainError> {
+    ) -> Result<ResolvedConfig, RetrainError> {
         Ok(self.spec.samples.sensitivity_config(
             estimator,
             checkpoint,

@@ -50,9 +50,9 @@ impl Attributor for PrincipalMethod {
         let mut rows = Vec::new();
         for first in (0..total).step_by(config.batch) {
             let trajectory = sample_batch(context, &config, first)?;
-            let direction = principal.differentiate(&FunctionalContext {
+            let direction = principal.value_and_gradient(&FunctionalContext {
                 model: context.model,
-                path: &trajectory,
+                trajectory: &trajectory,
                 first,
                 images: &images,
                 precision: widest_float(context.device),

@@ -4,10 +4,6 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
-use datasway_diffusion::DiffusionError;
-use datasway_diffusion::device::widest_float;
-
-use super::Empirical;
 
 /// ImagePoints as points, `[m, d]`, pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too. A
 /// set that the cache maps stays on disk: only the chunk that is asked for is in memory.
@@ -75,22 +71,6 @@ impl ImagePoints {
             points.push(self.points(images.map(|i| i + self.set.len())));
         }
         points
-    }
-}
-
-impl Empirical {
-    /// ImagePoints as the measure that a training sees, with their mirror images if it `mirrored` them, summed in the widest
-    /// precision that the device has.
-    ///
-    /// # Errors
-    /// If there are no images.
-    pub fn of_images(
-        images: &Dataset,
-        mirrored: bool,
-        device: &Device,
-    ) -> Result<Self, DiffusionError> {
-        let measure = Self::read(ImagePoints::new(images, mirrored, device))?;
-        Ok(measure.with_precision(widest_float(device)))
     }
 }
 

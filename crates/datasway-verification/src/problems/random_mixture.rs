@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::random::{RandomStream, generator};
-use datasway_sensitivity::measure::{Gaussian, GaussianMixture};
+use datasway_sensitivity::measure::{Gaussian, Mixture, gaussian_mixture};
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -151,7 +151,7 @@ impl RandomMixture {
     ///
     /// # Errors
     /// If d = 0.
-    pub fn data(&self, device: &Device, dtype: DType) -> Result<GaussianMixture, DiffusionError> {
+    pub fn data(&self, device: &Device, dtype: DType) -> Result<Mixture<'static>, DiffusionError> {
         gaussians(&self.components[..WEIGHTS.len()], &WEIGHTS, device, dtype)
     }
 
@@ -217,7 +217,7 @@ impl RandomMixture {
         change: Perturbation,
         device: &Device,
         dtype: DType,
-    ) -> Result<GaussianMixture, DiffusionError> {
+    ) -> Result<Mixture<'static>, DiffusionError> {
         let component = match change {
             Perturbation::Add => WEIGHTS.len(),
             Perturbation::Remove => WEIGHTS.len() - 1,
@@ -237,13 +237,13 @@ fn gaussians(
     weights: &[f64],
     device: &Device,
     dtype: DType,
-) -> Result<GaussianMixture, DiffusionError> {
+) -> Result<Mixture<'static>, DiffusionError> {
     let means: Vec<Vec<f64>> = components
         .iter()
         .map(|component| component.mean.clone())
         .collect();
     let covariances: Vec<Vec<f64>> = components.iter().map(Component::covariance).collect();
-    GaussianMixture::new(weights, &means, &covariances, device, dtype)
+    gaussian_mixture(weights, &means, &covariances, device, dtype)
 }
 
 /// A vector with its length changed to `length`.
