@@ -65,9 +65,14 @@ pub trait Attributor {
     }
 
     /// Names of the forms ([`Scores::name`]) that can select images for counterfactuals.
-    /// These score [`AttributionTarget::SampleLoss`] or [`AttributionTarget::Principal`].
+    /// They score [`removal_target`](Self::removal_target).
     fn removal_forms(&self) -> Vec<String> {
         vec![self.name()]
+    }
+
+    /// Target whose scores select images for counterfactuals.
+    fn removal_target(&self) -> AttributionTarget {
+        AttributionTarget::SampleLoss
     }
 
     /// True for a method that predicts subsets instead of scoring images.

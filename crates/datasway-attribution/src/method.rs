@@ -1,5 +1,6 @@
 //! The methods of this crate, as experiment files describe them.
 
+use datasway_sensitivity::density::EstimatorSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::AttributionError;
@@ -11,6 +12,7 @@ use crate::methods::principal::PrincipalMethod;
 use crate::methods::similarity::{NearestImages, PixelSimilarity};
 use crate::methods::tangent::TangentMethod;
 use crate::methods::trak::Trak;
+use crate::target::AttributionTarget;
 
 /// An attribution method with its options.
 ///
@@ -51,6 +53,20 @@ impl Method {
             Self::Trak(method) => method,
         }
     }
+
+    /// The density estimator of the method, if it has one.
+    pub fn estimator(&self) -> Option<&EstimatorSpec> {
+        match self {
+            Self::Adjoint(method) => Some(method.estimator()),
+            Self::Principal(method) => Some(method.estimator()),
+            Self::Tangent(method) => Some(method.estimator()),
+            Self::MeanShift(_)
+            | Self::Pixels(_)
+            | Self::Nearest(_)
+            | Self::Patches(_)
+            | Self::Trak(_) => None,
+        }
+    }
 }
 
 impl Attributor for Method {
@@ -68,6 +84,10 @@ impl Attributor for Method {
 
     fn removal_forms(&self) -> Vec<String> {
         self.attributor().removal_forms()
+    }
+
+    fn removal_target(&self) -> AttributionTarget {
+        self.attributor().removal_target()
     }
 
     fn needs_subsets(&self) -> bool {

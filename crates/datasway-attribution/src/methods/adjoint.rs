@@ -26,6 +26,13 @@ const CHUNK: usize = 512;
 #[serde(transparent)]
 pub struct AdjointMethod(EstimatorSpec);
 
+impl AdjointMethod {
+    /// The density estimator.
+    pub(crate) fn estimator(&self) -> &EstimatorSpec {
+        &self.0
+    }
+}
+
 impl Attributor for AdjointMethod {
     fn name(&self) -> String {
         format!("ours {}", self.0.name())

@@ -20,6 +20,13 @@ const ITERATIONS: usize = 4;
 #[serde(transparent)]
 pub struct PrincipalMethod(EstimatorSpec);
 
+impl PrincipalMethod {
+    /// The density estimator.
+    pub(crate) fn estimator(&self) -> &EstimatorSpec {
+        &self.0
+    }
+}
+
 impl Attributor for PrincipalMethod {
     fn name(&self) -> String {
         format!("ours {}, principal", self.0.name())
@@ -27,6 +34,10 @@ impl Attributor for PrincipalMethod {
 
     fn check(&self) -> Result<(), AttributionError> {
         Ok(self.0.check()?)
+    }
+
+    fn removal_target(&self) -> AttributionTarget {
+        AttributionTarget::Principal
     }
 
     fn attribute(&self, context: &AttributionContext<'_>) -> Result<Vec<Scores>, AttributionError> {

@@ -17,6 +17,13 @@ use crate::target::AttributionTarget;
 #[serde(transparent)]
 pub struct TangentMethod(EstimatorSpec);
 
+impl TangentMethod {
+    /// The density estimator.
+    pub(crate) fn estimator(&self) -> &EstimatorSpec {
+        &self.0
+    }
+}
+
 impl Attributor for TangentMethod {
     fn name(&self) -> String {
         format!("tangent {}", self.0.name())
