@@ -14,8 +14,8 @@ use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::density::DensityKind;
 use datasway_sensitivity::{
-    Change, Direction, RankedDirection, RankedSample, RankedSensitivities, Sensitivities,
-    SensitivityConfig, TrainedModel,
+    Change, Direction, RankedDirection, RankedSample, RankedSensitivities, SensitivityConfig,
+    TrainedModel,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
