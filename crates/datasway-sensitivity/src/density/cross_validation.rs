@@ -103,7 +103,7 @@ struct Point {
 }
 
 impl Point {
-    /// Its bytes, `[d]`.
+    /// The pixels as bytes, d in all.
     fn pixels(self, images: &Dataset) -> Vec<u8> {
         let pixels = images.image(self.image).to_vec();
         if self.mirrored {

@@ -153,14 +153,21 @@ fn log_odds(text: &str, name: &str, model: &TrainedModel) -> Result<LogOdds> {
         sample.height,
         sample.channels
     );
+    ensure_finished(&file, &classifier)?;
+    let odds = LogOdds::new(name.to_owned(), &classifier, label, &model.device);
+    odds.with_context(|| file.clone())
+}
+
+/// Refuses a classifier whose training is not finished.
+fn ensure_finished(file: &str, classifier: &ClassifierCheckpoint) -> Result<()> {
+    let header = &classifier.header;
     ensure!(
         classifier.optimizer.is_none(),
         "{file}: the classifier is only trained for {} of {} steps: go on with `train classifier --resume`",
-        classifier.header.step,
-        classifier.header.training.steps
+        header.step,
+        header.training.steps
     );
-    let odds = LogOdds::new(name.to_owned(), &classifier, label, &model.device);
-    odds.with_context(|| file.clone())
+    Ok(())
 }
 
 /// File and name of `FILE.safetensors:NAME`.
@@ -230,4 +237,37 @@ fn tensor(text: &str, samples: usize, d: usize) -> Result<Vec<f32>> {
         );
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use datasway_classifier::{ClassifierConfig, ClassifierTrainer};
+    use datasway_data::{LoadOptions, Source};
+
+    use super::*;
+
+    #[test]
+    fn an_unfinished_classifier_has_to_be_resumed() {
+        let options = LoadOptions {
+            size: Some(8),
+            ..LoadOptions::default()
+        };
+        let images = datasway_data::load(&Source::parse("faces:20").unwrap(), &options).unwrap();
+        let config = ClassifierConfig {
+            steps: 2,
+            channels: 8,
+            batch: 4,
+            ..ClassifierConfig::default()
+        };
+        let mut trainer = ClassifierTrainer::new(config, &images, &Device::flex()).unwrap();
+        trainer.advance().unwrap();
+        let unfinished = trainer.save().unwrap();
+        let error = ensure_finished("c.safetensors", &unfinished).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("1 of 2 steps") && message.contains("--resume"),
+            "{message}"
+        );
+    }
 }
