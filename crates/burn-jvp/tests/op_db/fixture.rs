@@ -144,8 +144,6 @@ pub struct Case {
     pub directions: Vec<Vec<usize>>,
     /// Tangents of each input, stacked in the order of its directions. `None` for integers and booleans.
     pub tangents: Vec<Option<DynTensor>>,
-    /// Positions of the float tensors among PyTorch's outputs.
-    pub outputs: Vec<usize>,
     /// Shape and numbers of each float output.
     pub values: Vec<(Vec<usize>, Vec<f64>)>,
     /// Derivatives of each float output, direction after direction.
@@ -210,7 +208,6 @@ fn case(index: usize, entry: Entry, file: &SafeTensors) -> Case {
         variant: entry.variant,
         sample: entry.sample,
         directions: entry.tangents,
-        outputs: entry.outputs,
     }
 }
 
