@@ -9,12 +9,21 @@ pub enum Failure {
     Value,
     /// The derivative is not PyTorch's.
     Derivative,
+    /// The value or the derivative in double precision is PyTorch's to single precision only.
+    Rounding,
     /// An operation without a rule.
     Refused,
     /// The function cannot be recorded.
     Recording,
     /// Burn panics.
     Panic,
+}
+
+impl Failure {
+    /// The failure of numbers at a distance `gap`: rounding where it is small, else `other`.
+    pub fn of(gap: f64, other: Self) -> Self {
+        if gap <= 1e-6 { Self::Rounding } else { other }
+    }
 }
 
 /// Samples of one operation that fail in one way.

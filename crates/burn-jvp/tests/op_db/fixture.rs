@@ -151,6 +151,11 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether an input has no entries.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.iter().any(|x| x.shape().contains(&0))
+    }
+
     /// Number of directions K.
     pub fn directions(&self) -> usize {
         let all = self.directions.iter().flatten();

@@ -42,6 +42,17 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// Ends a sample at a panic of the plain function.
+    fn stop(&mut self, case: &Case, text: &str) {
+        if let Some(what) = text.strip_prefix(LACKS) {
+            self.lacking = Some(what.to_owned());
+        } else if case.is_empty() {
+            self.lacking = Some("this operation on tensors without entries".to_owned());
+        } else {
+            self.fail(Failure::Panic, text.to_owned());
+        }
+    }
+
     fn fail(&mut self, failure: Failure, text: String) {
         self.failures.entry(failure).or_insert(text);
     }
@@ -97,28 +108,16 @@ fn replay(case: &Case) -> Outcome {
         if !modules::has_precision(case, precision) {
             continue;
         }
-        let layer = catch_unwind(AssertUnwindSafe(|| Layer::new(case, precision)));
-        let layer = match layer {
-            Ok(layer) => layer,
-            Err(panic) => {
-                let text = message(&*panic);
-                match text.strip_prefix(LACKS) {
-                    Some(what) => outcome.lacking = Some(what.to_owned()),
-                    None => outcome.fail(Failure::Panic, text),
-                }
-                return outcome;
-            }
-        };
         let inputs: Vec<DynTensor> = case.inputs.iter().map(|x| cast(x, precision)).collect();
-        let values = catch_unwind(AssertUnwindSafe(|| outputs(case, &layer, &inputs)));
-        let values = match values {
-            Ok(values) => values,
+        let eager = catch_unwind(AssertUnwindSafe(|| {
+            let layer = Layer::new(case, precision);
+            let values = outputs(case, &layer, &inputs);
+            (layer, values)
+        }));
+        let (layer, values) = match eager {
+            Ok(pair) => pair,
             Err(panic) => {
-                let text = message(&*panic);
-                match text.strip_prefix(LACKS) {
-                    Some(what) => outcome.lacking = Some(what.to_owned()),
-                    None => outcome.fail(Failure::Panic, text),
-                }
+                outcome.stop(case, &message(&*panic));
                 return outcome;
             }
         };
@@ -140,7 +139,7 @@ fn replay(case: &Case) -> Outcome {
             if gap > tolerance {
                 comparable &= gap.is_finite();
                 let text = format!("{precision:?} {:?} for {shape:?}: {gap:.1e}", value.shape());
-                outcome.fail(Failure::Value, text);
+                outcome.fail(Failure::of(gap, Failure::Value), text);
             }
         }
         if comparable {
@@ -210,7 +209,7 @@ fn derivatives(
                     outcome.errors[index] = outcome.errors[index].max(gap);
                 } else {
                     let text = format!("{precision:?} output {j}: {gap:.1e}");
-                    outcome.fail(Failure::Derivative, text);
+                    outcome.fail(Failure::of(gap, Failure::Derivative), text);
                 }
             }
             Ok(Err(JvpError::Unsupported {

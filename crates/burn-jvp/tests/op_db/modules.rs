@@ -2,7 +2,7 @@
 
 use crate::at_rank;
 use crate::fixture::{Call, Case, cast};
-use crate::operations::{Arguments, lacks};
+use crate::operations::{Arguments, lacks, widen_bool};
 use burn::module::{Module, Param, RunningState};
 use burn::nn;
 use burn::nn::activation::{Activation, ActivationConfig};
@@ -12,14 +12,15 @@ use burn::nn::conv::{
     ConvTranspose1dConfig, ConvTranspose2d, ConvTranspose2dConfig, ConvTranspose3d,
     ConvTranspose3dConfig,
 };
-use burn::nn::gru::{Gru, GruConfig};
-use burn::nn::lstm::{Lstm, LstmConfig, LstmState};
 use burn::nn::pool::{
     AdaptiveAvgPool1d, AdaptiveAvgPool1dConfig, AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig,
     AdaptiveAvgPool3d, AdaptiveAvgPool3dConfig, AvgPool1d, AvgPool1dConfig, AvgPool2d,
     AvgPool2dConfig, MaxPool1d, MaxPool1dConfig, MaxPool2d, MaxPool2dConfig,
 };
-use burn::nn::{Rnn, RnnConfig, RnnState};
+use burn::nn::{
+    BiGru, BiGruConfig, BiLstm, BiLstmConfig, BiRnn, BiRnnConfig, Gru, GruConfig, Lstm, LstmConfig,
+    LstmState, Rnn, RnnConfig, RnnState,
+};
 use burn::nn::{PaddingConfig1d, PaddingConfig2d, PaddingConfig3d};
 use burn::tensor::{Bool, Device, Float, FloatDType, Tensor, s};
 use burn_jvp::DynTensor;
@@ -54,6 +55,9 @@ pub enum Layer {
     Rnn(Vec<Rnn>),
     Gru(Vec<Gru>),
     Lstm(Vec<Lstm>),
+    BiRnn(Vec<BiRnn>),
+    BiGru(Vec<BiGru>),
+    BiLstm(Vec<BiLstm>),
 }
 
 /// Whether a case is computed in a precision: the recurrent layers of Burn create their state in the device's default
@@ -102,8 +106,8 @@ impl Builder<'_> {
         layer
     }
 
-    /// One gate of a recurrent layer: block `block` of the rows of its weights.
-    fn gate(&self, layer: usize, block: usize, hidden: usize) -> [nn::Linear; 2] {
+    /// One gate of the recurrent layer with the key `layer`: block `block` of the rows of its weights.
+    fn gate(&self, layer: &str, block: usize, hidden: usize) -> [nn::Linear; 2] {
         let rows = block * hidden..(block + 1) * hidden;
         ["ih", "hh"].map(|side| {
             let weight: Tensor<2> = self.param(&format!("weight_{side}_l{layer}")).val();
@@ -155,9 +159,10 @@ impl<const N: usize> ConvArguments<N> {
             kernel,
             stride: call.sizes(3, "stride").unwrap_or([1; N]),
             padding: call.sizes(4, "padding").unwrap_or([0; N]),
-            padding_out: match transposed {
-                true => call.sizes(5, "output_padding").unwrap_or([0; N]),
-                false => [0; N],
+            padding_out: if transposed {
+                call.sizes(5, "output_padding").unwrap_or([0; N])
+            } else {
+                [0; N]
             },
             dilation: call.sizes(dilation, "dilation").unwrap_or([1; N]),
             groups: call.number(groups, "groups").unwrap_or(1.0) as usize,
@@ -200,6 +205,9 @@ impl Layer {
             Self::MaxPool2d(layer) => layer.forward(a.ranked(0, "input")).into(),
             Self::BatchNorm(layer) => at_rank!(x(), Float, x => layer.forward(x).into()),
             Self::GroupNorm(layer) => at_rank!(x(), Float, x => layer.forward(x).into()),
+            Self::InstanceNorm(layer) if x().shape().get(1) != Some(&layer.num_channels) => {
+                lacks("an instance norm without a batch")
+            }
             Self::InstanceNorm(layer) => at_rank!(x(), Float, x => layer.forward(x).into()),
             Self::LayerNorm(layer) => at_rank!(x(), Float, x => layer.forward(x).into()),
             Self::LocalResponseNorm(layer) => at_rank!(x(), Float, x => layer.forward(x).into()),
@@ -212,31 +220,40 @@ impl Layer {
             Self::ConvTranspose3d(layer) => layer.forward(a.ranked(0, "input")).into(),
             Self::Linear(layer) => at_rank!(x(), Float, x => layer.forward(x).into()),
             Self::Attention(layer) => attention(layer, a),
-            Self::Rnn(layers) => recurrent(a, layers.len(), |i, x, state| {
-                let [hidden] = state.map(|t| t.map(RnnState::new));
+            Self::Rnn(layers) => recurrent(a, layers.len(), 1, |i, x, [hidden]| {
+                let state = hidden.map(|t| RnnState::new(t.squeeze_dim(0)));
+                layers[i].forward(x, state).0
+            }),
+            Self::Gru(layers) => recurrent(a, layers.len(), 1, |i, x, [hidden]| {
+                layers[i].forward(x, hidden.map(|t| t.squeeze_dim(0)))
+            }),
+            Self::Lstm(layers) => recurrent(a, layers.len(), 1, |i, x, [hidden, cell]| {
+                let state = hidden.zip(cell);
+                let state = state.map(|(h, c)| LstmState::new(c.squeeze_dim(0), h.squeeze_dim(0)));
+                layers[i].forward(x, state).0
+            }),
+            Self::BiRnn(layers) => recurrent(a, layers.len(), 2, |i, x, [hidden]| {
+                layers[i].forward(x, hidden.map(RnnState::new)).0
+            }),
+            Self::BiGru(layers) => recurrent(a, layers.len(), 2, |i, x, [hidden]| {
                 layers[i].forward(x, hidden).0
             }),
-            Self::Gru(layers) => recurrent(a, layers.len(), |i, x, state| {
-                let [hidden] = state;
-                layers[i].forward(x, hidden)
-            }),
-            Self::Lstm(layers) => recurrent(a, layers.len(), |i, x, [hidden, cell]| {
-                let state = hidden
-                    .zip(cell)
-                    .map(|(hidden, cell)| LstmState::new(cell, hidden));
+            Self::BiLstm(layers) => recurrent(a, layers.len(), 2, |i, x, [hidden, cell]| {
+                let state = hidden.zip(cell).map(|(h, c)| LstmState::new(c, h));
                 layers[i].forward(x, state).0
             }),
         }
     }
 }
 
-/// Layers one upon the other, on `[batch, time, width]`. The state of PyTorch is `[layers, batch, width]`.
+/// Layers one upon the other, on `[batch, time, width]`. The state of PyTorch is `[layers·directions, batch, width]`.
 fn recurrent<const S: usize>(
     a: &Arguments,
     count: usize,
-    layer: impl Fn(usize, Tensor<3>, [Option<Tensor<2>>; S]) -> Tensor<3>,
+    directions: usize,
+    layer: impl Fn(usize, Tensor<3>, [Option<Tensor<3>>; S]) -> Tensor<3>,
 ) -> DynTensor {
-    let batch_first = a.case.call.flag(4, "batch_first", false);
+    let batch_first = a.case.call.flag(9, "batch_first", false);
     let batched = a.required(0, "input").shape().len() == 3;
     let turn = |t: Tensor<3>| {
         if batch_first || !batched {
@@ -250,13 +267,18 @@ fn recurrent<const S: usize>(
             Some(index) => vec![index],
             None => a.call.tensors(1, "hx"),
         };
-        std::array::from_fn(|i| indices.get(i).map(|i| a.tensors[*i].get()))
+        std::array::from_fn(|i| {
+            let state = &a.tensors[*indices.get(i)?];
+            Some(match state.shape().len() {
+                2 => state.get::<2>().unsqueeze_dim(1),
+                _ => state.get(),
+            })
+        })
     };
     let mut x = turn(a.ranked(0, "input"));
     for i in 0..count {
-        let state = states
-            .clone()
-            .map(|t| Some(t?.slice_dim(0, i..i + 1).squeeze_dim(0)));
+        let rows = directions * i..directions * (i + 1);
+        let state = states.clone().map(|t| Some(t?.slice_dim(0, rows.clone())));
         x = layer(i, x, state);
     }
     turn(x).into()
@@ -265,10 +287,14 @@ fn recurrent<const S: usize>(
 /// Attention on `[batch, tokens, width]`.
 fn attention(layer: &MultiHeadAttention, a: &Arguments) -> DynTensor {
     let batch_first = a.case.call.flag(7, "batch_first", false);
-    let turn = |t: Tensor<3>| if batch_first { t } else { t.swap_dims(0, 1) };
-    if a.required(0, "query").shape().len() != 3 {
-        return lacks("attention without a batch");
-    }
+    let batched = a.required(0, "query").shape().len() == 3;
+    let turn = |t: Tensor<3>| {
+        if batch_first || !batched {
+            t
+        } else {
+            t.swap_dims(0, 1)
+        }
+    };
     let [q, k, v] =
         [(0, "query"), (1, "key"), (2, "value")].map(|(i, name)| turn(a.ranked(i, name)));
     let [batch, queries, _] = q.dims();
@@ -278,7 +304,7 @@ fn attention(layer: &MultiHeadAttention, a: &Arguments) -> DynTensor {
         if mask.dtype().is_float() {
             return lacks("masks of floats in its attention module");
         }
-        input = input.mask_pad(mask.get_kind::<2, Bool>());
+        input = input.mask_pad(widen_bool(&mask));
     }
     if let Some(mask) = a.tensor(5, "attn_mask") {
         if mask.dtype().is_float() || mask.shape().len() != 2 {
@@ -339,8 +365,11 @@ impl Builder<'_> {
 
     fn pool(&self, name: &str) -> Option<Layer> {
         let call = &self.case.call;
-        if call.get(5, "divisor_override").is_some() || call.flag(4, "return_indices", false) {
-            return None;
+        if name.starts_with("AvgPool") && call.get(5, "divisor_override").is_some() {
+            return lacks("a divisor of average pooling");
+        }
+        if name.starts_with("MaxPool") && call.flag(4, "return_indices", false) {
+            return lacks("a pooling module that returns its indices");
         }
         let flag = |position, name, default| call.flag(position, name, default);
         Some(match name {
@@ -558,61 +587,94 @@ impl Builder<'_> {
     }
 
     fn recurrent(&self, name: &str) -> Option<Layer> {
-        if !["RNN", "GRU", "LSTM"].contains(&name) {
-            return None;
-        }
         let call = &self.case.call;
-        if call.flag(6, "bidirectional", false) {
-            return lacks("several layers of a bidirectional module");
-        }
         let (input, hidden) = (self.size(0, "input_size"), self.size(1, "hidden_size"));
-        let width = |layer| if layer == 0 { input } else { hidden };
-        let bias = call.flag(3, "bias", true);
+        let both_ways = call.flag(6, "bidirectional", false);
         let layers = 0..self.size(2, "num_layers");
-        Some(match name {
-            "RNN" => {
-                let activation = match call.text(9, "nonlinearity") {
-                    Some("relu") => ActivationConfig::Relu,
-                    _ => ActivationConfig::Tanh,
-                };
-                Layer::Rnn(
-                    layers
-                        .map(|i| {
-                            let mut layer = RnnConfig::new(width(i), hidden, bias)
-                                .with_hidden_activation(activation.clone())
-                                .init(&self.device);
-                            set_gate(&mut layer.gate, self.gate(i, 0, hidden));
-                            layer
-                        })
-                        .collect(),
-                )
+        let width = |layer: usize| match (layer, both_ways) {
+            (0, _) => input,
+            (_, true) => 2 * hidden,
+            (_, false) => hidden,
+        };
+        let device = &self.device;
+        let bias = call.flag(3, "bias", true);
+        let relu = call.text(9, "nonlinearity") == Some("relu");
+        let activation = || {
+            if relu {
+                ActivationConfig::Relu
+            } else {
+                ActivationConfig::Tanh
             }
-            "GRU" => Layer::Gru(
-                layers
-                    .map(|i| {
-                        let mut layer = GruConfig::new(width(i), hidden, bias).init(&self.device);
-                        set_gate(&mut layer.reset_gate, self.gate(i, 0, hidden));
-                        set_gate(&mut layer.update_gate, self.gate(i, 1, hidden));
-                        set_gate(&mut layer.new_gate, self.gate(i, 2, hidden));
-                        layer
-                    })
-                    .collect(),
-            ),
-            _ => Layer::Lstm(
-                layers
-                    .map(|i| {
-                        let mut layer = LstmConfig::new(width(i), hidden, bias).init(&self.device);
-                        set_gate(&mut layer.input_gate, self.gate(i, 0, hidden));
-                        if let Some(gate) = &mut layer.forget_gate {
-                            set_gate(gate, self.gate(i, 1, hidden));
-                        }
-                        set_gate(&mut layer.cell_gate, self.gate(i, 2, hidden));
-                        set_gate(&mut layer.output_gate, self.gate(i, 3, hidden));
-                        layer
-                    })
-                    .collect(),
-            ),
+        };
+        Some(match (name, both_ways) {
+            ("RNN", false) => Layer::Rnn(Vec::from_iter(layers.map(|i| {
+                let config = RnnConfig::new(width(i), hidden, bias);
+                let layer = config.with_hidden_activation(activation()).init(device);
+                self.rnn(layer, &i.to_string())
+            }))),
+            ("RNN", true) => Layer::BiRnn(Vec::from_iter(layers.map(|i| {
+                let config = BiRnnConfig::new(width(i), hidden, bias);
+                let mut layer = config.with_hidden_activation(activation()).init(device);
+                layer.forward = self.rnn(layer.forward, &i.to_string());
+                layer.reverse = self.rnn(layer.reverse, &format!("{i}_reverse"));
+                layer
+            }))),
+            ("GRU", false) => Layer::Gru(Vec::from_iter(layers.map(|i| {
+                let layer = GruConfig::new(width(i), hidden, bias).init(device);
+                self.gru(layer, &i.to_string())
+            }))),
+            ("GRU", true) => Layer::BiGru(Vec::from_iter(layers.map(|i| {
+                let mut layer = BiGruConfig::new(width(i), hidden, bias).init(device);
+                layer.forward = self.gru(layer.forward, &i.to_string());
+                layer.reverse = self.gru(layer.reverse, &format!("{i}_reverse"));
+                layer
+            }))),
+            ("LSTM", false) => Layer::Lstm(Vec::from_iter(layers.map(|i| {
+                let layer = LstmConfig::new(width(i), hidden, bias).init(device);
+                self.lstm(layer, &i.to_string())
+            }))),
+            ("LSTM", true) => Layer::BiLstm(Vec::from_iter(layers.map(|i| {
+                let mut layer = BiLstmConfig::new(width(i), hidden, bias).init(device);
+                layer.forward = self.lstm(layer.forward, &i.to_string());
+                layer.reverse = self.lstm(layer.reverse, &format!("{i}_reverse"));
+                layer
+            }))),
+            _ => return None,
         })
+    }
+
+    fn rnn(&self, mut layer: Rnn, key: &str) -> Rnn {
+        set_gate(&mut layer.gate, self.gate(key, 0, layer.d_hidden));
+        layer
+    }
+
+    fn gru(&self, mut layer: Gru, key: &str) -> Gru {
+        let gates = [
+            &mut layer.reset_gate,
+            &mut layer.update_gate,
+            &mut layer.new_gate,
+        ];
+        for (block, gate) in gates.into_iter().enumerate() {
+            set_gate(gate, self.gate(key, block, layer.d_hidden));
+        }
+        layer
+    }
+
+    fn lstm(&self, mut layer: Lstm, key: &str) -> Lstm {
+        let forget = layer
+            .forget_gate
+            .as_mut()
+            .expect("a forget gate by default");
+        let gates = [
+            &mut layer.input_gate,
+            forget,
+            &mut layer.cell_gate,
+            &mut layer.output_gate,
+        ];
+        for (block, gate) in gates.into_iter().enumerate() {
+            set_gate(gate, self.gate(key, block, layer.d_hidden));
+        }
+        layer
     }
 
     fn attention(&self, name: &str) -> Option<Layer> {

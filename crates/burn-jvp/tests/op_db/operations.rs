@@ -142,7 +142,7 @@ fn widen_int<const R: usize>(t: &DynTensor) -> Tensor<R, Int> {
     at_rank!(t, Int, x => x.unsqueeze())
 }
 
-fn widen_bool<const R: usize>(t: &DynTensor) -> Tensor<R, Bool> {
+pub fn widen_bool<const R: usize>(t: &DynTensor) -> Tensor<R, Bool> {
     wide_shape::<R>(&t.shape());
     at_rank!(t, Bool, x => x.unsqueeze())
 }
@@ -478,8 +478,8 @@ fn movement(a: &Arguments) -> Option<Tensor<WIDE>> {
         }
         "flip" => {
             let mut y = x();
-            for axis in a.axes(1, "dims") {
-                y = y.flip([axis]);
+            for axis in a.call.trailing_integers(1, "dims") {
+                y = y.flip([wide_axis(axis, rank)]);
             }
             y
         }
@@ -869,7 +869,7 @@ fn product(a: &Arguments) -> Option<DynTensor> {
                 (3, true) if a.case.name == "linalg.diagonal" => {
                     linalg::diag::<3, 2, _>(x().get::<3>()).into()
                 }
-                _ => lacks("this diagonal"),
+                _ => lacks("a diagonal beside the main one"),
             }
         }
         "linalg.vector_norm" => {
@@ -1096,12 +1096,13 @@ pub fn pool(name: &str, a: &Arguments, first: usize) -> Option<DynTensor> {
 fn interpolate(a: &Arguments) -> DynTensor {
     let mode = match (a.case.variant.as_str(), a.rank()) {
         ("nearest", 3 | 4) => InterpolateMode::Nearest,
+        ("nearest-exact", 3 | 4) => InterpolateMode::NearestExact,
         ("bilinear" | "linear", _) => InterpolateMode::Bilinear,
         ("bicubic", _) => InterpolateMode::Bicubic,
-        _ => return lacks("this mode of interpolation"),
+        _ => return lacks("interpolation of three axes or by areas"),
     };
-    if a.call.flag(6, "antialias", false) || a.call.get(5, "recompute_scale_factor").is_some() {
-        return lacks("interpolation with these options");
+    if a.call.flag(6, "antialias", false) || a.call.flag(5, "recompute_scale_factor", false) {
+        return lacks("interpolation against aliasing");
     }
     // An interpolation of one axis is one of two with a first axis of one entry.
     let x = a.required(0, "input");
@@ -1238,18 +1239,16 @@ fn normalisation(a: &Arguments) -> Option<DynTensor> {
         }
         "cosine_similarity" => {
             let (x, y) = (a.ranked::<WIDE>(0, "x1"), a.ranked::<WIDE>(1, "x2"));
-            let rows = a.rank() == 2 && x.dims() == y.dims();
-            if !rows || a.axis(2, "dim").unwrap_or(WIDE - 1) != WIDE - 1 {
-                return lacks("a cosine similarity along other axes");
-            }
-            let norm = nn::CosineSimilarityConfig::new()
-                .with_eps(a.number_or(3, "eps", 1e-8))
-                .init();
-            let rows = |t: Tensor<WIDE>| {
-                let [.., n, d] = t.dims();
-                t.reshape([n, d])
-            };
-            norm.forward(rows(x), rows(y)).into()
+            let shape = broadcast(&[x.dims(), y.dims()]);
+            let rank = a
+                .required(0, "x1")
+                .shape()
+                .len()
+                .max(a.required(1, "x2").shape().len());
+            let dim = a.call.integers(2, "dim").map_or(1, |list| list[0]);
+            let epsilon = Some(a.number_or(3, "eps", 1e-8));
+            let (x, y) = (x.expand(shape), y.expand(shape));
+            linalg::cosine_similarity(x, y, wide_axis(dim, rank), epsilon).into()
         }
         "pairwise_distance" => {
             if a.rank() != 2 {
@@ -1375,7 +1374,7 @@ fn loss(a: &Arguments) -> Option<Tensor<WIDE>> {
         }
         "triplet_margin_loss" => {
             if a.rank() != 2 || a.call.flag(6, "swap", false) {
-                return lacks("this triplet loss");
+                return lacks("a triplet loss that swaps");
             }
             let loss = nn::loss::TripletMarginLossConfig::new()
                 .with_margin(a.number_or(3, "margin", 1.0))
@@ -1392,7 +1391,7 @@ fn loss(a: &Arguments) -> Option<Tensor<WIDE>> {
                 && a.call.number(9, "label_smoothing").is_none()
                 && a.call.number(9, "ignore_index").is_none();
             if !plain {
-                return lacks("this cross entropy");
+                return lacks("a cross entropy without a mean or with other targets");
             }
             let logits = a.ranked::<2>(0, "input");
             let loss = nn::loss::CrossEntropyLossConfig::new().init(&logits.device());
