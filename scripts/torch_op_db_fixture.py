@@ -270,7 +270,7 @@ def scrambled(module):
 
 
 def choose(cases, label):
-    """A fixed choice of small samples that differ in shapes or arguments."""
+    """A fixed choice of small samples that differ in shapes or arguments, those without entries last."""
     distinct = {}
     for case in cases:
         shapes = [list(t.shape) for t in case.tensors]
@@ -281,6 +281,7 @@ def choose(cases, label):
     if not small:
         small = sorted(candidates, key=numbers)[:1]
     random.Random(label).shuffle(small)
+    small.sort(key=lambda case: any(t.numel() == 0 for t in case.tensors))
     return sorted(small[:MAX_SAMPLES], key=lambda case: case.entry["sample"])
 
 
