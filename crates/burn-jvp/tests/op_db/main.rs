@@ -24,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Tolerances: the distance of two lists of numbers in the 2-norm, relative to the norm of PyTorch's, which counts as
 /// at least 1.
-const PRECISIONS: [(FloatDType, f64); 2] = [(FloatDType::F64, 1e-9), (FloatDType::F32, 1e-4)];
+const PRECISIONS: [(FloatDType, f64); 2] = [(FloatDType::F64, 1e-12), (FloatDType::F32, 1e-5)];
 
 /// The result of one sample.
 #[derive(Default)]

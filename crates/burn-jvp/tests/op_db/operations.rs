@@ -9,6 +9,7 @@ use burn::module::Param;
 use burn::nn;
 use burn::nn::loss::Reduction;
 use burn::tensor::activation as act;
+use burn::tensor::grid::{GridIndexing, meshgrid};
 use burn::tensor::module as layer;
 use burn::tensor::ops::{
     AttentionModuleOptions, AvgPoolOptions, ConvOptions, ConvTransposeOptions, GridSampleOptions,
@@ -673,11 +674,26 @@ fn indexing(a: &Arguments) -> Option<Tensor<WIDE>> {
                 IndexingUpdateOp::Add,
             )
         }
-        "scatter" | "scatter_add" => {
+        "index_copy" => {
+            let indices = line(a.indices(2, "index"));
+            x().select_assign(
+                axis(1)?,
+                indices,
+                a.ranked(3, "source"),
+                IndexingUpdateOp::Assign,
+            )
+        }
+        "scatter_reduce" if !a.call.flag(5, "include_self", true) => {
+            lacks("a scatter that leaves the tensor out")
+        }
+        "scatter" | "scatter_add" | "scatter_reduce" => {
             let update = match (a.case.name.as_str(), a.call.text(4, "reduce")) {
-                ("scatter_add", _) | (_, Some("add")) => IndexingUpdateOp::Add,
-                (_, Some(_)) => IndexingUpdateOp::Mul,
-                _ => IndexingUpdateOp::Assign,
+                ("scatter_add", _) | (_, Some("add" | "sum")) => IndexingUpdateOp::Add,
+                (_, Some("multiply" | "prod")) => IndexingUpdateOp::Mul,
+                (_, Some("amax")) => IndexingUpdateOp::Max,
+                (_, Some("amin")) => IndexingUpdateOp::Min,
+                (_, Some(_)) => return lacks("this reduction of a scatter"),
+                (_, None) => IndexingUpdateOp::Assign,
             };
             let indices = a.indices(2, "index");
             let source = match a.call.number(3, "src").or(a.call.number(3, "value")) {
@@ -720,6 +736,30 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
             let axis = a.call.integers(1, "dim").map_or(0, |list| list[0]);
             let tensors = list().map(|t| widen::<WIDE>(&t)).collect();
             all(vec![Tensor::cat(tensors, wide_axis(axis, rank))])
+        }
+        ("meshgrid", _) => {
+            let cartesian = a.call.text(9, "indexing") == Some("xy");
+            let indexing = if cartesian {
+                GridIndexing::Cartesian
+            } else {
+                GridIndexing::Matrix
+            };
+            macro_rules! of_rank {
+                ($($n:literal)*) => {
+                    match list().count() {
+                        $($n => {
+                            let mut tensors = list();
+                            let tensors = std::array::from_fn::<_, $n, _>(|_| {
+                                tensors.next().expect("counted").get::<1>()
+                            });
+                            let grids = meshgrid(&tensors, indexing);
+                            Some(grids.into_iter().map(DynTensor::from).collect())
+                        })*
+                        _ => lacks("grids of this rank in this test"),
+                    }
+                };
+            }
+            of_rank!(1 2 3)
         }
         ("stack", _) => {
             let rank = list().next()?.shape().len();
@@ -852,6 +892,23 @@ fn product(a: &Arguments) -> Option<DynTensor> {
             layer::embedding(weight, widen_int(&indices)).into()
         }
         "nn.functional.scaled_dot_product_attention" => attention(a),
+        "cov" => {
+            if a.rank() != 2
+                || ["fweights", "aweights"]
+                    .iter()
+                    .any(|name| a.call.get(9, name).is_some())
+            {
+                return lacks("a covariance of one variable or with weights");
+            }
+            x().get::<2>()
+                .cov(1, a.number_or(9, "correction", 1.0) as usize)
+                .into()
+        }
+        "nn.functional.normalize" => {
+            let dim = a.axis(2, "dim").unwrap_or_else(|| wide_axis(1, a.rank()));
+            let (p, epsilon) = (a.number_or(1, "p", 2.0), a.number_or(3, "eps", 1e-12));
+            linalg::vector_normalize(a.x(), p, dim, epsilon).into()
+        }
         "trace" => linalg::trace::<2, 1>(x().get()).into(),
         "linalg.det" if a.rank() > 3 => lacks("a determinant of more than three axes in this test"),
         "linalg.det" => linalg::det::<3, 2, 1>(widen(&x())).into(),
