@@ -556,7 +556,7 @@ fn pad(a: &Arguments) -> Tensor<WIDE> {
     a.x().pad(pairs.as_slice(), mode)
 }
 
-/// Whether one of the indices counts from the end. In a recording, which has no values, the answer is no.
+/// True if one of the indices counts from the end. In a recording, which has no values, the answer is no.
 fn has_negative(indices: &DynTensor) -> bool {
     let data = at_rank!(indices, Int, x => x.try_into_data());
     data.is_ok_and(|data| data.iter::<i64>().any(|i| i < 0))
@@ -951,6 +951,13 @@ fn attention(a: &Arguments) -> DynTensor {
         is_causal: a.call.flag(5, "is_causal", false),
     };
     let [n, h, queries, _] = q.dims();
+    if k.dims()[..2] != [n, h] || v.dims()[..2] != [n, h] {
+        return lacks("attention that broadcasts its batch");
+    }
+    // Burn ends the mask at the last key, PyTorch begins it at the first.
+    if options.is_causal && queries != k.dims()[2] {
+        return lacks("a causal mask that begins at the first key");
+    }
     let full = [n, h, queries, k.dims()[2]];
     let (mut mask, mut bias) = (None, None);
     match a.tensor(3, "attn_mask") {
@@ -1007,6 +1014,9 @@ fn convolution(a: &Arguments) -> Option<DynTensor> {
         }
         "conv3d" => {
             let options = conv_options(a.call, [kernel()[2], kernel()[3], kernel()[4]], 3);
+            if options.is_asymmetric() {
+                return lacks("padding of three axes that differs at the two ends");
+            }
             layer::conv3d(a.ranked(0, "input"), a.ranked(1, "weight"), bias(), options).into()
         }
         "conv_transpose1d" => {
