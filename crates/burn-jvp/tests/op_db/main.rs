@@ -8,18 +8,20 @@
 //! The variable `OP_DB` names another fixture, such as the full one of the script's `--full`, and `OP_DB_ONLY` a prefix
 //! of the operations to replay. With either, exceptions that no replay needs do not count.
 
+mod arguments;
 mod exceptions;
 mod fixture;
+mod layers;
 mod modules;
 mod operations;
 mod report;
 
+use arguments::Arguments;
 use burn::tensor::FloatDType;
 use burn_jvp::{DynTensor, Jvp, JvpError};
 use exceptions::Failure;
 use fixture::{Case, cast, numbers, spread};
 use modules::Layer;
-use operations::Arguments;
 use report::{Outcome, Report};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,8 +1,8 @@
 //! PyTorch's modules in terms of `burn::nn`.
 
+use crate::arguments::{Arguments, lacks, widen_bool};
 use crate::at_rank;
 use crate::fixture::{Call, Case, cast};
-use crate::operations::{Arguments, lacks, widen_bool};
 use burn::module::{Module, Param, RunningState};
 use burn::nn;
 use burn::nn::activation::{Activation, ActivationConfig};

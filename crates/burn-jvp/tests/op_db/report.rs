@@ -1,8 +1,8 @@
 //! Counts of the samples, and what remains without explanation.
 
+use crate::arguments::LACKS;
 use crate::exceptions::{EXCEPTIONS, Failure};
 use crate::fixture::Case;
-use crate::operations::LACKS;
 use burn_jvp::DynTensor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
