@@ -19,6 +19,17 @@ pub struct Array {
     pub values: Vec<f32>,
 }
 
+impl Array {
+    /// The numbers of one index of the first dimension.
+    ///
+    /// # Panics
+    /// If there is no such index.
+    pub fn row(&self, index: usize) -> &[f32] {
+        let width: usize = self.shape[1..].iter().product();
+        &self.values[index * width..(index + 1) * width]
+    }
+}
+
 /// A borrowed array and its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedArray<'a> {

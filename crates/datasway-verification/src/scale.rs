@@ -4,7 +4,7 @@
 pub struct StudyScale<'a> {
     /// Seed of mixtures, points, noise, probes and networks.
     pub seed: u64,
-    /// Whether every study is reduced to a size that only shows that it works.
+    /// True for studies of a reduced size, which show that they work and whose numbers mean less.
     pub quick: bool,
     /// Receives a line of text whenever a computation starts.
     pub progress: &'a dyn Fn(String),

@@ -31,7 +31,7 @@ static FOLDER: Kind = Kind {
 /// How far the prediction can be trusted, measured on data known in closed form: order of convergence,
 /// robustness, trace estimators, data beyond Gaussians, reach, and cost. Writes tables, plots and a page.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct VerifyArgs {
     /// Where the results go
     #[arg(long, default_value = "runs/convergence")]
     out: PathBuf,
@@ -54,7 +54,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// If a model fails or a file cannot be written.
-pub fn execute(arguments: &Arguments) -> Result<()> {
+pub fn execute(arguments: &VerifyArgs) -> Result<()> {
     if let Some(sizes) = &arguments.measure {
         return print_cost(sizes);
     }
@@ -153,7 +153,7 @@ fn measure_in_process(workload: &Workload) -> Result<MeasuredCost, StudyError> {
 /// Writes the page, one HTML file that loads nothing else.
 fn write_page(
     folder: &Path,
-    arguments: &Arguments,
+    arguments: &VerifyArgs,
     sections: &[Section],
     seconds: f64,
 ) -> Result<()> {

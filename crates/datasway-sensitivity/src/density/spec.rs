@@ -91,7 +91,7 @@ impl EstimatorSpec {
         combination.map_err(|error| DiffusionError::Invalid(field(&error.to_string())))
     }
 
-    /// Whether the density is integrated with this estimate of the trace; any estimate if none.
+    /// True if the density is integrated with this estimate of the trace, or with any estimate if none is given.
     fn uses_trace(&self, trace: Option<TraceKind>) -> bool {
         self.density == DensityKind::ProbabilityFlow && trace.is_none_or(|kind| self.trace == kind)
     }
@@ -136,7 +136,7 @@ impl EstimatorSpec {
         self.name.clone().unwrap_or_else(|| self.label())
     }
 
-    /// The same estimator without its name, for the keys of results.
+    /// The estimator without its name, for the keys of results.
     pub fn unnamed(&self) -> Self {
         Self {
             name: None,

@@ -1,11 +1,12 @@
-//! Gaussians and their mixtures.
+//! Gaussian measures.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
 use nalgebra::DMatrix;
 
-use super::{Measure, Mixture, rows_dot};
+use super::Measure;
+use crate::tensors::rows_dot;
 
 /// `N(m, Σ)`. With the eigenvectors U and eigenvalues λ of Σ and `z = Uᵀ(x − m)`,
 /// `q = −½·Σ_i [z_i²/(λ_i + σ²) + log(1 + λ_i/σ²)]` and `D = m + U·(λ/(λ + σ²)·z)`.
@@ -19,7 +20,7 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// A Gaussian with a full covariance, row by row.
+    /// A Gaussian with a mean of d numbers and a covariance of d×d numbers, row by row.
     ///
     /// # Errors
     /// If d = 0, the covariance is not d×d, symmetric and positive definite, or a value is not finite.
@@ -56,7 +57,7 @@ impl Gaussian {
         })
     }
 
-    /// A Gaussian with independent entries.
+    /// A Gaussian with independent entries, from d means and d variances.
     ///
     /// # Errors
     /// If d = 0, the numbers of means and variances differ, a variance is not positive, or a value is
@@ -92,8 +93,8 @@ impl Gaussian {
         })
     }
 
-    /// The Gaussian with the mean and covariance of points, `[m, d]`, or only their variances if
-    /// `diagonal`. Directions in which the points do not vary get variance 0.
+    /// The Gaussian with the mean and the covariance of points `[m, d]`, or with their variances only if `diagonal`.
+    /// Directions in which the points do not vary have variance 0.
     ///
     /// # Errors
     /// If there are no points, no entries, or a value is not finite.
@@ -133,8 +134,8 @@ impl Gaussian {
         })
     }
 
-    /// A Gaussian from the mean and variance of each entry, such as the pixels of an image set, where
-    /// border pixels may not vary at all: variances of 0 are fine.
+    /// A Gaussian with independent entries from d means and d variances, such as those of the pixels of an image set. A
+    /// variance may be 0, because pixels at the border may be constant.
     ///
     /// # Errors
     /// If there are no entries, their numbers differ, a variance is negative, or a value is not finite.
@@ -163,12 +164,14 @@ impl Gaussian {
         })
     }
 
+    /// f of each variance, `[1, d]`.
     fn row(&self, f: impl Fn(f64) -> f64) -> Tensor<2> {
         let values: Vec<f64> = self.variances.iter().map(|&v| f(v)).collect();
         let data = TensorData::new(values, [1, self.variances.len()]);
         Tensor::from_data(data, (&self.mean.device(), self.mean.dtype()))
     }
 
+    /// `x·U`: coordinates along the axes.
     fn along_axes(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.axes {
             Some(axes) => x.matmul(axes.clone()),
@@ -176,13 +179,15 @@ impl Gaussian {
         }
     }
 
-    fn restored(&self, z: Tensor<2>) -> Tensor<2> {
+    /// `z·Uᵀ`: the inverse of [`along_axes`](Self::along_axes).
+    fn original_coordinates(&self, z: Tensor<2>) -> Tensor<2> {
         match &self.axes {
             Some(axes) => z.matmul(axes.clone().transpose()),
             None => z,
         }
     }
 
+    /// `λ/(λ + σ²)`, `[1, d]`.
     fn gain(&self, sigma: f64) -> Tensor<2> {
         self.row(|variance| variance / (variance + sigma * sigma))
     }
@@ -196,7 +201,7 @@ impl Denoiser for Gaussian {
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
         check_points(&x, self.dim())?;
         let z = self.along_axes(x - self.mean.clone());
-        Ok(self.restored(z * self.gain(sigma)) + self.mean.clone())
+        Ok(self.original_coordinates(z * self.gain(sigma)) + self.mean.clone())
     }
 
     fn jvp(
@@ -208,19 +213,11 @@ impl Denoiser for Gaussian {
         check_tangents(&x, &tangents)?;
         let [count, n, d] = tangents.dims();
         let along = self.along_axes(tangents.reshape([count * n, d]));
-        let moved = self.restored(along * self.gain(sigma));
+        let moved = self.original_coordinates(along * self.gain(sigma));
         Ok((self.denoise(x, sigma)?, moved.reshape([count, n, d])))
     }
 
-    /// J is symmetric.
-    fn vjp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        cotangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        self.jvp(x, sigma, cotangents)
-    }
+    symmetric_vjp!();
 }
 
 impl Measure for Gaussian {
@@ -234,90 +231,5 @@ impl Measure for Gaussian {
             .map(|v| (v / (sigma * sigma)).ln_1p())
             .sum();
         Ok(((square + logs) * -0.5).squeeze_dim::<1>(1))
-    }
-}
-
-/// Gaussians with weights that sum to one.
-#[derive(Debug)]
-pub struct GaussianMixture(Mixture<'static>);
-
-impl GaussianMixture {
-    /// A mixture from its weights, means, and covariances (each row by row).
-    ///
-    /// # Errors
-    /// If the numbers of weights, means and covariances differ, the weights are not positive or do
-    /// not sum to one, or a component is not a Gaussian ([`Gaussian::new`]) of the same dimension.
-    pub fn new(
-        weights: &[f64],
-        means: &[Vec<f64>],
-        covariances: &[Vec<f64>],
-        device: &Device,
-        dtype: DType,
-    ) -> Result<Self, DiffusionError> {
-        let bad = |message: String| Err(DiffusionError::Invalid(message));
-        if weights.len() != means.len() || weights.len() != covariances.len() {
-            return bad(format!(
-                "{} weights, {} means and {} covariances: a mixture needs one of each per component",
-                weights.len(),
-                means.len(),
-                covariances.len()
-            ));
-        }
-        if let Some(weight) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
-            return bad(format!(
-                "the weights of a mixture must be positive, got {weight}"
-            ));
-        }
-        let total: f64 = weights.iter().sum();
-        if (total - 1.0).abs() > 1e-9 {
-            return bad(format!(
-                "the weights of a mixture must sum to 1, but sum to {total}"
-            ));
-        }
-        let mut parts: Vec<(f64, Box<dyn Measure>)> = Vec::new();
-        for ((weight, mean), covariance) in weights.iter().zip(means).zip(covariances) {
-            let gaussian = Gaussian::new(mean, covariance, device, dtype)?;
-            parts.push((*weight, Box::new(gaussian)));
-        }
-        Ok(Self(Mixture::new(parts)?))
-    }
-}
-
-impl Denoiser for GaussianMixture {
-    fn dim(&self) -> usize {
-        self.0.dim()
-    }
-
-    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        self.0.denoise(x, sigma)
-    }
-
-    fn jvp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        tangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        self.0.jvp(x, sigma, tangents)
-    }
-
-    /// J is symmetric.
-    fn vjp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        cotangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        self.jvp(x, sigma, cotangents)
-    }
-}
-
-impl Measure for GaussianMixture {
-    fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
-        self.0.log_density(x, sigma)
-    }
-
-    fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
-        self.0.evaluate(x, sigma)
     }
 }

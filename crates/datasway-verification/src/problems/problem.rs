@@ -47,7 +47,7 @@ impl Problem<'_> {
             .sample_with_tangents(self.start.clone())
     }
 
-    /// The same with the second derivatives γ.
+    /// Samples with δ and the second derivatives γ.
     ///
     /// # Errors
     /// As [`TangentSolver::sample_with_tangents`].

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::random::{RandomStream, generator};
-use datasway_sensitivity::measure::{Gaussian, GaussianMixture};
+use datasway_sensitivity::measure::{Gaussian, Mixture, gaussian_mixture};
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +17,8 @@ const WEIGHTS: [f64; 3] = [0.4, 0.3, 0.3];
 const RADIUS: f64 = 2.0;
 /// Typical variance of a component along an axis.
 const VARIANCE: f64 = 0.5;
-/// The same for separated components: a standard deviation of a seventh of a unit, with two units or more between means.
+/// Variance of a separated component along an axis.
+/// The standard deviation is a seventh of a unit, and the means are two units or more apart.
 const SEPARATED_VARIANCE: f64 = 0.02;
 /// Variance of a pixel in one component of [`RandomMixture::images`].
 const PIXEL_VARIANCE: f64 = 0.1;
@@ -92,7 +93,7 @@ impl RandomMixture {
         Self::random(d, covariances, VARIANCE, seed)
     }
 
-    /// The same with separated components.
+    /// Separated components, with means and axes as in [`RandomMixture::new`].
     pub fn separated(d: usize, covariances: Covariances, seed: u64) -> Self {
         Self::random(d, covariances, SEPARATED_VARIANCE, seed)
     }
@@ -150,7 +151,7 @@ impl RandomMixture {
     ///
     /// # Errors
     /// If d = 0.
-    pub fn data(&self, device: &Device, dtype: DType) -> Result<GaussianMixture, DiffusionError> {
+    pub fn data(&self, device: &Device, dtype: DType) -> Result<Mixture<'static>, DiffusionError> {
         gaussians(&self.components[..WEIGHTS.len()], &WEIGHTS, device, dtype)
     }
 
@@ -216,7 +217,7 @@ impl RandomMixture {
         change: Perturbation,
         device: &Device,
         dtype: DType,
-    ) -> Result<GaussianMixture, DiffusionError> {
+    ) -> Result<Mixture<'static>, DiffusionError> {
         let component = match change {
             Perturbation::Add => WEIGHTS.len(),
             Perturbation::Remove => WEIGHTS.len() - 1,
@@ -236,13 +237,13 @@ fn gaussians(
     weights: &[f64],
     device: &Device,
     dtype: DType,
-) -> Result<GaussianMixture, DiffusionError> {
+) -> Result<Mixture<'static>, DiffusionError> {
     let means: Vec<Vec<f64>> = components
         .iter()
         .map(|component| component.mean.clone())
         .collect();
     let covariances: Vec<Vec<f64>> = components.iter().map(Component::covariance).collect();
-    GaussianMixture::new(weights, &means, &covariances, device, dtype)
+    gaussian_mixture(weights, &means, &covariances, device, dtype)
 }
 
 /// A vector with its length changed to `length`.

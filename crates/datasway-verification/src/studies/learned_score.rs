@@ -84,16 +84,16 @@ const EMA: f64 = 0.998;
 pub fn train_mlp(
     mixture: &RandomMixture,
     width: usize,
-    training: &TrainingOptions,
+    options: &TrainingOptions,
 ) -> Result<NetworkDenoiser<Mlp>, DiffusionError> {
     let device = Device::flex();
-    device.seed(training.seed);
-    let precondition = precondition(mixture)?;
+    device.seed(options.seed);
+    let precondition = precondition(mixture);
     let network = Mlp::new(mixture.dim(), width, &device);
     let network = train(
         network,
         mixture,
-        training,
+        options,
         |network, clean, noise, sigmas| network.loss(&precondition, clean, noise, sigmas),
     )?;
     Ok(network.denoiser(mixture.dim(), precondition))
@@ -107,11 +107,11 @@ pub fn train_unet(
     mixture: &RandomMixture,
     side: usize,
     channels: usize,
-    training: &TrainingOptions,
+    options: &TrainingOptions,
 ) -> Result<NetworkDenoiser, DiffusionError> {
     let device = Device::flex();
-    device.seed(training.seed);
-    let precondition = precondition(mixture)?;
+    device.seed(options.seed);
+    let precondition = precondition(mixture);
     let config = UNetConfig {
         image_channels: 1,
         image_size: side,
@@ -129,7 +129,7 @@ pub fn train_unet(
     let network = train(
         network,
         mixture,
-        training,
+        options,
         |network, clean, noise, sigmas| {
             denoising_loss(network, &precondition, image(clean), image(noise), sigmas)
         },
@@ -138,19 +138,19 @@ pub fn train_unet(
 }
 
 /// Preconditioning for the standard deviation of the points of a mixture.
-fn precondition(mixture: &RandomMixture) -> Result<Precondition, DiffusionError> {
+fn precondition(mixture: &RandomMixture) -> Precondition {
     let points = mixture.draw(4096, 0, &Device::flex(), DType::F64);
     let centred = points.clone() - points.mean_dim(0);
-    Ok(Precondition {
+    Precondition {
         sigma_data: centred.powi_scalar(2).mean().sqrt().into_scalar::<f64>(),
-    })
+    }
 }
 
 /// Minimises a loss of (network, clean points `[n, d]`, noise `[n, d]`, σ) and returns the network with averaged weights.
 fn train<M: Module>(
     network: M,
     mixture: &RandomMixture,
-    training: &TrainingOptions,
+    options: &TrainingOptions,
     loss: impl Fn(&M, Tensor<2>, Tensor<2>, &[f64]) -> Tensor<1>,
 ) -> Result<M, DiffusionError> {
     let device = Device::flex().autodiff();
@@ -161,13 +161,13 @@ fn train<M: Module>(
         .set_require_grad(true)
         .train();
     let mut optimizer = AdamConfig::new().init();
-    let shape = [training.batch, mixture.dim()];
-    for step in 0..training.steps {
-        let mut rng = generator(training.seed, RandomStream::TrainingNoise, [step]);
-        let sigmas = NOISE.sample(&mut rng, training.batch);
+    let shape = [options.batch, mixture.dim()];
+    for step in 0..options.steps {
+        let mut rng = generator(options.seed, RandomStream::TrainingNoise, [step]);
+        let sigmas = NOISE.sample(&mut rng, options.batch);
         let noise = normal(&mut rng, shape, &device);
-        let seed = training.seed.wrapping_mul(1 << 20).wrapping_add(step);
-        let clean = mixture.draw(training.batch, seed, &device, DType::F32);
+        let seed = options.seed.wrapping_mul(1 << 20).wrapping_add(step);
+        let clean = mixture.draw(options.batch, seed, &device, DType::F32);
         let value = loss(&network, clean, noise, &sigmas);
         let loss_value: f32 = value.clone().into_scalar();
         if !loss_value.is_finite() {
@@ -176,8 +176,8 @@ fn train<M: Module>(
             )));
         }
         let gradients = GradientsParams::from_grads(value.backward(), &network);
-        let progress = step as f64 / training.steps as f64;
-        let rate = 0.5 * training.learning_rate * (1.0 + (std::f64::consts::PI * progress).cos());
+        let progress = step as f64 / options.steps as f64;
+        let rate = 0.5 * options.learning_rate * (1.0 + (std::f64::consts::PI * progress).cos());
         network = optimizer.step(rate, network, gradients);
         average = ema::update(average, &network, ema::warm_decay(EMA, step));
     }

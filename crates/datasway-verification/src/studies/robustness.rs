@@ -7,7 +7,7 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::density::{ClosedForm, ProbabilityFlow, Trace};
 use datasway_sensitivity::jacobian_trace::{Colouring, ProbeLaw};
-use datasway_sensitivity::measure::GaussianMixture;
+use datasway_sensitivity::measure::Mixture;
 use datasway_sensitivity::trajectory::tangent::TangentSolution;
 use datasway_stats::median;
 
@@ -104,8 +104,8 @@ pub struct Finding {
 
 /// ρ and ν in one precision.
 struct Measures {
-    data: GaussianMixture,
-    direction: GaussianMixture,
+    data: Mixture<'static>,
+    direction: Mixture<'static>,
     dtype: DType,
 }
 

@@ -41,7 +41,7 @@ pub struct Workload {
 pub struct Sweep {
     /// Name of the size.
     pub factor: &'static str,
-    /// Its values, each with the whole workload.
+    /// Values of the size, each with the whole workload.
     pub workloads: Vec<(f64, Workload)>,
 }
 
