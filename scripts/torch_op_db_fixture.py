@@ -46,6 +46,8 @@ MAX_RANK = 5
 MAX_DIRECTIONS = 4
 # A sample of the repository's fixture has at most this many numbers, and an entry at most this many samples.
 MAX_NUMBERS, MAX_SAMPLES = 2400, 12
+# Other limits, for entries whose samples are large or differ in a rare argument.
+LIMITS = {"nn.functional.scaled_dot_product_attention/": (8000, 10), "linalg.vector_norm/": (MAX_NUMBERS, 48)}
 
 # Operations of op_db that Burn has too.
 OPERATIONS = set("""
@@ -276,12 +278,13 @@ def choose(cases, label):
         entry = {key: value for key, value in case.entry.items() if key != "sample"}
         distinct.setdefault(json.dumps([shapes, entry]), case)
     candidates = list(distinct.values())
-    small = [case for case in candidates if numbers(case) <= MAX_NUMBERS]
+    max_numbers, max_samples = LIMITS.get(label, (MAX_NUMBERS, MAX_SAMPLES))
+    small = [case for case in candidates if numbers(case) <= max_numbers]
     if not small:
         small = sorted(candidates, key=numbers)[:1]
     random.Random(label).shuffle(small)
     small.sort(key=lambda case: any(t.numel() == 0 for t in case.tensors))
-    return sorted(small[:MAX_SAMPLES], key=lambda case: case.entry["sample"])
+    return sorted(small[:max_samples], key=lambda case: case.entry["sample"])
 
 
 def stored(value):

@@ -151,7 +151,13 @@ pub struct Case {
 }
 
 impl Case {
-    /// Whether an input has no entries.
+    /// True if there is a direction in which input `i` alone has a tangent.
+    pub fn has_its_own_direction(&self, i: usize) -> bool {
+        let same = self.directions.iter().filter(|d| **d == self.directions[i]);
+        self.directions[i].len() == 1 && same.count() == 1
+    }
+
+    /// True if an input has no entries.
     pub fn is_empty(&self) -> bool {
         self.inputs.iter().any(|x| x.shape().contains(&0))
     }

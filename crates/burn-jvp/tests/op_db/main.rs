@@ -8,55 +8,26 @@
 //! The variable `OP_DB` names another fixture, such as the full one of the script's `--full`, and `OP_DB_ONLY` a prefix
 //! of the operations to replay. With either, exceptions that no replay needs do not count.
 
+mod arguments;
 mod exceptions;
 mod fixture;
+mod layers;
 mod modules;
 mod operations;
+mod report;
 
+use arguments::Arguments;
 use burn::tensor::FloatDType;
 use burn_jvp::{DynTensor, Jvp, JvpError};
-use exceptions::{EXCEPTIONS, Failure};
+use exceptions::Failure;
 use fixture::{Case, cast, numbers, spread};
 use modules::Layer;
-use operations::{Arguments, LACKS};
-use std::collections::{BTreeMap, BTreeSet};
+use report::{Outcome, Report};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Tolerances: the distance of two lists of numbers in the 2-norm, relative to the norm of PyTorch's, which counts as
 /// at least 1.
 const PRECISIONS: [(FloatDType, f64); 2] = [(FloatDType::F64, 1e-12), (FloatDType::F32, 1e-5)];
-
-/// The result of one sample.
-#[derive(Default)]
-struct Outcome {
-    /// Number of replays that agree.
-    agreeing: usize,
-    /// Number of replays.
-    replays: usize,
-    /// Reason why Burn does not have the arguments.
-    lacking: Option<String>,
-    /// Failures, with a text for the reader.
-    failures: BTreeMap<Failure, String>,
-    /// Largest error among the derivatives that agree, in double and single precision.
-    errors: [f64; 2],
-}
-
-impl Outcome {
-    /// Ends a sample at a panic of the plain function.
-    fn stop(&mut self, case: &Case, text: &str) {
-        if let Some(what) = text.strip_prefix(LACKS) {
-            self.lacking = Some(what.to_owned());
-        } else if case.is_empty() {
-            self.lacking = Some("this operation on tensors without entries".to_owned());
-        } else {
-            self.fail(Failure::Panic, text.to_owned());
-        }
-    }
-
-    fn fail(&mut self, failure: Failure, text: String) {
-        self.failures.entry(failure).or_insert(text);
-    }
-}
 
 /// The shape without axes of one entry: Burn has no rank 0 and keeps reduced axes.
 fn squeezed(shape: &[usize]) -> Vec<usize> {
@@ -102,6 +73,7 @@ fn outputs(case: &Case, layer: &Layer, tensors: &[DynTensor]) -> Vec<DynTensor> 
     }
 }
 
+/// Compares values and derivatives of one sample in each precision.
 fn replay(case: &Case) -> Outcome {
     let mut outcome = Outcome::default();
     for (index, (precision, tolerance)) in PRECISIONS.into_iter().enumerate() {
@@ -180,20 +152,11 @@ fn derivatives(
     });
     let mut replays: Vec<(Vec<Option<DynTensor>>, Vec<f64>)> =
         vec![(all.collect(), expected.clone())];
-    for (i, (t, directions)) in tangents().enumerate() {
-        let alone = directions.len() == 1
-            && case
-                .directions
-                .iter()
-                .filter(|d| **d == *directions)
-                .count()
-                == 1;
-        if let (Some(t), true) = (t, alone && k > 1) {
-            let mut tangents = vec![None; inputs.len()];
-            tangents[i] = Some(cast(t, precision));
-            let row = directions[0];
-            replays.push((tangents, expected[row * n..(row + 1) * n].to_vec()));
-        }
+    for i in (0..inputs.len()).filter(|i| k > 1 && case.has_its_own_direction(*i)) {
+        let mut tangents = vec![None; inputs.len()];
+        tangents[i] = case.tangents[i].as_ref().map(|t| cast(t, precision));
+        let row = case.directions[i][0];
+        replays.push((tangents, expected[row * n..(row + 1) * n].to_vec()));
     }
     for (tangents, expected) in replays {
         outcome.replays += 1;
@@ -223,16 +186,6 @@ fn derivatives(
     }
 }
 
-/// The counts of one operation, for the table.
-#[derive(Default)]
-struct Row {
-    samples: usize,
-    agreeing: usize,
-    lacking: usize,
-    excepted: usize,
-    errors: [f64; 2],
-}
-
 #[test]
 fn samples_of_pytorch_agree_with_torch_func_jvp() {
     let other = std::env::var_os("OP_DB");
@@ -240,115 +193,26 @@ fn samples_of_pytorch_agree_with_torch_func_jvp() {
         Some(path) => std::fs::read(path).expect("the fixture that OP_DB names"),
         None => include_bytes!("../fixtures/op_db.safetensors.gz").to_vec(),
     };
+    let prefix = std::env::var("OP_DB_ONLY").unwrap_or_default();
     let cases = fixture::read(&bytes);
-    let filter = std::env::var("OP_DB_ONLY").unwrap_or_default();
+    let mut report = Report::default();
     // Samples that cannot be recorded panic inside, which is counted and not printed.
     std::panic::set_hook(Box::new(|_| {}));
-    let outcomes: Vec<(&Case, Outcome)> = cases
-        .iter()
-        .filter(|case| case.name.starts_with(&filter))
-        .map(|case| (case, replay(case)))
-        .collect();
-    let _ = std::panic::take_hook();
-
-    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
-    let mut covered = vec![BTreeSet::new(); EXCEPTIONS.len()];
-    let mut unexplained = Vec::new();
-    let mut lacking: BTreeMap<&str, usize> = BTreeMap::new();
-    for (case, outcome) in &outcomes {
-        let row = rows.entry(&case.name).or_default();
-        row.samples += 1;
-        if let Some(what) = &outcome.lacking {
-            row.lacking += 1;
-            *lacking.entry(what).or_default() += 1;
-            continue;
-        }
-        for (precision, error) in row.errors.iter_mut().enumerate() {
-            *error = error.max(outcome.errors[precision]);
-        }
-        if outcome.failures.is_empty() {
-            row.agreeing += 1;
-            continue;
-        }
-        row.excepted += 1;
-        for (failure, text) in &outcome.failures {
-            let exception = EXCEPTIONS.iter().position(|e| e.covers(case, *failure));
-            match exception {
-                Some(index) => {
-                    covered[index].insert(case.sample);
-                }
-                None => unexplained.push(format!(
-                    "{} {:?} sample {} of {:?}: {failure:?}: {} ({} of {} replays agree)",
-                    case.name,
-                    case.variant,
-                    case.sample,
-                    case.inputs.iter().map(DynTensor::shape).collect::<Vec<_>>(),
-                    text.split_whitespace()
-                        .take(40)
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                    outcome.agreeing,
-                    outcome.replays
-                )),
-            }
-        }
+    for case in cases.iter().filter(|case| case.name.starts_with(&prefix)) {
+        report.add(case, &replay(case));
     }
-    print(&rows, &lacking, &outcomes);
-    let stale: Vec<&str> = EXCEPTIONS
-        .iter()
-        .zip(&covered)
-        .filter(|(exception, covered)| {
-            !exception.is_needed(covered) && other.is_none() && filter.is_empty()
-        })
-        .map(|(exception, _)| exception.operation)
-        .collect();
+    let _ = std::panic::take_hook();
+    println!("{report}");
+    let stale = if other.is_none() && prefix.is_empty() {
+        report.stale_exceptions()
+    } else {
+        Vec::new()
+    };
+    let unexplained = report.unexplained();
     assert!(
         unexplained.is_empty() && stale.is_empty(),
         "{} without explanation:\n{}\nexceptions that no sample needs: {stale:?}",
         unexplained.len(),
         unexplained.join("\n")
     );
-}
-
-/// Prints the table: operations, samples, agreement, exceptions.
-fn print(
-    rows: &BTreeMap<&str, Row>,
-    lacking: &BTreeMap<&str, usize>,
-    outcomes: &[(&Case, Outcome)],
-) {
-    println!("| operation | samples | agree | excepted | not in Burn | error f64 | error f32 |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for (name, row) in rows {
-        let Row {
-            samples,
-            agreeing,
-            lacking,
-            excepted,
-            errors: [double, single],
-        } = row;
-        println!(
-            "| {name} | {samples} | {agreeing} | {excepted} | {lacking} | {double:.0e} | {single:.0e} |"
-        );
-    }
-    let total = |count: fn(&Row) -> usize| rows.values().map(count).sum::<usize>();
-    println!(
-        "{} operations and modules, {} samples: {} agree, {} excepted, {} with arguments that Burn lacks",
-        rows.len(),
-        total(|r| r.samples),
-        total(|r| r.agreeing),
-        total(|r| r.excepted),
-        total(|r| r.lacking)
-    );
-    let replays: usize = outcomes.iter().map(|(_, o)| o.replays).sum();
-    let agreeing: usize = outcomes.iter().map(|(_, o)| o.agreeing).sum();
-    println!("{replays} replays: {agreeing} agree");
-    for (what, count) in lacking {
-        println!("Burn lacks {what}: {count} samples");
-    }
-    for exception in EXCEPTIONS {
-        println!(
-            "{} {:?} {:?}: {}",
-            exception.operation, exception.samples, exception.failure, exception.reason
-        );
-    }
 }

@@ -1,8 +1,8 @@
 //! PyTorch's modules in terms of `burn::nn`.
 
+use crate::arguments::{Arguments, lacks, widen_bool};
 use crate::at_rank;
 use crate::fixture::{Call, Case, cast};
-use crate::operations::{Arguments, lacks, widen_bool};
 use burn::module::{Module, Param, RunningState};
 use burn::nn;
 use burn::nn::activation::{Activation, ActivationConfig};
@@ -60,7 +60,7 @@ pub enum Layer {
     BiLstm(Vec<BiLstm>),
 }
 
-/// Whether a case is computed in a precision: the recurrent layers of Burn create their state in the device's default
+/// True if a case is computed in a precision: the recurrent layers of Burn create their state in the device's default
 /// type, which is f32.
 pub fn has_precision(case: &Case, precision: FloatDType) -> bool {
     let recurrent = ["module.RNN", "module.GRU", "module.LSTM"];
