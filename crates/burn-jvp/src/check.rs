@@ -17,7 +17,9 @@
 //! ```
 
 use crate::dual::{Dual, RawTensor, add, dims, narrow, num_elements, reshape, scale, stacked};
-use crate::{DynTensor, Jvp, JvpError};
+use crate::dyn_tensor::DynTensor;
+use crate::error::JvpError;
+use crate::function::Jvp;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, TensorMetadata};
 use burn::module::{Module, ModuleMapper, Param};

@@ -1,6 +1,6 @@
 //! The rule of attention, exact and without a materialised Jacobian.
 
-use super::nn::softmax_tangent;
+use super::softmax::softmax_tangent;
 use crate::dual::{
     Dual, RawTensor, add, add_tangents, dims, div, expand, lift, mul, neg, scale, shift, stacked,
     sub,

@@ -10,6 +10,7 @@ mod linear;
 mod nn;
 mod reduce;
 mod shape;
+mod softmax;
 
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;

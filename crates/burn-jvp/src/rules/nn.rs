@@ -2,6 +2,7 @@
 //! interpolation, embedding.
 
 use super::reduce::gather;
+use super::softmax::softmax_tangent;
 use super::{attention, linear};
 use crate::dual::{
     Dual, RawTensor, add, dims, div, lift, mul, neg, reshape, scale, shift, stacked, sub,
@@ -117,13 +118,6 @@ fn along(
     let primal = f(x.primal, dim);
     let tangent = x.tangent.map(|t| tangent(t, lift(&primal), dim + 1));
     interp.put(out, Dual { primal, tangent });
-}
-
-/// `p = softmax(x)`: `p' = p·(x' − Σ p·x')`.
-pub(super) fn softmax_tangent(t: RawTensor, p: RawTensor, dim: usize) -> RawTensor {
-    let pt = mul(p.clone(), t);
-    let total = D::float_sum_dim(pt.clone(), dim);
-    sub(pt, mul(p, total))
 }
 
 /// Layers with constant weights.
