@@ -6,9 +6,11 @@ mod functional;
 mod log_odds;
 mod principal;
 mod running_sum;
+mod warning;
 
 pub use adjoint::{AdjointInfluence, StepContribution, forcings};
 pub use batched::{FunctionalInfluences, Influences, RankedImage, compute};
 pub use functional::{Distance, Functional, FunctionalContext, Linear, ValueAndGradient};
 pub use log_odds::LogOdds;
 pub use principal::Principal;
+pub use warning::{CLEAR_OF_RESIDUAL, InfluenceWarning, MAX_IMBALANCE};

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use datasway_data::Dataset;
 use datasway_report::{Picture, ReportError, STYLE, document, facts};
-use datasway_sensitivity::influence::{FunctionalInfluences, Influences, RankedImage};
+use datasway_sensitivity::influence::{
+    FunctionalInfluences, InfluenceWarning, Influences, RankedImage,
+};
 use maud::{Markup, html};
 
 use super::groups::Group;
@@ -16,14 +18,6 @@ pub use card::{FunctionalSection, InfluenceCard, InfluentialImage};
 
 /// Groups of a card, the strongest.
 const GROUPS: usize = 6;
-
-/// The largest factor between the density of the training images and the estimate they are compared with that is trusted.
-/// Influences that rest on the density are wrong by that factor.
-const MAX_IMBALANCE: f32 = std::f32::consts::E;
-
-/// The smallest ratio of the mean absolute influence of an image to the zero check, the mean over all images, that is
-/// trusted.
-const CLEAR_OF_RESIDUAL: f64 = 2.0;
 
 /// Pixels of the training images on the page, by index.
 pub struct Photos(BTreeMap<usize, Vec<f32>>);
@@ -124,7 +118,7 @@ pub fn build<'a>(
             1.0 / m,
         ),
         groups: strongest_groups(groups, results.row(functional, i)),
-        warnings: warnings(results, functional, i),
+        warnings: results.warnings(functional, i).iter().map(advice).collect(),
     };
     let sections = results
         .functionals
@@ -171,32 +165,14 @@ fn strongest_groups(groups: &[Group], row: &[f32]) -> Vec<(String, usize, f64)> 
     totals
 }
 
-/// Reasons not to trust the influences on a sample, in sentences.
-fn warnings(results: &Influences, functional: &FunctionalInfluences, i: usize) -> Vec<String> {
-    let p = results.sigmas.len();
-    let row = results.row(functional, i);
-    if row.iter().any(|a| !a.is_finite()) {
-        return vec!["Some are not finite: the density ratio overflowed on this path.".to_owned()];
+/// A warning with the argument that helps.
+fn advice(warning: &InfluenceWarning) -> String {
+    match warning {
+        InfluenceWarning::Imbalance { .. } => format!("{warning}: use --bandwidth auto."),
+        InfluenceWarning::NotFinite | InfluenceWarning::WithinModelError { .. } => {
+            format!("{warning}.")
+        }
     }
-    let mut warnings = Vec::new();
-    let size = row.iter().map(|a| f64::from(a.abs())).sum::<f64>() / row.len() as f64;
-    let residual = f64::from(functional.residuals[i]);
-    if residual.abs() * CLEAR_OF_RESIDUAL > size {
-        warnings.push(format!(
-            "More of all training images alike, which changes nothing, seems to change this by {residual:.2e} per unit of mass, where a \
-             typical image does by {size:.2e}: the model's own error is in every number here."
-        ));
-    }
-    let strength = &functional.strength[i * p..(i + 1) * p];
-    let strongest = (0..p).max_by(|&a, &b| strength[a].total_cmp(&strength[b]));
-    let balance = strongest.map_or(1.0, |k| results.balance[i * p + k]);
-    if !(MAX_IMBALANCE.recip()..=MAX_IMBALANCE).contains(&balance) {
-        warnings.push(format!(
-            "Where they are strongest, the training images are {balance:.1e} times as likely as the density they are compared with \
-             says: use --bandwidth auto."
-        ));
-    }
-    warnings
 }
 
 /// The panel that explains the page.
