@@ -1,17 +1,17 @@
 //! Recording of a function as a graph of operations, and evaluation of the graph.
 
 use crate::dual::{Dual, RawTensor};
+use crate::dyn_tensor::DynTensor;
+use crate::error::JvpError;
 use crate::interpreter::Interpreter;
 use crate::parameters::Placeholders;
+use crate::placeholder::{capture_id, placeholder};
 use crate::rule::CustomRule;
-use crate::{DynTensor, JvpError, rules};
+use crate::rules;
 use burn::backend::capture::TensorId;
 use burn::backend::ir::OperationIr;
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
-use burn::backend::{
-    BackendTensor, Capture, DType, Dispatch, DispatchDevice, DispatchKindConversion,
-    DispatchTensor, Shape, TensorData, TensorMetadata,
-};
+use burn::backend::{Dispatch, DispatchDevice, TensorData, TensorMetadata};
 use burn::module::{Module, ParamId};
 use burn::tensor::Device;
 use std::cell::RefCell;
@@ -193,28 +193,5 @@ fn upload(data: TensorData, device: &DispatchDevice) -> RawTensor {
         Dispatch::bool_from_data(data, device)
     } else {
         Dispatch::int_from_data(data, device)
-    }
-}
-
-/// A tensor of zeros on the capture device.
-pub(crate) fn placeholder(shape: &[usize], dtype: DType, device: &Device) -> RawTensor {
-    let shape = Shape::from(shape.to_vec());
-    let device = device.as_dispatch();
-    if dtype.is_float() {
-        Dispatch::float_zeros(shape, device, dtype.into())
-    } else if dtype.is_bool() {
-        Dispatch::bool_zeros(shape, device, dtype.into())
-    } else {
-        Dispatch::int_zeros(shape, device, dtype.into())
-    }
-}
-
-/// The id under which a tensor on the capture device is recorded.
-pub(crate) fn capture_id(t: &RawTensor) -> TensorId {
-    match <DispatchTensor as DispatchKindConversion<Capture>>::try_into_backend(t.clone()) {
-        Ok(BackendTensor::Float(t)) => t.id(),
-        Ok(BackendTensor::Int(t)) => t.id(),
-        Ok(BackendTensor::Bool(t)) => t.id(),
-        _ => panic!("the function's result was not computed from its inputs or its module"),
     }
 }

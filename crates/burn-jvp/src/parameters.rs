@@ -1,8 +1,8 @@
 //! The parameters of a module: their tensors at a call, and their placeholders in a recording.
 
-use crate::JvpError;
 use crate::dual::{RawTensor, dims};
-use crate::graph::{capture_id, placeholder};
+use crate::error::JvpError;
+use crate::placeholder::{capture_id, placeholder};
 use burn::backend::capture::TensorId;
 use burn::backend::{DType, TensorMetadata};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};

@@ -1,7 +1,7 @@
 //! Ground-truth experiments: predicted sensitivities against the real changes of samples after retraining and fine-tuning.
 //!
 //! - [`spec`]: the experiment file.
-//! - [`prepared`]: the experiment with its images.
+//! - [`prepared`]: the experiment with its images, of which [`resolved`] has the parts.
 //! - [`jobs`]: the plan of its trainings, samples and predictions, their results on disk, and their execution.
 //! - [`baselines`]: simple predictions for comparison.
 //! - [`evaluation`]: agreement of predicted and real changes, scores of attribution methods, counterfactuals.
@@ -14,6 +14,7 @@ pub mod evaluation;
 pub mod jobs;
 pub mod prepared;
 pub mod report;
+pub mod resolved;
 pub mod spec;
 
 pub use error::RetrainError;

@@ -57,6 +57,7 @@ impl ExperimentArgs {
             data: self.data.clone(),
             cache: self.cache.clone(),
             device: self.device.clone(),
+            show_progress: true,
         };
         let prepared = prepare(experiment, &environment)?;
         datasway_cli::tell(&prepared.data_summary);

@@ -56,6 +56,7 @@ fn plan(path: &Path) -> Result<(), String> {
         data: None,
         cache: "cache".into(),
         device: "flex".into(),
+        show_progress: false,
     };
     let prepared = prepare(experiment, &environment).map_err(said)?;
     datasway_retraining::jobs::plan(&prepared)

@@ -5,7 +5,8 @@ use datasway_stats::spearman_or_zero as spearman;
 
 use crate::RetrainError;
 use crate::jobs::{Replicate, Workspace};
-use crate::prepared::{PreparedExperiment, ResolvedDirection};
+use crate::prepared::PreparedExperiment;
+use crate::resolved::ResolvedDirection;
 
 /// Spearman's correlations, over the samples of one seed, of the norm of the real change with properties of the sample before the
 /// change.

@@ -3,7 +3,7 @@
 use super::comparison::Comparison;
 use super::scope::SeedScope;
 use super::seeds::SeedResult;
-use crate::prepared::ResolvedDirection;
+use crate::resolved::ResolvedDirection;
 
 /// Comparison of the real changes of one selection by two masses.
 #[derive(Debug, Clone, PartialEq)]

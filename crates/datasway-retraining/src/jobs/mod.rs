@@ -1,6 +1,9 @@
 //! The jobs of an experiment: planned by content, stored in one folder each, and executed once.
 
+mod benchmark_planner;
+mod builder;
 mod cost_estimate;
+mod data_settings;
 mod executor;
 mod job;
 mod key;
@@ -8,6 +11,7 @@ mod plan;
 mod planner;
 mod progress;
 mod removal;
+mod replicate_planner;
 mod runner;
 mod store;
 mod training;
