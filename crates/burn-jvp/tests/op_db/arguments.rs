@@ -74,7 +74,7 @@ impl Arguments<'_> {
     /// Rank of the first argument in PyTorch.
     pub fn rank(&self) -> usize {
         let index = self.call.tensor(0, "input").unwrap_or(0);
-        self.tensors[index].shape().len()
+        self.case.ranks[index]
     }
 
     /// An axis of the first argument as an axis of [`WIDE`].
