@@ -74,7 +74,7 @@ impl Arguments<'_> {
     /// Rank of the first argument in PyTorch.
     pub fn rank(&self) -> usize {
         let index = self.call.tensor(0, "input").unwrap_or(0);
-        self.tensors[index].shape().len()
+        self.case.ranks[index]
     }
 
     /// An axis of the first argument as an axis of [`WIDE`].
@@ -111,7 +111,9 @@ pub fn wide_axis(axis: i64, rank: usize) -> usize {
 /// A shape with axes of one entry in front.
 pub fn wide_shape<const R: usize>(shape: &[usize]) -> [usize; R] {
     if shape.len() > R {
-        lacks::<()>("tensors of this rank in this operation");
+        lacks::<()>(
+            "this operation at this rank, or at the rank that tensors without entries have here",
+        );
     }
     let mut wide = [1; R];
     wide[R - shape.len()..].copy_from_slice(shape);

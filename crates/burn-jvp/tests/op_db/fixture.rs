@@ -1,5 +1,6 @@
 //! The fixture of `scripts/torch_op_db_fixture.py`: samples of PyTorch's databases with values and derivatives.
 
+use crate::arguments::WIDE;
 use burn::tensor::{Bool, DType, Device, FloatDType, Int, Tensor, TensorData};
 use burn_jvp::DynTensor;
 use flate2::read::GzDecoder;
@@ -140,6 +141,8 @@ pub struct Case {
     pub state: BTreeMap<String, DynTensor>,
     /// Input tensors. A tensor without axes has the shape `[1]` here and everywhere.
     pub inputs: Vec<DynTensor>,
+    /// Ranks of the inputs in PyTorch, at least 1.
+    pub ranks: Vec<usize>,
     /// The directions in which each input has a tangent.
     pub directions: Vec<Vec<usize>>,
     /// Tangents of each input, stacked in the order of its directions. `None` for integers and booleans.
@@ -189,6 +192,21 @@ fn case(index: usize, entry: Entry, file: &SafeTensors) -> Case {
     let get = |key: String| find(key.clone()).unwrap_or_else(|| panic!("{index}.{key}"));
     let count = entry.tangents.len();
     let outputs = 0..entry.outputs.len();
+    let shapes: Vec<Vec<usize>> = (0..count)
+        .map(|i| get(format!("x.{i}")).shape().to_vec())
+        .collect();
+    // The reshape of Burn cannot add axes to a tensor without entries, so such a sample has them from the start.
+    let is_empty = shapes.iter().any(|shape| shape.contains(&0));
+    let rank = if is_empty && entry.state.is_empty() {
+        WIDE
+    } else {
+        1
+    };
+    let in_front = |shape: &[usize]| {
+        let mut padded = vec![1; rank.saturating_sub(shape.len())];
+        padded.extend_from_slice(shape);
+        padded
+    };
     Case {
         call: Call {
             positional: entry.positional,
@@ -201,14 +219,23 @@ fn case(index: usize, entry: Entry, file: &SafeTensors) -> Case {
         state: entry
             .state
             .into_iter()
-            .map(|key| (key.clone(), tensor(&get(format!("s.{key}")), 1)))
+            .map(|key| {
+                let view = get(format!("s.{key}"));
+                (key, tensor(&view, view.shape()))
+            })
             .collect(),
         inputs: (0..count)
-            .map(|i| tensor(&get(format!("x.{i}")), 1))
+            .map(|i| tensor(&get(format!("x.{i}")), &in_front(&shapes[i])))
             .collect(),
         tangents: (0..count)
-            .map(|i| find(format!("t.{i}")).map(|view| tensor(&view, 2)))
+            .map(|i| {
+                let view = find(format!("t.{i}"))?;
+                let mut shape = vec![view.shape()[0]];
+                shape.extend(in_front(&shapes[i]));
+                Some(tensor(&view, &shape))
+            })
             .collect(),
+        ranks: shapes.iter().map(|shape| shape.len().max(1)).collect(),
         values: outputs
             .clone()
             .map(|j| get(format!("y.{j}")))
@@ -222,10 +249,8 @@ fn case(index: usize, entry: Entry, file: &SafeTensors) -> Case {
     }
 }
 
-/// A tensor on the CPU, f64 if it holds floats, with axes of one entry appended up to `rank`.
-fn tensor(view: &TensorView, rank: usize) -> DynTensor {
-    let mut shape = view.shape().to_vec();
-    shape.resize(shape.len().max(rank), 1);
+/// A tensor on the CPU in the shape `shape`, f64 if it holds floats.
+fn tensor(view: &TensorView, shape: &[usize]) -> DynTensor {
     let device = Device::flex();
     macro_rules! build {
         ($kind:ty, $data:expr, $options:expr, $($r:literal)*) => {
@@ -239,16 +264,16 @@ fn tensor(view: &TensorView, rank: usize) -> DynTensor {
     match view.dtype() {
         Dtype::I64 => {
             let values = bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b));
-            let data = TensorData::new(values.collect::<Vec<_>>(), shape.clone());
+            let data = TensorData::new(values.collect::<Vec<_>>(), shape.to_vec());
             build!(Int, data, (&device, DType::I64), 1 2 3 4 5 6)
         }
         Dtype::BOOL => {
             let values = bytes.iter().map(|b| *b != 0);
-            let data = TensorData::new(values.collect::<Vec<_>>(), shape.clone());
+            let data = TensorData::new(values.collect::<Vec<_>>(), shape.to_vec());
             build!(Bool, data, &device, 1 2 3 4 5 6)
         }
         _ => {
-            let data = TensorData::new(floats(view), shape.clone());
+            let data = TensorData::new(floats(view), shape.to_vec());
             build!(burn::tensor::Float, data, (&device, DType::F64), 1 2 3 4 5 6)
         }
     }

@@ -312,6 +312,9 @@ fn movement(a: &Arguments) -> Option<Tensor<WIDE>> {
             let mut split = shape[offset..axis].to_vec();
             split.extend(sizes);
             split.extend_from_slice(&shape[axis + 1..]);
+            if split.contains(&0) {
+                return lacks("a reshape to axes without entries");
+            }
             x().reshape(to(&split))
         }
         "squeeze" | "unsqueeze" => x(),
@@ -383,6 +386,9 @@ fn movement(a: &Arguments) -> Option<Tensor<WIDE>> {
                 }
                 None => {
                     let shape = x().dims();
+                    if shape.contains(&0) {
+                        return lacks("a reshape to axes without entries");
+                    }
                     let line = x().reshape([1, 1, 1, 1, -1]);
                     line.roll(&shifts, &[WIDE - 1]).reshape(shape)
                 }
@@ -588,7 +594,7 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
     let all = |parts: Vec<Tensor<WIDE>>| Some(parts.into_iter().map(DynTensor::from).collect());
     match (a.case.name.as_str(), a.case.variant.as_str()) {
         ("cat", _) => {
-            let rank = list().next()?.shape().len();
+            let rank = a.case.ranks[*a.call.tensors(0, "tensors").first()?];
             let axis = a.call.integers(1, "dim").map_or(0, |list| list[0]);
             let tensors = list().map(|t| widen::<WIDE>(&t)).collect();
             all(vec![Tensor::cat(tensors, wide_axis(axis, rank))])
@@ -618,7 +624,7 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
             of_rank!(1 2 3)
         }
         ("stack", _) => {
-            let rank = list().next()?.shape().len();
+            let rank = a.case.ranks[*a.call.tensors(0, "tensors").first()?];
             let axis = a.call.integers(1, "dim").map_or(0, |list| list[0]);
             // The new axis counts among those of the result.
             let axis = if axis < 0 {

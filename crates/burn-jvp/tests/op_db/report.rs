@@ -128,7 +128,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| operation | samples | agree | excepted | Burn lacks | replays | agree | error f64 | error f32 |"
+            "| operation | samples | agree | excepted | not replayed | replays | agree | error f64 | error f32 |"
         )?;
         writeln!(f, "|{}", " --- |".repeat(9))?;
         for (name, row) in &self.rows {
@@ -149,7 +149,7 @@ impl fmt::Display for Report {
         let modules = modules.count();
         writeln!(
             f,
-            "{} operations and {modules} modules, {} samples: {} agree, {} excepted, {} with arguments that Burn lacks",
+            "{} operations and {modules} modules, {} samples: {} agree, {} excepted, {} not replayed (Burn lacks the arguments)",
             self.rows.len() - modules,
             total(|r| r.samples),
             total(|r| r.agreeing),
