@@ -12,7 +12,7 @@ use crate::norm::Norm;
     Capture,
     Autodiff,
     NdArray: cfg(feature = "ndarray"),
-    Cube: cfg(feature = "wgpu")
+    Cube: cfg(feature = "gpu")
 )]
 pub trait KernelBackend: Backend {
     /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`, of any shape.
@@ -143,5 +143,13 @@ pub trait KernelBackend: Backend {
 #[expect(deprecated, reason = "an independent backend to check against")]
 impl KernelBackend for burn::backend::NdArray {}
 
-#[cfg(feature = "wgpu")]
-impl KernelBackend for burn::backend::Wgpu {}
+/// Burn's backend of every GPU, by the name that the first of its runtimes has.
+#[cfg(feature = "cuda")]
+use burn::backend::Cuda as Cube;
+#[cfg(all(feature = "rocm", not(feature = "cuda")))]
+use burn::backend::Rocm as Cube;
+#[cfg(all(feature = "gpu", not(any(feature = "cuda", feature = "rocm"))))]
+use burn::backend::Wgpu as Cube;
+
+#[cfg(feature = "gpu")]
+impl KernelBackend for Cube {}
