@@ -6,12 +6,12 @@ mod seeds;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use diffusion::checkpoint::{Checkpoint, FORMAT};
-use diffusion::config::UNetConfig;
-use diffusion::denoiser::Denoiser;
-use diffusion::network::NetworkDenoiser;
-use diffusion::unet::UNet;
-use diffusion::weights;
+use datasway_diffusion::checkpoint::{Checkpoint, FORMAT};
+use datasway_diffusion::config::UNetConfig;
+use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::unet::UNet;
+use datasway_diffusion::weights;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;

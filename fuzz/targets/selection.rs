@@ -5,7 +5,7 @@ mod seeds;
 
 use std::sync::OnceLock;
 
-use data::{Dataset, LoadOptions, Selected, Selection, Source};
+use datasway_data::{Dataset, LoadOptions, Selected, Selection, Source};
 use libfuzzer_sys::fuzz_target;
 
 const SEEDS: [&str; 9] = [
@@ -28,7 +28,7 @@ fn images() -> &'static Dataset {
             size: Some(8),
             ..LoadOptions::default()
         };
-        data::load(&Source::Faces { count: 12, seed: 0 }, &options).expect("faces are drawn")
+        datasway_data::load(&Source::Faces { count: 12, seed: 0 }, &options).expect("faces are drawn")
     })
 }
 

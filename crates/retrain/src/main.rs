@@ -7,20 +7,22 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
-use data::Source;
-use diffusion::device::DEVICES;
-use files::output::Kind;
-use retrain::attribution::evaluation::Design;
-use retrain::attribution::{self, counterfactual};
-use retrain::evaluation::evaluate;
-use retrain::execute::{Executor, State};
-use retrain::experiment::Experiment;
-use retrain::jobs::{Plan, Trials};
-use retrain::probe::estimate;
-use retrain::runner::{Ending, Shard, run};
-use retrain::setup::{Place, Setup};
-use retrain::store::Store;
-use retrain::table;
+use datasway_cli::memory::ensure_room;
+use datasway_data::Source;
+use datasway_diffusion::device::DEVICES;
+use datasway_fs::output::Kind;
+use datasway_retraining::attribution::evaluation::Design;
+use datasway_retraining::attribution::{self, counterfactual};
+use datasway_retraining::evaluation::evaluate;
+use datasway_retraining::execute::{Executor, State};
+use datasway_retraining::experiment::Experiment;
+use datasway_retraining::jobs::{Plan, Trials};
+use datasway_retraining::prepared::{Place, Setup};
+use datasway_retraining::probe::estimate;
+use datasway_retraining::runner::{Ending, Shard, run};
+use datasway_retraining::store::Store;
+use datasway_retraining::table;
+use datasway_training::memory::network_bytes;
 
 /// How well predicted sensitivities agree with what samples do after retraining and fine-tuning.
 #[derive(Parser)]
@@ -82,8 +84,8 @@ struct Common {
 }
 
 fn main() -> ExitCode {
-    allocator::keep_memory();
-    cli::finish(execute(&cli::parse()))
+    datasway_cli::allocator::keep_memory();
+    datasway_cli::finish(execute(&datasway_cli::parse()))
 }
 
 fn execute(arguments: &Arguments) -> Result<()> {
@@ -97,7 +99,7 @@ fn execute(arguments: &Arguments) -> Result<()> {
         } => {
             let opened = Opened::new(common)?;
             opened.store.make()?;
-            let stop = cli::stop_on_ctrl_c("step or job")?;
+            let stop = datasway_cli::stop_on_ctrl_c("step or job")?;
             match run(&opened.executor(&stop, *checkpoint_minutes), *shard)? {
                 Ending::Finished => Ok(()),
                 Ending::Stopped => bail!("stopped; the same command goes on"),
@@ -112,17 +114,17 @@ fn execute(arguments: &Arguments) -> Result<()> {
             );
             let (stop, folder) = (AtomicBool::new(false), opened.out.join("table"));
             let executor = opened.executor(&stop, Duration::MAX);
-            let results = cli::result_folder(&folder, &TABLE)?;
+            let results = datasway_cli::result_folder(&folder, &TABLE)?;
             if !opened.plan.runs.is_empty() {
                 let evaluation = evaluate(&executor)?;
                 table::write(results.path(), &executor, &evaluation, !no_photos)?;
-                cli::print(std::fs::read_to_string(results.path().join("table.md"))?)?;
+                datasway_cli::print(std::fs::read_to_string(results.path().join("table.md"))?)?;
             }
             if let Some(trials) = &opened.plan.trials {
                 attribution_tables(&executor, trials, results.path())?;
             }
             results.finish()?;
-            cli::tell(format!(
+            datasway_cli::tell(format!(
                 "these tables and the numbers behind them are in {}",
                 folder.display()
             ));
@@ -149,9 +151,9 @@ fn attribution_tables(executor: &Executor<'_>, trials: &Trials, folder: &Path) -
             Some(evaluation) => {
                 attribution::table::write(folder, executor, &evaluation)?;
                 let file = folder.join(format!("{name}.md"));
-                cli::print(std::fs::read_to_string(file)?)?;
+                datasway_cli::print(std::fs::read_to_string(file)?)?;
             }
-            None => cli::print(format!(
+            None => datasway_cli::print(format!(
                 "Not done yet: {name}, of which no seed has all its models.\n"
             ))?,
         }
@@ -161,9 +163,9 @@ fn attribution_tables(executor: &Executor<'_>, trials: &Trials, folder: &Path) -
             Some(rows) => {
                 attribution::table::write_counterfactuals(folder, executor, &rows)?;
                 let file = folder.join("counterfactual.md");
-                cli::print(std::fs::read_to_string(file)?)?;
+                datasway_cli::print(std::fs::read_to_string(file)?)?;
             }
-            None => cli::print("\nNot done yet: counterfactuals.\n")?,
+            None => datasway_cli::print("\nNot done yet: counterfactuals.\n")?,
         }
     }
     Ok(())
@@ -182,14 +184,14 @@ fn plan(opened: &Opened) -> Result<()> {
     for (job, seconds) in estimate(&executor)?.into_iter().enumerate() {
         let done = executor.done(job);
         let mark = if done { "done" } else { "" };
-        cli::print(format!(
+        datasway_cli::print(format!(
             "{seconds:>9.1} s  {mark:>4}  {}\n",
             opened.name(job)
         ))?;
         all += seconds;
         left += if done { 0.0 } else { seconds };
     }
-    cli::print(format!(
+    datasway_cli::print(format!(
         "{} jobs of {:.0} min by the probe, of which {:.0} min are left for one runner on this machine\n",
         opened.plan.jobs.len(),
         all / 60.0,
@@ -216,10 +218,10 @@ fn status(opened: &Opened) -> Result<()> {
             State::Stopped(step) => format!("stopped {}", at(step)),
             State::Open => "open".to_owned(),
         };
-        cli::print(format!("{}: {}\n", opened.name(job), words.trim_end()))?;
+        datasway_cli::print(format!("{}: {}\n", opened.name(job), words.trim_end()))?;
     }
     let done = states.iter().filter(|state| **state == State::Done).count();
-    cli::print(format!("{done} of {} jobs are done\n", states.len()))
+    datasway_cli::print(format!("{done} of {} jobs are done\n", states.len()))
 }
 
 /// An experiment with its data, jobs and folders.
@@ -250,10 +252,14 @@ impl Opened {
                  network = {{ image_channels = 1 }}",
                 config.network.image_channels
             );
-            train::room::ensure_network(&config.network, config.batch)?;
+            ensure_room(
+                network_bytes(&config.network, config.batch),
+                "this network and batch",
+                "choose a smaller batch or a smaller network",
+            )?;
         }
         let setup = Setup::new(experiment, &place)?;
-        cli::tell(&setup.found);
+        datasway_cli::tell(&setup.found);
         let plan = Plan::new(&setup)?;
         let store = Store::open(&out, &plan.jobs)?;
         Ok(Self {

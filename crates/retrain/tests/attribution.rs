@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use retrain::attribution::subsets;
-use retrain::experiment::Experiment;
+use datasway_retraining::attribution::subsets;
+use datasway_retraining::experiment::Experiment;
 use safetensors::SafeTensors;
 
 /// Standard output of a command that succeeds.

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
+use crate::rank::output::Shown;
 use anyhow::{Result, ensure};
 use burn::tensor::DType;
-use data::{Selected, Selection};
-use diffusion::denoiser::Denoiser;
-use diffusion::network::NetworkDenoiser;
-use diffusion::sampler::{FrozenNoise, Sampler, sample};
-use sensitivity::density::start;
-use sensitivity::experiment::{Sensitivities, Settings};
-use sensitivity::measure::{Empirical, Learned, Measure};
-use sensitivity::output::Shown;
-use sensitivity::ranking::rank;
+use datasway_data::{Selected, Selection};
+use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
+use datasway_sensitivity::density::start;
+use datasway_sensitivity::measure::{Empirical, Learned, Measure};
+use datasway_sensitivity::ranking::rank;
+use datasway_sensitivity::sensitivities::{Sensitivities, Settings};
 
-use crate::arguments::Arguments;
-use crate::shipped;
+use crate::command::Arguments;
+use crate::default_model;
 use crate::trained::Trained;
 
 /// Images of a direction shown on the page.
@@ -67,7 +67,7 @@ fn of_images(
     let images = match Selection::parse(text)?.resolve(&model.images, &model.options)? {
         Selected::Indices(indices) => model.images.subset(&indices),
         Selected::External(set) => {
-            cli::tell(set.summary());
+            datasway_cli::tell(set.summary());
             set
         }
     };
@@ -94,7 +94,7 @@ fn of_model(
     text: &str,
     file: &Path,
 ) -> Result<Direction> {
-    let checkpoint = shipped::or_shipped(Some(file))?;
+    let checkpoint = default_model::or_shipped(Some(file))?;
     let (theirs, ours) = (&checkpoint.header.network, model.images.shape);
     ensure!(
         (theirs.image_size, theirs.image_channels) == (ours.width, ours.channels),

@@ -1,33 +1,34 @@
 //! `cargo run -p sensitivity`: how samples move when the training data change, ranked.
 
-mod arguments;
-mod attribution;
-mod convergence;
+mod command;
+mod default_model;
 mod directions;
-mod facts;
-mod shipped;
+mod influence;
+mod rank;
+mod run_info;
 mod trained;
+mod verify;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 
-use cli::memory::ensure_room;
-use files::output::Kind;
+use crate::rank::output::write;
+use datasway_cli::memory::ensure_room;
+use datasway_fs::output::Kind;
+use datasway_sensitivity::density::DensityKind;
+use datasway_sensitivity::measure::Measure;
+use datasway_sensitivity::sensitivities::{Settings, run};
 use indicatif::{ProgressBar, ProgressStyle};
-use sensitivity::density::DensityKind;
-use sensitivity::experiment::{Settings, run};
-use sensitivity::measure::Measure;
-use sensitivity::output::write;
 
-use arguments::{Arguments, Command, SamplerKind};
+use command::{Arguments, Command, SamplerKind};
 use directions::{MODEL, directions, is_model, shown};
-use facts::{announcement, facts, verdict, zero_check};
+use run_info::{announcement, facts, verdict, zero_check};
 use trained::Trained;
 
 fn main() -> ExitCode {
-    allocator::keep_memory();
-    cli::finish(execute(cli::parse()))
+    datasway_cli::allocator::keep_memory();
+    datasway_cli::finish(execute(datasway_cli::parse()))
 }
 
 /// The files of a ranking.
@@ -49,8 +50,8 @@ static FOLDER: Kind = Kind {
 
 fn execute(mut arguments: Arguments) -> Result<()> {
     match arguments.command.take() {
-        Some(Command::Influence(influence)) => attribution::execute(influence),
-        Some(Command::Convergence(convergence)) => convergence::execute(&convergence),
+        Some(Command::Influence(influence)) => influence::execute(influence),
+        Some(Command::Convergence(convergence)) => verify::execute(&convergence),
         None => ranking(arguments),
     }
 }
@@ -72,8 +73,8 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
                 "name a change of the data with --add or --remove, such as --add attr:Eyeglasses"
             );
         }
-        arguments.add = vec![shipped::ADD.to_owned()];
-        arguments.remove = vec![shipped::REMOVE.to_owned()];
+        arguments.add = vec![default_model::ADD.to_owned()];
+        arguments.remove = vec![default_model::REMOVE.to_owned()];
     }
     // Both follow the network's own density and D.
     let own_density = arguments.limit || arguments.add.iter().any(|text| is_model(text));
@@ -95,7 +96,7 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         );
     }
     arguments.check()?;
-    let folder = cli::result_folder(&arguments.out, &FOLDER)?;
+    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.common.model()?;
     ensure_room(
         size(arguments, &model),
@@ -107,7 +108,7 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         ..arguments.common.settings(arguments.samples, &model)?
     };
     let directions = directions(arguments, &settings, &model)?;
-    cli::tell(announcement(arguments, &model, &settings));
+    datasway_cli::tell(announcement(arguments, &model, &settings));
     let measures: Vec<&dyn Measure> = directions.iter().map(|v| v.measure.as_ref()).collect();
 
     let bar = ProgressBar::new(settings.samples as u64);
@@ -124,10 +125,10 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     write(folder.path(), &results, &shown, &facts)?;
     folder.finish()?;
     for direction in &shown {
-        cli::tell(verdict(direction));
+        datasway_cli::tell(verdict(direction));
     }
-    cli::tell(zero_check(&results));
-    cli::tell(format!(
+    datasway_cli::tell(zero_check(&results));
+    datasway_cli::tell(format!(
         "{} samples in {:.0} s; open {}",
         results.count(),
         results.cost.total,

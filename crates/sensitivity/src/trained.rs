@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
-use data::{Dataset, LoadOptions, Source};
-use diffusion::checkpoint::Checkpoint;
-use diffusion::device::device;
-use diffusion::network::NetworkDenoiser;
+use datasway_data::{Dataset, LoadOptions, Source};
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_diffusion::device::device;
+use datasway_diffusion::network::NetworkDenoiser;
 
-use crate::shipped;
+use crate::default_model;
 
 /// What every question is asked of.
 pub struct Trained {
@@ -39,9 +39,9 @@ impl Trained {
     ) -> Result<Self> {
         let name = match checkpoint {
             Some(file) => file.display().to_string(),
-            None => shipped::NAME.to_owned(),
+            None => default_model::NAME.to_owned(),
         };
-        let checkpoint = shipped::or_shipped(checkpoint)?;
+        let checkpoint = default_model::or_shipped(checkpoint)?;
         let device = device(on)?;
         let network = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
         let header = &checkpoint.header;
@@ -54,14 +54,15 @@ impl Trained {
             progress: true,
         };
         let source = data.unwrap_or(&header.data);
-        let images = Source::parse(source).and_then(|source| data::load(&source, &options));
+        let images =
+            Source::parse(source).and_then(|source| datasway_data::load(&source, &options));
         let images = match data {
             Some(_) => images?,
             None => images.with_context(|| {
                 format!("the images of {name}, which --data may name where they are now")
             })?,
         };
-        cli::tell(images.summary());
+        datasway_cli::tell(images.summary());
         ensure!(
             images.fingerprint == header.fingerprint,
             "{name} was trained on {} (fingerprint {}), but {source} has fingerprint {}: pass the training images with --data",

@@ -5,7 +5,7 @@ mod untrained;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use data::{LoadOptions, Source};
+use datasway_data::{LoadOptions, Source};
 use safetensors::tensor::{Dtype, TensorView};
 
 fn sensitivity(folder: &Path, arguments: &[&str]) -> Output {
@@ -289,7 +289,7 @@ fn questions_fit_the_samples_or_are_refused() {
         size: Some(8),
         ..LoadOptions::default()
     };
-    let images = data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
+    let images = datasway_data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
     untrained::save(path, 3, 8, &images.fingerprint);
     directions(&path.join("d.safetensors"));
     std::fs::write(path.join("large,mask.png"), "no picture").unwrap();

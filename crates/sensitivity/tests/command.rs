@@ -6,15 +6,15 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use burn::tensor::Device;
-use classifier::{ClassifierConfig, Trainer};
-use data::{LoadOptions, Source};
+use datasway_classifier::{ClassifierConfig, Trainer};
+use datasway_data::{LoadOptions, Source};
 
 fn checkpoint(folder: &Path) {
     let options = LoadOptions {
         size: Some(8),
         ..LoadOptions::default()
     };
-    let images = data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
+    let images = datasway_data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
     untrained::save(folder, 3, 8, &images.fingerprint);
 }
 
@@ -24,7 +24,7 @@ fn train_classifier(file: &Path) {
         size: Some(8),
         ..LoadOptions::default()
     };
-    let images = data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
+    let images = datasway_data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
     let config = ClassifierConfig {
         steps: 1,
         channels: 8,

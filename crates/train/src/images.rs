@@ -1,12 +1,12 @@
 //! Images as the commands load them.
 
 use anyhow::{Result, anyhow};
-use data::{DataError, Dataset, LoadOptions, Source};
+use datasway_data::{DataError, Dataset, LoadOptions, Source};
 
 /// Loads the images of `source` and says what was found; `size` is the option that sets their size.
 pub fn load(source: &Source, options: &LoadOptions, size: &str) -> Result<Dataset> {
-    let images = data::load(source, options).map_err(|error| advised(error, size))?;
-    cli::tell(images.summary());
+    let images = datasway_data::load(source, options).map_err(|error| advised(error, size))?;
+    datasway_cli::tell(images.summary());
     Ok(images)
 }
 

@@ -31,7 +31,7 @@ impl LossLog {
                     .map(|line| format!("{line}\n")),
             );
         }
-        files::write(path, kept.as_bytes())?;
+        datasway_fs::write(path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self {

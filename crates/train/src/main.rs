@@ -1,6 +1,6 @@
 //! `cargo run -p train`: train a U-Net score model on an image data set.
 
-mod classification;
+mod classifier;
 mod images;
 mod loss_log;
 mod place;
@@ -12,20 +12,21 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::DType;
 use clap::{Parser, Subcommand};
-use cli::number::{self, count, real};
-use data::{Dataset, LoadOptions, Source};
-use diffusion::checkpoint::Checkpoint;
-use diffusion::device::{DEVICES, device};
-use diffusion::network::NetworkDenoiser;
-use diffusion::sampler::{FrozenNoise, Sampler, sample};
-use diffusion::schedule;
-use files::output::Kind;
-use report::{GridStyle, Picture, grid_png};
-use train::batches::Batches;
-use train::config::{PRESETS, TrainConfig};
-use train::room;
-use train::set::TrainingSet;
-use train::trainer::Trainer;
+use datasway_cli::memory::ensure_room;
+use datasway_cli::number::{self, count, real};
+use datasway_data::{Dataset, LoadOptions, Source};
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_diffusion::device::{DEVICES, device};
+use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
+use datasway_diffusion::schedule;
+use datasway_fs::output::Kind;
+use datasway_report::{GridStyle, Picture, grid_png};
+use datasway_training::batches::Batches;
+use datasway_training::config::{PRESETS, TrainConfig};
+use datasway_training::memory::network_bytes;
+use datasway_training::trainer::Trainer;
+use datasway_training::training_set::TrainingSet;
 
 use training_loop::TrainingLoop;
 
@@ -92,7 +93,7 @@ struct Arguments {
 /// What else can be trained.
 #[derive(Subcommand)]
 enum Command {
-    Classifier(classification::Arguments),
+    Classifier(classifier::Arguments),
 }
 
 /// The folder of a run.
@@ -114,10 +115,10 @@ const USUAL: [&str; 2] = ["faces16", "mnist16"];
 const LARGEST: u64 = 1 << 20;
 
 fn main() -> ExitCode {
-    allocator::keep_memory();
-    let arguments: Arguments = cli::parse();
-    cli::finish(match &arguments.command {
-        Some(Command::Classifier(classifier)) => classification::run(classifier),
+    datasway_cli::allocator::keep_memory();
+    let arguments: Arguments = datasway_cli::parse();
+    datasway_cli::finish(match &arguments.command {
+        Some(Command::Classifier(classifier)) => classifier::run(classifier),
         None => run(&arguments),
     })
 }
@@ -129,11 +130,15 @@ fn run(arguments: &Arguments) -> Result<()> {
     let network = &config.network;
     place::ensure_channels(&arguments.data, source.grey(), network.image_channels)?;
     if !source.grey() && network.image_channels == 1 {
-        cli::tell("images are read in grey: the network takes one channel");
+        datasway_cli::tell("images are read in grey: the network takes one channel");
     }
-    room::ensure_network(network, config.batch)?;
+    ensure_room(
+        network_bytes(network, config.batch),
+        "this network and batch",
+        "choose a smaller batch or a smaller network",
+    )?;
     let device = device(&arguments.device)?;
-    let folder = cli::output_folder(&arguments.out, &FOLDER)?;
+    let folder = datasway_cli::output_folder(&arguments.out, &FOLDER)?;
     let path = arguments.out.join("checkpoint.safetensors");
     if let Some(file) = &arguments.export {
         place::ensure_export(file, &path)?;
@@ -201,7 +206,7 @@ fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSet) -> Res
             toml::Value::try_from(config)?
         )]))?
     );
-    files::write(&arguments.out.join("run.toml"), text.as_bytes())?;
+    datasway_fs::write(&arguments.out.join("run.toml"), text.as_bytes())?;
     Ok(())
 }
 
@@ -232,7 +237,7 @@ fn train(
         trainer.checkpoint()?.for_sampling().save(file)?;
     }
     let (of, path) = (config.steps, path.display());
-    cli::tell(format!("finished {of} steps; checkpoint in {path}"));
+    datasway_cli::tell(format!("finished {of} steps; checkpoint in {path}"));
     Ok(())
 }
 
@@ -276,13 +281,13 @@ fn configuration(arguments: &Arguments, grey: bool) -> Result<TrainConfig> {
                 USUAL[usize::from(grey)],
                 if grey { "grey" } else { "colour" },
             );
-            cli::tell(format!(
+            datasway_cli::tell(format!(
                 "{colour} images: --preset {preset} unless another is named"
             ));
             TrainConfig::preset(preset)?
         }
         (Some(path), _) => {
-            let text = files::read_text(path, LARGEST)?;
+            let text = datasway_fs::read_text(path, LARGEST)?;
             parse(&text).with_context(|| format!("{} is not a configuration", path.display()))?
         }
     };
@@ -338,6 +343,6 @@ fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<(
         values,
     });
     let pictures: Vec<Picture> = pictures.collect();
-    files::write(path, &grid_png(&pictures, &GridStyle::default())?)?;
+    datasway_fs::write(path, &grid_png(&pictures, &GridStyle::default())?)?;
     Ok(())
 }

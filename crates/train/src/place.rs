@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use diffusion::DiffusionError;
+use datasway_diffusion::DiffusionError;
 
 /// Refuses a network whose channels are not those of the images.
 pub fn ensure_channels(data: &str, grey: bool, channels: usize) -> Result<()> {
@@ -22,7 +22,7 @@ pub fn ensure_channels(data: &str, grey: bool, channels: usize) -> Result<()> {
 /// Refuses a place for `--export` that cannot be written, or that is the run's own checkpoint, whose folder exists.
 pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
     let name = file.display();
-    let folder = files::folder_of(file);
+    let folder = datasway_fs::folder_of(file);
     ensure!(
         folder.is_dir(),
         "--export {name}: there is no folder {}; make it first",
@@ -38,7 +38,7 @@ pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
         "--export {name} is a pipe or device: name a file"
     );
     let real = |path: &Path| {
-        let folder = files::folder_of(path).canonicalize().ok();
+        let folder = datasway_fs::folder_of(path).canonicalize().ok();
         path.canonicalize()
             .ok()
             .or_else(|| Some(folder?.join(path.file_name()?)))
@@ -52,7 +52,7 @@ pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
         !["run.toml", "loss.csv"].iter().copied().any(owns),
         "--export {name} is a file of the run: name another file"
     );
-    files::ensure_writable(folder).with_context(|| format!("--export {name}"))
+    datasway_fs::ensure_writable(folder).with_context(|| format!("--export {name}"))
 }
 
 /// What `--resume` goes on from.

@@ -41,7 +41,7 @@ pub struct TrainingLoop<'a> {
 impl TrainingLoop<'_> {
     /// Trains until the last step or until Ctrl-C, saves, and tells whether the run is finished.
     pub fn run(&self, run: &mut impl Run) -> Result<bool> {
-        let stop = cli::stop_on_ctrl_c("step")?;
+        let stop = datasway_cli::stop_on_ctrl_c("step")?;
         let mut log = LossLog::open(&self.folder.join("loss.csv"), run.step())?;
         let bar = ProgressBar::new(self.steps).with_position(run.step());
         bar.set_style(ProgressStyle::with_template(
@@ -66,7 +66,7 @@ impl TrainingLoop<'_> {
             if bar.is_hidden() && step.is_multiple_of(LINE_EVERY) {
                 let (of, left) = (self.steps, bar.eta().as_secs());
                 let (minutes, seconds) = (left / 60, left % 60);
-                cli::tell(format!(
+                datasway_cli::tell(format!(
                     "step {step} of {of}  loss {average:.4}  {rate:.0} images/s  {minutes} min {seconds:02} s left"
                 ));
             }
@@ -82,7 +82,7 @@ impl TrainingLoop<'_> {
         let (step, of) = (run.step(), self.steps);
         let finished = step >= of;
         if !finished {
-            cli::tell(format!(
+            datasway_cli::tell(format!(
                 "stopped at step {step} of {of}; go on with --resume"
             ));
         }

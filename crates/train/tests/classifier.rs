@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use classifier::Saved;
+use datasway_classifier::Saved;
 
 const FACES: &str = "faces:200";
 
@@ -62,14 +62,14 @@ fn images_without_labels_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
     std::fs::create_dir(&images).unwrap();
-    let picture = report::Picture {
+    let picture = datasway_report::Picture {
         channels: 1,
         height: 8,
         width: 8,
         values: &[0.0; 64],
     };
-    let style = report::GridStyle::default();
-    let png = report::grid_png(&[picture], &style).unwrap();
+    let style = datasway_report::GridStyle::default();
+    let png = datasway_report::grid_png(&[picture], &style).unwrap();
     std::fs::write(images.join("one.png"), png).unwrap();
     let output = run(folder.path(), "images", &[]);
     refused(&output, "neither attributes nor two classes");

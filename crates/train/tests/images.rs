@@ -8,7 +8,7 @@ use std::process::Command;
 fn place() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let celeba = place.path().join("celeba");
-    data::faces::write_celeba(&celeba, 4, 0, 16).unwrap();
+    datasway_data::faces::write_celeba(&celeba, 4, 0, 16).unwrap();
     for (face, class) in [(1, "cat"), (2, "cat"), (3, "dog"), (4, "dog")] {
         let name = format!("{face:06}.png");
         let folder = place.path().join("images").join(class);

@@ -1,12 +1,12 @@
 //! Every number of a configuration has a range, and what a run starts from is checked before it starts.
 
 use burn::tensor::{Device, Tensor};
-use diffusion::DiffusionError;
-use diffusion::checkpoint::Checkpoint;
-use diffusion::random::{Purpose, generator, normal};
-use train::config::TrainConfig;
-use train::set::TrainingSet;
-use train::trainer::{Trainer, check_fine_tune};
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_training::config::TrainConfig;
+use datasway_training::trainer::{Trainer, check_fine_tune};
+use datasway_training::training_set::TrainingSet;
 
 fn config() -> TrainConfig {
     let mut config = TrainConfig::preset("faces16").unwrap();

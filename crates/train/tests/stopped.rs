@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use diffusion::checkpoint::Checkpoint;
-use train::config::TrainConfig;
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_training::config::TrainConfig;
 
 fn command(folder: &Path, out: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use data::{Dataset, LoadOptions};
+use datasway_data::{Dataset, LoadOptions};
 use flate2::Crc;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

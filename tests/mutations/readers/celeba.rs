@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::{LoadOptions, Selection};
+use datasway_data::{LoadOptions, Selection};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

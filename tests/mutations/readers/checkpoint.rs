@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use data::Dataset;
-use diffusion::checkpoint::Checkpoint;
-use diffusion::denoiser::Denoiser;
-use diffusion::network::NetworkDenoiser;
+use datasway_data::Dataset;
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::network::NetworkDenoiser;
+use datasway_training::config::TrainConfig;
+use datasway_training::trainer::Trainer;
+use datasway_training::training_set::TrainingSet;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use train::config::TrainConfig;
-use train::set::TrainingSet;
-use train::trainer::Trainer;
 
 use super::{SIZE, largest, load, options, said};
 use crate::damage::{one, tensors};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use classifier::{ClassifierConfig, Saved, Trainer};
+use datasway_classifier::{ClassifierConfig, Saved, Trainer};
 use rand_chacha::ChaCha8Rng;
 
 use super::checkpoint::images;

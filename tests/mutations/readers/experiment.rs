@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use datasway_retraining::experiment::Experiment;
+use datasway_retraining::jobs::Plan;
+use datasway_retraining::prepared::{Place, Setup};
 use rand_chacha::ChaCha8Rng;
-use retrain::experiment::Experiment;
-use retrain::jobs::Plan;
-use retrain::setup::{Place, Setup};
 
 use super::{SIZE, said};
 use crate::damage::{one, text};

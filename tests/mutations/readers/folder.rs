@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::LoadOptions;
+use datasway_data::LoadOptions;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use data::LoadOptions;
+use datasway_data::LoadOptions;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rand::RngExt;

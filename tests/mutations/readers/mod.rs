@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use burn::tensor::TensorData;
-use data::{Dataset, LoadOptions, Source};
+use datasway_data::{Dataset, LoadOptions, Source};
 
 use crate::trial::Answer;
 
@@ -42,7 +42,7 @@ const SIZE: usize = 8;
 /// A set of images, or why it is refused.
 fn load(source: &str, options: &LoadOptions) -> Result<Dataset, String> {
     let source = Source::parse(source).map_err(said)?;
-    data::load(&source, options).map_err(said)
+    datasway_data::load(&source, options).map_err(said)
 }
 
 /// Options for images of [`SIZE`].

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::{Dataset, Selected, Selection};
+use datasway_data::{Dataset, Selected, Selection};
 use flate2::Crc;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use datasway_retraining::store::{Array, read_arrays, write_arrays};
 use rand_chacha::ChaCha8Rng;
-use retrain::store::{Array, read_arrays, write_arrays};
 
 use super::said;
 use crate::damage::{one, tensors};

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use diffusion::checkpoint::Checkpoint;
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_training::config::TrainConfig;
+use datasway_training::trainer::Trainer;
+use datasway_training::training_set::TrainingSet;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
-use train::config::TrainConfig;
-use train::set::TrainingSet;
-use train::trainer::Trainer;
 
 use super::checkpoint::{ENTRY, KEYS, configs, images, started};
 use super::said;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::{Dataset, Selected, Selection};
+use datasway_data::{Dataset, Selected, Selection};
 use rand_chacha::ChaCha8Rng;
 
 use super::{answer, idx, load, options, picture, said};

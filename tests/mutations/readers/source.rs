@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::{LoadOptions, Source};
+use datasway_data::{LoadOptions, Source};
 use rand_chacha::ChaCha8Rng;
 
 use super::{answer, idx, options, picture, said};
@@ -69,6 +69,6 @@ impl Reader for Sources {
             limit: Some(LIMIT),
             ..options()
         };
-        answer(data::load(&source, &options).map_err(said))
+        answer(datasway_data::load(&source, &options).map_err(said))
     }
 }

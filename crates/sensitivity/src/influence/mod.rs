@@ -1,178 +1,152 @@
-//! The influence of every data point on functionals of samples, by the adjoint of the sampler.
-//!
-//! Adding the mass η at a point y changes the denoiser by `∂_ηD = r_y·(y − D)`, `r_y = p^y/p^ρ`: Theorem 3.1 of
-//! arXiv 2509.23092 for ν = δ_y, whose denoiser is y everywhere. With the `G_p` of a functional's gradient
-//! ([`Path::pull_back`]) the functional changes by
-//!
-//! `a_y = Σ_p r_y(x_p)·⟨G_p, y − D_p⟩`
-//!
-//! per unit of mass: one sweep back for all points, and for each of them two inner products with every evaluation. For any
-//! group of points, the mean of their `a_y` is `⟨∇f, δ⟩` with the group as direction.
+//! `sensitivity influence`: which training images made a sample what it is.
 
-mod functional;
-mod log_odds;
-mod principal;
-mod run;
+mod functional_spec;
+mod groups;
+mod output;
 
-use std::ops::Range;
+use std::path::PathBuf;
 
-use burn::tensor::{DType, Tensor};
+use anyhow::{Result, ensure};
+use datasway_cli::memory::ensure_room;
+use datasway_cli::number::{self, count};
+use datasway_fs::output::Kind;
+use datasway_sensitivity::influence::run;
+use datasway_sensitivity::measure::Images;
+use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::density::Reference;
-use crate::path::{Path, Point};
+use crate::command::Common;
+use crate::run_info;
+use crate::trained::Trained;
 
-pub use functional::{Differentiated, Distance, Functional, Linear, Scene};
-pub use log_odds::LogOdds;
-pub use principal::Principal;
-pub use run::{Found, Influences, Kept, run};
+/// The folder of an influence run.
+static FOLDER: Kind = Kind {
+    name: "run of `sensitivity influence`",
+    files: &[
+        "influence.safetensors",
+        "images.csv",
+        "groups.csv",
+        "index.html",
+        "summary.json",
+    ],
+    marks: &[("influence.safetensors", ""), ("summary.json", "\"sway\"")],
+};
 
-/// The influences along one batch of paths on K functionals each.
-#[derive(Debug, Clone)]
-pub struct Influence {
-    points: Vec<Point>,
-    /// `G_p`, `[K, n, d]` each.
-    pulled: Vec<Tensor<3>>,
-    /// Of squared distances and of differences from D, which lose digits where σ is far below the size of the points.
-    precision: DType,
+/// For each sample the influence of every training image on what you ask of it, by one sweep back through the sampler:
+/// which images made it so, and which stood against it. Writes tensors, tables and a page. Unless told otherwise, what a
+/// model learns from an image is that of the blurred training set: --bandwidth auto.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// What is asked of a sample; repeatable.
+    /// principal: how far it is along the line on which training images move it most.
+    /// region:X,Y,WIDTH,HEIGHT or region:MASK.png: the mean of its pixels there.
+    /// image:PATH or image:INDEX: its squared distance to that image, or that training image.
+    /// log-odds:FILE.safetensors:LABEL: the log-odds of a label, such as attr:Eyeglasses, by a classifier of `train classifier`.
+    /// linear:FILE.safetensors:TENSOR: its product with a direction of d numbers, or of `[n, d]`, one for each sample
+    #[arg(
+        long = "of",
+        value_name = "FUNCTIONAL",
+        default_value = "principal",
+        verbatim_doc_comment
+    )]
+    of: Vec<String>,
+    /// Samples to draw
+    #[arg(long, default_value_t = 16, value_parser = count(number::SAMPLES))]
+    samples: usize,
+    /// Images to show at either end for each sample
+    #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = count(number::SHOWN))]
+    top: usize,
+    #[command(flatten)]
+    common: Common,
+    /// Leave training images out of the page
+    #[arg(long)]
+    no_photos: bool,
+    /// Where the results go
+    #[arg(long, default_value = "runs/influence")]
+    out: PathBuf,
 }
 
-/// What one evaluation adds.
-#[derive(Debug, Clone)]
-pub struct Share {
-    /// Its part in `a_y`, `[K, n, m]`, in the precision of distances.
-    pub influence: Tensor<3>,
-    /// `r_y`, `[n, m]`, in the precision of distances; none where points are not compared.
-    pub ratios: Option<Tensor<2>>,
-}
-
-impl Influence {
-    /// The influences of a path with its `G_p`; distances and sums are computed in `precision`.
-    pub fn new(path: &Path, pulled: Vec<Tensor<3>>, precision: DType) -> Self {
-        Self {
-            points: path.points.clone(),
-            pulled,
-            precision,
-        }
-    }
-
-    /// `a_y` of points `[m, d]`, `[K, n, m]`, in the precision of the points.
-    pub fn of(&self, points: &Tensor<2>) -> Tensor<3> {
-        let parts = self.along(points).into_iter().map(|share| share.influence);
-        let sum = parts.reduce(|sum, part| sum + part);
-        sum.unwrap_or_else(|| unreachable!("a path has evaluations"))
-            .cast(points.dtype())
-    }
-
-    /// The share of each evaluation.
-    pub fn along(&self, points: &Tensor<2>) -> Vec<Share> {
-        let wide = Wide::new(points, self.precision);
-        let share = |(point, pulled): (&Point, &Tensor<3>)| {
-            let ([k, n, d], m) = (pulled.dims(), points.dims()[0]);
-            let Some(ratios) = ratios(point, &wide) else {
-                let on = (&pulled.device(), self.precision);
-                return Share {
-                    influence: Tensor::zeros([k, n, m], on),
-                    ratios: None,
-                };
-            };
-            // w·⟨G, y − D⟩
-            let pulled = pulled.clone().cast(self.precision) * point.reference.weight;
-            let across = pulled.clone().reshape([k * n, d]);
-            let across = across.matmul(wide.transposed.clone()).reshape([k, n, m]);
-            let own = pulled * (point.center().clone().cast(self.precision)).unsqueeze_dim::<3>(0);
-            Share {
-                influence: (across - own.sum_dim(2)) * ratios.clone().unsqueeze_dim::<3>(0),
-                ratios: Some(ratios),
-            }
-        };
-        self.points.iter().zip(&self.pulled).map(share).collect()
-    }
-
-    /// Functional k and sample i alone.
-    pub fn alone(&self, k: usize, i: usize) -> Self {
-        let row = |tensor: &Tensor<2>| tensor.clone().slice_dim(0, i..i + 1);
-        let point = |point: &Point| Point {
-            sigma: point.sigma,
-            x: row(&point.x),
-            denoised: row(&point.denoised),
-            reference: Reference {
-                sigma: point.reference.sigma,
-                log_density: point.reference.log_density.clone().slice_dim(0, i..i + 1),
-                denoised: point.reference.denoised.as_ref().map(row),
-                weight: point.reference.weight,
-            },
-        };
-        let pulled = self.pulled.iter().map(|pulled| {
-            let functional = pulled.clone().slice_dim(0, k..k + 1);
-            functional.slice_dim(1, i..i + 1)
-        });
-        Self {
-            points: self.points.iter().map(point).collect(),
-            pulled: pulled.collect(),
-            precision: self.precision,
-        }
-    }
-}
-
-/// The change of the denoiser at each evaluation when each point y gets the mass `w_y` on the paths of sample i,
-/// `weights` `[n, m]`: `Σ_y w_y·r_y(x_p)·(y − D_p)`, `[n, d]` each.
-pub fn forcings(
-    path: &Path,
-    points: &Tensor<2>,
-    weights: &Tensor<2>,
-    precision: DType,
-) -> Vec<Tensor<2>> {
-    let wide = Wide::new(points, precision);
-    path.points
+/// Answers the questions and writes the folder.
+pub fn execute(mut arguments: Arguments) -> Result<()> {
+    arguments.common.choose_form(false);
+    datasway_cli::distinct("--of", &arguments.of, functional_spec::meaning)?;
+    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
+    let model = arguments.common.model()?;
+    ensure_room(
+        size(&arguments, &model),
+        "so many influences",
+        "ask for fewer --samples or fewer questions at a time",
+    )?;
+    let questions = arguments
+        .of
         .iter()
-        .map(|point| match ratios(point, &wide) {
-            None => point.x.zeros_like(),
-            Some(ratios) => {
-                let masses = ratios * weights.clone().cast(precision) * point.reference.weight;
-                let total = masses.clone().sum_dim(1);
-                let center = point.center().clone().cast(precision);
-                let change = masses.matmul(points.clone().cast(precision)) - center * total;
-                change.cast(point.x.dtype())
-            }
-        })
-        .collect()
+        .map(|text| functional_spec::parse(text, arguments.samples, &model))
+        .collect::<Result<Vec<_>>>()?;
+    let settings = arguments.common.settings(arguments.samples, &model)?;
+    let images = Images::new(&model.images, model.mirrored, &model.device);
+    datasway_cli::tell(format!(
+        "{} samples of {}: which of its {} training images made them so?",
+        arguments.samples,
+        model.name,
+        model.images.len()
+    ));
+    let bar = ProgressBar::new(1000);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:30} {percent} %  {eta} left",
+    )?);
+    let results = run(
+        &model.network,
+        &images,
+        &questions,
+        &settings,
+        arguments.top,
+        |part| bar.set_position((1000.0 * part) as u64),
+    )?;
+    bar.finish_and_clear();
+
+    let mut facts = run_info::common(&arguments.common, &model, &settings);
+    facts.summary = format!(
+        "{} samples of a model trained on {}, and which of its {} images made them so.",
+        arguments.samples,
+        model.checkpoint.header.data,
+        model.images.len()
+    );
+    facts.json["of"] = serde_json::json!(arguments.of);
+    let time = format!("{:.1} s", results.seconds);
+    facts.rows.push(("Time".to_owned(), time));
+    output::write(
+        folder.path(),
+        &results,
+        &model.images,
+        &facts,
+        !arguments.no_photos,
+    )?;
+    folder.finish()?;
+    datasway_cli::tell(format!(
+        "{} samples in {:.0} s; open {}",
+        arguments.samples,
+        results.seconds,
+        arguments.out.join("index.html").display()
+    ));
+    let lost = results
+        .functionals
+        .iter()
+        .flat_map(|found| &found.influence);
+    let lost = lost.filter(|a| !a.is_finite()).count();
+    ensure!(
+        lost == 0,
+        "{lost} influences are not finite, because the density ratio overflowed: use --bandwidth auto, or another --density"
+    );
+    Ok(())
 }
 
-/// Images handled at a time.
-const CHUNK: usize = 1024;
-
-/// The images in chunks.
-fn chunks(images: usize) -> impl Iterator<Item = Range<usize>> {
-    let starts = (0..images).step_by(CHUNK);
-    starts.map(move |start| start..(start + CHUNK).min(images))
-}
-
-/// Points and their squared norms, `[1, m]`, in the precision of distances.
-struct Wide {
-    transposed: Tensor<2>,
-    squares: Tensor<2>,
-}
-
-impl Wide {
-    fn new(points: &Tensor<2>, precision: DType) -> Self {
-        let points = points.clone().cast(precision);
-        Self {
-            squares: (points.clone() * points.clone()).sum_dim(1).transpose(),
-            transposed: points.transpose(),
-        }
-    }
-}
-
-/// `r_y(x) = exp(−‖x − y‖²/2σ² − q^ρ(x))`, `[n, m]`, at the noise level of the comparison; none where it moves nothing.
-fn ratios(point: &Point, y: &Wide) -> Option<Tensor<2>> {
-    let reference = &point.reference;
-    if reference.weight == 0.0 {
-        return None;
-    }
-    let x = point.x.clone().cast(y.transposed.dtype());
-    let squares = (x.clone() * x.clone()).sum_dim(1);
-    let distances = squares + y.squares.clone() - x.matmul(y.transposed.clone()) * 2.0;
-    let q = reference.log_density.clone().cast(distances.dtype());
-    let log = distances / (-2.0 * reference.sigma * reference.sigma) - q.unsqueeze_dim::<2>(1);
-    Some(log.exp())
+/// Bytes of the results: in memory, as the parts of a file, and as the file.
+fn size(arguments: &Arguments, model: &Trained) -> u128 {
+    let [questions, samples, images, entries] = [
+        arguments.of.len(),
+        arguments.samples,
+        model.images.len(),
+        model.images.shape.dim(),
+    ]
+    .map(|count| count as u128);
+    3 * 4 * samples * (questions * (images + entries) + entries)
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use diffusion::checkpoint::{Checkpoint, FORMAT, Header};
-use diffusion::config::UNetConfig;
-use diffusion::unet::UNet;
-use diffusion::weights;
+use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use datasway_diffusion::config::UNetConfig;
+use datasway_diffusion::unet::UNet;
+use datasway_diffusion::weights;
 
 /// Writes `model.safetensors` for square images of this size, as if trained on `faces:60` of this fingerprint.
 pub fn save(folder: &Path, image_channels: usize, image_size: usize, fingerprint: &str) {

@@ -1,0 +1,143 @@
+//! What a classifier tells apart.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor, TensorData};
+use datasway_data::Dataset;
+use datasway_diffusion::{DiffusionError, range};
+use serde::{Deserialize, Serialize};
+
+/// Most labels: the odds of each class are taken against all others.
+const MAX_LABELS: usize = 10_000;
+
+/// The outputs of a classifier: one for each attribute, which an image has or has not whatever the others are, then one for each
+/// class, of which an image has exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// Names of the attributes, A in all.
+    pub attributes: Vec<String>,
+    /// Names of the classes, C in all.
+    pub classes: Vec<String>,
+}
+
+impl Labels {
+    /// The labels of a data set.
+    ///
+    /// # Errors
+    /// If there are none to tell apart.
+    pub fn of(images: &Dataset) -> Result<Self, DiffusionError> {
+        let mut labels = Self {
+            attributes: (images.attributes.as_ref())
+                .map_or_else(Vec::new, |attributes| attributes.names.clone()),
+            classes: (images.classes.as_ref())
+                .map_or_else(Vec::new, |classes| classes.names.clone()),
+        };
+        // Of a single class there are no odds.
+        if labels.classes.len() < 2 {
+            labels.classes.clear();
+        }
+        if labels.is_empty() {
+            return Err(DiffusionError::Config(format!(
+                "{} has neither attributes nor two classes to tell apart",
+                images.name
+            )));
+        }
+        labels
+            .validate()
+            .map_err(|problem| DiffusionError::Config(format!("{}: {problem}", images.name)))?;
+        Ok(labels)
+    }
+
+    /// Checks that there are labels to tell apart, and no name twice.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if self.is_empty() || self.classes.len() == 1 {
+            return Err("its labels are neither attributes nor two classes".to_owned());
+        }
+        range::check("the number of labels", self.len(), 1..=MAX_LABELS)
+            .map_err(|error| error.to_string())?;
+        let mut seen = HashSet::new();
+        match self
+            .names()
+            .into_iter()
+            .find(|name| !seen.insert(name.clone()))
+        {
+            None => Ok(()),
+            Some(name) => Err(format!("the label {name:?} stands twice")),
+        }
+    }
+
+    /// Number of outputs.
+    pub fn len(&self) -> usize {
+        self.attributes.len() + self.classes.len()
+    }
+
+    /// Whether there is no output.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The labels as selections are written: `attr:NAME` and `class:NAME`.
+    pub fn names(&self) -> Vec<String> {
+        let attributes = self.attributes.iter().map(|name| format!("attr:{name}"));
+        let classes = self.classes.iter().map(|name| format!("class:{name}"));
+        attributes.chain(classes).collect()
+    }
+
+    /// Whether an image has each label.
+    pub fn truth(&self, images: &Dataset, i: usize) -> Vec<bool> {
+        let attributes = images.attributes.iter();
+        let mut truth: Vec<bool> = attributes.flat_map(|a| a.values[i].clone()).collect();
+        if let Some(classes) = &images.classes {
+            truth.extend((0..self.classes.len()).map(|class| class == classes.labels[i]));
+        }
+        truth
+    }
+
+    /// The log-odds `ln p/(1 − p)` of every label from the outputs z, `[n, A + C]`: of an attribute z itself; of a class c
+    /// `z_c − ln Σ_{b≠c} exp z_b`.
+    pub fn log_odds(&self, outputs: Tensor<2>) -> Tensor<2> {
+        let (attributes, classes) = (self.attributes.len(), self.classes.len());
+        let part = |range: Range<usize>| outputs.clone().slice_dim(1, range);
+        let mut odds = Vec::new();
+        if attributes > 0 {
+            odds.push(part(0..attributes));
+        }
+        for class in 0..classes {
+            let others = (0..classes).filter(|other| *other != class);
+            let others = others.map(|other| part(attributes + other..attributes + other + 1));
+            let others = Tensor::cat(others.collect(), 1);
+            let top = others.clone().max_dim(1).detach();
+            let rest = (others - top.clone()).exp().sum_dim(1).log() + top;
+            odds.push(part(attributes + class..attributes + class + 1) - rest);
+        }
+        Tensor::cat(odds, 1)
+    }
+
+    /// The negative log-likelihood of the truth, `[n, A + C]` of zeros and ones: the mean over the attributes of the binary one, and
+    /// that of the class.
+    pub fn loss(&self, outputs: Tensor<2>, truth: Vec<Vec<bool>>) -> Tensor<1> {
+        let n = truth.len();
+        let truth: Vec<i32> = truth.into_iter().flatten().map(i32::from).collect();
+        let truth = TensorData::new(truth, [n, self.len()]);
+        let truth = Tensor::<2, Int>::from_data(truth, &outputs.device()).float();
+        let (a, all) = (self.attributes.len(), self.len());
+        let part = |tensor: &Tensor<2>, range: Range<usize>| tensor.clone().slice_dim(1, range);
+        let binary = (a > 0).then(|| {
+            let (z, y) = (part(&outputs, 0..a), part(&truth, 0..a));
+            // ln(1 + eᶻ) − y·z, without overflow.
+            let softplus = z.clone().clamp_min(0.0) + z.clone().abs().neg().exp().log1p();
+            (softplus - y * z).mean()
+        });
+        let multinomial = (all > a).then(|| {
+            let likelihood = log_softmax(part(&outputs, a..all), 1) * part(&truth, a..all);
+            likelihood.sum_dim(1).mean().neg()
+        });
+        match (binary, multinomial) {
+            (Some(binary), Some(multinomial)) => binary + multinomial,
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => unreachable!("there are labels"),
+        }
+    }
+}

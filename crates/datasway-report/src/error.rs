@@ -1,0 +1,47 @@
+//! What can go wrong here.
+
+/// Why a picture, a plot or a file could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The values do not fill the shape, or the shape is empty or has a channel count other than 1 or 3.
+    #[error(
+        "a picture of shape {channels}×{height}×{width} cannot be made from {values} values (1 or 3 channels, none empty)"
+    )]
+    Shape {
+        /// Channels asked for.
+        channels: usize,
+        /// Rows asked for.
+        height: usize,
+        /// Columns asked for.
+        width: usize,
+        /// Values given.
+        values: usize,
+    },
+    /// Pictures that must have one size do not.
+    #[error(
+        "pictures differ in size: expected {expected:?}, found {found:?} (channels, height, width)"
+    )]
+    Mixed {
+        /// The first picture's shape.
+        expected: (usize, usize, usize),
+        /// The shape that differs.
+        found: (usize, usize, usize),
+    },
+    /// A grid of no pictures.
+    #[error("a grid needs at least one picture")]
+    Empty,
+    /// The drawing library refused a plot.
+    #[error("could not draw the plot \"{title}\": {reason}")]
+    Plot {
+        /// The plot's title.
+        title: String,
+        /// What the drawing library said.
+        reason: String,
+    },
+    /// The image library refused to encode.
+    #[error("could not encode a PNG")]
+    Encode(#[from] image::ImageError),
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] datasway_fs::WriteError),
+}

@@ -1,0 +1,18 @@
+//! Pictures as PNG files.
+
+use crate::ReportError;
+use image::{ImageFormat, RgbImage};
+use std::io::Cursor;
+use std::path::Path;
+
+/// An image as the bytes of a PNG file.
+pub fn png_bytes(image: &RgbImage) -> Result<Vec<u8>, ReportError> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
+/// Encodes an image and writes it.
+pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), ReportError> {
+    Ok(datasway_fs::write(path, &png_bytes(image)?)?)
+}

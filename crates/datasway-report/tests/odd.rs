@@ -1,0 +1,208 @@
+//! Odd numbers and names: nothing panics, hangs or breaks out of its place, whatever is drawn.
+
+use datasway_report::{
+    Arrows, Axes, Card, Corner, Curve, DirectionSection, FunctionalSection, GridStyle,
+    InfluenceCard, InfluencePage, Picture, PushedBy, SensitivityPage, arrow_plot, grid_png,
+    heat_map, histogram, line_plot, log_ratio_plot, scatter, strip_png,
+};
+
+/// Lists of numbers that plots of failed runs are made of.
+const NUMBERS: [&[f64]; 18] = [
+    &[],
+    &[0.0],
+    &[-0.0, 0.0],
+    &[2.0, 2.0, 2.0],
+    &[f64::NAN],
+    &[f64::INFINITY, f64::NEG_INFINITY],
+    &[f64::NAN, 1.0],
+    &[1.0, f64::INFINITY],
+    &[1.0, 1.0 + f64::EPSILON],
+    &[1e17, 1e17 + 16.0],
+    &[f64::MIN, f64::MAX],
+    &[f64::MIN_POSITIVE, 5e-324],
+    &[1e-300, 1e300],
+    &[1e-100, 1e100],
+    &[-1e99, 3.0],
+    &[80.0, 1e-12],
+    &[1e30; 3],
+    &[-1e-30, 1e-30],
+];
+
+/// Names that a folder, an attribute or an experiment may have.
+const NAMES: [&str; 7] = [
+    "",
+    "<script>alert(1)</script>",
+    "\"quoted\" & 'so'",
+    "a\nb\tc",
+    "\u{0}\u{1b}[31m\u{7f}\u{ffff}",
+    "]]></svg><b>",
+    "猫\u{202e}犬",
+];
+
+fn sound(text: &str, case: &str) {
+    for never in [
+        "NaN",
+        "<script>alert",
+        "<b>",
+        "\u{0}",
+        "\u{1b}",
+        "=\"inf",
+        "=\"-inf",
+        "\u{ffff}",
+    ] {
+        assert!(!text.contains(never), "{case}: {never:?}");
+    }
+}
+
+#[test]
+fn plots_of_any_numbers_are_drawn() {
+    for log_x in [false, true] {
+        let axes = Axes {
+            log_x,
+            legend: Corner::LowerLeft,
+            ..Axes::default()
+        };
+        for numbers in NUMBERS {
+            for other in NUMBERS {
+                let case = format!("{numbers:?} and {other:?}");
+                let both = numbers.iter().zip(other);
+                let points: Vec<(f64, f64)> = both.map(|(x, y)| (*x, *y)).collect();
+                let arrows = points.iter().map(|&(x, y)| [x, y, y, x]).collect();
+                let curves = [
+                    Curve {
+                        name: "one".to_owned(),
+                        points: points.clone(),
+                    },
+                    Curve {
+                        name: "none".to_owned(),
+                        points: Vec::new(),
+                    },
+                ];
+                let sets = [Arrows {
+                    name: "one".to_owned(),
+                    arrows,
+                }];
+                sound(&line_plot(&axes, &curves).unwrap(), &case);
+                sound(&scatter(&axes, &curves).unwrap(), &case);
+                sound(&log_ratio_plot("", &curves).unwrap(), &case);
+                sound(&arrow_plot(&axes, &points, &sets).unwrap(), &case);
+            }
+            for bins in [0, 1, 20] {
+                sound(
+                    &histogram(&axes, numbers, bins).unwrap(),
+                    &format!("{numbers:?}"),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn names_stay_where_they_are_put() {
+    let long = "x".repeat(100_000);
+    for name in NAMES.into_iter().chain([long.as_str()]) {
+        let axes = Axes {
+            title: name.to_owned(),
+            x_label: name.to_owned(),
+            y_label: name.to_owned(),
+            ..Axes::default()
+        };
+        let curves = [Curve {
+            name: name.to_owned(),
+            points: vec![(1.0, 2.0), (2.0, 3.0)],
+        }];
+        let sets = [Arrows {
+            name: name.to_owned(),
+            arrows: vec![[0.0, 0.0, 1.0, 1.0]],
+        }];
+        let plots = [
+            line_plot(&axes, &curves).unwrap(),
+            scatter(&axes, &curves).unwrap(),
+            histogram(&axes, &[1.0, 2.0], 3).unwrap(),
+            arrow_plot(&axes, &[], &sets).unwrap(),
+        ];
+        for plot in &plots {
+            sound(plot, name);
+            assert!(plot.len() < 50_000);
+        }
+    }
+}
+
+#[test]
+fn pictures_and_pages_of_any_numbers_are_drawn() {
+    let values = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN,
+        0.0,
+        1e-45,
+    ];
+    for value in values {
+        let pixels = [value; 4];
+        let picture = Picture {
+            channels: 1,
+            height: 2,
+            width: 2,
+            values: &pixels,
+        };
+        heat_map(&picture, None).unwrap();
+        heat_map(&picture, Some(value)).unwrap();
+        grid_png(&[picture], &GridStyle::default()).unwrap();
+        strip_png(&[picture], &[picture], true).unwrap();
+        for numbers in NUMBERS {
+            let curve: Vec<(f64, f64)> = numbers.iter().map(|&x| (x, x)).collect();
+            let score = numbers.first().copied().unwrap_or(f64::from(value));
+            let name = NAMES[numbers.len() % NAMES.len()].to_owned();
+            let card = Card {
+                index: 0,
+                sample: picture,
+                delta: picture,
+                score,
+                residual: Some(score),
+                limit: Some(score),
+                log_ratio: curve.clone(),
+                warnings: vec![name.clone()],
+            };
+            let section = DirectionSection {
+                name: name.clone(),
+                cards: vec![card.clone(), card],
+                ..DirectionSection::default()
+            };
+            let page = SensitivityPage {
+                title: name.clone(),
+                facts: vec![(name.clone(), name.clone())],
+                directions: vec![section],
+                ..SensitivityPage::default()
+            };
+            let html = page.render().unwrap();
+            assert!(!html.contains("<script>alert") && !html.contains('\u{0}'));
+            let pushed = PushedBy {
+                name: name.clone(),
+                picture: Some(picture),
+                share: score,
+                along: curve.clone(),
+            };
+            let card = InfluenceCard {
+                index: 0,
+                sample: picture,
+                gradient: picture,
+                value: score,
+                top: vec![pushed.clone()],
+                bottom: vec![pushed],
+                strength: curve,
+                groups: vec![(name.clone(), 1, score)],
+                warnings: Vec::new(),
+            };
+            let page = InfluencePage {
+                functionals: vec![FunctionalSection {
+                    name,
+                    cards: vec![card],
+                }],
+                ..InfluencePage::default()
+            };
+            page.render().unwrap();
+        }
+    }
+}

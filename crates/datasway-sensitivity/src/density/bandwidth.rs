@@ -1,0 +1,219 @@
+//! How wide the comparison with the training images is smoothed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+use datasway_data::Dataset;
+use datasway_diffusion::DiffusionError;
+use serde::{Deserialize, Serialize};
+
+use super::cross_validation::cross_validated;
+
+/// The bandwidth h, as commands and experiment files name it: a number or `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a bandwidth is a number from 0 up or \"auto\"")]
+pub enum Bandwidth {
+    /// h, in pixels of `[-1, 1]`.
+    Fixed(f64),
+    /// h from the training images: see [`Bandwidth::value`].
+    Chosen(Choice),
+}
+
+/// Raised when a way to choose h begins to choose otherwise.
+pub const CHOICES: u32 = 3;
+
+/// A way to choose h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// By held-out images.
+    Auto,
+}
+
+/// How much wider than the best kernel smoother a network learns: where the linear datamodeling score of single digits is within a few
+/// per cent of its best (docs/bandwidth.md says what it is worth elsewhere).
+const WIDER: f64 = 3.0;
+
+impl Bandwidth {
+    /// h for a training set.
+    ///
+    /// `auto` takes the kernel smoother that the comparison is made of and cross-validates it
+    /// (`cross_validation.rs`); h is three times the bandwidth that predicts held-out images best: a network carries what it
+    /// learns from an image farther than the best smoother of pixels does. No model takes part, and no noise: at noise levels
+    /// well above h, `√(σ² + h²)` is σ whatever h is, and below it h is all of the width.
+    ///
+    /// # Errors
+    /// If there are fewer than two different images.
+    pub fn value(
+        self,
+        images: &Dataset,
+        mirrored: bool,
+        device: &Device,
+    ) -> Result<f64, DiffusionError> {
+        match self {
+            Self::Fixed(h) => Ok(h),
+            Self::Chosen(Choice::Auto) => Ok(WIDER * cross_validated(images, mirrored, device)?),
+        }
+    }
+}
+
+impl FromStr for Bandwidth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("auto", _) => Ok(Self::Chosen(Choice::Auto)),
+            (_, Ok(h)) => Ok(Self::Fixed(h)),
+            _ => Err("a bandwidth is a number or auto".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Bandwidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(h) => write!(f, "{h}"),
+            Self::Chosen(Choice::Auto) => f.write_str("auto"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datasway_data::{LoadOptions, Source};
+
+    use super::*;
+
+    /// The mean square error of every image predicted from all others but its mirror image, by plain loops.
+    fn leave_one_out(images: &Dataset, h: f64) -> f64 {
+        let rows: Vec<Vec<f64>> = (0..images.len())
+            .map(|i| images.values(i).map(f64::from).collect())
+            .collect();
+        let square =
+            |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
+        let mut sum = 0.0;
+        for (i, x) in rows.iter().enumerate() {
+            let others = || {
+                rows.iter()
+                    .enumerate()
+                    .filter(|(j, _)| *j != i)
+                    .map(|(_, y)| y)
+            };
+            let nearest = others().map(|y| square(x, y)).fold(f64::INFINITY, f64::min);
+            let (mut total, mut mean) = (0.0, vec![0.0; x.len()]);
+            for y in others() {
+                let weight = ((nearest - square(x, y)) / (2.0 * h * h)).exp();
+                total += weight;
+                mean.iter_mut().zip(y).for_each(|(m, y)| *m += weight * y);
+            }
+            mean.iter_mut().for_each(|m| *m /= total);
+            sum += square(&mean, x);
+        }
+        sum / rows.len() as f64
+    }
+
+    #[test]
+    fn a_third_of_the_chosen_bandwidth_predicts_left_out_images_better_than_narrower_and_wider_ones()
+     {
+        let options = LoadOptions {
+            size: Some(8),
+            ..LoadOptions::default()
+        };
+        let images = datasway_data::load(&Source::parse("faces:300").unwrap(), &options).unwrap();
+        let auto = Bandwidth::from_str("auto").unwrap();
+        let h = auto.value(&images, false, &Device::flex()).unwrap() / WIDER;
+        let error = leave_one_out(&images, h);
+        for other in [h / 1.5, h * 1.5] {
+            let worse = leave_one_out(&images, other);
+            assert!(worse > 1.02 * error, "h = {h}: {error}, {other}: {worse}");
+        }
+        let one = images.subset(&[0]);
+        let message = auto
+            .value(&one, false, &Device::flex())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("give it as a number"), "{message}");
+    }
+
+    /// A set from the pixels of another, each image in several forms, its names and its order another's.
+    fn saved(images: &Dataset, forms: &[&dyn Fn(usize, usize, u8) -> u8]) -> Dataset {
+        let (folder, shape) = (tempfile::tempdir().unwrap(), images.shape);
+        for i in 0..images.len() {
+            for (f, form) in forms.iter().enumerate() {
+                let picture = image::RgbImage::from_fn(8, 8, |x, y| {
+                    let at = |c: usize| (c * shape.height + y as usize) * shape.width + x as usize;
+                    image::Rgb([0, 1, 2].map(|c| form(i, at(c), images.image(i)[at(c)])))
+                });
+                let name = format!("{}-{f}-{i}.png", (i * 7919 + f * 104_729) % 1009);
+                picture.save(folder.path().join(name)).unwrap();
+            }
+        }
+        let source = Source::Folder(folder.path().to_owned());
+        datasway_data::load(&source, &LoadOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn names_order_and_copies_decide_nothing_and_near_copies_little() {
+        let options = LoadOptions {
+            size: Some(8),
+            ..LoadOptions::default()
+        };
+        let images = datasway_data::load(&Source::parse("faces:200").unwrap(), &options).unwrap();
+        let auto = Bandwidth::from_str("auto").unwrap();
+        let h = |set: &Dataset, flip| auto.value(set, flip, &Device::flex()).unwrap();
+        let same = |_: usize, _: usize, byte: u8| byte;
+        for flip in [false, true] {
+            let truth = h(&images, flip);
+            assert_eq!(h(&saved(&images, &[&same]), flip), truth, "renamed");
+            assert_eq!(
+                h(&saved(&images, &[&same, &same, &same]), flip),
+                truth,
+                "copies"
+            );
+
+            let grain = |i: usize, at: usize, byte: u8| match (i * 31 + at * 17) % 5 {
+                0 => byte.saturating_add(3),
+                1 => byte.saturating_sub(2),
+                _ => byte,
+            };
+            let bright = |_: usize, _: usize, byte: u8| byte.saturating_add(6);
+            let frame = |t: usize| {
+                move |_: usize, at: usize, byte: u8| {
+                    let lit = at % 8 == t % 8;
+                    byte.saturating_add(if lit { 12 } else { 0 })
+                }
+            };
+            let frames: Vec<_> = (0..8).map(frame).collect();
+            let frames: Vec<&dyn Fn(usize, usize, u8) -> u8> = frames
+                .iter()
+                .map(|f| f as &dyn Fn(usize, usize, u8) -> u8)
+                .collect();
+            for (name, forms) in [
+                (
+                    "grain",
+                    vec![&same as &dyn Fn(usize, usize, u8) -> u8, &grain],
+                ),
+                ("grain and light", vec![&same, &grain, &bright]),
+                ("video", frames),
+            ] {
+                let found = h(&saved(&images, &forms), flip);
+                assert!(
+                    (found / truth).ln().abs() < 0.1,
+                    "{name}: {found} for {truth}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn bandwidths_are_written_as_they_are_read() {
+        for (text, value) in [("auto", "\"auto\""), ("4", "4.0")] {
+            let bandwidth = Bandwidth::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&bandwidth).unwrap(), value);
+            assert_eq!(serde_json::from_str::<Bandwidth>(value).unwrap(), bandwidth);
+            assert_eq!(bandwidth.to_string(), text);
+        }
+        assert!(Bandwidth::from_str("wide").is_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! The density of a measure that knows it.
+
+use burn::tensor::Tensor;
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::denoiser::check_points;
+use datasway_diffusion::sampler::{Stage, Step};
+
+use super::{Density, DensityPath, Reference};
+use crate::measure::Measure;
+
+/// Any [`Measure`] as its own density. Over the training set
+/// ([`Empirical`](crate::measure::Empirical)) this is the estimator `empirical`: no JVP, but it needs the data.
+#[derive(Debug, Clone, Copy)]
+pub struct ClosedForm<M>(pub M);
+
+impl<M: Measure> Density for ClosedForm<M> {
+    fn check(&self, _: &[Step]) -> Result<(), DiffusionError> {
+        Ok(())
+    }
+
+    fn begin(&self, x: &Tensor<2>, _: f64) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
+        check_points(x, self.0.dim())?;
+        Ok(Box::new(Pointwise(&self.0)))
+    }
+}
+
+struct Pointwise<'a, M>(&'a M);
+
+impl<M: Measure> DensityPath for Pointwise<'_, M> {
+    fn probes(&mut self, _: &Tensor<2>, _: usize) -> Option<Tensor<3>> {
+        None
+    }
+
+    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
+        let log_density = self.0.log_density(x.clone(), sigma)?;
+        Ok(Reference::plain(sigma, log_density))
+    }
+
+    fn advance(&mut self, _: &Stage, _: Option<Tensor<3>>, _: bool) {}
+
+    fn variance(&self) -> Option<Tensor<1>> {
+        None
+    }
+}

@@ -1,0 +1,289 @@
+//! The bandwidth of the kernel smoother that predicts left-out images best.
+//!
+//! It depends on what the images are, and on nothing else: not on their names, their order, or how often each of them is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use datasway_data::Dataset;
+use datasway_diffusion::DiffusionError;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::near_copies::near_copies;
+use crate::sensitivities::values;
+
+/// Images that are predicted, and images that they are predicted from, at most: for larger sets as many stand for all.
+const LEFT_OUT: usize = 256;
+const OTHERS: usize = 20_000;
+
+/// Bandwidths tried, each below the last by a factor √2, from the typical distance between an image and the mean.
+const TRIED: usize = 13;
+
+/// Points among which the near-copies of an image are looked for.
+const CANDIDATES: usize = 128;
+
+/// Points handled at a time.
+const CHUNK: usize = 1024;
+
+/// The bandwidth h at which `D_h(x) = Σ_j softmax_j(−‖x − y_j‖²/2h²)·y_j` predicts left-out images x from all others best, in mean
+/// square: by a parabola through the errors at the best of a row of bandwidths and its neighbours, over the logarithm of h.
+///
+/// - Which images are left out, one at a time, is decided by the hash of their pixels.
+/// - Equal images, and mirror images of each other, are one: left out together, and predicted from once.
+/// - Near-copies ([`near_copies`]) are left out with it: a smoother that finds the same picture again says nothing about its bandwidth.
+///
+/// # Errors
+/// If there are fewer than two different images.
+pub(super) fn cross_validated(
+    images: &Dataset,
+    mirrored: bool,
+    device: &Device,
+) -> Result<f64, DiffusionError> {
+    let Different(different) = Different::of(images, mirrored);
+    if different.len() < 2 {
+        return Err(DiffusionError::Config(format!(
+            "the bandwidth cannot be chosen by leaving images out: of {} images {} are different; give it as a number",
+            images.len(),
+            different.len()
+        )));
+    }
+    let left_out = &different[..LEFT_OUT.min(different.len())];
+    let left_out: Vec<Vec<u8>> = (left_out.iter())
+        .map(|image| image.first().pixels(images))
+        .collect();
+    let thin = different.len().div_ceil(OTHERS);
+    let points = (different.iter().enumerate().step_by(thin))
+        .flat_map(|(owner, image)| image.points().map(move |point| (owner, point)));
+    let (owners, points): (Vec<usize>, Vec<Point>) = points.unzip();
+
+    let widest = spread(&left_out);
+    let distances = distances(&left_out, &points, images);
+    let allowed: Vec<Vec<bool>> = (distances.par_iter().enumerate())
+        .map(|(i, row)| others(i, row, widest / 2.0, &points, &owners, images))
+        .collect();
+
+    let step = std::f64::consts::SQRT_2.recip();
+    let tried: Vec<f64> = (0..TRIED).map(|k| widest * step.powi(k as i32)).collect();
+    let errors = errors(
+        &left_out, &points, images, &distances, &allowed, &tried, device,
+    )?;
+    let best = (1..TRIED - 1)
+        .min_by(|&a, &b| errors[a].total_cmp(&errors[b]))
+        .unwrap_or(1);
+    let (above, here, below) = (errors[best - 1], errors[best], errors[best + 1]);
+    let bend = above - 2.0 * here + below;
+    let shift = match bend > 0.0 {
+        true => ((above - below) / (2.0 * bend)).clamp(-1.0, 1.0),
+        false => 0.0,
+    };
+    Ok(tried[best] * step.powf(shift))
+}
+
+/// One orientation of an image of the set.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    image: usize,
+    mirrored: bool,
+}
+
+impl Point {
+    fn pixels(self, images: &Dataset) -> Vec<u8> {
+        let pixels = images.image(self.image).to_vec();
+        match self.mirrored {
+            true => mirror(pixels, images.shape.width),
+            false => pixels,
+        }
+    }
+}
+
+fn mirror(mut pixels: Vec<u8>, width: usize) -> Vec<u8> {
+    pixels.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+    pixels
+}
+
+/// An image up to mirroring, in the orientations that the set has: the one whose bytes come first in the alphabet, and the other.
+#[derive(Debug, Clone, Copy, Default)]
+struct Image([Option<Point>; 2]);
+
+impl Image {
+    fn points(&self) -> impl Iterator<Item = Point> {
+        self.0.into_iter().flatten()
+    }
+
+    fn first(&self) -> Point {
+        let first = self.points().next();
+        first.unwrap_or_else(|| unreachable!("an image has an orientation"))
+    }
+}
+
+/// The different images of a set, in the order of the hashes of their pixels.
+struct Different(Vec<Image>);
+
+impl Different {
+    fn of(images: &Dataset, mirrored: bool) -> Self {
+        let width = images.shape.width;
+        let hashed = |i: usize| {
+            let upright = images.image(i);
+            let turned = mirror(upright.to_vec(), width);
+            let first = upright.min(&turned);
+            (Sha256::digest(first), upright == first, upright == turned)
+        };
+        let hashes: Vec<_> = (0..images.len()).into_par_iter().map(hashed).collect();
+        let mut different: BTreeMap<_, Image> = BTreeMap::new();
+        for (image, (hash, is_first, symmetric)) in hashes.into_iter().enumerate() {
+            let Image(orientations) = different.entry(hash).or_default();
+            for (is_mirrored, place) in [
+                (false, usize::from(!is_first)),
+                (true, usize::from(is_first)),
+            ] {
+                if !is_mirrored || mirrored && !symmetric {
+                    orientations[place].get_or_insert(Point {
+                        image,
+                        mirrored: is_mirrored,
+                    });
+                }
+            }
+        }
+        Self(different.into_values().collect())
+    }
+}
+
+/// The squared distance of two images in pixels of `[-1, 1]`, exact up to the last division.
+fn square(a: &[u8], b: &[u8]) -> f64 {
+    let parts = a.iter().zip(b);
+    let sum: u64 = parts
+        .map(|(a, b)| u64::from(u32::from(a.abs_diff(*b)).pow(2)))
+        .sum();
+    sum as f64 / (127.5 * 127.5)
+}
+
+/// The root of the mean squared distance of images from their mean.
+fn spread(images: &[Vec<u8>]) -> f64 {
+    let (n, d) = (images.len() as f64, images[0].len());
+    let variance = |j: usize| {
+        let entries = || images.iter().map(|image| f64::from(image[j]) / 127.5);
+        let mean = entries().sum::<f64>() / n;
+        entries().map(|v| (v - mean).powi(2)).sum::<f64>() / n
+    };
+    let variance: f64 = (0..d).map(variance).sum();
+    // A single image, or images that differ from the others only: any length that is not 0 will do.
+    if variance > 0.0 {
+        variance.sqrt()
+    } else {
+        (d as f64).sqrt()
+    }
+}
+
+/// The squared distances of each left-out image to every point.
+fn distances(out: &[Vec<u8>], rest: &[Point], images: &Dataset) -> Vec<Vec<f64>> {
+    let columns: Vec<Vec<f64>> = rest
+        .par_iter()
+        .map(|point| {
+            let pixels = point.pixels(images);
+            out.iter().map(|x| square(x, &pixels)).collect()
+        })
+        .collect();
+    let row = |i: usize| columns.iter().map(|column| column[i]).collect();
+    (0..out.len()).into_par_iter().map(row).collect()
+}
+
+/// Which points image `i` is predicted from, by its squared distances: all but itself and its near-copies. `owners` tell which points
+/// are one image.
+fn others(
+    i: usize,
+    row: &[f64],
+    reach: f64,
+    points: &[Point],
+    owners: &[usize],
+    images: &Dataset,
+) -> Vec<bool> {
+    let nearer = |a: &usize, b: &usize| row[*a].total_cmp(&row[*b]).then(a.cmp(b));
+    let mut order: Vec<usize> = (0..row.len()).filter(|&j| owners[j] != i).collect();
+    let count = CANDIDATES.min(order.len());
+    order.select_nth_unstable_by(count - 1, nearer);
+    order.truncate(count);
+    order.sort_by(nearer);
+    let pixels: Vec<Vec<u8>> = order.iter().map(|&j| points[j].pixels(images)).collect();
+    let nearest: Vec<f64> = order.iter().map(|&j| row[j].sqrt()).collect();
+    let group = near_copies(&nearest, reach, |a, b| {
+        square(&pixels[a], &pixels[b]).sqrt()
+    });
+    let group: BTreeSet<usize> = group
+        .into_iter()
+        .map(|place| owners[order[place]])
+        .collect();
+    let but = |group: &BTreeSet<usize>| -> Vec<bool> {
+        let other = |owner: &usize| *owner != i && !group.contains(owner);
+        owners.iter().map(other).collect()
+    };
+    let allowed = but(&group);
+    // Somebody must be left to predict from.
+    match allowed.contains(&true) {
+        true => allowed,
+        false => but(&BTreeSet::new()),
+    }
+}
+
+/// The mean squared error of `D_h` at the left-out images, for each bandwidth.
+fn errors(
+    out: &[Vec<u8>],
+    rest: &[Point],
+    images: &Dataset,
+    distances: &[Vec<f64>],
+    allowed: &[Vec<bool>],
+    tried: &[f64],
+    device: &Device,
+) -> Result<Vec<f64>, DiffusionError> {
+    let (n, d) = (out.len(), images.shape.dim());
+    let nearest: Vec<f64> = (distances.iter().zip(allowed))
+        .map(|(row, allowed)| {
+            let allowed = row.iter().zip(allowed).filter(|(_, allowed)| **allowed);
+            allowed
+                .map(|(square, _)| *square)
+                .fold(f64::INFINITY, f64::min)
+        })
+        .collect();
+    // Row (h, i): the weights of left-out image i by bandwidth h, the nearest point's being 1.
+    let mut totals = vec![0.0; tried.len() * n];
+    let mut moments: Option<Tensor<2>> = None;
+    for start in (0..rest.len()).step_by(CHUNK) {
+        let end = (start + CHUNK).min(rest.len());
+        let weights: Vec<f32> = (totals.par_iter_mut().enumerate())
+            .flat_map_iter(|(row, total)| {
+                let (h, i) = (tried[row / n], row % n);
+                let weight = |j: usize| match allowed[i][j] {
+                    true => ((nearest[i] - distances[i][j]) / (2.0 * h * h)).exp(),
+                    false => 0.0,
+                };
+                let weights: Vec<f64> = (start..end).map(weight).collect();
+                *total += weights.iter().sum::<f64>();
+                weights.into_iter().map(|weight| weight as f32)
+            })
+            .collect();
+        let points: Vec<f32> = rest[start..end]
+            .iter()
+            .flat_map(|point| point.pixels(images))
+            .map(|byte| f32::from(byte) / 127.5 - 1.0)
+            .collect();
+        let tensor = |values: Vec<f32>, shape: [usize; 2]| {
+            Tensor::<2>::from_data(TensorData::new(values, shape), device)
+        };
+        let weights = tensor(weights, [tried.len() * n, end - start]);
+        let part = weights.matmul(tensor(points, [end - start, d]));
+        moments = Some(match moments {
+            Some(sum) => sum + part,
+            None => part,
+        });
+    }
+    let moments = moments.map_or_else(|| Ok(Vec::new()), values)?;
+    let mut errors = vec![0.0; tried.len()];
+    for (row, moment) in moments.chunks_exact(d).enumerate() {
+        let error = moment.iter().zip(&out[row % n]).map(|(moment, byte)| {
+            let value = f64::from(*byte) / 127.5 - 1.0;
+            (f64::from(*moment) / totals[row] - value).powi(2)
+        });
+        errors[row / n] += error.sum::<f64>() / n as f64;
+    }
+    Ok(errors)
+}

@@ -1,0 +1,166 @@
+//! The estimators by name, and what a name becomes for a trained model.
+
+use burn::tensor::{DType, Device};
+use clap::ValueEnum;
+use datasway_data::Dataset;
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::checkpoint::Checkpoint;
+use serde::{Deserialize, Serialize};
+
+use super::{Bandwidth, ClosedForm, Density, ProbabilityFlow, Smoothed, Trace};
+use crate::jacobian_trace::Colouring;
+use crate::measure::{Empirical, Gaussian};
+
+/// A kind of estimator of log p^ρ, as commands and experiment files name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DensityKind {
+    /// Integrate the trace of the network's Jacobian along the path
+    ProbabilityFlow,
+    /// The closed form over the training set
+    Empirical,
+}
+
+/// A kind of estimate of the trace of the network's Jacobian, as commands and experiment files name it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TraceKind {
+    /// The mean over probes of random signs
+    #[default]
+    Hutchinson,
+    /// Random signs on every p-th pixel and channel, one probe for each of the channels·p² colours: better where
+    /// the Jacobian is nearly local, but cannot tell how uncertain it is
+    Probing,
+    /// One product for each entry of a sample: for small images, and few of them in a --batch
+    Exact,
+}
+
+/// How the trace is estimated, before there is an image to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceOptions {
+    /// The kind.
+    pub kind: TraceKind,
+    /// Probes of [`Hutchinson`](TraceKind::Hutchinson).
+    pub probes: usize,
+    /// The period p of [`Probing`](TraceKind::Probing).
+    pub period: usize,
+    /// Seed of the random signs.
+    pub seed: u64,
+}
+
+impl TraceOptions {
+    /// The estimate for images of `[channels, rows, columns]`.
+    pub fn trace(&self, shape: [usize; 3]) -> Trace {
+        match self.kind {
+            TraceKind::Hutchinson => Trace::rademacher(self.probes, self.seed),
+            TraceKind::Probing => Trace::Probing {
+                colouring: Colouring {
+                    shape,
+                    period: self.period,
+                },
+                seed: self.seed,
+                first: 0,
+            },
+            TraceKind::Exact => Trace::Exact,
+        }
+    }
+
+    /// The estimate for the images of a model.
+    pub fn of_model(&self, model: &Checkpoint) -> Trace {
+        let network = &model.header.network;
+        let side = network.image_size;
+        self.trace([network.image_channels, side, side])
+    }
+}
+
+/// What is asked for, before there is a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EstimatorOptions {
+    /// The kind.
+    pub density: DensityKind,
+    /// The trace, for [`ProbabilityFlow`](DensityKind::ProbabilityFlow).
+    pub trace: TraceOptions,
+    /// h of the smoothed comparison, for [`Empirical`](DensityKind::Empirical); the network's own D if none.
+    pub bandwidth: Option<Bandwidth>,
+}
+
+impl EstimatorOptions {
+    /// Checks that the options go together.
+    ///
+    /// # Errors
+    /// If a bandwidth is given to an estimator that does not see the training images, or a trace has nothing to average.
+    pub fn check(&self) -> Result<(), DiffusionError> {
+        match (self.density, self.bandwidth) {
+            (DensityKind::ProbabilityFlow, Some(_)) => Err(DiffusionError::Config(
+                "a bandwidth smooths the training images and so needs the density `empirical`"
+                    .to_owned(),
+            )),
+            (DensityKind::ProbabilityFlow, None) => self.trace.trace([1; 3]).check(),
+            (DensityKind::Empirical, _) => Ok(()),
+        }
+    }
+
+    /// The estimator for a model and the images it was trained on, mirrored or not.
+    ///
+    /// # Errors
+    /// If the options do not go together, or the images or their moments make no measure.
+    pub fn estimator(
+        &self,
+        model: &Checkpoint,
+        images: &Dataset,
+        mirrored: bool,
+        device: &Device,
+    ) -> Result<Estimator, DiffusionError> {
+        self.check()?;
+        let data = || Empirical::of_images(images, mirrored, device);
+        Ok(match (self.density, self.bandwidth) {
+            (DensityKind::ProbabilityFlow, _) => Estimator::ProbabilityFlow {
+                start: start(model, device)?,
+                trace: self.trace.of_model(model),
+            },
+            (DensityKind::Empirical, None) => Estimator::Empirical(data()?),
+            (DensityKind::Empirical, Some(bandwidth)) => Estimator::Smoothed(Smoothed {
+                data: data()?,
+                bandwidth: bandwidth.value(images, mirrored, device)?,
+            }),
+        })
+    }
+}
+
+/// The Gaussian that matches a model's training data.
+///
+/// # Errors
+/// If the checkpoint's moments are those of no Gaussian.
+pub fn start(model: &Checkpoint, device: &Device) -> Result<Gaussian, DiffusionError> {
+    Gaussian::from_moments(&model.data_mean, &model.data_variance, device, DType::F32)
+}
+
+/// An estimator of a model's log-density.
+#[derive(Debug, Clone)]
+pub enum Estimator {
+    /// The integral of the trace of the network's Jacobian.
+    ProbabilityFlow {
+        /// The Gaussian that matches the training data.
+        start: Gaussian,
+        /// The estimate of the trace.
+        trace: Trace,
+    },
+    /// The closed form over the training set.
+    Empirical(Empirical),
+    /// The closed form over the training set, smoothed, and its D in the network's place.
+    Smoothed(Smoothed<Empirical>),
+}
+
+impl Estimator {
+    /// The density for a batch whose first sample has this index: probes belong to samples, not to batches.
+    pub fn starting_at(&self, first: u64) -> Box<dyn Density + '_> {
+        match self {
+            Self::ProbabilityFlow { start, trace } => Box::new(ProbabilityFlow {
+                start: start.clone(),
+                trace: trace.starting_at(first),
+            }),
+            Self::Empirical(training) => Box::new(ClosedForm(training)),
+            Self::Smoothed(smoothed) => Box::new(smoothed.clone()),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! A finite set of points, such as the images of an attribute group.
+
+use std::ops::Range;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
+
+use super::image_points::Images;
+use super::{Measure, rows_dot};
+
+/// Where the points are.
+#[derive(Debug, Clone)]
+enum Points {
+    Held(Tensor<2>),
+    Read(Images),
+}
+
+/// Equal or weighted masses at points `y_j`, `[m, d]`.
+///
+/// `log p(x) = logΣexp_j(log w_j − ‖x − y_j‖²/2σ²) − (d/2)·log 2πσ²` and `D` is the mean of the y_j under
+/// the softmax of the same terms. The points are streamed in chunks with a running maximum, so the
+/// memory used beside them does not grow with m.
+#[derive(Debug, Clone)]
+pub struct Empirical {
+    points: Points,
+    /// Normalised, `[1, m]`.
+    log_weights: Tensor<2>,
+    chunk: usize,
+    precision: DType,
+}
+
+impl Empirical {
+    /// Points of equal weight.
+    ///
+    /// # Errors
+    /// If there are none, or they have no entries.
+    pub fn new(points: Tensor<2>) -> Result<Self, DiffusionError> {
+        let [m, _] = points.dims();
+        Self::weighted(points, &vec![1.0; m])
+    }
+
+    /// Points of the given positive weights, which are normalised.
+    ///
+    /// # Errors
+    /// If there are no points or no entries, the numbers of points and weights differ, or a weight
+    /// is not positive and finite.
+    pub fn weighted(points: Tensor<2>, weights: &[f64]) -> Result<Self, DiffusionError> {
+        let precision = points.dtype();
+        Self::made(Points::Held(points), weights, precision)
+    }
+
+    /// Images of equal weight, read anew in every pass.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn read(images: Images) -> Result<Self, DiffusionError> {
+        let weights = vec![1.0; images.count()];
+        Self::made(Points::Read(images), &weights, DType::F32)
+    }
+
+    fn made(points: Points, weights: &[f64], precision: DType) -> Result<Self, DiffusionError> {
+        let (m, d) = (points.count(), points.dim());
+        let bad = |message: String| Err(DiffusionError::Config(message));
+        if m == 0 || d == 0 {
+            return bad(format!(
+                "an empirical measure needs points with at least one entry, got {m} points of {d} entries"
+            ));
+        }
+        if weights.len() != m {
+            return bad(format!("{m} points but {} weights", weights.len()));
+        }
+        if let Some(weight) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
+            return bad(format!(
+                "the weight of a point must be positive and finite, got {weight}; leave out points of no weight"
+            ));
+        }
+        let total: f64 = weights.iter().sum();
+        let logs = weights.iter().map(|w| (w / total).ln()).collect();
+        Ok(Self {
+            log_weights: row(logs, &points.device(), precision),
+            points,
+            chunk: 1024,
+            precision,
+        })
+    }
+
+    /// Points handled at a time (1,024 unless told otherwise); results differ by rounding only.
+    #[must_use]
+    pub fn with_chunk(self, chunk: usize) -> Self {
+        Self {
+            chunk: chunk.max(1),
+            ..self
+        }
+    }
+
+    /// Computes in another precision than the points'. Squared distances lose digits when σ is far
+    /// below the size of the points: `DType::F64` keeps them on devices that have it. As a denoiser it returns
+    /// results in the precision of what is evaluated, as a [`Measure`] in its own.
+    #[must_use]
+    pub fn with_precision(self, precision: DType) -> Self {
+        Self {
+            log_weights: self.log_weights.cast(precision),
+            precision,
+            ..self
+        }
+    }
+
+    /// The points, `[m, d]`, all at once.
+    pub fn points(&self) -> Tensor<2> {
+        self.points.chunk(0..self.points.count())
+    }
+
+    /// Calls `f` with each chunk of points and the logarithms of its terms, `[n, c]`.
+    fn stream(&self, x: &Tensor<2>, sigma: f64, mut f: impl FnMut(Tensor<2>, Tensor<2>)) {
+        let m = self.points.count();
+        let x_squared = rows_dot(x.clone(), x.clone());
+        for start in (0..m).step_by(self.chunk) {
+            let end = (start + self.chunk).min(m);
+            let y = self.points.chunk(start..end).cast(self.precision);
+            let y_squared = rows_dot(y.clone(), y.clone()).transpose();
+            let distances =
+                x_squared.clone() + y_squared - x.clone().matmul(y.clone().transpose()) * 2.0;
+            let weights = self.log_weights.clone().slice_dim(1, start..end);
+            f(y, weights - distances / (2.0 * sigma * sigma));
+        }
+    }
+
+    /// `q`, `[n, 1]`, and D, both in the working precision.
+    fn pass(&self, x: &Tensor<2>, sigma: f64) -> (Tensor<2>, Tensor<2>) {
+        let mut state: Option<(Tensor<2>, Tensor<2>, Tensor<2>)> = None;
+        self.stream(x, sigma, |y, terms| {
+            let mut top = terms.clone().max_dim(1);
+            if let Some((old, _, _)) = &state {
+                top = top.max_pair(old.clone());
+            }
+            let masses = (terms - top.clone()).exp();
+            let mut total = masses.clone().sum_dim(1);
+            let mut moment = masses.matmul(y);
+            if let Some((old, old_total, old_moment)) = state.take() {
+                let shrink = (old - top.clone()).exp();
+                total = total + old_total * shrink.clone();
+                moment = moment + old_moment * shrink;
+            }
+            state = Some((top, total, moment));
+        });
+        match state {
+            Some((top, total, moment)) => (top + total.clone().log(), moment / total),
+            None => unreachable!("an empirical measure has points"),
+        }
+    }
+}
+
+impl Points {
+    fn count(&self) -> usize {
+        match self {
+            Self::Held(points) => points.dims()[0],
+            Self::Read(images) => images.count(),
+        }
+    }
+
+    fn dim(&self) -> usize {
+        match self {
+            Self::Held(points) => points.dims()[1],
+            Self::Read(images) => images.dim(),
+        }
+    }
+
+    fn device(&self) -> Device {
+        match self {
+            Self::Held(points) => points.device(),
+            Self::Read(images) => images.device().clone(),
+        }
+    }
+
+    fn chunk(&self, range: Range<usize>) -> Tensor<2> {
+        match self {
+            Self::Held(points) => points.clone().slice_dim(0, range),
+            Self::Read(images) => images.points(range),
+        }
+    }
+}
+
+fn row(values: Vec<f64>, device: &Device, dtype: DType) -> Tensor<2> {
+    let shape = [1, values.len()];
+    Tensor::from_data(TensorData::new(values, shape), (device, dtype))
+}
+
+impl Denoiser for Empirical {
+    fn dim(&self) -> usize {
+        self.points.dim()
+    }
+
+    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        let dtype = x.dtype();
+        Ok(self.evaluate(x, sigma)?.1.cast(dtype))
+    }
+
+    /// `J·v = Σ_j w_j·(y_j − D)·⟨y_j − D, v⟩/σ²`, the w_j being the softmax. D comes from a pass of its
+    /// own: subtracting it inside the sum keeps the digits that the plain second moment would lose.
+    fn jvp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        tangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        check_points(&x, self.dim())?;
+        check_tangents(&x, &tangents)?;
+        let dtype = x.dtype();
+        let x = x.cast(self.precision);
+        let (q, denoised) = self.pass(&x, sigma);
+        let directions: Vec<Tensor<2>> = tangents
+            .iter_dim(0)
+            .map(|v| v.squeeze_dim::<2>(0).cast(self.precision))
+            .collect();
+        let offsets: Vec<Tensor<2>> = directions
+            .iter()
+            .map(|v| rows_dot(v.clone(), denoised.clone()))
+            .collect();
+        let mut sums: Vec<Tensor<2>> = directions.iter().map(Tensor::zeros_like).collect();
+        self.stream(&x, sigma, |y, terms| {
+            let weights = (terms - q.clone()).exp();
+            for ((v, offset), sum) in directions.iter().zip(&offsets).zip(&mut sums) {
+                let along = v.clone().matmul(y.clone().transpose()) - offset.clone();
+                let masses = weights.clone() * along;
+                let shift = denoised.clone() * masses.clone().sum_dim(1);
+                *sum = sum.clone() + masses.matmul(y.clone()) - shift;
+            }
+        });
+        let stacked: Tensor<3> = Tensor::stack(sums, 0);
+        Ok((
+            denoised.cast(dtype),
+            (stacked / (sigma * sigma)).cast(dtype),
+        ))
+    }
+
+    /// J is symmetric.
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.jvp(x, sigma, cotangents)
+    }
+}
+
+impl Measure for Empirical {
+    fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
+        Ok(self.evaluate(x, sigma)?.0)
+    }
+
+    fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
+        check_points(&x, self.dim())?;
+        let (q, denoised) = self.pass(&x.cast(self.precision), sigma);
+        Ok((q.squeeze_dim::<1>(1), denoised))
+    }
+}

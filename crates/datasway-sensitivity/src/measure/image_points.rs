@@ -1,0 +1,101 @@
+//! A set of images as points where the model lives, read in chunks.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use datasway_data::Dataset;
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::device::widest_float;
+
+use super::Empirical;
+
+/// Images as points, `[m, d]`, pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too. A
+/// set that the cache maps stays on disk: only the chunk that is asked for is in memory.
+#[derive(Debug, Clone)]
+pub struct Images {
+    set: Arc<Dataset>,
+    mirrored: bool,
+    device: Device,
+}
+
+impl Images {
+    /// The points of a set, on a device.
+    pub fn new(set: &Dataset, mirrored: bool, device: &Device) -> Self {
+        Self {
+            set: Arc::new(set.clone()),
+            mirrored,
+            device: device.clone(),
+        }
+    }
+
+    /// The images themselves.
+    pub fn set(&self) -> &Dataset {
+        &self.set
+    }
+
+    /// Number of points: images and mirror images.
+    pub fn count(&self) -> usize {
+        self.set.len() * (1 + usize::from(self.mirrored))
+    }
+
+    /// Entries of one point.
+    pub fn dim(&self) -> usize {
+        self.set.shape.dim()
+    }
+
+    /// The device of the points.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Some of the points, `[c, d]`.
+    pub fn points(&self, places: impl ExactSizeIterator<Item = usize>) -> Tensor<2> {
+        let (m, width) = (self.set.len(), self.set.shape.width);
+        let shape = [places.len(), self.dim()];
+        let mut values: Vec<f32> = Vec::with_capacity(shape[0] * shape[1]);
+        for i in places {
+            values.extend(self.set.values(i % m));
+            if i >= m {
+                let start = values.len() - shape[1];
+                values[start..]
+                    .chunks_exact_mut(width)
+                    .for_each(<[f32]>::reverse);
+            }
+        }
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
+    }
+
+    /// The points of some images: the images, `[c, d]`, and their mirror images if those count.
+    pub fn with_mirrors(
+        &self,
+        images: impl ExactSizeIterator<Item = usize> + Clone,
+    ) -> Vec<Tensor<2>> {
+        let mut points = vec![self.points(images.clone())];
+        if self.mirrored {
+            points.push(self.points(images.map(|i| i + self.set.len())));
+        }
+        points
+    }
+}
+
+impl Empirical {
+    /// Images as the measure that a training sees, with their mirror images if it `mirrored` them, summed in the widest
+    /// precision that the device has.
+    ///
+    /// # Errors
+    /// If there are no images.
+    pub fn of_images(
+        images: &Dataset,
+        mirrored: bool,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        let measure = Self::read(Images::new(images, mirrored, device))?;
+        Ok(measure.with_precision(widest_float(device)))
+    }
+}
+
+/// All [`Images`] at once, `[m, d]` or `[2m, d]`.
+pub fn points(images: &Dataset, mirrored: bool, device: &Device) -> Tensor<2> {
+    let images = Images::new(images, mirrored, device);
+    images.points(0..images.count())
+}

@@ -1,0 +1,123 @@
+//! A second trained model, known only through its denoiser.
+
+use burn::tensor::Tensor;
+use datasway_diffusion::denoiser::{Denoiser, check_points};
+use datasway_diffusion::{DiffusionError, sampler, schedule};
+
+use super::{Gaussian, Measure, widest};
+use crate::jacobian_trace::{Trace, terms};
+
+/// The measure that a denoiser was trained on. Its log-density at (x, σ) is integrated along the
+/// denoiser's own probability-flow ODE from x up to the highest noise level, where the noised data are
+/// all but Gaussian: `q(x, σ) = q_max − ∫ tr J/σ dσ`, with Heun's quadrature on a grid.
+///
+/// That is a path of its own for every point: about as dear as sampling once more at each evaluation.
+#[derive(Debug, Clone)]
+pub struct Learned<D> {
+    denoiser: D,
+    start: Gaussian,
+    trace: Trace,
+    /// Increasing, without the 0.
+    levels: Vec<f64>,
+}
+
+impl<D: Denoiser> Learned<D> {
+    /// A measure from its denoiser, the Gaussian that matches its data, the estimate of the trace, and
+    /// the noise levels of the integral, from the highest down to 0 as a sampler takes them.
+    ///
+    /// # Errors
+    /// If there are no probes, the noise levels are no grid, or the dimensions differ.
+    pub fn new(
+        denoiser: D,
+        start: Gaussian,
+        trace: Trace,
+        sigmas: &[f64],
+    ) -> Result<Self, DiffusionError> {
+        schedule::check(sigmas)?;
+        trace.check()?;
+        if start.dim() != denoiser.dim() {
+            return Err(DiffusionError::Config(format!(
+                "the Gaussian has {} entries, the denoiser {}",
+                start.dim(),
+                denoiser.dim()
+            )));
+        }
+        let levels = sigmas.iter().rev().copied().filter(|sigma| *sigma > 0.0);
+        Ok(Self {
+            denoiser,
+            start,
+            trace,
+            levels: levels.collect(),
+        })
+    }
+}
+
+impl<D: Denoiser> Denoiser for Learned<D> {
+    fn dim(&self) -> usize {
+        self.denoiser.dim()
+    }
+
+    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        self.denoiser.denoise(x, sigma)
+    }
+
+    fn jvp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        tangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.denoiser.jvp(x, sigma, tangents)
+    }
+
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        self.denoiser.vjp(x, sigma, cotangents)
+    }
+}
+
+impl<D: Denoiser> Measure for Learned<D> {
+    fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
+        check_points(&x, self.dim())?;
+        let above: Vec<f64> = self.levels.iter().copied().filter(|s| *s > sigma).collect();
+        let ([n, d], mut x, mut from) = (x.dims(), x, sigma);
+        let mut gained: Option<Tensor<2>> = None;
+        for (k, to) in above.into_iter().enumerate() {
+            // The same probes for every point, so that a value does not depend on its batch.
+            let first = x.clone().slice_dim(0, 0..1);
+            let tangents = self.trace.tangents(&first, k);
+            let count = tangents.dims()[0];
+            let tangents = tangents.expand([count, n, d]);
+            let (mut points, mut denoised, mut traces) = (Vec::new(), Vec::new(), Vec::new());
+            for stage in sampler::heun(from, to) {
+                let (mean, products) =
+                    self.denoiser
+                        .jvp(x.clone(), stage.sigma, tangents.clone())?;
+                traces.push(terms(&tangents, products));
+                points.push(x.clone());
+                denoised.push(mean);
+                x = stage.next(&points, &denoised).unwrap_or(x);
+                if denoised.len() == 2 {
+                    // As in a sampler's step, q moves by minus the coefficients of D.
+                    for (coefficient, trace) in stage.denoised.iter().zip(&traces) {
+                        let part = widest(trace.clone()) * -coefficient;
+                        gained = Some(match gained {
+                            Some(sum) => sum + part,
+                            None => part,
+                        });
+                    }
+                }
+            }
+            from = to;
+        }
+        let q = widest(self.start.log_density(x, from)?);
+        Ok(match gained {
+            Some(gained) => q - self.trace.combine(gained),
+            None => q,
+        })
+    }
+}

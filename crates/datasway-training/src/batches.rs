@@ -1,0 +1,144 @@
+//! Batches from the training distribution ρ, or from a changed one.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use datasway_data::Dataset;
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::random::{Purpose, generator};
+use rand::RngExt;
+
+use crate::config::TrainConfig;
+
+/// The distribution `ρ_η ∝ ρ + ην` from which batches are drawn, with replacement.
+///
+/// The batches of a step are a function of (seed, step), and the same images come at the same places
+/// for every change, but where the change strikes: two runs share as much noise as they can.
+#[derive(Debug, Clone)]
+pub struct Batches<'a> {
+    images: &'a Dataset,
+    change: Change<'a>,
+}
+
+#[derive(Debug, Clone)]
+enum Change<'a> {
+    None,
+    /// With this probability an image comes from the other set.
+    Add {
+        images: &'a Dataset,
+        probability: f64,
+    },
+    /// An image of the group is rejected with this probability and another one drawn.
+    Remove {
+        group: Vec<bool>,
+        probability: f64,
+    },
+}
+
+impl<'a> Batches<'a> {
+    /// ρ: every image alike.
+    pub fn new(images: &'a Dataset) -> Self {
+        Self {
+            images,
+            change: Change::None,
+        }
+    }
+
+    /// `ρ + ην` for η = `mass` > 0, ν being uniform on `added`, images of the same shape.
+    ///
+    /// # Errors
+    /// If the mass is not positive, or the shapes differ.
+    pub fn adding(
+        images: &'a Dataset,
+        added: &'a Dataset,
+        mass: f64,
+    ) -> Result<Self, DiffusionError> {
+        if !(mass.is_finite() && mass > 0.0) {
+            return Err(DiffusionError::Config(format!(
+                "the mass to add must be positive, not {mass}"
+            )));
+        }
+        if images.shape != added.shape || added.is_empty() {
+            return Err(DiffusionError::Config(
+                "the added images must be of the training set's shape, and at least one".to_owned(),
+            ));
+        }
+        // Of the total mass 1 + η, η belongs to ν.
+        let probability = mass / (1.0 + mass);
+        Ok(Self {
+            images,
+            change: Change::Add {
+                images: added,
+                probability,
+            },
+        })
+    }
+
+    /// `ρ − |η|ν` for |η| = `mass`, ν being uniform on the images of these indices.
+    ///
+    /// # Errors
+    /// If the mass is not positive, or more than the share of the group in ρ: the measure would be
+    /// negative.
+    pub fn removing(
+        images: &'a Dataset,
+        indices: &[usize],
+        mass: f64,
+    ) -> Result<Self, DiffusionError> {
+        let mut group = vec![false; images.len()];
+        for &index in indices {
+            group[index] = true;
+        }
+        let n = images.len() as f64;
+        let share = group.iter().filter(|inside| **inside).count() as f64 / n;
+        // Whatever is left must be as much as an image, or none is ever drawn.
+        if !(mass > 0.0 && mass <= share && (1.0 - mass) * n > 0.5) {
+            return Err(DiffusionError::Config(format!(
+                "the mass to remove must be in (0, {share:.4}], the group's share of the data, and leave something; it is {mass}"
+            )));
+        }
+        // Each image of the group keeps 1/n − |η|/|ν| of its mass 1/n.
+        Ok(Self {
+            images,
+            change: Change::Remove {
+                group,
+                probability: mass / share,
+            },
+        })
+    }
+
+    /// The images of a step, `[batch, c, h, w]` in `[-1, 1]`, mirrored half of the time if the
+    /// configuration says so.
+    pub fn at(&self, config: &TrainConfig, step: u64, device: &Device) -> Tensor<4> {
+        let mut pixels = Vec::new();
+        let shape = self.images.shape;
+        for slot in 0..config.batch as u64 {
+            // A generator of its own for each place, so that a rejection moves no other place.
+            let mut rng = generator(config.seed, Purpose::Batch, [step, slot]);
+            let index = rng.random_range(0..self.images.len());
+            let mirrored = config.flip && rng.random::<bool>();
+            let chance = rng.random::<f64>();
+            let start = pixels.len();
+            match &self.change {
+                Change::Add {
+                    images,
+                    probability,
+                } if chance < *probability => {
+                    pixels.extend(images.values(rng.random_range(0..images.len())));
+                }
+                Change::Remove { group, probability } => {
+                    let (mut index, mut chance) = (index, chance);
+                    while group[index] && chance < *probability {
+                        (index, chance) = (rng.random_range(0..group.len()), rng.random());
+                    }
+                    pixels.extend(self.images.values(index));
+                }
+                _ => pixels.extend(self.images.values(index)),
+            }
+            if mirrored {
+                for row in pixels[start..].chunks_exact_mut(shape.width) {
+                    row.reverse();
+                }
+            }
+        }
+        let dims = [config.batch, shape.channels, shape.height, shape.width];
+        Tensor::from_data(TensorData::new(pixels, dims), device)
+    }
+}

@@ -1,0 +1,7 @@
+//! Training of a score model, resumable bit for bit.
+
+pub mod batches;
+pub mod config;
+pub mod memory;
+pub mod trainer;
+pub mod training_set;

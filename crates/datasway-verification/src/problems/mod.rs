@@ -1,0 +1,5 @@
+//! Problems with known solutions.
+
+pub mod point_clouds;
+pub mod problem;
+pub mod random_mixture;

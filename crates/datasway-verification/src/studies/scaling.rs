@@ -1,0 +1,247 @@
+//! What a prediction costs, and how that grows.
+
+use std::time::Instant;
+
+use burn::tensor::{DType, Device, Distribution, Tensor};
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::config::UNetConfig;
+use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::precondition::Precondition;
+use datasway_diffusion::sampler::{FrozenNoise, Sampler};
+use datasway_diffusion::schedule::karras;
+use datasway_diffusion::unet::UNet;
+use datasway_fs::process::{cpu_seconds, peak_memory, resident_memory};
+use nalgebra::{DMatrix, DVector};
+
+use crate::problems::problem::rows;
+use datasway_sensitivity::density::ProbabilityFlow;
+use datasway_sensitivity::jacobian_trace::{ProbeLaw, Trace};
+use datasway_sensitivity::measure::{Empirical, Gaussian, Measure};
+use datasway_sensitivity::trajectory::tangent::propagate;
+
+/// The size of one prediction: a small U-Net on grey pictures, Heun, the probability-flow density, and empirical ν.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Rows and columns of a picture, √d.
+    pub side: usize,
+    /// Samples in the batch, n.
+    pub samples: usize,
+    /// Steps of the sampler, S.
+    pub steps: usize,
+    /// Probes of the trace, P.
+    pub probes: usize,
+    /// Directions, K.
+    pub directions: usize,
+    /// Points of each ν, m.
+    pub points: usize,
+}
+
+/// Sizes to vary one of.
+pub const BASE: Load = Load {
+    side: 16,
+    samples: 16,
+    steps: 8,
+    probes: 1,
+    directions: 1,
+    points: 1_000,
+};
+
+/// A size that is varied, and the sizes.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// What is varied.
+    pub factor: &'static str,
+    /// Its values, each with the whole load.
+    pub loads: Vec<(f64, Load)>,
+}
+
+/// Each size in turn, all others as in `base`.
+pub fn sweeps(base: &Load) -> Vec<Sweep> {
+    let sweep = |factor: &'static str, values: &[usize], set: fn(&mut Load, usize)| {
+        let load = |value: &usize| {
+            let mut load = *base;
+            set(&mut load, *value);
+            let size = if factor == "d" { value * value } else { *value };
+            (size as f64, load)
+        };
+        Sweep {
+            factor,
+            loads: values.iter().map(load).collect(),
+        }
+    };
+    vec![
+        sweep("d", &[8, 16, 32, 64], |load, side| load.side = side),
+        sweep("samples", &[16, 32, 64, 128], |load, n| load.samples = n),
+        sweep("steps", &[8, 16, 32, 64], |load, steps| load.steps = steps),
+        sweep("probes", &[1, 4, 16, 64], |load, probes| {
+            load.probes = probes
+        }),
+        sweep("directions", &[1, 4, 16, 64], |load, count| {
+            load.directions = count
+        }),
+        sweep(
+            "points of ν",
+            &[1_000, 10_000, 30_000, 100_000],
+            |load, m| load.points = m,
+        ),
+    ]
+}
+
+impl Load {
+    /// Evaluations of the network for each sample: two a step, one in the last.
+    pub fn evaluations(&self) -> usize {
+        2 * self.steps - 1
+    }
+
+    /// The terms of the law of time: evaluations of D, products with its Jacobian, and passes over the points
+    /// of ν, each times the entries that it touches.
+    pub fn terms(&self) -> [f64; 3] {
+        let d = (self.side * self.side) as f64;
+        let passes = (self.samples * self.evaluations()) as f64 * d;
+        [
+            passes,
+            passes * (self.directions + self.probes) as f64,
+            passes * (self.directions * self.points) as f64,
+        ]
+    }
+
+    /// Runs it once.
+    ///
+    /// # Errors
+    /// As [`propagate`]; if a size is 0.
+    pub fn run(&self) -> Result<Cost, DiffusionError> {
+        let device = Device::flex();
+        device.seed(0);
+        let config = UNetConfig {
+            image_channels: 1,
+            image_size: self.side,
+            channels: 16,
+            multipliers: vec![1, 2],
+            blocks: 1,
+            attention: vec![],
+            head_channels: 16,
+        };
+        let network = UNet::new(&config, &device)?;
+        let precondition = Precondition { sigma_data: 0.5 };
+        let model = NetworkDenoiser::new(network, config, precondition);
+        let d = self.side * self.side;
+        // Made in place: what is resident before the run must not hold more than the points.
+        let cloud = |_| {
+            let shape = [self.points, d];
+            let law = Distribution::Normal(0.0, 0.5);
+            Empirical::new(Tensor::random(shape, law, (&device, DType::F32)))
+        };
+        let directions: Result<Vec<Empirical>, _> = (0..self.directions).map(cloud).collect();
+        let directions = directions?;
+        let measures: Vec<&dyn Measure> = directions.iter().map(|v| v as &dyn Measure).collect();
+        let noise = FrozenNoise::new(0);
+        let start = noise.start([self.samples, d], &device, DType::F32);
+        let density = ProbabilityFlow {
+            start: Gaussian::diagonal(&vec![0.0; d], &vec![0.25; d], &device, DType::F32)?,
+            trace: Trace::Hutchinson {
+                law: ProbeLaw::Rademacher,
+                probes: self.probes,
+                seed: 0,
+                first: 0,
+            },
+        };
+        let sigmas = karras(self.steps, 0.02, 80.0, 7.0);
+        let (before, started, processor) = (resident_memory(), Instant::now(), cpu_seconds());
+        let found = propagate(
+            &model,
+            &measures,
+            &density,
+            &Sampler::Heun,
+            &sigmas,
+            start,
+            &noise,
+        )?;
+        rows(&found.samples)?;
+        let wall = started.elapsed().as_secs_f64();
+        let memory = peak_memory().zip(before);
+        Ok(Cost {
+            wall,
+            processor: cpu_seconds().zip(processor).map(|(to, from)| to - from),
+            memory: memory.map(|(peak, before)| peak.saturating_sub(before)),
+        })
+    }
+}
+
+/// What one run took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Seconds on the clock.
+    pub wall: f64,
+    /// Seconds of all processors, where the system tells (Linux).
+    pub processor: Option<f64>,
+    /// Bytes above what was resident before, the points of ν among it, where the system tells. True only of the
+    /// first run of a process: its peak does not fall.
+    pub memory: Option<u64>,
+}
+
+/// Coefficients of `cost = Σ_i c_i·term_i` by least squares of the relative error, and the median relative error.
+pub fn law<const N: usize>(observed: &[([f64; N], f64)]) -> Option<([f64; N], f64)> {
+    let rows = observed.len();
+    let scaled = DMatrix::from_fn(rows, N, |i, j| observed[i].0[j] / observed[i].1);
+    // Columns differ by many powers of ten.
+    let size: Vec<f64> = (0..N).map(|j| scaled.column(j).norm()).collect();
+    let even = DMatrix::from_fn(rows, N, |i, j| scaled[(i, j)] / size[j]);
+    let solution = even
+        .svd(true, true)
+        .solve(&DVector::from_element(rows, 1.0), 1e-12)
+        .ok()?;
+    let coefficients: [f64; N] = std::array::from_fn(|j| solution[j] / size[j]);
+    let errors: Vec<f64> = (0..rows)
+        .map(|i| {
+            let fitted: f64 = (0..N).map(|j| scaled[(i, j)] * coefficients[j]).sum();
+            (fitted - 1.0).abs()
+        })
+        .collect();
+    Some((coefficients, datasway_stats::median(&errors)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_law_is_found_over_many_powers_of_ten() {
+        let observed: Vec<([f64; 2], f64)> = (0..6)
+            .map(|i| {
+                let terms = [10f64.powi(i), 10f64.powi(2 * (i % 3) + 3)];
+                (terms, 3e-9 * terms[0] + 2e-12 * terms[1])
+            })
+            .collect();
+        let ([a, b], error) = law(&observed).expect("a law");
+        assert!(
+            (a / 3e-9 - 1.0).abs() < 1e-6 && (b / 2e-12 - 1.0).abs() < 1e-6,
+            "{a} {b}"
+        );
+        assert!(error < 1e-6);
+    }
+
+    #[test]
+    fn one_size_differs_in_each_sweep() {
+        for sweep in sweeps(&BASE) {
+            assert!(sweep.loads.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            assert_eq!(
+                sweep.loads.iter().filter(|(_, load)| *load == BASE).count(),
+                1
+            );
+        }
+    }
+
+    #[test]
+    fn a_load_is_measured() {
+        let load = Load {
+            side: 8,
+            samples: 2,
+            steps: 2,
+            points: 10,
+            ..BASE
+        };
+        let cost = load.run().expect("a cost");
+        assert!(cost.wall > 0.0 && cost.processor.is_none_or(|s| s <= 60.0));
+        assert_eq!(load.evaluations(), 3);
+    }
+}

@@ -1,0 +1,44 @@
+//! Totals of influences by attribute and class.
+
+use datasway_data::Dataset;
+
+/// Some training images that share a label.
+pub struct Group {
+    /// `attr:NAME` or `class:NAME`, as a selection is written.
+    pub name: String,
+    /// Their indices.
+    pub images: Vec<usize>,
+}
+
+/// Every attribute and every class that some image has.
+pub fn groups(data: &Dataset) -> Vec<Group> {
+    let mut groups = Vec::new();
+    if let Some(attributes) = &data.attributes {
+        for (a, name) in attributes.names.iter().enumerate() {
+            let has = |i: &usize| attributes.values[*i][a];
+            groups.push(Group {
+                name: format!("attr:{name}"),
+                images: (0..data.len()).filter(has).collect(),
+            });
+        }
+    }
+    if let Some(classes) = &data.classes {
+        for (c, name) in classes.names.iter().enumerate() {
+            let has = |i: &usize| classes.labels[*i] == c;
+            groups.push(Group {
+                name: format!("class:{name}"),
+                images: (0..data.len()).filter(has).collect(),
+            });
+        }
+    }
+    groups.retain(|group| !group.images.is_empty());
+    groups
+}
+
+impl Group {
+    /// `df/dη` for mass η added on the whole group: the mean of its images' influences.
+    pub fn influence(&self, row: &[f32]) -> f64 {
+        let sum: f64 = self.images.iter().map(|&j| f64::from(row[j])).sum();
+        sum / self.images.len() as f64
+    }
+}

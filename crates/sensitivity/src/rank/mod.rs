@@ -1,0 +1,3 @@
+//! The ranking: its folder and page.
+
+pub mod output;
