@@ -2,17 +2,17 @@
 # requires-python = ">=3.10"
 # dependencies = ["torch", "jax", "numpy", "safetensors"]
 # ///
-"""One U-Net in Sway, PyTorch and JAX: the same weights and inputs, run in turn on one machine.
+"""One U-Net in Datasway, PyTorch and JAX: the same weights and inputs, run in turn on one machine.
 
     cargo build --release -p datasway-diffusion --example benchmark
     python3 scripts/benchmark.py                 # or --only forward jvp1 --batches 32
 
-With `--device cuda` both Sway (cargo feature `cuda`) and PyTorch use the graphics card, with TF32 in PyTorch's convolutions
-and products as in Burn's, and are compared with Sway's CPU first. See scripts/gpu.sh.
+With `--device cuda` both Datasway (cargo feature `cuda`) and PyTorch use the graphics card, with TF32 in PyTorch's convolutions
+and products as in Burn's, and are compared with Datasway's CPU first. See scripts/gpu.sh.
 
 Each library is a process of its own that does one piece of work a request; a round asks each of them once, in turn, and
 the first rounds are not counted. Printed are the medians of the rounds in milliseconds, the median of the rounds'
-ratios of Sway to the faster of the others, Sway's rate as a share of the rate at which PyTorch multiplies two large
+ratios of Datasway to the faster of the others, Datasway's rate as a share of the rate at which PyTorch multiplies two large
 matrices in the same round (the products of the textbook algorithm, so that a better one can pass 1), and each process's
 peak memory. Before anything is timed, values, tangents
 and gradients are compared. Threads: as many as the machine has, each library's own default.
@@ -39,12 +39,12 @@ OPERATIONS = ["forward", "jvp1", "jvp2", "jvp8", "vjp", "train"]
 
 
 def groups(channels):
-    """As Sway's U-Net: groups of at least four channels, at most 32, a divisor of the channels."""
+    """As Datasway's U-Net: groups of at least four channels, at most 32, a divisor of the channels."""
     return next(g for g in range(min(32, -(-channels // 4)), 0, -1) if channels % g == 0)
 
 
 def unet(lib, w, x, noise):
-    """Sway's U-Net (crates/diffusion/src/unet.rs) in the functions of `lib`."""
+    """Datasway's U-Net (crates/datasway-diffusion/src/unet.rs) in the functions of `lib`."""
 
     def block(name, x, embedding):
         shift = lib.linear(embedding, w[name + ".embedding.weight"], w[name + ".embedding.bias"])
@@ -271,7 +271,7 @@ class Jax:
 
 
 def worker(name, folder, device, size):
-    """One library, asked over standard input as Sway's example is."""
+    """One library, asked over standard input as Datasway's example is."""
     global LEVELS
     from safetensors.numpy import save_file
 
@@ -348,7 +348,7 @@ def main():
     parser.add_argument("--peers", nargs="+", default=["torch", "jax"], choices=["torch", "compiled", "jax"])
     parser.add_argument("--no-check", action="store_true", help="do not compare values first")
     parser.add_argument("--until", type=float, default=math.inf, help="seconds after which no row is begun")
-    parser.add_argument("--sway", default="target/release/examples/benchmark")
+    parser.add_argument("--datasway", default="target/release/examples/benchmark")
     parser.add_argument("--csv", type=Path, help="write the raw times here")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -360,20 +360,20 @@ def main():
     titles = {"torch": "PyTorch", "compiled": "torch.compile", "jax": "JAX"}
     with tempfile.TemporaryDirectory() as folder:
         size, peers = str(options.size), options.peers
-        program = str(ROOT / options.sway)
+        program = str(ROOT / options.datasway)
         start = lambda name: Process([sys.executable, __file__, "--worker", name, folder, options.device, size])
-        sway = Process([program, options.device if card else "flex", size])
-        print("U-Net of", sway.ask("export", folder))
-        processes = {"sway": sway} | {name: start(name) for name in peers}
+        datasway = Process([program, options.device if card else "flex", size])
+        print("U-Net of", datasway.ask("export", folder))
+        processes = {"datasway": datasway} | {name: start(name) for name in peers}
         if not options.no_check:
-            # On a card everything is compared with Sway's CPU, in turn: products are of TF32 there.
+            # On a card everything is compared with Datasway's CPU, in turn: products are of TF32 there.
             cpu = {"cpu": Process([program, "flex", size])} if card else {}
             check(cpu | processes, folder, 4, 2e-2 if card else 1e-4)
             for process in cpu.values():
                 process.process.kill()
         print(f"# {time.perf_counter() - begun:.0f} s until here", flush=True)
         raw = []
-        head = ["operation", "batch", "Sway, ms", *(f"{titles[name]}, ms" for name in peers), "Sway / faster peer"]
+        head = ["operation", "batch", "Datasway, ms", *(f"{titles[name]}, ms" for name in peers), "Datasway / faster peer"]
         print("\n| " + " | ".join([*head, "of GEMM's rate"]) + " |")
         print("| --- " * (len(head) + 1) + "|")
         flops = float(processes[peers[0]].ask("flops", 1))
@@ -396,9 +396,9 @@ def main():
                 middle = {name: statistics.median(r[name] for r in rounds) for name in processes}
                 # A peer that failed is no peer.
                 faster = lambda r: min((r[name] for name in peers if r[name] > 0), default=math.nan)
-                ratio = statistics.median(r["sway"] / faster(r) for r in rounds)
+                ratio = statistics.median(r["datasway"] / faster(r) for r in rounds)
                 work = flops * batch * PASSES[operation]
-                share = statistics.median(work / r["sway"] / r["gemm"] for r in rounds)
+                share = statistics.median(work / r["datasway"] / r["gemm"] for r in rounds)
                 fastest = max(fastest, *(r["gemm"] for r in rounds))
                 digits = 2 if card else 1
                 cells = [f"{middle[name]:.{digits}f}" for name in processes]

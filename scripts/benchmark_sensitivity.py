@@ -10,10 +10,10 @@
 The model is a preset after one step of training on drawn faces: how long a run takes does not depend on what the weights are.
 PyTorch's side is the paper's method as its users would write it: `torch.func.jvp` under `vmap` for the sensitivity and the probe together, the
 direction in closed form over all its images. First both compute δ with the training set's density, from the same noise, and must agree. Then
-whole runs are timed in turn: Sway's process from start to end, with its page and files, against PyTorch's computation alone, without
+whole runs are timed in turn: Datasway's process from start to end, with its page and files, against PyTorch's computation alone, without
 the import of the library. Printed are medians, the median of the rounds' ratios, and each process's peak memory.
 
-With `--device cuda` both use the graphics card; then Sway's CPU computes the same first, and must rank the samples alike.
+With `--device cuda` both use the graphics card; then Datasway's CPU computes the same first, and must rank the samples alike.
 """
 
 import argparse
@@ -37,7 +37,7 @@ ATTRIBUTE = "Eyeglasses"
 
 
 def decoded(folder):
-    """The images that Sway keeps decoded (crates/data/src/cache.rs), in [-1, 1], and which have the attribute."""
+    """The images that Datasway keeps decoded (crates/datasway-data/src/cache.rs), in [-1, 1], and which have the attribute."""
     import numpy as np
 
     (path,) = Path(folder).glob("*.pixels")
@@ -181,7 +181,7 @@ def main():
         process(list(map(str, train)))
         checkpoint = run / "checkpoint.safetensors"
 
-        def sway(density, sigma_min, out, device=options.device if card else "flex"):
+        def datasway(density, sigma_min, out, device=options.device if card else "flex"):
             command = [options.bin / "sensitivity", "--checkpoint", checkpoint, "--cache", cache, "--out", out]
             command += ["--add", f"attr:{ATTRIBUTE}", "--samples", SAMPLES, "--steps", STEPS]
             command += ["--density", density, "--sigma-min", sigma_min, "--device", device]
@@ -207,12 +207,12 @@ def main():
                 if not error < limit:
                     sys.exit("the two do not compute the same")
 
-        sway("empirical", 0.5, folder / "check")
+        datasway("empirical", 0.5, folder / "check")
         torch("empirical", 0.5, folder / "theirs.safetensors")
         ours = load_file(folder / "check" / "sensitivities.safetensors")
         compare("PyTorch", ours, load_file(folder / "theirs.safetensors"), 5e-2 if card else 1e-3)
         if card:
-            sway("empirical", 0.5, folder / "cpu", "flex")
+            datasway("empirical", 0.5, folder / "cpu", "flex")
             theirs = load_file(folder / "cpu" / "sensitivities.safetensors")
             compare("the CPU", ours, theirs | {"sensitivity": theirs[name]}, 5e-2)
             mine, other = (ranks(folder / run / "ranking.csv") for run in ("check", "cpu"))
@@ -220,18 +220,18 @@ def main():
 
         rounds = []
         for _ in range(options.rounds):
-            mine, peak = sway("probability-flow", 0.002, folder / "timed")
+            mine, peak = datasway("probability-flow", 0.002, folder / "timed")
             theirs, whole, their_peak = torch("probability-flow", 0.002, "-")
             rounds.append((mine, theirs, whole, peak, their_peak))
-            print(f"Sway {mine:.1f} s; PyTorch {theirs:.1f} s, with the import {whole:.1f} s", flush=True)
+            print(f"Datasway {mine:.1f} s; PyTorch {theirs:.1f} s, with the import {whole:.1f} s", flush=True)
             if options.csv:
-                header = "round,sway_s,torch_s,torch_with_import_s,sway_peak_mib,torch_peak_mib"
+                header = "round,datasway_s,torch_s,torch_with_import_s,datasway_peak_mib,torch_peak_mib"
                 lines = [",".join([str(i), *(f"{v:.3f}" for v in r)]) for i, r in enumerate(rounds)]
                 options.csv.write_text("\n".join([header, *lines]) + "\n")
         ratio = statistics.median(mine / theirs for mine, theirs, *_ in rounds)
         middle = [statistics.median(column) for column in zip(*rounds)]
-        print(f"Sway {middle[0]:.1f} s, PyTorch {middle[1]:.1f} s, ratio {ratio:.2f}")
-        print(f"peak memory: Sway {middle[3]:.0f} MiB, PyTorch {middle[4]:.0f} MiB")
+        print(f"Datasway {middle[0]:.1f} s, PyTorch {middle[1]:.1f} s, ratio {ratio:.2f}")
+        print(f"peak memory: Datasway {middle[3]:.0f} MiB, PyTorch {middle[4]:.0f} MiB")
 
 
 if __name__ == "__main__":

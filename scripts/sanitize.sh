@@ -10,4 +10,4 @@ if ! ls "$(rustc --print sysroot)/lib/rustlib/$target/lib/" | grep -q asan; then
     exit 0
 fi
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" exec cargo test --locked \
-    --manifest-path crates/kernels/sanitize/Cargo.toml --target-dir target/sanitize --target "$target" "$@"
+    --manifest-path crates/burn-cpu-kernels/sanitize/Cargo.toml --target-dir target/sanitize --target "$target" "$@"

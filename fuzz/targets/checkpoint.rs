@@ -53,7 +53,7 @@ fn seed(multipliers: &[usize], attention: &[usize]) -> Vec<u8> {
         let shape = weight.data.shape().iter().copied().collect();
         views.push((format!("ema/{path}"), view(shape, weight.data.as_bytes())));
     }
-    let metadata = [("sway".to_owned(), header.to_string())];
+    let metadata = [("datasway".to_owned(), header.to_string())];
     safetensors::serialize(views, Some(metadata.into_iter().collect())).expect("a valid file")
 }
 

@@ -309,14 +309,14 @@ rules! {
     unfold4d: |x, c, _| op::unfold4d(x * c, [3, 2], UnfoldOptions::new([2, 1], [1, 0], [1, 2])).unsqueeze();
     interpolate: |x, c, _| Interpolate2dConfig::new().with_output_size(Some([12, 12]))
         .with_mode(InterpolateMode::Nearest).init().forward(x * c);
-    kernel_convolution: |x, c, w| kernels::conv3x3(x * c, w.w.val(), biases(w).slice(s![0..1]));
-    kernel_convolution_with_biases_of_each: |x, c, w| kernels::conv3x3(x * c, w.w.val(), biases(w));
+    kernel_convolution: |x, c, w| burn_cpu_kernels::conv3x3(x * c, w.w.val(), biases(w).slice(s![0..1]));
+    kernel_convolution_with_biases_of_each: |x, c, w| burn_cpu_kernels::conv3x3(x * c, w.w.val(), biases(w));
     kernel_convolution_of_few_pixels: |x, c, w| {
         let corner = (x * c).slice(s![.., .., 0..2, 1..4]);
-        kernels::conv3x3(corner, w.w.val(), biases(w).slice(s![0..1]))
+        burn_cpu_kernels::conv3x3(corner, w.w.val(), biases(w).slice(s![0..1]))
     };
     kernel_convolution_of_few_pixels_with_biases_of_each: |x, c, w| {
-        kernels::conv3x3((x * c).slice(s![.., .., 0..2, 1..4]), w.w.val(), biases(w))
+        burn_cpu_kernels::conv3x3((x * c).slice(s![.., .., 0..2, 1..4]), w.w.val(), biases(w))
     };
     avg_pool: |x, c, _| op::avg_pool2d(x * c, AvgPoolOptions::new([2, 2]));
     adaptive_avg_pool: |x, c, _| op::adaptive_avg_pool2d(x * c, [3, 2]);

@@ -2,7 +2,7 @@
 
 /// One label on images that were not trained on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Quality {
+pub struct LabelMetrics {
     /// `attr:NAME` or `class:NAME`.
     pub label: String,
     /// Number of images that have it.
@@ -17,7 +17,7 @@ pub struct Quality {
 }
 
 /// Judges log-odds `[n, labels]` by the truth.
-pub fn judge(labels: &[String], odds: &[f32], truth: &[Vec<bool>]) -> Vec<Quality> {
+pub fn judge(labels: &[String], odds: &[f32], truth: &[Vec<bool>]) -> Vec<LabelMetrics> {
     let n = truth.len();
     let one = |(l, label): (usize, &String)| {
         let mut pairs: Vec<(f32, bool)> = truth
@@ -28,7 +28,7 @@ pub fn judge(labels: &[String], odds: &[f32], truth: &[Vec<bool>]) -> Vec<Qualit
         let right = pairs.iter().filter(|(odds, has)| (*odds > 0.0) == *has);
         let (right, have) = (right.count(), pairs.iter().filter(|pair| pair.1).count());
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Quality {
+        LabelMetrics {
             label: label.clone(),
             have,
             of: n,

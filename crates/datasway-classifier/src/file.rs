@@ -1,5 +1,5 @@
 //! The classifier's file: SafeTensors with the weights by path (`levels.0.conv1.weight` `[o, i, 3, 3]`, …, `head.weight`
-//! `[channels, labels]`, `head.bias`), and [`Header`] as JSON in the metadata entry `sway-classifier`. An unfinished one also holds
+//! `[channels, labels]`, `head.bias`), and [`Header`] as JSON in the metadata entry `datasway-classifier`. An unfinished one also holds
 //! `optimizer`, the optimiser's state as bytes. Weights trained elsewhere can be used: what counts is the names, the shapes and the
 //! header.
 
@@ -20,7 +20,9 @@ use crate::{Classifier, ClassifierConfig, Labels};
 /// The layout that this version writes and reads.
 pub const FORMAT: u32 = 1;
 /// Where the header stands in the metadata.
-const ENTRY: &str = "sway-classifier";
+const ENTRY: &str = "datasway-classifier";
+/// Where the files of earlier versions have it.
+const EARLIER_ENTRY: &str = "sway-classifier";
 
 /// Largest side of an image, in pixels.
 const MAX_SIZE: usize = 4096;
@@ -31,7 +33,7 @@ const MAX_SIZE: usize = 4096;
 pub struct Header {
     /// Layout of the file, [`FORMAT`].
     pub format: u32,
-    /// Version of Sway that wrote it.
+    /// Version of Datasway that wrote it.
     pub version: String,
     /// Shape of the images.
     pub shape: Shape,
@@ -52,7 +54,7 @@ pub struct Header {
 
 /// A classifier in memory.
 #[derive(Debug, Clone)]
-pub struct Saved {
+pub struct ClassifierCheckpoint {
     /// What the file says about itself.
     pub header: Header,
     /// The weights.
@@ -108,14 +110,14 @@ impl Header {
     }
 }
 
-impl Saved {
+impl ClassifierCheckpoint {
     /// The network on a device.
     ///
     /// # Errors
     /// If weights are missing or do not fit.
     pub fn network(&self, device: &Device) -> Result<Classifier, DiffusionError> {
         let weights = weights::with_ids(self.weights.clone(), &self.header.parameter_ids);
-        weights::apply(self.header.network(device), weights).map_err(DiffusionError::Config)
+        weights::apply(self.header.network(device), weights).map_err(DiffusionError::Invalid)
     }
 
     /// Writes the file, complete or not at all.
@@ -173,7 +175,7 @@ impl Saved {
     /// Reads a file from memory; `path` names it in errors.
     ///
     /// # Errors
-    /// As [`Saved::read`], but for a missing file.
+    /// As [`ClassifierCheckpoint::read`], but for a missing file.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, DiffusionError> {
         let (head, header) = begin(bytes, bytes.len() as u64, path)?;
         Self::from_tensors(bytes, &head, header)
@@ -205,7 +207,7 @@ impl Saved {
 /// Reads the beginning of a file of `length` bytes and checks what can be known of its tensors before they are read.
 fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), DiffusionError> {
     let fail = |message: String| DiffusionError::file(path, message);
-    let head = Head::parse(beginning, length, ENTRY).map_err(|problem| {
+    let head = Head::parse(beginning, length, &[ENTRY, EARLIER_ENTRY]).map_err(|problem| {
         fail(format!(
             "not a complete SafeTensors file ({problem}); train the classifier again with `train classifier`"
         ))

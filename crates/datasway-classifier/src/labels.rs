@@ -39,14 +39,14 @@ impl Labels {
             labels.classes.clear();
         }
         if labels.is_empty() {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "{} has neither attributes nor two classes to tell apart",
                 images.name
             )));
         }
         labels
             .validate()
-            .map_err(|problem| DiffusionError::Config(format!("{}: {problem}", images.name)))?;
+            .map_err(|problem| DiffusionError::Invalid(format!("{}: {problem}", images.name)))?;
         Ok(labels)
     }
 

@@ -9,7 +9,7 @@ pub mod network;
 pub mod trainer;
 
 pub use config::ClassifierConfig;
-pub use file::Saved;
+pub use file::ClassifierCheckpoint;
 pub use labels::Labels;
 pub use network::Classifier;
-pub use trainer::Trainer;
+pub use trainer::ClassifierTrainer;

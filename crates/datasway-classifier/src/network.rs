@@ -5,8 +5,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
+use burn_cpu_kernels::Norm;
 use datasway_data::Shape;
-use kernels::Norm;
 
 /// Resolution at or below which it is not halved any more.
 const COARSEST: usize = 4;
@@ -78,7 +78,7 @@ fn conv(input: usize, output: usize, device: &Device) -> Conv2d {
 
 fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     let bias = conv.bias.as_ref().expect("every convolution has a bias");
-    kernels::conv3x3(x, conv.weight.val(), bias.val().unsqueeze())
+    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias.val().unsqueeze())
 }
 
 fn norm(channels: usize, device: &Device) -> GroupNorm {
@@ -100,7 +100,7 @@ fn normalize(norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
         epsilon: norm.epsilon,
         silu: true,
     };
-    kernels::group_norm(x, gamma, beta, norm)
+    burn_cpu_kernels::group_norm(x, gamma, beta, norm)
 }
 
 /// The mean of two by two pixels.

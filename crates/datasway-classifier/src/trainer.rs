@@ -7,13 +7,13 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
 use datasway_diffusion::loss::finite;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::{DiffusionError, range, weights};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use crate::evaluation::{Quality, judge};
-use crate::file::{FORMAT, Header, Saved};
+use crate::evaluation::{LabelMetrics, judge};
+use crate::file::{ClassifierCheckpoint, FORMAT, Header};
 use crate::{Classifier, ClassifierConfig, Labels};
 
 /// Images that are classified together when the classifier is judged.
@@ -23,7 +23,7 @@ const CHUNK: usize = 256;
 const MAX_NUMBERS: u64 = 1 << 30;
 
 /// A training run between two steps.
-pub struct Trainer<'a> {
+pub struct ClassifierTrainer<'a> {
     config: ClassifierConfig,
     images: &'a Dataset,
     labels: Labels,
@@ -35,7 +35,7 @@ pub struct Trainer<'a> {
     step: u64,
 }
 
-impl<'a> Trainer<'a> {
+impl<'a> ClassifierTrainer<'a> {
     /// A run at step 0 on the plain device; gradients are taken on its autodiff twin.
     ///
     /// # Errors
@@ -76,10 +76,10 @@ impl<'a> Trainer<'a> {
     pub fn resume(
         config: ClassifierConfig,
         images: &'a Dataset,
-        saved: Saved,
+        saved: ClassifierCheckpoint,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
+        let refuse = |message: &str| Err(DiffusionError::Invalid(message.to_owned()));
         if saved.header.fingerprint != images.fingerprint {
             return refuse(&format!(
                 "the classifier was trained on other images (fingerprint {}) than {} (fingerprint {}): resume with the same images, \
@@ -139,7 +139,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// If the loss is not finite; the run is then left as it was before the step.
     pub fn advance(&mut self) -> Result<f32, DiffusionError> {
-        let mut rng = generator(self.config.seed, Purpose::Batch, [self.step]);
+        let mut rng = generator(self.config.seed, RandomStream::Batch, [self.step]);
         let (shape, trained) = (self.images.shape, &self.split[0]);
         let (mut pixels, mut truth) = (Vec::new(), Vec::new());
         for _ in 0..self.config.batch {
@@ -155,7 +155,7 @@ impl<'a> Trainer<'a> {
         }
         let device = self.device.clone().autodiff();
         let (n, d) = (self.config.batch, shape.dim());
-        let mut rng = generator(self.config.seed, Purpose::TrainingNoise, [self.step]);
+        let mut rng = generator(self.config.seed, RandomStream::TrainingNoise, [self.step]);
         let noise = normal(&mut rng, [n, d], &device) * self.config.noise;
         let x = Tensor::<2>::from_data(TensorData::new(pixels, [n, d]), &device) + noise;
         let x = x.reshape([n, shape.channels, shape.height, shape.width]);
@@ -172,7 +172,7 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// If outputs cannot be read back.
-    pub fn judge(&self) -> Result<Vec<Quality>, DiffusionError> {
+    pub fn judge(&self) -> Result<Vec<LabelMetrics>, DiffusionError> {
         let network = self.save()?.network(&self.device)?;
         let shape = self.images.shape;
         let (mut odds, mut truth) = (Vec::new(), Vec::new());
@@ -196,11 +196,11 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// If a weight is not finite, or the optimiser's state cannot be written as bytes.
-    pub fn save(&self) -> Result<Saved, DiffusionError> {
+    pub fn save(&self) -> Result<ClassifierCheckpoint, DiffusionError> {
         let weights = weights::collect(&self.network);
         let unfinished = self.step < self.config.steps;
         let state = datasway_diffusion::optimizer::state(&self.optimizer)?;
-        let saved = Saved {
+        let saved = ClassifierCheckpoint {
             header: Header {
                 format: FORMAT,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -234,10 +234,10 @@ fn activations(config: &ClassifierConfig, images: &Dataset) -> u64 {
 /// The images that are trained on, and those held out: a random share, a function of the seed.
 fn split(config: &ClassifierConfig, images: &Dataset) -> Result<[Vec<usize>; 2], DiffusionError> {
     let mut order: Vec<usize> = (0..images.len()).collect();
-    order.shuffle(&mut generator(config.seed, Purpose::Split, []));
+    order.shuffle(&mut generator(config.seed, RandomStream::Split, []));
     let held = (config.held_out * images.len() as f64).ceil() as usize;
     if held >= images.len() {
-        return Err(DiffusionError::Config(format!(
+        return Err(DiffusionError::Invalid(format!(
             "{} images are too few to hold some out and train on the others",
             images.len()
         )));

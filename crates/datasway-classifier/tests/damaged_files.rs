@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
-use datasway_classifier::{ClassifierConfig, Saved, Trainer};
+use datasway_classifier::{ClassifierCheckpoint, ClassifierConfig, ClassifierTrainer};
 use datasway_data::{Dataset, LoadOptions, Source};
 use serde_json::{Value, json};
 
@@ -26,22 +26,22 @@ fn config() -> ClassifierConfig {
 }
 
 /// A classifier after two of six steps.
-fn saved(images: &Dataset) -> Saved {
-    let mut trainer = Trainer::new(config(), images, &Device::flex()).unwrap();
+fn saved(images: &Dataset) -> ClassifierCheckpoint {
+    let mut trainer = ClassifierTrainer::new(config(), images, &Device::flex()).unwrap();
     trainer.advance().unwrap();
     trainer.advance().unwrap();
     trainer.save().unwrap()
 }
 
-fn bytes(saved: &Saved) -> Vec<u8> {
+fn bytes(saved: &ClassifierCheckpoint) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("classifier.safetensors");
     saved.write(&path).unwrap();
     std::fs::read(path).unwrap()
 }
 
-fn read(bytes: &[u8]) -> Result<Saved, String> {
-    Saved::from_bytes(bytes, Path::new("classifier.safetensors")).map_err(|error| {
+fn read(bytes: &[u8]) -> Result<ClassifierCheckpoint, String> {
+    ClassifierCheckpoint::from_bytes(bytes, Path::new("classifier.safetensors")).map_err(|error| {
         let error = error.to_string();
         assert!(error.starts_with("classifier.safetensors: "), "{error}");
         assert!(
@@ -64,7 +64,9 @@ impl Raw {
     fn of(bytes: &[u8]) -> Self {
         let body = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let names: BTreeMap<String, Value> = serde_json::from_slice(&bytes[8..body]).unwrap();
-        let header = names["__metadata__"]["sway-classifier"].as_str().unwrap();
+        let header = names["__metadata__"]["datasway-classifier"]
+            .as_str()
+            .unwrap();
         let mut tensors = BTreeMap::new();
         for (name, info) in &names {
             if ["__metadata__", "checksum"].contains(&name.as_str()) {
@@ -82,7 +84,8 @@ impl Raw {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut names = json!({ "__metadata__": { "sway-classifier": self.header.to_string() } });
+        let mut names =
+            json!({ "__metadata__": { "datasway-classifier": self.header.to_string() } });
         let mut body = Vec::new();
         for (name, (dtype, shape, part)) in &self.tensors {
             let start = body.len();
@@ -199,7 +202,7 @@ fn other_types_are_converted_with_a_notice_or_refused_by_name() {
 fn outputs_do_not_hang_on_ids() {
     let images = faces();
     let original = saved(&images);
-    let outputs = |saved: &Saved| {
+    let outputs = |saved: &ClassifierCheckpoint| {
         let network = saved.network(&Device::flex()).unwrap();
         let mut pixels = Vec::new();
         images.fill(&[0, 1], &mut pixels);
@@ -216,14 +219,16 @@ fn outputs_do_not_hang_on_ids() {
             Some(id) => ids.values_mut().for_each(|own| *own = id),
         }
         assert_eq!(outputs(&changed), right, "{id:?}");
-        let resumed = Trainer::resume(config(), &images, changed, &Device::flex());
+        let resumed = ClassifierTrainer::resume(config(), &images, changed, &Device::flex());
         let error = resumed.err().unwrap().to_string();
         assert!(error.contains("parameter id"), "{error}");
     }
-    assert!(Trainer::resume(config(), &images, original.clone(), &Device::flex()).is_ok());
+    assert!(
+        ClassifierTrainer::resume(config(), &images, original.clone(), &Device::flex()).is_ok()
+    );
     let mut other = original;
     other.header.labels.attributes.pop();
-    let resumed = Trainer::resume(config(), &images, other, &Device::flex());
+    let resumed = ClassifierTrainer::resume(config(), &images, other, &Device::flex());
     assert!(resumed.err().unwrap().to_string().contains("other labels"));
 }
 
@@ -255,7 +260,7 @@ fn a_number_that_is_not_finite_is_refused_by_name_and_never_written() {
         steps: 60,
         ..config()
     };
-    let mut trainer = Trainer::new(wild, &images, &Device::flex()).unwrap();
+    let mut trainer = ClassifierTrainer::new(wild, &images, &Device::flex()).unwrap();
     let run = (0..60).try_for_each(|_| trainer.advance().and_then(|_| trainer.save()).map(drop));
     assert!(run.unwrap_err().to_string().contains("diverged"));
 }
@@ -318,6 +323,8 @@ fn every_number_out_of_its_range_is_named() {
         channels: 4096,
         ..config()
     };
-    let error = Trainer::new(wide, &faces(), &Device::flex()).err().unwrap();
+    let error = ClassifierTrainer::new(wide, &faces(), &Device::flex())
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("batch"), "{error}");
 }

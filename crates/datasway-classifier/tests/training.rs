@@ -1,7 +1,7 @@
 //! A classifier learns what it is shown, stops and goes on, and says what its outputs mean.
 
 use burn::tensor::{Device, Tensor};
-use datasway_classifier::{ClassifierConfig, Labels, Saved, Trainer};
+use datasway_classifier::{ClassifierCheckpoint, ClassifierConfig, ClassifierTrainer, Labels};
 use datasway_data::{Dataset, LoadOptions, Source};
 
 fn faces(count: usize) -> Dataset {
@@ -24,14 +24,14 @@ fn small(steps: u64) -> ClassifierConfig {
 #[test]
 fn faces_are_told_apart_on_images_that_were_not_trained_on() {
     let images = faces(2000);
-    let mut trainer = Trainer::new(small(400), &images, &Device::flex()).unwrap();
+    let mut trainer = ClassifierTrainer::new(small(400), &images, &Device::flex()).unwrap();
     let before = trainer.judge().unwrap();
     while trainer.step() < 400 {
         trainer.advance().unwrap();
     }
     assert_eq!(trainer.counts(), [1800, 200]);
     let after = trainer.judge().unwrap();
-    let auc = |found: &[datasway_classifier::evaluation::Quality], label: &str| {
+    let auc = |found: &[datasway_classifier::evaluation::LabelMetrics], label: &str| {
         let one = found.iter().find(|q| q.label == label).unwrap();
         assert_eq!(one.of, 200);
         one.auc.unwrap()
@@ -47,25 +47,26 @@ fn a_resumed_run_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let device = Device::flex();
-    let go = |mut trainer: Trainer, until: u64, name: &str| {
+    let go = |mut trainer: ClassifierTrainer, until: u64, name: &str| {
         while trainer.step() < until {
             trainer.advance().unwrap();
         }
         trainer.save().unwrap().write(&file(name)).unwrap();
     };
-    let start = || Trainer::new(small(6), &images, &device).unwrap();
+    let start = || ClassifierTrainer::new(small(6), &images, &device).unwrap();
     go(start(), 6, "straight");
     go(start(), 3, "half");
-    let half = Saved::read(&file("half")).unwrap();
+    let half = ClassifierCheckpoint::read(&file("half")).unwrap();
     assert!(half.optimizer.is_some());
-    let trainer = Trainer::resume(small(6), &images, half.clone(), &device).unwrap();
+    let trainer = ClassifierTrainer::resume(small(6), &images, half.clone(), &device).unwrap();
     go(trainer, 6, "resumed");
-    let [straight, resumed] = ["straight", "resumed"].map(|name| Saved::read(&file(name)).unwrap());
+    let [straight, resumed] =
+        ["straight", "resumed"].map(|name| ClassifierCheckpoint::read(&file(name)).unwrap());
     assert_eq!(straight.weights, resumed.weights);
     assert!(straight.optimizer.is_none());
 
     let refused = |config, images, saved| {
-        let error = Trainer::resume(config, images, saved, &device).err();
+        let error = ClassifierTrainer::resume(config, images, saved, &device).err();
         error.unwrap().to_string()
     };
     let others = faces(50);
@@ -109,7 +110,7 @@ fn log_odds_are_those_of_the_probabilities() {
 fn what_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("classifier.safetensors");
-    let refused = || Saved::read(&file).unwrap_err().to_string();
+    let refused = || ClassifierCheckpoint::read(&file).unwrap_err().to_string();
     assert!(refused().contains("classifier.safetensors: cannot read"));
     std::fs::write(&file, b"no tensors").unwrap();
     assert!(refused().contains("not a complete SafeTensors file"));
@@ -120,7 +121,7 @@ fn what_cannot_be_read_is_named() {
     std::fs::write(&file, empty.unwrap()).unwrap();
     assert!(refused().contains("not a classifier"));
     let images = faces(30);
-    let trainer = Trainer::new(small(1), &images, &Device::flex()).unwrap();
+    let trainer = ClassifierTrainer::new(small(1), &images, &Device::flex()).unwrap();
     let mut saved = trainer.save().unwrap();
     saved.weights.remove("head.bias");
     let error = saved.network(&Device::flex()).unwrap_err().to_string();

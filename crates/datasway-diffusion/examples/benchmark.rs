@@ -1,4 +1,4 @@
-//! Sway's side of `scripts/benchmark.py`: does one piece of work for each line that it reads.
+//! Datasway's side of `scripts/benchmark.py`: does one piece of work for each line that it reads.
 //!
 //! Arguments: the device (`flex` unless given) and the pixels of a side, 32 or 64 (32 unless given). `export FOLDER`
 //! writes weights and inputs; `OPERATION BATCH REPEATS` does the work as often without waiting in between, waits for
@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_jvp::{DynTensor, Jvp};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::device::device;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::weights;
 use safetensors::tensor::{Dtype, TensorView};
@@ -46,7 +46,7 @@ struct Randomize {
 impl ModuleMapper for Randomize {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         self.count += 1;
-        let mut rng = generator(1, Purpose::Batch, [self.count]);
+        let mut rng = generator(1, RandomStream::Batch, [self.count]);
         param.map(|value| {
             let dims = value.dims();
             let size = dims.iter().product();
@@ -186,7 +186,7 @@ impl Work {
         let (size, dim) = (self.config.image_size, self.config.dim());
         let plain = &self.device;
         let images = self.inputs.entry((what, n, autodiff)).or_insert_with(|| {
-            let mut rng = generator(2, Purpose::Sample, [what]);
+            let mut rng = generator(2, RandomStream::Sample, [what]);
             let images = normal(&mut rng, [n, dim], plain).reshape([n, 3, size, size]);
             if autodiff { images.autodiff() } else { images }
         });

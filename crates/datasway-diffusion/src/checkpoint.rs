@@ -2,7 +2,7 @@
 //!
 //! Tensors are named `model/PATH` (raw weights), `ema/PATH` (averaged weights, what samples come
 //! from), `optimizer` (the optimiser's state, Burn's record as bytes), `data_mean` and `data_variance`
-//! (of the training images, entry by entry: where the log-density starts) and `checksum`. The metadata entry `sway`
+//! (of the training images, entry by entry: where the log-density starts) and `checksum`. The metadata entry `datasway`
 //! is JSON: [`Header`]. A checkpoint for sampling only leaves out `model` and `optimizer`.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,9 @@ use crate::weights::{self, Weight};
 use crate::{DiffusionError, range};
 
 /// Where the header stands in the metadata.
-const ENTRY: &str = "sway";
+const ENTRY: &str = "datasway";
+/// Where checkpoints of earlier versions have it.
+const EARLIER_ENTRY: &str = "sway";
 /// Largest mean of a pixel, which lies in `[-1, 1]` if nobody scaled it.
 const MAX_MEAN: f32 = 100.0;
 /// Largest variance below 0 that rounding explains, and that is read as 0: older versions subtracted squares.
@@ -137,7 +139,7 @@ impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// If the file is missing, truncated or damaged, not SafeTensors, not a checkpoint of Sway, or of a layout
+    /// If the file is missing, truncated or damaged, not SafeTensors, not a checkpoint of Datasway, or of a layout
     /// that this version does not know; if its tensors are not those of the network that its header describes; if a
     /// number is not finite or not of a float type.
     pub fn load(path: &Path) -> Result<Self, DiffusionError> {
@@ -203,13 +205,13 @@ impl Checkpoint {
 /// Reads the beginning of a file of `length` bytes and checks what can be known of its tensors before they are read.
 fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), DiffusionError> {
     let fail = |message: String| DiffusionError::file(path, message);
-    let head = Head::parse(beginning, length, ENTRY).map_err(|problem| {
+    let head = Head::parse(beginning, length, &[ENTRY, EARLIER_ENTRY]).map_err(|problem| {
         fail(format!(
             "not a complete SafeTensors file ({problem}); train again or use another checkpoint"
         ))
     })?;
-    let head =
-        head.ok_or_else(|| fail("a SafeTensors file, but not a checkpoint of Sway".to_owned()))?;
+    let head = head
+        .ok_or_else(|| fail("a SafeTensors file, but not a checkpoint of Datasway".to_owned()))?;
     let header = Header::parse(&head.header).map_err(fail)?;
     check_tensors(&head, &header).map_err(fail)?;
     Ok((head, header))

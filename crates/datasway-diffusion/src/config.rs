@@ -46,7 +46,7 @@ impl UNetConfig {
     /// # Errors
     /// A sentence that names the field.
     pub fn validate(&self) -> Result<(), DiffusionError> {
-        let bad = |message: String| Err(DiffusionError::Config(message));
+        let bad = |message: String| Err(DiffusionError::Invalid(message));
         let bounds = [
             ("image_channels", self.image_channels, MAX_IMAGE_CHANNELS),
             ("image_size", self.image_size, MAX_SIZE),

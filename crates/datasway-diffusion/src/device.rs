@@ -30,10 +30,10 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
             let device = Device::ndarray();
             Ok(device)
         }
-        name if DEVICES.contains(&name) => Err(DiffusionError::Config(format!(
+        name if DEVICES.contains(&name) => Err(DiffusionError::Invalid(format!(
             "the device {name} needs the cargo feature of that name: add --features {name} after cargo run"
         ))),
-        name => Err(DiffusionError::Config(format!(
+        name => Err(DiffusionError::Invalid(format!(
             "there is no device {name}; the devices are {}",
             DEVICES.join(", ")
         ))),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum DiffusionError {
     /// A setting is outside its range or contradicts another one.
     #[error("{}", line(.0))]
-    Config(String),
+    Invalid(String),
     /// A tensor does not have the shape that the model or measure expects.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
     Shape {

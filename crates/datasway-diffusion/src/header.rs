@@ -17,7 +17,7 @@ pub const FORMAT: u32 = 1;
 pub struct Header {
     /// Layout of the file, [`FORMAT`].
     pub format: u32,
-    /// Version of Sway that wrote it.
+    /// Version of Datasway that wrote it.
     pub version: String,
     /// Shape of the network.
     pub network: UNetConfig,
@@ -60,7 +60,7 @@ struct Training {
 pub struct Layout {
     /// Layout of the file.
     pub format: u32,
-    /// Version of Sway that wrote it.
+    /// Version of Datasway that wrote it.
     pub version: String,
 }
 
@@ -74,7 +74,7 @@ impl Layout {
         match layout.format == known {
             true => Ok(()),
             false => Err(format!(
-                "written in layout {} by Sway {}, this version reads layout {known}",
+                "written in layout {} by Datasway {}, this version reads layout {known}",
                 layout.format,
                 layout.version.escape_debug()
             )),

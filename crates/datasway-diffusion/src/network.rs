@@ -54,7 +54,7 @@ impl NetworkDenoiser {
         let config = checkpoint.header.network.clone();
         let stored = checkpoint.with_ids(checkpoint.ema.clone());
         let network =
-            weights::apply(UNet::new(&config, device)?, stored).map_err(DiffusionError::Config)?;
+            weights::apply(UNet::new(&config, device)?, stored).map_err(DiffusionError::Invalid)?;
         let precondition = Precondition::new(checkpoint.header.sigma_data)?;
         Ok(Self::new(network, config, precondition))
     }

@@ -22,7 +22,7 @@ const RANK: &str = "__rank";
 /// If it cannot be written.
 pub fn state(optimizer: &ModuleOptimizer) -> Result<Vec<u8>, DiffusionError> {
     let unwritable = |error: &dyn std::fmt::Display| {
-        DiffusionError::Config(format!("the optimiser's state cannot be written: {error}"))
+        DiffusionError::Invalid(format!("the optimiser's state cannot be written: {error}"))
     };
     let bytes = optimizer.into_bytes().map_err(|error| unwritable(&error))?;
     in_order(bytes).map_err(|error| unwritable(&error))
@@ -53,7 +53,7 @@ pub fn restore(
     step: u64,
 ) -> Result<ModuleOptimizer, DiffusionError> {
     let unreadable = |error: &dyn std::fmt::Display| {
-        DiffusionError::Config(format!(
+        DiffusionError::Invalid(format!(
             "the optimiser's state cannot be read ({error}): start again in a new folder"
         ))
     };

@@ -10,7 +10,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 /// What random numbers are for; those of different purposes have nothing in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum RandomStream {
     /// Which images a batch holds, and which of them are mirrored; by step.
     Batch,
     /// Noise levels and noise of a training batch; by step.
@@ -26,7 +26,7 @@ pub enum Purpose {
 }
 
 /// A generator of its own for each seed, purpose and index (up to three numbers below 2⁶⁴, 2⁶⁴ and 2³²).
-pub fn generator<const N: usize>(seed: u64, purpose: Purpose, index: [u64; N]) -> ChaCha8Rng {
+pub fn generator<const N: usize>(seed: u64, purpose: RandomStream, index: [u64; N]) -> ChaCha8Rng {
     const { assert!(N <= 3) };
     let mut numbers = [seed, 0, 0, 0];
     numbers[1..=N].copy_from_slice(&index);
@@ -53,13 +53,13 @@ mod tests {
     fn every_part_of_the_name_makes_another_stream() {
         let draw =
             |seed, purpose, index: [u64; 3]| -> u64 { generator(seed, purpose, index).random() };
-        let base = draw(1, Purpose::Sample, [2, 3, 4]);
-        assert_eq!(base, draw(1, Purpose::Sample, [2, 3, 4]));
+        let base = draw(1, RandomStream::Sample, [2, 3, 4]);
+        assert_eq!(base, draw(1, RandomStream::Sample, [2, 3, 4]));
         for other in [
-            draw(2, Purpose::Sample, [2, 3, 4]),
-            draw(1, Purpose::Probe, [2, 3, 4]),
-            draw(1, Purpose::Sample, [3, 2, 4]),
-            draw(1, Purpose::Sample, [2, 3, 5]),
+            draw(2, RandomStream::Sample, [2, 3, 4]),
+            draw(1, RandomStream::Probe, [2, 3, 4]),
+            draw(1, RandomStream::Sample, [3, 2, 4]),
+            draw(1, RandomStream::Sample, [2, 3, 5]),
         ] {
             assert_ne!(base, other);
         }

@@ -16,7 +16,7 @@ pub fn check<T: PartialOrd + Debug>(
 ) -> Result<(), DiffusionError> {
     match range.contains(&value) {
         true => Ok(()),
-        false => Err(DiffusionError::Config(format!(
+        false => Err(DiffusionError::Invalid(format!(
             "{name} must be between {:?} and {:?}, not {value:?}",
             range.start(),
             range.end()

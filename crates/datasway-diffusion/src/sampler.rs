@@ -18,7 +18,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::denoiser::{Denoiser, check_points};
-use crate::random::{Purpose, generator};
+use crate::random::{RandomStream, generator};
 use crate::{DiffusionError, schedule};
 
 /// One step of a sampler, from one noise level of the grid to the next.
@@ -178,7 +178,7 @@ impl FrozenNoise {
     fn draw(&self, moment: u64, [n, d]: [usize; 2], device: &Device, dtype: DType) -> Tensor<2> {
         let mut values: Vec<f64> = Vec::with_capacity(n * d);
         for row in 0..n as u64 {
-            let mut rng = generator(self.seed, Purpose::Sample, [self.first + row, moment]);
+            let mut rng = generator(self.seed, RandomStream::Sample, [self.first + row, moment]);
             values.extend(
                 std::iter::repeat_with(|| -> f64 { StandardNormal.sample(&mut rng) }).take(d),
             );

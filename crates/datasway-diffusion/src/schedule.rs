@@ -54,7 +54,7 @@ pub fn checked(
     range::check("sigma_max", sigma_max, LOWEST..=HIGHEST)?;
     range::check("rho", rho, 0.1..=100.0)?;
     if sigma_max <= sigma_min {
-        return Err(DiffusionError::Config(format!(
+        return Err(DiffusionError::Invalid(format!(
             "sigma_max, {sigma_max}, must be larger than sigma_min, {sigma_min}"
         )));
     }
@@ -66,9 +66,9 @@ pub fn checked(
 /// Checks that noise levels are in the range that single precision carries, strictly decreasing, and end with 0.
 ///
 /// # Errors
-/// [`DiffusionError::Config`] that says which of these fails.
+/// [`DiffusionError::Invalid`] that says which of these fails.
 pub fn check(sigmas: &[f64]) -> Result<(), DiffusionError> {
-    let bad = |message: &str| Err(DiffusionError::Config(message.to_owned()));
+    let bad = |message: &str| Err(DiffusionError::Invalid(message.to_owned()));
     let [above @ .., _] = sigmas else {
         return bad("a sampler needs at least one step: two noise levels, the last of them 0");
     };

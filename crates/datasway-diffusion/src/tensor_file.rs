@@ -62,11 +62,12 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads the beginning of a file of `length` bytes; `None` if it has no such entry in its metadata.
+    /// Reads the beginning of a file of `length` bytes; `None` if its metadata has none of the `entries`. The first that is there
+    /// is the header.
     ///
     /// # Errors
     /// A clause that says why this is no SafeTensors file, or not all of one.
-    pub fn parse(beginning: &[u8], length: u64, entry: &str) -> Result<Option<Self>, String> {
+    pub fn parse(beginning: &[u8], length: u64, entries: &[&str]) -> Result<Option<Self>, String> {
         let names = names_length(beginning);
         let body = PREFIX as u64 + names.min(MAX_NAMES);
         if beginning.len() < PREFIX || names > MAX_NAMES || body > length {
@@ -86,8 +87,11 @@ impl Head {
                 length - body
             ));
         }
-        let header = metadata.metadata().as_ref().and_then(|all| all.get(entry));
-        let Some(header) = header.cloned() else {
+        let header = metadata.metadata().as_ref().and_then(|all| {
+            let mut headers = entries.iter().map(|entry| (*entry, all.get(*entry)));
+            headers.find_map(|(entry, header)| Some((entry, header?.clone())))
+        });
+        let Some((entry, header)) = header else {
             return Ok(None);
         };
         let infos = metadata.tensors().into_iter();

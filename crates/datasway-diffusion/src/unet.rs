@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::interpolate::{Interpolate2d, Interpolate2dConfig, InterpolateMode};
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
-use kernels::{Norm, silu};
+use burn_cpu_kernels::{Norm, silu};
 
 use crate::DiffusionError;
 use crate::config::UNetConfig;
@@ -103,7 +103,7 @@ impl UNet {
             .sum();
         match numbers <= MAX_NUMBERS {
             true => Ok(network),
-            false => Err(DiffusionError::Config(format!(
+            false => Err(DiffusionError::Invalid(format!(
                 "a network of this configuration has {numbers} weights, more than {MAX_NUMBERS}: use fewer channels or blocks"
             ))),
         }
@@ -184,7 +184,7 @@ impl Block {
     fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {
         let shift = self.embedding.forward(embedding);
         let h = normalize(&self.norm1, x.clone(), true);
-        let h = kernels::conv3x3(h, self.conv1.weight.val(), bias(&self.conv1) + shift);
+        let h = burn_cpu_kernels::conv3x3(h, self.conv1.weight.val(), bias(&self.conv1) + shift);
         let h = convolve(&self.conv2, normalize(&self.norm2, h, true));
         let x = match &self.skip {
             Some(skip) => skip.forward(x),
@@ -221,7 +221,9 @@ impl Attention {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let qkv = self.qkv.forward(normalize(&self.norm, x.clone(), false));
-        x + self.output.forward(kernels::attention(qkv, self.heads))
+        x + self
+            .output
+            .forward(burn_cpu_kernels::attention(qkv, self.heads))
     }
 }
 
@@ -241,7 +243,7 @@ impl Pointwise {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let bias = self.linear.bias.as_ref();
         let bias = bias.expect("every linear map has a bias");
-        kernels::pointwise(x, self.linear.weight.val(), bias.val())
+        burn_cpu_kernels::pointwise(x, self.linear.weight.val(), bias.val())
     }
 }
 
@@ -289,7 +291,7 @@ fn conv(input: usize, output: usize) -> Conv2dConfig {
 
 /// A [`conv`] with stride 1, by the kernel for it.
 fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    kernels::conv3x3(x, conv.weight.val(), bias(conv))
+    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias(conv))
 }
 
 /// The bias of a convolution, `[1, channels]`.
@@ -309,7 +311,7 @@ fn normalize(norm: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
         epsilon: norm.epsilon,
         silu,
     };
-    kernels::group_norm(x, gamma, beta, norm)
+    burn_cpu_kernels::group_norm(x, gamma, beta, norm)
 }
 
 /// Groups of at least four channels, at most 32 groups, and always a divisor of the channels.

@@ -55,7 +55,7 @@ pub fn draw<M: Module>(
     // Weights are drawn when they are first read, here.
     let drawn = collect(&module).into_iter();
     let drawn = drawn.map(|(path, weight)| (path, Weight { id: 0, ..weight }));
-    apply(module, drawn.collect()).map_err(DiffusionError::Config)
+    apply(module, drawn.collect()).map_err(DiffusionError::Invalid)
 }
 
 /// Checks that every path has an id of its own: an optimiser's state can only be resumed with those.

@@ -12,7 +12,7 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::loss::denoising_loss;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::{optimizer, weights};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ struct Randomize(u64);
 impl ModuleMapper for Randomize {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         self.0 += 1;
-        let mut rng = generator(11, Purpose::Batch, [self.0]);
+        let mut rng = generator(11, RandomStream::Batch, [self.0]);
         param.map(|value| {
             let dims = value.dims();
             let random = normal(&mut rng, [1, dims.iter().product()], &value.device());
@@ -105,7 +105,7 @@ impl Raw {
         let bytes = saved(checkpoint);
         let body = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let names: BTreeMap<String, Value> = serde_json::from_slice(&bytes[8..body]).unwrap();
-        let header = names["__metadata__"]["sway"].as_str().unwrap();
+        let header = names["__metadata__"]["datasway"].as_str().unwrap();
         let mut tensors = BTreeMap::new();
         for (name, info) in &names {
             if ["__metadata__", "checksum"].contains(&name.as_str()) {
@@ -131,7 +131,7 @@ impl Raw {
     }
 
     fn with_header(&self, header: &str) -> Vec<u8> {
-        let mut names = json!({ "__metadata__": { "sway": header } });
+        let mut names = json!({ "__metadata__": { "datasway": header } });
         let mut body = Vec::new();
         for (name, (dtype, shape, bytes)) in &self.tensors {
             let start = body.len();
@@ -151,7 +151,7 @@ fn file(names: &str, body: &[u8]) -> Vec<u8> {
 fn denoised(checkpoint: &Checkpoint) -> [TensorData; 2] {
     let device = Device::flex();
     let model = NetworkDenoiser::from_checkpoint(checkpoint, &device).unwrap();
-    let mut rng = generator(3, Purpose::Sample, []);
+    let mut rng = generator(3, RandomStream::Sample, []);
     let x = normal(&mut rng, [2, tiny().dim()], &device);
     let t = normal(&mut rng, [6, tiny().dim()], &device).reshape([3, 2, tiny().dim()]);
     let (value, products) = model.jvp(x, 0.7, t).unwrap();
@@ -544,7 +544,11 @@ fn what_is_no_checkpoint_is_named_before_it_is_read() {
         ("a name twice", file(twice, &[]), "stands twice"),
         ("an overflow", file(wide, &[0]), "not a complete"),
         ("a far end", file(far, &[0]), "not a complete"),
-        ("another file", file("{}", &[]), "not a checkpoint of Sway"),
+        (
+            "another file",
+            file("{}", &[]),
+            "not a checkpoint of Datasway",
+        ),
         ("cut", whole[..whole.len() - 1].to_vec(), "not a complete"),
         ("more", [whole.as_slice(), &[0]].concat(), "not a complete"),
     ];
@@ -588,7 +592,7 @@ fn trained() -> (UNet, ModuleOptimizer) {
     let device = Device::flex().autodiff();
     let mut network = UNet::new(&tiny(), &device).unwrap();
     let mut optimizer = AdamWConfig::new().init();
-    let mut rng = generator(1, Purpose::Batch, []);
+    let mut rng = generator(1, RandomStream::Batch, []);
     for _ in 0..3 {
         let mut draw = || normal(&mut rng, [2, tiny().dim()], &device).reshape([2, 1, 4, 4]);
         let precondition = Precondition { sigma_data: 0.5 };
@@ -642,7 +646,7 @@ fn a_damaged_state_of_the_optimiser_is_refused_and_never_panics() {
         let _ = restore(flipped, 3);
     }
     for seed in 0..200 {
-        let mut rng = generator(seed, Purpose::Batch, []);
+        let mut rng = generator(seed, RandomStream::Batch, []);
         let noise: Vec<u8> = std::iter::repeat_with(|| rand::RngExt::random(&mut rng))
             .take(4000)
             .collect();

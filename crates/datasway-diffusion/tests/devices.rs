@@ -12,7 +12,7 @@ use datasway_diffusion::device::{DEVICES, device};
 use datasway_diffusion::loss::denoising_loss;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::weights::{apply, collect};
 
@@ -32,7 +32,7 @@ fn config() -> UNetConfig {
 
 /// Normal numbers `[n, 192]`, the same on every device.
 fn draw(step: u64, n: usize, device: &Device) -> Tensor<2> {
-    let mut rng = generator(21, Purpose::Sample, [step]);
+    let mut rng = generator(21, RandomStream::Sample, [step]);
     normal(&mut rng, [n, config().dim()], device)
 }
 

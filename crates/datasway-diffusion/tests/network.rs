@@ -9,7 +9,7 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::loss::denoising_loss;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::{ema, weights};
 
@@ -26,7 +26,7 @@ fn tiny() -> UNetConfig {
 }
 
 fn batch(seed: u64, device: &Device) -> Tensor<4> {
-    let mut rng = generator(seed, Purpose::Sample, []);
+    let mut rng = generator(seed, RandomStream::Sample, []);
     normal(&mut rng, [4, tiny().dim()], device).reshape([4, 3, 8, 8])
 }
 
@@ -207,7 +207,7 @@ impl burn::module::ModuleMapper for Randomize {
         param: burn::module::Param<Tensor<D>>,
     ) -> burn::module::Param<Tensor<D>> {
         self.step += 1;
-        let mut rng = generator(11, Purpose::Batch, [self.step]);
+        let mut rng = generator(11, RandomStream::Batch, [self.step]);
         let dtype = self.dtype;
         param.map(|value| {
             let dims = value.dims();
@@ -224,7 +224,7 @@ fn the_whole_networks_jvp_is_its_central_difference_in_f64() {
     let model = random_denoiser(&device, DType::F64);
     let d = model.dim();
     let draw = |step| {
-        let mut rng = generator(12, Purpose::Sample, [step]);
+        let mut rng = generator(12, RandomStream::Sample, [step]);
         normal(&mut rng, [2, d], &device).cast(DType::F64)
     };
     let (x, v, w) = (draw(0), draw(1), draw(2));
@@ -258,7 +258,7 @@ fn the_whole_networks_jvp_is_its_central_difference_in_f64() {
 fn the_kernels_in_f32_give_the_values_and_jvps_of_f64() {
     let device = Device::flex();
     let draw = |step| {
-        let mut rng = generator(13, Purpose::Sample, [step]);
+        let mut rng = generator(13, RandomStream::Sample, [step]);
         normal(&mut rng, [3, tiny().dim()], &device)
     };
     let evaluate = |dtype: DType| {
@@ -290,7 +290,7 @@ fn products_with_the_transposed_jacobian_are_the_adjoint_of_those_with_it() {
     let model = random_denoiser(&device, DType::F64);
     let (n, d) = (3, model.dim());
     let draw = |step| {
-        let mut rng = generator(14, Purpose::Sample, [step]);
+        let mut rng = generator(14, RandomStream::Sample, [step]);
         normal(&mut rng, [2 * n, d], &device).cast(DType::F64)
     };
     let x = draw(0).slice_dim(0, 0..n);

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use crate::{WriteError, failed, folder_of};
 
 /// Name of the file in the folder.
-pub(crate) const FILE: &str = ".sway-claim";
+pub(crate) const FILE: &str = ".datasway-claim";
 
 /// A claim not written for so long is nobody's.
 pub const STALE: Duration = Duration::from_secs(60);

@@ -15,7 +15,7 @@ use tempfile::Builder;
 pub use line::one_line;
 
 /// What is written stands beside its place under a name that begins like this; only a process that was killed leaves one.
-pub(crate) const BESIDE: &str = ".sway-";
+pub(crate) const BESIDE: &str = ".datasway-";
 
 /// A file or folder that could not be written.
 #[derive(Debug, thiserror::Error)]

@@ -9,9 +9,9 @@ use crate::claim::{self, Claim, Holder};
 use crate::{BESIDE, WriteError, beside, failed};
 
 /// Name of the list of a folder's files: a line with the kind, then a line for each name.
-pub(crate) const LIST: &str = ".sway-files";
+pub(crate) const LIST: &str = ".datasway-files";
 /// First word of the list.
-const TITLE: &str = "sway ";
+const TITLE: &str = "datasway ";
 /// Bytes of a file that are searched for a mark.
 const SEARCHED: u64 = 1 << 16;
 
@@ -355,7 +355,7 @@ mod tests {
         std::fs::write(folder.path().join("precious.png"), "").unwrap();
         std::fs::write(
             path.join(LIST),
-            "sway set of pictures\n../precious.png\n/*\n",
+            "datasway set of pictures\n../precious.png\n/*\n",
         )
         .unwrap();
         run(&path, &["a.png", "summary.json"]).unwrap();
@@ -376,11 +376,11 @@ mod tests {
             }),
             ("another kind", |out| {
                 std::fs::write(out.join("a.png"), "")?;
-                std::fs::write(out.join(LIST), "sway table\na.png\n")
+                std::fs::write(out.join(LIST), "datasway table\na.png\n")
             }),
             ("a folder in the way", |out| {
                 std::fs::create_dir(out.join("a.png"))?;
-                std::fs::write(out.join(LIST), "sway set of pictures\n")
+                std::fs::write(out.join(LIST), "datasway set of pictures\n")
             }),
             ("a damaged list", |out| {
                 std::fs::write(out.join("a.png"), "")?;
@@ -419,7 +419,7 @@ mod tests {
             "{\"run\": {\"sway\": \"0.1.0\"}}",
         )
         .unwrap();
-        std::fs::create_dir(path.join(".sway-abc")).unwrap();
+        std::fs::create_dir(path.join(".datasway-abc")).unwrap();
         run(path, &["new.png", "summary.json"]).unwrap();
         assert_eq!(visible(path), ["new.png", "summary.json"]);
         assert!(path.join(".DS_Store").exists());
@@ -447,8 +447,8 @@ mod tests {
         assert_eq!(visible(&path), ["a.png"]);
         let open = OutputFolder::open(&path, &KIND).unwrap();
         open.go_on().unwrap();
-        assert_eq!(visible(&path), [".sway-claim", "a.png"]);
+        assert_eq!(visible(&path), [".datasway-claim", "a.png"]);
         open.start_over().unwrap();
-        assert_eq!(visible(&path), [".sway-claim"]);
+        assert_eq!(visible(&path), [".datasway-claim"]);
     }
 }

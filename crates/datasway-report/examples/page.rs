@@ -73,7 +73,7 @@ fn main() -> Result<(), datasway_report::ReportError> {
             fact("network evaluations", "35 path · 70 density · 70 tangent"),
             fact("time", "41 s"),
             fact("peak memory", "612 MiB"),
-            fact("version", "sway 0.1.0, burn 0.22.1"),
+            fact("version", "datasway 0.1.0, burn 0.22.1"),
         ],
         directions: vec![
             section("attr:Eyeglasses", false),

@@ -19,7 +19,7 @@ pub fn document(title: &str, css: &str, body: &Markup) -> String {
             }
             body {
                 (body)
-                footer { "Made by Sway. This file is complete in itself: it loads nothing from anywhere." }
+                footer { "Made by Datasway. This file is complete in itself: it loads nothing from anywhere." }
             }
         }
     };

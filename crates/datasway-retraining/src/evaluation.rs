@@ -8,7 +8,7 @@ use crate::comparison::{Comparison, Summary};
 use crate::execute::Executor;
 use crate::experiment::Direction;
 use crate::jobs::Run;
-use crate::traits::Traits;
+use crate::traits::MovementCorrelates;
 use datasway_stats::{bootstrap, fast_median as median, signed_rank};
 
 /// The name under which the next seed's real changes stand among the predictions: what retraining itself can say.
@@ -24,7 +24,7 @@ pub struct Evaluation {
     /// Real changes of one selection by different masses, against each other.
     pub linearity: Vec<Linearity>,
     /// What the samples that move far have in common.
-    pub traits: Vec<Traits>,
+    pub traits: Vec<MovementCorrelates>,
     /// The estimator that each variant would have chosen without looking at the directions that judge.
     pub choices: Vec<Choice>,
     /// The comparisons behind them.
@@ -187,7 +187,8 @@ pub fn evaluate(executor: &Executor<'_>) -> Result<Evaluation, RetrainError> {
                 true => {
                     let outcome = outcome(executor, run, seed)?;
                     let norms: Vec<Vec<f64>> = outcome.norms(executor.setup.images.shape.dim());
-                    all.traits.extend(Traits::find(executor, run, &norms)?);
+                    all.traits
+                        .extend(MovementCorrelates::find(executor, run, &norms)?);
                     outcomes.push(outcome);
                 }
                 false => all.missing.push(format!("{}, seed {seed}", variant.name())),

@@ -18,23 +18,23 @@ use datasway_sensitivity::measure::{Empirical, Measure, points};
 use datasway_sensitivity::sensitivities;
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
-use datasway_training::trainer::Trainer;
+use datasway_training::trainer::ScoreTrainer;
 
 use crate::RetrainError;
 use crate::attribution::counterfactual::{random, responsible};
 use crate::attribution::functional::{Draws, Functional, losses};
-use crate::attribution::{self, Attribute, Benchmark};
+use crate::attribution::{self, Attributor, Benchmark};
 use crate::baselines::Scene;
 use crate::cost::to_array;
 use crate::jobs::{Plan, Shown, Work};
-use crate::prepared::Setup;
+use crate::prepared::PreparedExperiment;
 use crate::store::{Array, Store, read_array, write_arrays};
 
 /// Executes jobs.
 #[derive(Clone, Copy)]
 pub struct Executor<'a> {
     /// The experiment and its data.
-    pub setup: &'a Setup,
+    pub setup: &'a PreparedExperiment,
     /// Its jobs.
     pub plan: &'a Plan,
     /// Their folders.
@@ -121,12 +121,12 @@ impl Executor<'_> {
         let steps = config.steps;
         let mut trainer = match start {
             _ if path.exists() => {
-                Trainer::resume(config.clone(), set, Checkpoint::load(&path)?, device)?
+                ScoreTrainer::resume(config.clone(), set, Checkpoint::load(&path)?, device)?
             }
-            None => Trainer::new(config.clone(), set, device)?,
+            None => ScoreTrainer::new(config.clone(), set, device)?,
             Some(model) => {
                 let model = Checkpoint::load(&self.result(model))?;
-                Trainer::fine_tune(config.clone(), set, &model, device)?
+                ScoreTrainer::fine_tune(config.clone(), set, &model, device)?
             }
         };
         let batches = self.batches(shown)?;
@@ -216,7 +216,8 @@ impl Executor<'_> {
         let settings = self.setup.settings(&checkpoint, estimator)?;
         let (measures, places) = self.measures()?;
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
-        let found = sensitivities::run(&model, &measures, &settings, &self.setup.device, |_| ())?;
+        let found =
+            sensitivities::compute(&model, &measures, &settings, &self.setup.device, |_| ())?;
         // Some samples may overflow and count as failures; where all do, there is no prediction.
         let finite = |delta: &[f32]| delta.iter().all(|value| value.is_finite());
         if !found

@@ -8,7 +8,7 @@ use std::path::Path;
 use datasway_data::Selection;
 use datasway_diffusion::{DiffusionError, schedule};
 use datasway_sensitivity::density::{
-    Bandwidth, DensityKind, EstimatorOptions, TraceKind, TraceOptions,
+    Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions,
 };
 use datasway_training::config::TrainConfig;
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub struct Experiment {
     pub directions: Vec<Direction>,
     /// The predictions.
     #[serde(default)]
-    pub estimators: Vec<Estimator>,
+    pub estimators: Vec<EstimatorSpec>,
     /// What they must beat.
     #[serde(default)]
     pub baselines: Vec<Baseline>,
@@ -224,7 +224,7 @@ impl Direction {
 /// A way to predict: the estimator of the log-density and its options (see `sensitivity --help`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Estimator {
+pub struct EstimatorSpec {
     /// Name in the tables; made of the options if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -260,7 +260,7 @@ const LARGEST: u64 = 1 << 20;
 /// Jobs of an experiment at most.
 const JOBS: u128 = 100_000;
 
-/// Images of a data set.
+/// ImagePoints of a data set.
 const IMAGES: RangeInclusive<usize> = 1..=1_000_000_000;
 
 /// Masses that can be added; the data have mass 1.
@@ -275,7 +275,7 @@ const LAST_CUT: f64 = 0.99 * schedule::SIGMA_MAX;
 /// Colours of a 3×3 neighbourhood: as few as still pay (docs/closed-form.md).
 const PERIOD: usize = 3;
 
-impl Estimator {
+impl EstimatorSpec {
     /// Checks that every number is in its range and that they go together.
     pub(crate) fn check(&self) -> Result<(), RetrainError> {
         let field = |name: &str| format!("estimator {}: {name}", self.name());
@@ -312,8 +312,8 @@ impl Estimator {
     }
 
     /// What `sensitivity` is asked for, its probes from this seed.
-    pub(crate) fn options(&self, seed: u64) -> EstimatorOptions {
-        EstimatorOptions {
+    pub(crate) fn options(&self, seed: u64) -> DensityConfig {
+        DensityConfig {
             density: self.density,
             trace: TraceOptions {
                 kind: self.trace,
@@ -375,7 +375,7 @@ impl Experiment {
 
     /// The names of the predictions, the estimators before the baselines.
     pub fn predictions(&self) -> Vec<String> {
-        let estimators = self.estimators.iter().map(Estimator::name);
+        let estimators = self.estimators.iter().map(EstimatorSpec::name);
         let baselines = self.baselines.iter().map(Baseline::name);
         estimators.chain(baselines).collect()
     }
@@ -573,7 +573,7 @@ mod tests {
     /// What an estimator is in a job's key must not change while its predictions do not.
     #[test]
     fn the_trace_is_named_only_where_it_is_not_the_usual_one() {
-        let estimator = |options: &str| -> Estimator {
+        let estimator = |options: &str| -> EstimatorSpec {
             let text = format!("density = \"probability-flow\"\n{options}");
             toml::from_str(&text).unwrap()
         };
@@ -680,7 +680,7 @@ mod tests {
     }
 
     #[test]
-    fn the_experiments_that_come_with_sway_are_in_their_ranges() {
+    fn the_experiments_that_come_with_datasway_are_in_their_ranges() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
         let files = std::fs::read_dir(folder).unwrap();
         let files = files.map(|file| file.unwrap().path());

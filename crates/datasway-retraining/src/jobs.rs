@@ -6,15 +6,15 @@
 
 use std::collections::HashMap;
 
-use datasway_sensitivity::density::CHOICES;
+use datasway_sensitivity::density::AUTO_BANDWIDTH_REVISION;
 use datasway_training::config::TrainConfig;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::RetrainError;
-use crate::attribution::{Attribute, Benchmark, subsets};
+use crate::attribution::{Attributor, Benchmark, subsets};
 use crate::experiment::{VariantKind, replace};
-use crate::prepared::Setup;
+use crate::prepared::PreparedExperiment;
 
 /// Raised for a kind of job whenever the same settings begin to give other results: no old result is then found.
 fn revision(kind: &str) -> u32 {
@@ -183,7 +183,7 @@ impl Plan {
     ///
     /// # Errors
     /// If a variant's configuration is not one.
-    pub fn new(setup: &Setup) -> Result<Self, RetrainError> {
+    pub fn new(setup: &PreparedExperiment) -> Result<Self, RetrainError> {
         let mut planner = Planner {
             setup,
             jobs: Vec::new(),
@@ -208,7 +208,7 @@ impl Plan {
 }
 
 struct Planner<'a> {
-    setup: &'a Setup,
+    setup: &'a PreparedExperiment,
     jobs: Vec<Job>,
     places: HashMap<String, usize>,
 }
@@ -533,7 +533,7 @@ impl Planner<'_> {
             .iter()
             .any(|of| settings[of]["bandwidth"] == "auto")
         {
-            settings["choices"] = json!(CHOICES);
+            settings["choices"] = json!(AUTO_BANDWIDTH_REVISION);
         }
         let keys: Vec<&str> = inputs.iter().map(|&i| self.jobs[i].key.as_str()).collect();
         let content = json!([revision(kind), kind, settings, keys]);

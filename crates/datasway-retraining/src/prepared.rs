@@ -10,18 +10,18 @@ use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule;
 use datasway_sensitivity::measure::Empirical;
-use datasway_sensitivity::sensitivities::Settings;
+use datasway_sensitivity::sensitivities::SensitivityConfig;
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
-use datasway_training::training_set::TrainingSet;
+use datasway_training::training_set::TrainingSetInfo;
 
 use crate::RetrainError;
 use crate::attribution::subsets;
-use crate::experiment::{Direction, Estimator, Experiment};
+use crate::experiment::{Direction, EstimatorSpec, Experiment};
 
 /// Where an experiment finds its data and computes; nothing here changes a result beyond rounding.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct RunEnvironment {
     /// The images, if they are not where the experiment file says.
     pub data: Option<String>,
     /// Where decoded images are kept for the next start.
@@ -31,7 +31,7 @@ pub struct Place {
 }
 
 /// Everything that jobs share.
-pub struct Setup {
+pub struct PreparedExperiment {
     /// The experiment.
     pub experiment: Experiment,
     /// Configuration of base models, but for the seed.
@@ -41,7 +41,7 @@ pub struct Setup {
     /// The training images.
     pub images: Dataset,
     /// What their checkpoints say of them.
-    pub set: TrainingSet,
+    pub set: TrainingSetInfo,
     /// The changes of the data, in the experiment's order.
     pub changes: Vec<Change>,
     /// For an attribution benchmark: indices of each random part of the training images, ascending.
@@ -64,13 +64,13 @@ pub struct Change {
     pub indices: Vec<usize>,
 }
 
-impl Setup {
+impl PreparedExperiment {
     /// Loads the data and finds every direction in them.
     ///
     /// # Errors
     /// If the data or a direction's images cannot be loaded, a mass makes no measure, or the configuration
     /// contradicts itself.
-    pub fn new(experiment: Experiment, place: &Place) -> Result<Self, RetrainError> {
+    pub fn new(experiment: Experiment, place: &RunEnvironment) -> Result<Self, RetrainError> {
         let config = experiment.config()?;
         config.validate()?;
         let options = LoadOptions {
@@ -118,10 +118,10 @@ impl Setup {
             subsets: parts,
             groups,
             held_out,
-            set: TrainingSet {
+            set: TrainingSetInfo {
                 limit,
                 skip_bad: experiment.skip_bad,
-                ..TrainingSet::of(&images, name, config.flip)
+                ..TrainingSetInfo::of(&images, name, config.flip)
             },
             config,
             images,
@@ -178,10 +178,10 @@ impl Setup {
     pub(crate) fn settings(
         &self,
         checkpoint: &Checkpoint,
-        estimator: &Estimator,
-    ) -> Result<Settings, RetrainError> {
+        estimator: &EstimatorSpec,
+    ) -> Result<SensitivityConfig, RetrainError> {
         let samples = &self.experiment.samples;
-        Ok(Settings {
+        Ok(SensitivityConfig {
             samples: samples.count,
             batch: samples.batch,
             sampler: Sampler::Heun,
@@ -199,7 +199,7 @@ impl Setup {
         })
     }
 
-    /// Images as the measure that training sees: with their mirror images, if it mirrors.
+    /// ImagePoints as the measure that training sees: with their mirror images, if it mirrors.
     ///
     /// # Errors
     /// If there are none.

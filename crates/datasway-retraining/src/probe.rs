@@ -12,11 +12,11 @@ use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities;
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
-use datasway_training::trainer::Trainer;
+use datasway_training::trainer::ScoreTrainer;
 
 use crate::RetrainError;
 use crate::attribution::functional::{Functional, losses};
-use crate::attribution::{Attribute, Growth, Method};
+use crate::attribution::{Attributor, CostScaling, Method};
 use crate::baselines::Scene;
 use crate::execute::Executor;
 use crate::jobs::Work;
@@ -131,9 +131,9 @@ fn step(executor: &Executor<'_>, config: &TrainConfig) -> Result<f64, RetrainErr
     Ok(started.elapsed().as_secs_f64() / STEPS as f64)
 }
 
-fn trainer(executor: &Executor<'_>, config: &TrainConfig) -> Result<Trainer, RetrainError> {
+fn trainer(executor: &Executor<'_>, config: &TrainConfig) -> Result<ScoreTrainer, RetrainError> {
     let setup = executor.setup;
-    Ok(Trainer::new(
+    Ok(ScoreTrainer::new(
         config.clone(),
         setup.set.clone(),
         &setup.device,
@@ -179,7 +179,7 @@ fn sensitivity(
     let measures = executor.measures()?.0;
     let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
     let started = Instant::now();
-    sensitivities::run(&model, &measures, &settings, &executor.setup.device, |_| ())?;
+    sensitivities::compute(&model, &measures, &settings, &executor.setup.device, |_| ())?;
     Ok(started.elapsed().as_secs_f64())
 }
 
@@ -218,12 +218,12 @@ fn attribution(
     };
     let points = scene.samples.dims()[0].max(scene.held_out.dims()[0]);
     let scale = match method.grows_with() {
-        Growth::Points => {
+        CostScaling::Points => {
             scene.samples = few(&scene.samples);
             scene.held_out = few(&scene.held_out);
             points as f64 / points.min(ATTRIBUTED) as f64
         }
-        Growth::Images => {
+        CostScaling::ImagePoints => {
             let [m, _] = scene.images.dims();
             scene.samples = few(&scene.samples);
             scene.held_out = few(&scene.held_out);

@@ -11,7 +11,7 @@ use datasway_stats::spearman_or_zero as spearman;
 /// Spearman's correlations, over the samples of one seed, of the norm of the real change with properties that the sample had
 /// before it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Traits {
+pub struct MovementCorrelates {
     /// The variant.
     pub variant: String,
     /// The seed.
@@ -29,7 +29,7 @@ pub struct Traits {
     pub log_ratio: f64,
 }
 
-impl Traits {
+impl MovementCorrelates {
     /// The traits of one run in every direction; `real` holds the norms of the real changes, `[directions, n]`.
     ///
     /// # Errors

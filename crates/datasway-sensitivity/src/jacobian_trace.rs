@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::random::{Purpose, generator};
+use datasway_diffusion::random::{RandomStream, generator};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -94,11 +94,11 @@ impl Trace {
     /// If there are no probes, or colours of no period.
     pub fn check(&self) -> Result<(), DiffusionError> {
         match self {
-            Self::Hutchinson { probes: 0, .. } => Err(DiffusionError::Config(
+            Self::Hutchinson { probes: 0, .. } => Err(DiffusionError::Invalid(
                 "the probability-flow density needs at least one probe".to_owned(),
             )),
             Self::Probing { colouring, .. } if colouring.period == 0 => {
-                Err(DiffusionError::Config(
+                Err(DiffusionError::Invalid(
                     "probing needs colours that repeat: a period of at least 1".to_owned(),
                 ))
             }
@@ -170,7 +170,7 @@ impl Trace {
 
 /// Random numbers of a law, without end.
 fn entries(law: ProbeLaw, seed: u64, index: [u64; 3]) -> impl Iterator<Item = f64> {
-    let mut rng = generator(seed, Purpose::Probe, index);
+    let mut rng = generator(seed, RandomStream::Probe, index);
     std::iter::repeat_with(move || match law {
         ProbeLaw::Rademacher if rng.random() => 1.0,
         ProbeLaw::Rademacher => -1.0,

@@ -10,7 +10,7 @@ pub const MAX_LOG_RATIO: f32 = 5.0;
 /// within a factor e.
 pub const MAX_DEVIATION: f32 = 1.0;
 
-/// Images lie in [-1, 1]; a sample that reaches beyond this was not sampled but thrown.
+/// ImagePoints lie in [-1, 1]; a sample that reaches beyond this was not sampled but thrown.
 pub const MAX_PIXEL: f32 = 2.0;
 
 /// ‖δ‖ stands clear of the sample's own zero check ‖δ(ρ)‖ if it is at least so many times as long as what the density ratio can
@@ -57,7 +57,7 @@ pub fn rank(results: &Sensitivities, direction: usize, of_images: bool) -> Vec<R
                 score,
                 max_log_ratio,
                 residual,
-                limit: results.limit(direction, sample),
+                limit: results.trust_radius(direction, sample),
                 warnings,
             }
         })

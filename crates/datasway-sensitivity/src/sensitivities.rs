@@ -7,14 +7,14 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 
-use crate::density::{Cutoff, Estimator};
+use crate::density::{Cutoff, DensityEstimator};
 use crate::measure::{Empirical, Measure};
-use crate::trajectory::second_order::limit;
-use crate::trajectory::tangent::{Evaluations, Propagator};
+use crate::trajectory::second_order::trust_radius;
+use crate::trajectory::tangent::{Evaluations, TangentSolver};
 
 /// What is computed, apart from the model and the directions.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct SensitivityConfig {
     /// Samples to draw.
     pub samples: usize,
     /// Samples propagated together; results do not depend on it beyond rounding.
@@ -24,7 +24,7 @@ pub struct Settings {
     /// Its noise levels, ending with 0.
     pub sigmas: Vec<f64>,
     /// How log p^ρ is estimated.
-    pub density: Estimator,
+    pub density: DensityEstimator,
     /// Noise level below which the directions move nothing; 0 for none.
     pub cutoff: f64,
     /// Seed of starting noise and fresh noise.
@@ -99,11 +99,11 @@ impl Sensitivities {
     }
 
     /// The largest |η| up to which a sample's sensitivity to a direction is trusted; none without γ.
-    pub fn limit(&self, direction: usize, sample: usize) -> Option<f64> {
+    pub fn trust_radius(&self, direction: usize, sample: usize) -> Option<f64> {
         let gamma = &self.curvatures.as_ref()?[direction];
         let wide = |row: &[f32]| row.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
         let gamma = wide(&gamma[sample * self.dim..(sample + 1) * self.dim]);
-        Some(limit(&wide(self.delta(direction, sample)), &gamma))
+        Some(trust_radius(&wide(self.delta(direction, sample)), &gamma))
     }
 
     /// `log r` of a sample along its path.
@@ -145,15 +145,15 @@ pub(crate) fn norm(row: &[f32]) -> f64 {
 /// # Errors
 /// If there is nothing to do, shapes do not fit, the density cannot follow the sampler, or the model
 /// fails.
-pub fn run(
+pub fn compute(
     model: &dyn Denoiser,
     directions: &[&dyn Measure],
-    settings: &Settings,
+    settings: &SensitivityConfig,
     device: &Device,
     mut progress: impl FnMut(usize),
 ) -> Result<Sensitivities, DiffusionError> {
     if settings.samples == 0 || settings.batch == 0 {
-        return Err(DiffusionError::Config(
+        return Err(DiffusionError::Invalid(
             "the number of samples and the batch must be at least 1".to_owned(),
         ));
     }
@@ -161,8 +161,10 @@ pub fn run(
     let d = model.dim();
     // A comparison that brings its own D compares ρ with itself: δ(ρ) = 0 without computing it.
     let whole = match &settings.density {
-        Estimator::Smoothed(_) => None,
-        Estimator::ProbabilityFlow { .. } | Estimator::Empirical(_) => settings.whole.as_ref(),
+        DensityEstimator::Smoothed(_) => None,
+        DensityEstimator::ProbabilityFlow { .. } | DensityEstimator::Empirical(_) => {
+            settings.whole.as_ref()
+        }
     };
     let count = directions.len();
     let whole_measure = whole.map(|whole| whole as &dyn Measure);
@@ -188,7 +190,7 @@ pub fn run(
             density: settings.density.starting_at(first as u64),
             sigma: settings.cutoff,
         };
-        let path = Propagator {
+        let path = TangentSolver {
             model,
             directions: &measures,
             density: &density,
@@ -200,7 +202,7 @@ pub fn run(
                 false => 0,
             },
         };
-        let path = path.propagate(x.clone())?;
+        let path = path.sample_with_tangents(x.clone())?;
         if first == 0 {
             all.cost = split(model, &x, settings.sigmas[0], path.evaluations)?;
             all.sigmas = path.sigmas.iter().map(|sigma| *sigma as f32).collect();

@@ -6,18 +6,18 @@ use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule::karras;
 use datasway_diffusion::unet::UNet;
 use datasway_sensitivity::density::{
-    ClosedForm, Cutoff, Density, ProbabilityFlow, Smoothed, Trace,
+    ClosedForm, Cutoff, LogDensity, ProbabilityFlow, Smoothed, Trace,
 };
-use datasway_sensitivity::influence::{Influence, forcings};
+use datasway_sensitivity::influence::{AdjointInfluence, forcings};
 use datasway_sensitivity::jacobian_trace::ProbeLaw;
 use datasway_sensitivity::measure::{Empirical, Gaussian, Measure, perturbed};
-use datasway_sensitivity::trajectory::Path;
-use datasway_sensitivity::trajectory::tangent::propagate;
+use datasway_sensitivity::trajectory::Trajectory;
+use datasway_sensitivity::trajectory::tangent::sample_with_tangents;
 
 const SAMPLERS: [Sampler; 3] = [
     Sampler::Euler,
@@ -31,7 +31,7 @@ const SAMPLERS: [Sampler; 3] = [
 ];
 
 fn draw<const D: usize>(seed: u64, shape: [usize; D], dtype: DType) -> Tensor<D> {
-    let mut rng = generator(seed, Purpose::Sample, []);
+    let mut rng = generator(seed, RandomStream::Sample, []);
     let size = shape.iter().product();
     let flat = normal(&mut rng, [1, size], &Device::flex());
     flat.reshape(shape).cast(dtype)
@@ -85,7 +85,7 @@ fn pulling_back_is_the_transpose_of_pushing_forward_for_every_sampler() {
         let (n, d) = (3, model.dim());
         let data = Empirical::new(draw(1, [20, d], dtype)).expect("points");
         for sampler in SAMPLERS {
-            let path = Path::record(
+            let path = Trajectory::sample(
                 &model,
                 &ClosedForm(&data),
                 &sampler,
@@ -140,7 +140,7 @@ fn a_groups_mean_influence_is_its_tangent_whatever_the_density() {
             density: ClosedForm(&data),
             sigma: 1.0,
         };
-        let densities: [(&str, &dyn Density); 4] = [
+        let densities: [(&str, &dyn LogDensity); 4] = [
             ("flow", &flow),
             ("empirical", &ClosedForm(&data)),
             ("smoothed", &smoothed),
@@ -151,7 +151,7 @@ fn a_groups_mean_influence_is_its_tangent_whatever_the_density() {
             let (start, noise) = (draw(2, [n, d], dtype), FrozenNoise::new(5));
             let sampler = Sampler::Heun;
             let direction = Empirical::new(group.clone()).expect("points");
-            let tangent = propagate(
+            let tangent = sample_with_tangents(
                 &model,
                 &[&direction],
                 density,
@@ -161,12 +161,12 @@ fn a_groups_mean_influence_is_its_tangent_whatever_the_density() {
                 &noise,
             )
             .expect("δ");
-            let path =
-                Path::record(&model, density, &sampler, &sigmas, start, &noise).expect("a path");
+            let path = Trajectory::sample(&model, density, &sampler, &sigmas, start, &noise)
+                .expect("a path");
             let gradients = draw(3, [1, n, d], dtype);
             let left = dot(gradients.clone(), tangent.sensitivities);
             let pulled = path.pull_back(&model, gradients).expect("G");
-            let influence = Influence::new(&path, pulled, dtype).of(&group);
+            let influence = AdjointInfluence::new(&path, pulled, dtype).of(&group);
             let right = values(influence.mean_dim(2));
             let error = apart(&right, &left);
             assert!(error < tolerance, "{dtype:?}, {name}: {error:e}");
@@ -184,10 +184,10 @@ fn influences_are_central_differences_in_the_mass_of_one_point() {
     let gradient = draw(3, [1, 5, 4], DType::F64);
     for sampler in SAMPLERS {
         let density = ClosedForm(&data);
-        let path = Path::record(&data, &density, &sampler, &sigmas, start.clone(), &noise);
+        let path = Trajectory::sample(&data, &density, &sampler, &sigmas, start.clone(), &noise);
         let path = path.expect("a path");
         let pulled = path.pull_back(&data, gradient.clone()).expect("G");
-        let influence = Influence::new(&path, pulled, DType::F64);
+        let influence = AdjointInfluence::new(&path, pulled, DType::F64);
         for y in [
             points.clone().slice_dim(0, 3..4),
             draw(9, [1, 4], DType::F64),
@@ -218,7 +218,7 @@ fn weighted_points_push_as_the_mixture_of_their_measures() {
     let data = Empirical::new(points.clone()).expect("points");
     let (start, noise) = (draw(2, [5, 4], DType::F64), FrozenNoise::new(5));
     let (density, sigmas) = (ClosedForm(&data), karras(8, 0.6, 20.0, 7.0));
-    let path = Path::record(
+    let path = Trajectory::sample(
         &data,
         &density,
         &Sampler::Heun,
@@ -231,7 +231,7 @@ fn weighted_points_push_as_the_mixture_of_their_measures() {
     let total = weights.clone().sum().into_scalar::<f64>();
     let masses = values(weights.clone());
     let direction = Empirical::weighted(points.clone(), &masses).expect("points");
-    let real = propagate(
+    let real = sample_with_tangents(
         &data,
         &[&direction],
         &density,

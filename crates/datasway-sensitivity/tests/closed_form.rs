@@ -6,13 +6,15 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::density::{
-    ClosedForm, Cutoff, Density, ProbabilityFlow, Smoothed, Trace,
+    ClosedForm, Cutoff, LogDensity, ProbabilityFlow, Smoothed, Trace,
 };
 use datasway_sensitivity::jacobian_trace::ProbeLaw;
 use datasway_sensitivity::measure::{
-    Empirical, Gaussian, GaussianMixture, Learned, Measure, Mixture, perturbed,
+    Empirical, Gaussian, GaussianMixture, Measure, Mixture, ModelMeasure, perturbed,
 };
-use datasway_sensitivity::trajectory::tangent::{Evaluations, Propagation, propagate};
+use datasway_sensitivity::trajectory::tangent::{
+    Evaluations, TangentSolution, sample_with_tangents,
+};
 
 const F64: DType = DType::F64;
 
@@ -90,7 +92,7 @@ fn check_tangent(data: &dyn Measure, direction: &dyn Measure, sigma_min: f64, wh
     let sigmas = karras(14, sigma_min, 20.0, 7.0);
     let start = normal(77, 6, data.dim());
     for sampler in SAMPLERS {
-        let result = propagate(
+        let result = sample_with_tangents(
             &data,
             &[direction],
             &ClosedForm(data),
@@ -278,7 +280,7 @@ fn bandwidth_and_cutoff_are_tangents_of_what_they_say() {
             sigma: cutoff,
         };
         let sampler = Sampler::Heun;
-        let result = propagate(
+        let result = sample_with_tangents(
             &model,
             &[&group],
             &density,
@@ -312,7 +314,7 @@ fn several_directions_share_one_path() {
     let run = |directions: &[&dyn Measure]| {
         let (start, noise) = (normal(4, 5, 2), FrozenNoise::new(0));
         let density = ClosedForm(&data);
-        propagate(
+        sample_with_tangents(
             &data,
             directions,
             &density,
@@ -420,11 +422,15 @@ fn products_are_central_differences() {
 }
 
 /// The density along paths of a model, and the closed form at the same points.
-fn flow(data: &dyn Measure, density: &dyn Density, steps: usize) -> (Propagation, Propagation) {
+fn flow(
+    data: &dyn Measure,
+    density: &dyn LogDensity,
+    steps: usize,
+) -> (TangentSolution, TangentSolution) {
     let sigmas = karras(steps, 0.05, 60.0, 7.0);
-    let run = |density: &dyn Density| {
+    let run = |density: &dyn LogDensity| {
         let (start, noise) = (normal(9, 6, data.dim()), FrozenNoise::new(0));
-        propagate(
+        sample_with_tangents(
             &data,
             &[data],
             density,
@@ -522,7 +528,7 @@ fn one_gaussian_moves_as_calculus_says() {
     };
     let noise = FrozenNoise::new(0);
     let sampler = Sampler::Heun;
-    let result = propagate(
+    let result = sample_with_tangents(
         &data,
         &[&other, &data],
         &density,
@@ -603,7 +609,7 @@ fn bad_input_is_refused() {
     let stochastic = SAMPLERS[2];
     let start = normal(0, 2, 2);
     refuses(
-        propagate(
+        sample_with_tangents(
             &data,
             &[&group],
             &density,
@@ -625,7 +631,7 @@ fn bad_input_is_refused() {
     };
     refuses(cut.check(&[]), "cut-off");
     refuses(
-        propagate(&data, &[], &density, &Sampler::Heun, &sigmas, start, &noise),
+        sample_with_tangents(&data, &[], &density, &Sampler::Heun, &sigmas, start, &noise),
         "direction",
     );
 }
@@ -645,7 +651,8 @@ fn a_denoiser_alone_gives_the_density_of_its_data() {
     let start = Gaussian::fitted(&fitted.expect("samples"), false).expect("a Gaussian");
     let error = |steps: usize, sigma: f64| {
         let levels = karras(steps, 0.05, 80.0, 7.0);
-        let learned = Learned::new(&data, start.clone(), Trace::Exact, &levels).expect("valid");
+        let learned =
+            ModelMeasure::new(&data, start.clone(), Trace::Exact, &levels).expect("valid");
         let found = values(
             &learned
                 .log_density(points.clone(), sigma)

@@ -14,8 +14,8 @@ use datasway_diffusion::unet::UNet;
 use datasway_diffusion::weights;
 use datasway_sensitivity::density::{Cutoff, ProbabilityFlow, Trace};
 use datasway_sensitivity::measure::Gaussian;
-use datasway_sensitivity::trajectory::second_order::{bend, limit};
-use datasway_sensitivity::trajectory::tangent::Propagator;
+use datasway_sensitivity::trajectory::second_order::{second_directional_derivative, trust_radius};
+use datasway_sensitivity::trajectory::tangent::TangentSolver;
 
 struct Double;
 
@@ -66,7 +66,7 @@ fn the_bend_of_an_image_network_is_its_second_difference() {
         let x = clean.clone() + unit(k) * sigma;
         let delta = unit(k + 3) * 3.0;
         let stack = delta.clone().unsqueeze_dim::<3>(0);
-        let found = bend(&double, &x, sigma, &stack).expect("a bend");
+        let found = second_directional_derivative(&double, &x, sigma, &stack).expect("a bend");
         let found = found.squeeze_dim::<2>(0);
 
         let h = 1e-3 * sigma / norm(delta.clone());
@@ -80,7 +80,8 @@ fn the_bend_of_an_image_network_is_its_second_difference() {
         assert!(error < 1e-4, "σ = {sigma}: {error:e}");
 
         let [x, stack] = [x.unsqueeze_dim::<3>(0), stack].map(|t| t.cast(DType::F32));
-        let rough = bend(&single, &x.squeeze_dim::<2>(0), sigma, &stack).expect("a bend");
+        let rough = second_directional_derivative(&single, &x.squeeze_dim::<2>(0), sigma, &stack)
+            .expect("a bend");
         let rough = rough.squeeze_dim::<2>(0).cast(DType::F64);
         let error = norm(rough - found.clone()) / norm(found);
         assert!(error < 0.02, "σ = {sigma}, in f32: {error:e}");
@@ -108,7 +109,7 @@ fn the_limit_of_an_image_network_survives_single_precision() {
             },
             sigma: 1.0,
         };
-        let path = Propagator {
+        let path = TangentSolver {
             model,
             directions: &[&direction],
             density: &density,
@@ -118,14 +119,16 @@ fn the_limit_of_an_image_network_survives_single_precision() {
             curvatures: 1,
         };
         let start = noise.start([2, model.dim()], &device, dtype);
-        let found = path.propagate(start).expect("a propagation");
+        let found = path.sample_with_tangents(start).expect("a propagation");
         let rows = |stack: Tensor<3>| -> Vec<Vec<f64>> {
             let values: Vec<f64> = stack.cast(DType::F64).into_data().iter::<f64>().collect();
             values.chunks(model.dim()).map(<[f64]>::to_vec).collect()
         };
         let gammas = rows(found.curvatures.expect("γ"));
         let pairs = rows(found.sensitivities).into_iter().zip(gammas);
-        pairs.map(|(delta, gamma)| limit(&delta, &gamma)).collect()
+        pairs
+            .map(|(delta, gamma)| trust_radius(&delta, &gamma))
+            .collect()
     };
     let single = NetworkDenoiser::from_checkpoint(&checkpoint, &device).expect("the model");
     let single = limits(&single, DType::F32);

@@ -1,18 +1,18 @@
 //! The log-odds of a classifier as a functional of samples.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use datasway_classifier::{ClassifierConfig, Saved, Trainer};
+use datasway_classifier::{ClassifierCheckpoint, ClassifierConfig, ClassifierTrainer};
 use datasway_data::{Dataset, LoadOptions, Source};
 use datasway_sensitivity::influence::LogOdds;
 
-fn classifier(images: &Dataset, steps: u64) -> Saved {
+fn classifier(images: &Dataset, steps: u64) -> ClassifierCheckpoint {
     let config = ClassifierConfig {
         steps,
         channels: 8,
         batch: 16,
         ..ClassifierConfig::default()
     };
-    let mut trainer = Trainer::new(config, images, &Device::flex()).unwrap();
+    let mut trainer = ClassifierTrainer::new(config, images, &Device::flex()).unwrap();
     while trainer.step() < steps {
         trainer.advance().unwrap();
     }
@@ -66,10 +66,12 @@ fn what_does_not_fit_is_refused() {
     let device = Device::flex();
     let images = faces(false);
     let saved = classifier(&images, 1);
-    let new = |saved: &Saved, label| LogOdds::new("odds".to_owned(), saved, label, &device);
+    let new = |saved: &ClassifierCheckpoint, label| {
+        LogOdds::new("odds".to_owned(), saved, label, &device)
+    };
     let unknown = new(&saved, "attr:Wings").unwrap_err().to_string();
     assert!(unknown.contains("attr:Wings") && unknown.contains("attr:Eyeglasses"));
-    let unfinished = Saved {
+    let unfinished = ClassifierCheckpoint {
         optimizer: Some(Vec::new()),
         ..saved.clone()
     };

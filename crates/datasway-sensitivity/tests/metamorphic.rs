@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use datasway_classifier::{ClassifierConfig, Trainer};
+use datasway_classifier::{ClassifierConfig, ClassifierTrainer};
 use datasway_data::{Dataset, LoadOptions, Source};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::denoiser::Denoiser;
@@ -14,13 +14,13 @@ use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule;
 use datasway_sensitivity::density::{
-    Bandwidth, DensityKind, Estimator, EstimatorOptions, TraceKind, TraceOptions,
+    Bandwidth, DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions,
 };
 use datasway_sensitivity::influence::{
     self, Distance, Functional, Influences, Linear, LogOdds, Principal,
 };
-use datasway_sensitivity::measure::{Empirical, Images, Measure};
-use datasway_sensitivity::sensitivities::{self, Sensitivities, Settings};
+use datasway_sensitivity::measure::{Empirical, ImagePoints, Measure};
+use datasway_sensitivity::sensitivities::{self, Sensitivities, SensitivityConfig};
 
 /// What rounding may do, relative to the largest number.
 const TOLERANCE: f64 = 1e-5;
@@ -102,8 +102,14 @@ impl Scene {
         }
     }
 
-    fn settings(&self, form: Form, sampler: Sampler, data: &Dataset, mirrored: bool) -> Settings {
-        let options = EstimatorOptions {
+    fn settings(
+        &self,
+        form: Form,
+        sampler: Sampler,
+        data: &Dataset,
+        mirrored: bool,
+    ) -> SensitivityConfig {
+        let options = DensityConfig {
             density: form.density,
             trace: TraceOptions {
                 kind: TraceKind::Hutchinson,
@@ -114,7 +120,7 @@ impl Scene {
             bandwidth: form.bandwidth.map(|h| h.parse::<Bandwidth>().unwrap()),
         };
         let estimator = options.estimator(&self.checkpoint, data, mirrored, &self.device);
-        Settings {
+        SensitivityConfig {
             samples: SAMPLES,
             batch: SAMPLES,
             sampler,
@@ -130,7 +136,7 @@ impl Scene {
     /// δ of every group of images.
     fn sensitivities(
         &self,
-        settings: &Settings,
+        settings: &SensitivityConfig,
         groups: &[&Dataset],
         mirrored: bool,
     ) -> Sensitivities {
@@ -140,7 +146,7 @@ impl Scene {
     fn of(
         &self,
         model: &dyn Denoiser,
-        settings: &Settings,
+        settings: &SensitivityConfig,
         groups: &[&Dataset],
         mirrored: bool,
     ) -> Sensitivities {
@@ -149,18 +155,18 @@ impl Scene {
             .map(|group| Empirical::of_images(group, mirrored, &self.device).unwrap())
             .collect();
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
-        sensitivities::run(model, &measures, settings, &self.device, |_| ()).unwrap()
+        sensitivities::compute(model, &measures, settings, &self.device, |_| ()).unwrap()
     }
 
     fn influences(
         &self,
-        settings: &Settings,
+        settings: &SensitivityConfig,
         functionals: &[Box<dyn Functional>],
         data: &Dataset,
         mirrored: bool,
     ) -> Influences {
-        let images = Images::new(data, mirrored, &self.device);
-        influence::run(&self.network, &images, functionals, settings, 3, |_| ()).unwrap()
+        let images = ImagePoints::new(data, mirrored, &self.device);
+        influence::compute(&self.network, &images, functionals, settings, 3, |_| ()).unwrap()
     }
 }
 
@@ -259,7 +265,7 @@ fn more_of_the_same_data_moves_nothing_where_the_model_is_that_of_the_data() {
     let model = Empirical::of_images(&data, true, &scene.device).unwrap();
     for sampler in SAMPLERS {
         // Below the distance between images their ideal denoiser returns the nearest one, which nothing moves.
-        let settings = Settings {
+        let settings = SensitivityConfig {
             sigmas: schedule::karras(10, 1.5, 80.0, schedule::RHO),
             ..scene.settings(empirical(None), sampler, &data, true)
         };
@@ -281,7 +287,7 @@ fn the_same_measure_in_another_form_gives_the_same_numbers() {
         let run = |data: &Dataset, group: &Dataset, mirrored: bool| {
             let settings = scene.settings(form, sampler, data, mirrored);
             let h = match &settings.density {
-                Estimator::Smoothed(smoothed) => smoothed.bandwidth,
+                DensityEstimator::Smoothed(smoothed) => smoothed.bandwidth,
                 _ => 0.0,
             };
             (h, scene.sensitivities(&settings, &[group], mirrored))
@@ -333,7 +339,7 @@ fn functionals(data: &Dataset, device: &Device) -> Vec<Box<dyn Functional>> {
         channels: 8,
         ..ClassifierConfig::default()
     };
-    let mut trainer = Trainer::new(config, data, device).unwrap();
+    let mut trainer = ClassifierTrainer::new(config, data, device).unwrap();
     trainer.advance().unwrap();
     let saved = trainer.save().unwrap();
     let odds = LogOdds::new("odds".into(), &saved, "attr:Eyeglasses", device).unwrap();

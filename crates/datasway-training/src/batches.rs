@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::random::{Purpose, generator};
+use datasway_diffusion::random::{RandomStream, generator};
 use rand::RngExt;
 
 use crate::config::TrainConfig;
@@ -52,12 +52,12 @@ impl<'a> Batches<'a> {
         mass: f64,
     ) -> Result<Self, DiffusionError> {
         if !(mass.is_finite() && mass > 0.0) {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "the mass to add must be positive, not {mass}"
             )));
         }
         if images.shape != added.shape || added.is_empty() {
-            return Err(DiffusionError::Config(
+            return Err(DiffusionError::Invalid(
                 "the added images must be of the training set's shape, and at least one".to_owned(),
             ));
         }
@@ -90,7 +90,7 @@ impl<'a> Batches<'a> {
         let share = group.iter().filter(|inside| **inside).count() as f64 / n;
         // Whatever is left must be as much as an image, or none is ever drawn.
         if !(mass > 0.0 && mass <= share && (1.0 - mass) * n > 0.5) {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "the mass to remove must be in (0, {share:.4}], the group's share of the data, and leave something; it is {mass}"
             )));
         }
@@ -111,7 +111,7 @@ impl<'a> Batches<'a> {
         let shape = self.images.shape;
         for slot in 0..config.batch as u64 {
             // A generator of its own for each place, so that a rejection moves no other place.
-            let mut rng = generator(config.seed, Purpose::Batch, [step, slot]);
+            let mut rng = generator(config.seed, RandomStream::Batch, [step, slot]);
             let index = rng.random_range(0..self.images.len());
             let mirrored = config.flip && rng.random::<bool>();
             let chance = rng.random::<f64>();

@@ -69,7 +69,7 @@ impl TrainConfig {
             "celeba64" => (unet(3, 64, 96, &[1, 2, 2, 4], 2), 200_000, true),
             "cifar10" => (unet(3, 32, 128, &[1, 2, 2], 2), 200_000, true),
             _ => {
-                return Err(DiffusionError::Config(format!(
+                return Err(DiffusionError::Invalid(format!(
                     "there is no preset {name}; the presets are {}",
                     PRESETS.join(", ")
                 )));
@@ -100,7 +100,7 @@ impl TrainConfig {
     /// If there is no such field or the value does not fit it.
     pub fn with(&self, field: &str, value: &str) -> Result<Self, DiffusionError> {
         let bad = |why: &dyn std::fmt::Display| {
-            DiffusionError::Config(format!("{field} = {value}: {why}"))
+            DiffusionError::Invalid(format!("{field} = {value}: {why}"))
         };
         let mut table = toml::Table::try_from(self).map_err(|error| bad(&error))?;
         let parsed: toml::Table = format!("value = {value}")

@@ -11,17 +11,17 @@ use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::loss::{denoising_loss, finite};
 use datasway_diffusion::precondition::Precondition;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::{ema, weights};
 
 use crate::config::TrainConfig;
-use crate::training_set::TrainingSet;
+use crate::training_set::TrainingSetInfo;
 
 /// A training run between two steps.
-pub struct Trainer {
+pub struct ScoreTrainer {
     config: TrainConfig,
-    set: TrainingSet,
+    set: TrainingSetInfo,
     precondition: Precondition,
     device: Device,
     network: UNet,
@@ -30,14 +30,14 @@ pub struct Trainer {
     step: u64,
 }
 
-impl Trainer {
+impl ScoreTrainer {
     /// A run at step 0. `device` is the plain device; gradients are taken on its autodiff twin.
     ///
     /// # Errors
     /// If the configuration contradicts itself, or the images are all alike.
     pub fn new(
         config: TrainConfig,
-        set: TrainingSet,
+        set: TrainingSetInfo,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
         config.validate()?;
@@ -52,7 +52,7 @@ impl Trainer {
     /// If the configuration contradicts itself, or the weights do not fit its network.
     pub fn fine_tune(
         config: TrainConfig,
-        set: TrainingSet,
+        set: TrainingSetInfo,
         checkpoint: &Checkpoint,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
@@ -60,14 +60,14 @@ impl Trainer {
         check_fine_tune(&config, &checkpoint.header.network)?;
         let stored = checkpoint.with_ids(checkpoint.ema.clone());
         let average = weights::apply(UNet::new(&config.network, device)?, stored)
-            .map_err(DiffusionError::Config)?;
+            .map_err(DiffusionError::Invalid)?;
         Self::begin(config, set, average, device)
     }
 
     /// A run at step 0 from these weights.
     fn begin(
         config: TrainConfig,
-        set: TrainingSet,
+        set: TrainingSetInfo,
         average: UNet,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
@@ -89,13 +89,13 @@ impl Trainer {
     /// If the checkpoint cannot be resumed, or was made with another configuration or other images.
     pub fn resume(
         config: TrainConfig,
-        set: TrainingSet,
+        set: TrainingSetInfo,
         checkpoint: Checkpoint,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
         config.validate()?;
         let precondition = set.precondition()?;
-        let refuse = |message: &str| Err(DiffusionError::Config(message.to_owned()));
+        let refuse = |message: &str| Err(DiffusionError::Invalid(message.to_owned()));
         let header = &checkpoint.header;
         if header.fingerprint != set.fingerprint {
             return refuse(&format!(
@@ -121,7 +121,7 @@ impl Trainer {
         }
         let restore = |stored: BTreeMap<_, _>| {
             let network = UNet::new(&config.network, device)?;
-            weights::apply(network, checkpoint.with_ids(stored)).map_err(DiffusionError::Config)
+            weights::apply(network, checkpoint.with_ids(stored)).map_err(DiffusionError::Invalid)
         };
         if header.step > config.steps {
             return refuse(&format!(
@@ -178,7 +178,7 @@ impl Trainer {
         let shape = clean.dims();
         let n = shape[0];
         let device = self.device.clone().autodiff();
-        let mut rng = generator(self.config.seed, Purpose::TrainingNoise, [self.step]);
+        let mut rng = generator(self.config.seed, RandomStream::TrainingNoise, [self.step]);
         let sigmas = self.config.noise.sample(&mut rng, n);
         let noise = normal(&mut rng, [n, shape[1..].iter().product()], &device).reshape(shape);
         let precondition = self.precondition();
@@ -293,7 +293,7 @@ pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), D
         .collect();
     match differ.is_empty() {
         true => Ok(()),
-        false => Err(DiffusionError::Config(format!(
+        false => Err(DiffusionError::Invalid(format!(
             "a model can only be fine-tuned with its own network: {}",
             differ.join("; ")
         ))),
@@ -315,7 +315,7 @@ fn optimizer(config: &TrainConfig) -> ModuleOptimizer {
 
 fn to_toml(config: &TrainConfig) -> Result<String, DiffusionError> {
     toml::to_string(config).map_err(|error| {
-        DiffusionError::Config(format!(
+        DiffusionError::Invalid(format!(
             "the configuration cannot be written as TOML: {error}"
         ))
     })

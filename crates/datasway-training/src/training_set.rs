@@ -6,7 +6,7 @@ use datasway_diffusion::precondition::Precondition;
 
 /// The images that a run trains on, as a checkpoint remembers them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainingSet {
+pub struct TrainingSetInfo {
     /// How the set was named on the command line.
     pub name: String,
     /// At most this many of its images are used.
@@ -23,7 +23,7 @@ pub struct TrainingSet {
     pub variance: Vec<f32>,
 }
 
-impl TrainingSet {
+impl TrainingSetInfo {
     /// The images under a name, and their mirror images too if training shows them (`flip`).
     pub fn of(images: &Dataset, name: &str, flip: bool) -> Self {
         let (d, width) = (images.shape.dim(), images.shape.width);
@@ -69,7 +69,7 @@ impl TrainingSet {
     /// If they are all one colour: there is nothing to learn.
     pub fn precondition(&self) -> Result<Precondition, DiffusionError> {
         Precondition::new(self.sigma_data).map_err(|_| {
-            DiffusionError::Config(format!(
+            DiffusionError::Invalid(format!(
                 "all pixels of all images of {} are alike (standard deviation {:e}), so there is nothing to learn: use other images",
                 self.name, self.sigma_data
             ))

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Device, Tensor};
 use datasway_diffusion::checkpoint::Checkpoint;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_training::config::{PRESETS, TrainConfig};
-use datasway_training::trainer::Trainer;
-use datasway_training::training_set::TrainingSet;
+use datasway_training::trainer::ScoreTrainer;
+use datasway_training::training_set::TrainingSetInfo;
 
 fn config() -> TrainConfig {
     let mut config = TrainConfig::preset("faces16").unwrap();
@@ -18,8 +18,8 @@ fn config() -> TrainConfig {
     config
 }
 
-fn set() -> TrainingSet {
-    TrainingSet {
+fn set() -> TrainingSetInfo {
+    TrainingSetInfo {
         name: "noise".into(),
         limit: None,
         skip_bad: false,
@@ -31,11 +31,11 @@ fn set() -> TrainingSet {
 }
 
 fn batch(step: u64, device: &Device) -> Tensor<4> {
-    let mut rng = generator(5, Purpose::Batch, [step]);
+    let mut rng = generator(5, RandomStream::Batch, [step]);
     (normal(&mut rng, [4, 192], device) * 0.5).reshape([4, 3, 8, 8])
 }
 
-fn advance(trainer: &mut Trainer, steps: u64, device: &Device) {
+fn advance(trainer: &mut ScoreTrainer, steps: u64, device: &Device) {
     for _ in 0..steps {
         trainer.advance(batch(trainer.step(), device)).unwrap();
     }
@@ -44,7 +44,7 @@ fn advance(trainer: &mut Trainer, steps: u64, device: &Device) {
 #[test]
 fn resuming_from_disk_changes_no_bit() {
     let device = Device::flex();
-    let mut straight = Trainer::new(config(), set(), &device).unwrap();
+    let mut straight = ScoreTrainer::new(config(), set(), &device).unwrap();
     advance(&mut straight, 3, &device);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.safetensors");
@@ -52,7 +52,7 @@ fn resuming_from_disk_changes_no_bit() {
     advance(&mut straight, 4, &device);
 
     let stored = Checkpoint::load(&path).unwrap();
-    let mut resumed = Trainer::resume(config(), set(), stored, &device).unwrap();
+    let mut resumed = ScoreTrainer::resume(config(), set(), stored, &device).unwrap();
     assert_eq!(resumed.step(), 3);
     advance(&mut resumed, 4, &device);
 
@@ -69,15 +69,15 @@ fn resuming_from_disk_changes_no_bit() {
 #[test]
 fn other_images_or_settings_are_refused_with_the_reason() {
     let device = Device::flex();
-    let mut trainer = Trainer::new(config(), set(), &device).unwrap();
+    let mut trainer = ScoreTrainer::new(config(), set(), &device).unwrap();
     advance(&mut trainer, 1, &device);
     let stored = trainer.checkpoint().unwrap();
 
-    let other = TrainingSet {
+    let other = TrainingSetInfo {
         fingerprint: "2".into(),
         ..set()
     };
-    let error = Trainer::resume(config(), other, stored.clone(), &device)
+    let error = ScoreTrainer::resume(config(), other, stored.clone(), &device)
         .err()
         .unwrap();
     assert!(error.to_string().contains("other images"), "{error}");
@@ -86,7 +86,7 @@ fn other_images_or_settings_are_refused_with_the_reason() {
         batch: 3,
         ..config()
     };
-    let error = Trainer::resume(changed, set(), stored, &device)
+    let error = ScoreTrainer::resume(changed, set(), stored, &device)
         .err()
         .unwrap();
     assert!(
@@ -98,7 +98,7 @@ fn other_images_or_settings_are_refused_with_the_reason() {
 #[test]
 fn a_loss_that_is_not_finite_stops_and_leaves_the_run_as_it_was() {
     let device = Device::flex();
-    let mut trainer = Trainer::new(config(), set(), &device).unwrap();
+    let mut trainer = ScoreTrainer::new(config(), set(), &device).unwrap();
     advance(&mut trainer, 1, &device);
     let before = trainer.checkpoint().unwrap();
     let error = trainer.advance(batch(1, &device) * f32::NAN).unwrap_err();
@@ -149,11 +149,11 @@ fn any_field_can_be_set_and_a_wrong_one_is_named() {
 #[test]
 fn fine_tuning_starts_at_the_average_and_forgets_the_optimiser() {
     let device = Device::flex();
-    let mut base = Trainer::new(config(), set(), &device).unwrap();
+    let mut base = ScoreTrainer::new(config(), set(), &device).unwrap();
     advance(&mut base, 3, &device);
     let base = base.checkpoint().unwrap().for_sampling();
 
-    let start = Trainer::fine_tune(config(), set(), &base, &device).unwrap();
+    let start = ScoreTrainer::fine_tune(config(), set(), &base, &device).unwrap();
     assert_eq!(start.step(), 0);
     let start = start.checkpoint().unwrap();
     assert_eq!(start.model.as_ref(), Some(&base.ema));
@@ -162,7 +162,7 @@ fn fine_tuning_starts_at_the_average_and_forgets_the_optimiser() {
     // What two runs share they share to the last bit: the optimiser knows nothing of before.
     let ends: Vec<Checkpoint> = (0..2)
         .map(|_| {
-            let mut trainer = Trainer::fine_tune(config(), set(), &base, &device).unwrap();
+            let mut trainer = ScoreTrainer::fine_tune(config(), set(), &base, &device).unwrap();
             advance(&mut trainer, 2, &device);
             trainer.checkpoint().unwrap()
         })

@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::Sampler;
-use datasway_verification::problems::random_mixture::{Change, Covariances, Mixture};
+use datasway_verification::problems::random_mixture::{Covariances, Perturbation, RandomMixture};
 use datasway_verification::studies::order::{Order, Setting, order};
 
 const SAMPLERS: [Sampler; 3] = [
@@ -19,8 +19,8 @@ const SAMPLERS: [Sampler; 3] = [
 /// Every mixture, change and sampler in d dimensions.
 fn each(d: usize, dtype: DType, mut check: impl FnMut(&Order, &str)) {
     for covariances in [Covariances::Equal, Covariances::Unequal] {
-        let mixture = Mixture::new(d, covariances, 1);
-        for change in [Change::Add, Change::Remove] {
+        let mixture = RandomMixture::new(d, covariances, 1);
+        for change in [Perturbation::Add, Perturbation::Remove] {
             for sampler in SAMPLERS {
                 let setting = Setting {
                     sampler,

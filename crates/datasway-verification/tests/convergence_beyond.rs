@@ -4,12 +4,12 @@ use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule::karras;
 use datasway_stats::{median, spearman};
-use datasway_verification::problems::point_clouds::{Cloud, Place, SHAPES};
+use datasway_verification::problems::point_clouds::{DirectionSupport, PointCloud, SHAPES};
 use datasway_verification::problems::problem::Problem;
-use datasway_verification::studies::validity::{Limit, Validity, validity};
+use datasway_verification::studies::validity::{Censored, Validity, validity};
 
 /// A shape with ν inside or outside, added or removed.
-fn found(cloud: Cloud, place: Place, sign: f64) -> Validity {
+fn found(cloud: PointCloud, place: DirectionSupport, sign: f64) -> Validity {
     let (device, n) = (Device::flex(), 600);
     let data = cloud.data(n, &device, DType::F64).expect("ρ");
     let direction = cloud
@@ -32,11 +32,11 @@ fn the_curvature_announces_how_far_a_prediction_reaches() {
     let (mut real, mut announced) = (Vec::new(), Vec::new());
     for shape in SHAPES {
         for (blur, place, sign) in [
-            (0.05, Place::Inside, -1.0),
-            (0.05, Place::Outside, 1.0),
-            (0.3, Place::Inside, 1.0),
+            (0.05, DirectionSupport::Inside, -1.0),
+            (0.05, DirectionSupport::Outside, 1.0),
+            (0.3, DirectionSupport::Inside, 1.0),
         ] {
-            let cloud = Cloud {
+            let cloud = PointCloud {
                 shape,
                 blur,
                 seed: 1,
@@ -55,7 +55,7 @@ fn the_curvature_announces_how_far_a_prediction_reaches() {
             let limits: Vec<f64> = found.limits().iter().map(|l| l.value()).collect();
             let within = spearman(&limits, &found.announced.curvature);
             assert!(within > 0.75, "{what}: ranks of samples agree to {within}");
-            if let Limit::At(limit) = found.limit() {
+            if let Censored::At(limit) = found.limit() {
                 real.push(limit);
                 announced.push(median(&found.announced.curvature));
             }

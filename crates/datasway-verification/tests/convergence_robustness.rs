@@ -1,12 +1,12 @@
 //! The prediction survives estimated densities and a learned score, and gets worse in the order it should.
 
-use datasway_verification::problems::random_mixture::{Covariances, Mixture};
+use datasway_verification::problems::random_mixture::{Covariances, RandomMixture};
 use datasway_verification::studies::learned::{Training, mlp};
 use datasway_verification::studies::robustness::{Finding, Study, study};
 
 #[test]
 fn each_imperfection_costs_what_it_should() {
-    let mixture = Mixture::new(4, Covariances::Unequal, 1);
+    let mixture = RandomMixture::new(4, Covariances::Unequal, 1);
     let training = Training {
         steps: 1500,
         batch: 256,

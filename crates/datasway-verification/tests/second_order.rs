@@ -5,16 +5,16 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::density::ClosedForm;
 use datasway_sensitivity::measure::perturbed;
-use datasway_sensitivity::trajectory::tangent::Propagator;
-use datasway_verification::problems::random_mixture::{Change, Covariances, Mixture};
+use datasway_sensitivity::trajectory::tangent::TangentSolver;
+use datasway_verification::problems::random_mixture::{Covariances, Perturbation, RandomMixture};
 
 /// γ against `(x_η − 2x + x_−η)/η²`, by samples of the exactly perturbed mixture; two directions share one path.
 #[test]
 fn the_second_derivative_is_that_of_the_samples() {
     let device = Device::flex();
-    let mixture = Mixture::new(5, Covariances::Unequal, 1);
+    let mixture = RandomMixture::new(5, Covariances::Unequal, 1);
     let data = mixture.data(&device, DType::F64).expect("ρ");
-    let [added, removed] = [Change::Add, Change::Remove]
+    let [added, removed] = [Perturbation::Add, Perturbation::Remove]
         .map(|change| mixture.direction(change, &device, DType::F64).expect("ν"));
     let samplers = [
         Sampler::Heun,
@@ -28,7 +28,7 @@ fn the_second_derivative_is_that_of_the_samples() {
     for sampler in samplers {
         let (sigmas, noise) = (karras(12, 0.05, 20.0, 7.0), FrozenNoise::new(3));
         let start = noise.start([6, 5], &device, DType::F64);
-        let path = Propagator {
+        let path = TangentSolver {
             model: &data,
             directions: &[&added, &removed],
             density: &ClosedForm(&data),
@@ -38,7 +38,7 @@ fn the_second_derivative_is_that_of_the_samples() {
             curvatures: 2,
         };
         let found = path
-            .propagate(start.clone())
+            .sample_with_tangents(start.clone())
             .expect("γ")
             .curvatures
             .expect("γ");

@@ -17,7 +17,7 @@ use datasway_retraining::evaluation::evaluate;
 use datasway_retraining::execute::{Executor, State};
 use datasway_retraining::experiment::Experiment;
 use datasway_retraining::jobs::{Plan, Trials};
-use datasway_retraining::prepared::{Place, Setup};
+use datasway_retraining::prepared::{PreparedExperiment, RunEnvironment};
 use datasway_retraining::probe::estimate;
 use datasway_retraining::runner::{Ending, Shard, run};
 use datasway_retraining::store::Store;
@@ -226,7 +226,7 @@ fn status(opened: &Opened) -> Result<()> {
 
 /// An experiment with its data, jobs and folders.
 struct Opened {
-    setup: Setup,
+    setup: PreparedExperiment,
     plan: Plan,
     store: Store,
     out: PathBuf,
@@ -239,7 +239,7 @@ impl Opened {
             Some(out) => out.clone(),
             None => PathBuf::from("runs").join(&experiment.name),
         };
-        let place = Place {
+        let place = RunEnvironment {
             data: common.data.clone(),
             cache: common.cache.clone(),
             device: common.device.clone(),
@@ -258,7 +258,7 @@ impl Opened {
                 "choose a smaller batch or a smaller network",
             )?;
         }
-        let setup = Setup::new(experiment, &place)?;
+        let setup = PreparedExperiment::new(experiment, &place)?;
         datasway_cli::tell(&setup.found);
         let plan = Plan::new(&setup)?;
         let store = Store::open(&out, &plan.jobs)?;

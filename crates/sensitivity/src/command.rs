@@ -11,13 +11,13 @@ use datasway_diffusion::device::DEVICES;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::{self, karras};
 use datasway_sensitivity::density::{
-    Bandwidth, Choice, DensityKind, EstimatorOptions, TraceKind, TraceOptions,
+    Bandwidth, Choice, DensityConfig, DensityKind, TraceKind, TraceOptions,
 };
 use datasway_sensitivity::measure::Empirical;
-use datasway_sensitivity::sensitivities::Settings;
+use datasway_sensitivity::sensitivities::SensitivityConfig;
 
 use crate::directions::MODEL;
-use crate::trained::Trained;
+use crate::trained::TrainedModel;
 use crate::{influence, verify};
 
 /// Probes of hutchinson, unless said otherwise.
@@ -35,7 +35,7 @@ pub struct Arguments {
     /// trained on, model:CHECKPOINT; repeatable
     #[arg(long, value_name = "SELECTION")]
     pub add: Vec<String>,
-    /// Images to remove; repeatable
+    /// ImagePoints to remove; repeatable
     #[arg(long, value_name = "SELECTION")]
     pub remove: Vec<String>,
     /// Samples to draw
@@ -46,7 +46,7 @@ pub struct Arguments {
     #[arg(long)]
     pub limit: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub common: ModelArgs,
     /// Leave the direction's own images out of the page
     #[arg(long)]
     pub no_photos: bool,
@@ -57,8 +57,8 @@ pub struct Arguments {
 
 /// What every question about a trained model needs.
 #[derive(Args)]
-pub struct Common {
-    /// A checkpoint of `train` [default: the model of procedural faces that comes with Sway]
+pub struct ModelArgs {
+    /// A checkpoint of `train` [default: the model of procedural faces that comes with Datasway]
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
     /// The training images, if not where the checkpoint says
@@ -166,7 +166,7 @@ fn meaning(change: &str) -> String {
 }
 
 impl Arguments {
-    /// Checks what needs no model: that the changes can be read and are different, and what [`Common::check`] checks.
+    /// Checks what needs no model: that the changes can be read and are different, and what [`ModelArgs::check`] checks.
     pub fn check(&self) -> Result<()> {
         for (option, selections) in [("--add", &self.add), ("--remove", &self.remove)] {
             for text in selections {
@@ -189,7 +189,7 @@ impl Arguments {
     }
 }
 
-impl Common {
+impl ModelArgs {
     /// Checks that the options go together.
     pub fn check(&self) -> Result<()> {
         ensure!(
@@ -232,9 +232,9 @@ impl Common {
     }
 
     /// The model that is asked about, with its images.
-    pub fn model(&self) -> Result<Trained> {
+    pub fn model(&self) -> Result<TrainedModel> {
         self.check()?;
-        Trained::load(
+        TrainedModel::load(
             self.checkpoint.as_deref(),
             self.data.as_deref(),
             &self.cache,
@@ -263,8 +263,8 @@ impl Common {
     }
 
     /// The estimator of the log-density, before there is a model.
-    fn options(&self) -> EstimatorOptions {
-        EstimatorOptions {
+    fn options(&self) -> DensityConfig {
+        DensityConfig {
             density: self.density(),
             trace: self.trace(),
             bandwidth: self.bandwidth,
@@ -281,8 +281,12 @@ impl Common {
     }
 
     /// What is computed for so many samples.
-    pub fn settings(&self, samples: usize, model: &Trained) -> Result<Settings, DiffusionError> {
-        Ok(Settings {
+    pub fn settings(
+        &self,
+        samples: usize,
+        model: &TrainedModel,
+    ) -> Result<SensitivityConfig, DiffusionError> {
+        Ok(SensitivityConfig {
             samples,
             batch: self.batch,
             sampler: self.sampler.sampler(),

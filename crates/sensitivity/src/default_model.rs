@@ -1,4 +1,4 @@
-//! The model of procedural faces that comes with Sway; `scripts/default-checkpoint.sh` makes it.
+//! The model of procedural faces that comes with Datasway; `scripts/default-checkpoint.sh` makes it.
 
 use std::path::Path;
 

@@ -2,23 +2,23 @@
 
 use std::path::Path;
 
-use crate::rank::output::Shown;
+use crate::rank::output::RankedDirection;
 use anyhow::{Result, ensure};
 use burn::tensor::DType;
 use datasway_data::{Selected, Selection};
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
-use datasway_sensitivity::density::start;
-use datasway_sensitivity::measure::{Empirical, Learned, Measure};
+use datasway_sensitivity::density::moment_matched_gaussian;
+use datasway_sensitivity::measure::{Empirical, Measure, ModelMeasure};
 use datasway_sensitivity::ranking::rank;
-use datasway_sensitivity::sensitivities::{Sensitivities, Settings};
+use datasway_sensitivity::sensitivities::{Sensitivities, SensitivityConfig};
 
 use crate::command::Arguments;
 use crate::default_model;
-use crate::trained::Trained;
+use crate::trained::TrainedModel;
 
-/// Images of a direction shown on the page.
+/// ImagePoints of a direction shown on the page.
 const SHOWN: usize = 20;
 
 /// One change of the training data.
@@ -44,8 +44,8 @@ pub fn is_model(text: &str) -> bool {
 /// Every change that the arguments name.
 pub fn directions(
     arguments: &Arguments,
-    settings: &Settings,
-    model: &Trained,
+    settings: &SensitivityConfig,
+    model: &TrainedModel,
 ) -> Result<Vec<Direction>> {
     let added = arguments.add.iter().map(|text| (text, false));
     let removed = arguments.remove.iter().map(|text| (text, true));
@@ -60,7 +60,7 @@ pub fn directions(
 
 fn of_images(
     arguments: &Arguments,
-    model: &Trained,
+    model: &TrainedModel,
     text: &str,
     removing: bool,
 ) -> Result<Direction> {
@@ -89,8 +89,8 @@ fn of_images(
 /// A direction known only through a second model; the page shows samples of it.
 fn of_model(
     arguments: &Arguments,
-    settings: &Settings,
-    model: &Trained,
+    settings: &SensitivityConfig,
+    model: &TrainedModel,
     text: &str,
     file: &Path,
 ) -> Result<Direction> {
@@ -114,9 +114,9 @@ fn of_model(
         let samples = sample(&other, &Sampler::Heun, &settings.sigmas, unit, &noise)?;
         pictures = samples.into_data().iter::<f32>().collect();
     }
-    let start = start(&checkpoint, &model.device)?;
+    let start = moment_matched_gaussian(&checkpoint, &model.device)?;
     let trace = arguments.common.trace().of_model(&checkpoint);
-    let measure = Learned::new(other, start, trace, &settings.sigmas)?;
+    let measure = ModelMeasure::new(other, start, trace, &settings.sigmas)?;
     Ok(Direction {
         selection: text.to_owned(),
         removing: false,
@@ -127,8 +127,8 @@ fn of_model(
 }
 
 /// The directions with their rankings.
-pub fn shown(directions: Vec<Direction>, results: &Sensitivities) -> Vec<Shown> {
-    let show = |(k, direction): (usize, Direction)| Shown {
+pub fn shown(directions: Vec<Direction>, results: &Sensitivities) -> Vec<RankedDirection> {
+    let show = |(k, direction): (usize, Direction)| RankedDirection {
         ranking: rank(results, k, !is_model(&direction.selection)),
         selection: direction.selection,
         removing: direction.removing,

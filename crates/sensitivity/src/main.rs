@@ -18,13 +18,13 @@ use datasway_cli::memory::ensure_room;
 use datasway_fs::output::Kind;
 use datasway_sensitivity::density::DensityKind;
 use datasway_sensitivity::measure::Measure;
-use datasway_sensitivity::sensitivities::{Settings, run};
+use datasway_sensitivity::sensitivities::{SensitivityConfig, compute};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use command::{Arguments, Command, SamplerKind};
 use directions::{MODEL, directions, is_model, shown};
 use run_info::{announcement, facts, verdict, zero_check};
-use trained::Trained;
+use trained::TrainedModel;
 
 fn main() -> ExitCode {
     datasway_cli::allocator::keep_memory();
@@ -57,7 +57,7 @@ fn execute(mut arguments: Arguments) -> Result<()> {
 }
 
 /// Bytes of the results: in memory, as the parts of a file, and as the file.
-fn size(arguments: &Arguments, model: &Trained) -> u128 {
+fn size(arguments: &Arguments, model: &TrainedModel) -> u128 {
     let directions = arguments.add.len() + arguments.remove.len();
     let derivatives = directions * (1 + usize::from(arguments.limit));
     // Noise, samples, zero check and all derivatives are as large as a sample; the rest is small beside them.
@@ -103,7 +103,7 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
         "so many sensitivities",
         "ask for fewer --samples or fewer directions at a time",
     )?;
-    let settings = Settings {
+    let settings = SensitivityConfig {
         curvature: arguments.limit,
         ..arguments.common.settings(arguments.samples, &model)?
     };
@@ -115,7 +115,7 @@ fn ranking(mut arguments: Arguments) -> Result<()> {
     bar.set_style(ProgressStyle::with_template(
         "{bar:30} {pos}/{len} samples  {eta} left",
     )?);
-    let results = run(&model.network, &measures, &settings, &model.device, |n| {
+    let results = compute(&model.network, &measures, &settings, &model.device, |n| {
         bar.inc(n as u64);
     })?;
     bar.finish_and_clear();

@@ -1,17 +1,21 @@
 //! What is said of a run, before it and after.
 
-use crate::rank::output::{Facts, Shown, residual_extent};
+use crate::rank::output::{RankedDirection, RunInfo, residual_extent};
 use clap::ValueEnum;
 use datasway_fs::process::peak_memory;
-use datasway_sensitivity::density::{Estimator, TraceKind};
-use datasway_sensitivity::sensitivities::{Sensitivities, Settings};
+use datasway_sensitivity::density::{DensityEstimator, TraceKind};
+use datasway_sensitivity::sensitivities::{Sensitivities, SensitivityConfig};
 use serde_json::json;
 
-use crate::command::{Arguments, Common};
-use crate::trained::Trained;
+use crate::command::{Arguments, ModelArgs};
+use crate::trained::TrainedModel;
 
 /// What is about to be done, for the reader to check.
-pub fn announcement(arguments: &Arguments, model: &Trained, settings: &Settings) -> String {
+pub fn announcement(
+    arguments: &Arguments,
+    model: &TrainedModel,
+    settings: &SensitivityConfig,
+) -> String {
     let header = &model.checkpoint.header;
     let added = arguments.add.iter().map(|text| format!("adding {text}"));
     let removed = arguments
@@ -46,14 +50,14 @@ fn residual_text(results: &Sensitivities) -> String {
 }
 
 /// The density that directions are compared with.
-fn density_text(arguments: &Common, settings: &Settings) -> String {
+fn density_text(arguments: &ModelArgs, settings: &SensitivityConfig) -> String {
     let density = kebab(arguments.density().to_possible_value());
     let mut text = match &settings.density {
-        Estimator::Empirical(_) => density,
-        Estimator::Smoothed(smoothed) => {
+        DensityEstimator::Empirical(_) => density,
+        DensityEstimator::Smoothed(smoothed) => {
             format!("{density}, blurred by h = {:.3}", smoothed.bandwidth)
         }
-        Estimator::ProbabilityFlow { .. } => format!("{density}, {}", trace_text(arguments)),
+        DensityEstimator::ProbabilityFlow { .. } => format!("{density}, {}", trace_text(arguments)),
     };
     if arguments.sigma_cut > 0.0 {
         text += &format!("; directions count from σ = {} up", arguments.sigma_cut);
@@ -67,7 +71,7 @@ fn kebab(kind: Option<clap::builder::PossibleValue>) -> String {
 }
 
 /// One line of what was found in a direction.
-pub fn verdict(direction: &Shown) -> String {
+pub fn verdict(direction: &RankedDirection) -> String {
     let (ranking, limits) = (&direction.ranking, direction.limits());
     let reach = match limits.get(limits.len() / 2) {
         Some(limit) => format!("; half of them are trusted up to |η| = {limit:.2e}"),
@@ -89,7 +93,7 @@ pub fn verdict(direction: &Shown) -> String {
     )
 }
 
-fn trace_text(arguments: &Common) -> String {
+fn trace_text(arguments: &ModelArgs) -> String {
     let trace = arguments.trace();
     match trace.kind {
         TraceKind::Hutchinson if trace.probes == 1 => "1 probe".to_owned(),
@@ -105,10 +109,10 @@ fn trace_text(arguments: &Common) -> String {
 /// What the page and the summary say of a run.
 pub fn facts(
     arguments: &Arguments,
-    model: &Trained,
-    settings: &Settings,
+    model: &TrainedModel,
+    settings: &SensitivityConfig,
     results: &Sensitivities,
-) -> Facts {
+) -> RunInfo {
     let (cost, each) = (&results.cost, results.cost.evaluations);
     let with_limit = |text: String| if arguments.limit { text } else { String::new() };
     let mut facts = common(&arguments.common, model, settings);
@@ -150,12 +154,16 @@ pub fn facts(
 }
 
 /// What every question says of a run.
-pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts {
+pub fn common(
+    arguments: &ModelArgs,
+    model: &TrainedModel,
+    settings: &SensitivityConfig,
+) -> RunInfo {
     let (header, images) = (&model.checkpoint.header, &model.images);
     let sampler = kebab(arguments.sampler.to_possible_value());
     let density = kebab(arguments.density().to_possible_value());
     let h = match &settings.density {
-        Estimator::Smoothed(smoothed) => Some(smoothed.bandwidth),
+        DensityEstimator::Smoothed(smoothed) => Some(smoothed.bandwidth),
         _ => None,
     };
     let mut rows = vec![
@@ -169,19 +177,19 @@ pub fn common(arguments: &Common, model: &Trained, settings: &Settings) -> Facts
         ("Sampler", format!("{sampler}, {} steps", arguments.steps)),
         ("Log-density", density_text(arguments, settings)),
         ("Seed", arguments.seed.to_string()),
-        ("Sway", env!("CARGO_PKG_VERSION").to_owned()),
+        ("Datasway", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     if let Some(bytes) = peak_memory() {
         rows.push(("Peak memory", format!("{} MiB", bytes >> 20)));
     }
-    Facts {
+    RunInfo {
         summary: String::new(),
         rows: rows
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
         json: json!({
-            "sway": env!("CARGO_PKG_VERSION"),
+            "datasway": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.name,
             "training_step": header.step,
             "data": header.data,

@@ -12,7 +12,7 @@ use datasway_diffusion::network::NetworkDenoiser;
 use crate::default_model;
 
 /// What every question is asked of.
-pub struct Trained {
+pub struct TrainedModel {
     /// The model's file, for people.
     pub name: String,
     /// What was saved of it.
@@ -29,7 +29,7 @@ pub struct Trained {
     pub device: Device,
 }
 
-impl Trained {
+impl TrainedModel {
     /// Loads a checkpoint, the shipped one if none is named, and its images, from elsewhere if `data` says so.
     pub fn load(
         checkpoint: Option<&Path>,

@@ -362,7 +362,7 @@ fn questions_fit_the_samples_or_are_refused() {
         .collect();
     names.sort();
     let expected = [
-        ".sway-files",
+        ".datasway-files",
         "groups.csv",
         "images.csv",
         "index.html",

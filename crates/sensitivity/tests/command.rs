@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use burn::tensor::Device;
-use datasway_classifier::{ClassifierConfig, Trainer};
+use datasway_classifier::{ClassifierConfig, ClassifierTrainer};
 use datasway_data::{LoadOptions, Source};
 
 fn checkpoint(folder: &Path) {
@@ -30,7 +30,7 @@ fn train_classifier(file: &Path) {
         channels: 8,
         ..ClassifierConfig::default()
     };
-    let mut trainer = Trainer::new(config, &images, &Device::flex()).unwrap();
+    let mut trainer = ClassifierTrainer::new(config, &images, &Device::flex()).unwrap();
     trainer.advance().unwrap();
     trainer.save().unwrap().write(file).unwrap();
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use datasway_classifier::evaluation::Quality;
-use datasway_classifier::{ClassifierConfig, Saved, Trainer};
+use datasway_classifier::evaluation::LabelMetrics;
+use datasway_classifier::{ClassifierCheckpoint, ClassifierConfig, ClassifierTrainer};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count, real};
 use datasway_data::{LoadOptions, Source};
@@ -113,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     );
     let file = folder.join("classifier.safetensors");
     let resumed = match arguments.resume {
-        true => Some(place::resumed(&file, Saved::read)?),
+        true => Some(place::resumed(&file, ClassifierCheckpoint::read)?),
         false => None,
     };
     ensure!(
@@ -132,12 +132,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let images = images::load(&source, &options, "--size")?;
     let mut trainer = match resumed {
         Some(saved) => {
-            let trainer = Trainer::resume(config.clone(), &images, saved, &device)?;
+            let trainer = ClassifierTrainer::resume(config.clone(), &images, saved, &device)?;
             out.go_on()?;
             trainer
         }
         None => {
-            let trainer = Trainer::new(config.clone(), &images, &device)?;
+            let trainer = ClassifierTrainer::new(config.clone(), &images, &device)?;
             out.start_over()?;
             trainer
         }
@@ -166,7 +166,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// A classifier in training, and its file.
 struct ClassifierRun<'a, 'b> {
-    trainer: &'b mut Trainer<'a>,
+    trainer: &'b mut ClassifierTrainer<'a>,
     file: &'b Path,
 }
 
@@ -184,7 +184,7 @@ impl training_loop::Run for ClassifierRun<'_, '_> {
     }
 }
 
-fn csv(qualities: &[Quality]) -> String {
+fn csv(qualities: &[LabelMetrics]) -> String {
     let mut text = "label,have,of,accuracy,auc\n".to_owned();
     for q in qualities {
         let auc = q.auc.map_or_else(String::new, |auc| format!("{auc:.4}"));
@@ -194,7 +194,7 @@ fn csv(qualities: &[Quality]) -> String {
     text
 }
 
-fn table(qualities: &[Quality]) -> String {
+fn table(qualities: &[LabelMetrics]) -> String {
     let width = qualities.iter().map(|q| q.label.chars().count()).max();
     let width = width.unwrap_or(0).max("label".len());
     let mut text = format!("{:width$}  have it  told right   AUC", "label");

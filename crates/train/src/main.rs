@@ -25,8 +25,8 @@ use datasway_report::{GridStyle, Picture, grid_png};
 use datasway_training::batches::Batches;
 use datasway_training::config::{PRESETS, TrainConfig};
 use datasway_training::memory::network_bytes;
-use datasway_training::trainer::Trainer;
-use datasway_training::training_set::TrainingSet;
+use datasway_training::trainer::ScoreTrainer;
+use datasway_training::training_set::TrainingSetInfo;
 
 use training_loop::TrainingLoop;
 
@@ -170,19 +170,19 @@ fn run(arguments: &Arguments) -> Result<()> {
         network.image_channels,
         network.image_size
     );
-    let set = TrainingSet {
+    let set = TrainingSetInfo {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,
-        ..TrainingSet::of(&images, &arguments.data, config.flip)
+        ..TrainingSetInfo::of(&images, &arguments.data, config.flip)
     };
     let mut trainer = match resumed {
         Some(checkpoint) => {
-            let trainer = Trainer::resume(config.clone(), set, checkpoint, &device)?;
+            let trainer = ScoreTrainer::resume(config.clone(), set, checkpoint, &device)?;
             folder.go_on()?;
             trainer
         }
         None => {
-            let trainer = Trainer::new(config.clone(), set.clone(), &device)?;
+            let trainer = ScoreTrainer::new(config.clone(), set.clone(), &device)?;
             folder.start_over()?;
             record(arguments, &config, &set)?;
             trainer
@@ -193,10 +193,10 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 /// `run.toml`: what was asked for and on which data, for people; a checkpoint says the same of itself.
 /// Its `[config]` is a file for `--config`.
-fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSet) -> Result<()> {
+fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSetInfo) -> Result<()> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let text = format!(
-        "sway = {}\ndata = {}\nfingerprint = {}\ndevice = {}\n\n{}",
+        "datasway = {}\ndata = {}\nfingerprint = {}\ndevice = {}\n\n{}",
         quoted(env!("CARGO_PKG_VERSION")),
         quoted(&set.name),
         quoted(&set.fingerprint),
@@ -214,7 +214,7 @@ fn train(
     arguments: &Arguments,
     config: &TrainConfig,
     images: &Dataset,
-    trainer: &mut Trainer,
+    trainer: &mut ScoreTrainer,
     path: &Path,
 ) -> Result<()> {
     let steps = TrainingLoop {
@@ -246,7 +246,7 @@ struct ScoreRun<'a> {
     arguments: &'a Arguments,
     config: &'a TrainConfig,
     batches: Batches<'a>,
-    trainer: &'a mut Trainer,
+    trainer: &'a mut ScoreTrainer,
     path: &'a Path,
 }
 
@@ -323,7 +323,7 @@ fn parse(text: &str) -> Result<TrainConfig> {
 
 /// Draws 64 samples of the averaged network with Heun's method in 18 steps, always from the same
 /// noise, and writes them as a picture.
-fn sample_grid(config: &TrainConfig, trainer: &Trainer, path: &Path) -> Result<()> {
+fn sample_grid(config: &TrainConfig, trainer: &ScoreTrainer, path: &Path) -> Result<()> {
     let network = &config.network;
     let model = NetworkDenoiser::new(
         trainer.average().clone(),

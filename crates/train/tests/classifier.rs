@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use datasway_classifier::Saved;
+use datasway_classifier::ClassifierCheckpoint;
 
 const FACES: &str = "faces:200";
 
@@ -42,7 +42,7 @@ fn every_attribute_is_judged_and_the_same_seed_gives_the_same_bytes() {
         let [a, b] = ["a", "b"].map(|out| read(&format!("{out}/{file}")));
         assert_eq!(a, b, "{file}");
     }
-    let saved = Saved::read(&folder.join("a/classifier.safetensors")).unwrap();
+    let saved = ClassifierCheckpoint::read(&folder.join("a/classifier.safetensors")).unwrap();
     let labels = String::from_utf8(read("a/labels.csv")).unwrap();
     assert_eq!(labels.lines().count(), 1 + saved.header.labels.len());
     assert!(labels.contains("\"attr:Eyeglasses\","), "{labels}");

@@ -231,7 +231,7 @@ fn a_folder_used_again_keeps_nothing_of_a_run_without_a_checkpoint() {
     assert!(train(path, &TINY).status.success());
     assert!(!out.join("samples-000999.png").exists());
     assert!(out.join("notes.txt").exists());
-    assert!(!out.join(".sway-claim").exists());
+    assert!(!out.join(".datasway-claim").exists());
 }
 
 #[cfg(unix)]
@@ -267,7 +267,7 @@ fn one_run_at_a_time_writes_to_a_folder() {
     // What a killed run claimed is taken over.
     other.kill().unwrap();
     other.wait().unwrap();
-    let claim = path.join("runs/train/.sway-claim");
+    let claim = path.join("runs/train/.datasway-claim");
     assert!(claim.exists());
     let _ = std::fs::remove_file(path.join("runs/train/checkpoint.safetensors"));
     assert!(train(path, &TINY).status.success());

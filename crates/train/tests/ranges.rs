@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::Checkpoint;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_training::config::TrainConfig;
-use datasway_training::trainer::{Trainer, check_fine_tune};
-use datasway_training::training_set::TrainingSet;
+use datasway_training::trainer::{ScoreTrainer, check_fine_tune};
+use datasway_training::training_set::TrainingSetInfo;
 
 fn config() -> TrainConfig {
     let mut config = TrainConfig::preset("faces16").unwrap();
@@ -19,8 +19,8 @@ fn config() -> TrainConfig {
     config
 }
 
-fn set() -> TrainingSet {
-    TrainingSet {
+fn set() -> TrainingSetInfo {
+    TrainingSetInfo {
         name: "noise".into(),
         limit: None,
         skip_bad: false,
@@ -32,13 +32,13 @@ fn set() -> TrainingSet {
 }
 
 fn batch(step: u64) -> Tensor<4> {
-    let mut rng = generator(5, Purpose::Batch, [step]);
+    let mut rng = generator(5, RandomStream::Batch, [step]);
     (normal(&mut rng, [4, 192], &Device::flex()) * 0.5).reshape([4, 3, 8, 8])
 }
 
 /// A checkpoint after three steps, as a file gives it back.
 fn stored() -> Checkpoint {
-    let mut trainer = Trainer::new(config(), set(), &Device::flex()).unwrap();
+    let mut trainer = ScoreTrainer::new(config(), set(), &Device::flex()).unwrap();
     for step in 0..3 {
         trainer.advance(batch(step)).unwrap();
     }
@@ -127,14 +127,19 @@ fn images_that_are_all_alike_are_refused_before_the_first_step() {
     let device = Device::flex();
     let stored = stored();
     for sigma_data in [0.0, -0.1, f64::NAN, f64::INFINITY, 1e-9] {
-        let alike = || TrainingSet {
+        let alike = || TrainingSetInfo {
             sigma_data,
             ..set()
         };
         for error in [
-            refused(Trainer::new(config(), alike(), &device)),
-            refused(Trainer::fine_tune(config(), alike(), &stored, &device)),
-            refused(Trainer::resume(config(), alike(), stored.clone(), &device)),
+            refused(ScoreTrainer::new(config(), alike(), &device)),
+            refused(ScoreTrainer::fine_tune(config(), alike(), &stored, &device)),
+            refused(ScoreTrainer::resume(
+                config(),
+                alike(),
+                stored.clone(),
+                &device,
+            )),
         ] {
             assert!(error.contains("all images of noise are alike"), "{error}");
         }
@@ -151,7 +156,7 @@ fn a_model_that_has_diverged_is_never_saved() {
         warmup: 0,
         ..config()
     };
-    let mut trainer = Trainer::new(wild, set(), &device).unwrap();
+    let mut trainer = ScoreTrainer::new(wild, set(), &device).unwrap();
     let first = trainer.checkpoint().unwrap();
     assert!(first.check_finite().is_ok());
     let mut stopped = None;
@@ -175,7 +180,7 @@ fn a_model_that_has_diverged_is_never_saved() {
 fn a_checkpoint_that_cannot_be_resumed_is_refused_with_the_reason() {
     let device = Device::flex();
     let stored = stored();
-    assert!(Trainer::resume(config(), set(), stored.clone(), &device).is_ok());
+    assert!(ScoreTrainer::resume(config(), set(), stored.clone(), &device).is_ok());
     let first = stored.header.parameter_ids.keys().next().unwrap().clone();
     type Case<'a> = (&'a str, &'a dyn Fn(&mut Checkpoint), &'a str);
     let cases: [Case; 10] = [
@@ -225,7 +230,7 @@ fn a_checkpoint_that_cannot_be_resumed_is_refused_with_the_reason() {
     for (name, change, says) in cases {
         let mut changed = stored.clone();
         change(&mut changed);
-        let error = refused(Trainer::resume(config(), set(), changed, &device));
+        let error = refused(ScoreTrainer::resume(config(), set(), changed, &device));
         assert!(error.contains(says), "{name}: {error}");
     }
 }
@@ -252,7 +257,7 @@ fn fine_tuning_another_network_is_refused_with_both() {
         );
         assert_eq!(
             error,
-            refused(Trainer::fine_tune(other, set(), &start, &device))
+            refused(ScoreTrainer::fine_tune(other, set(), &start, &device))
         );
     }
 }

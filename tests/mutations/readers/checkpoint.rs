@@ -9,8 +9,8 @@ use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_training::config::TrainConfig;
-use datasway_training::trainer::Trainer;
-use datasway_training::training_set::TrainingSet;
+use datasway_training::trainer::ScoreTrainer;
+use datasway_training::training_set::TrainingSetInfo;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -19,7 +19,7 @@ use crate::damage::{one, tensors};
 use crate::trial::{Answer, Reader};
 
 /// Where the metadata hold the header.
-pub const ENTRY: &str = "sway";
+pub const ENTRY: &str = "datasway";
 /// What the header held when no file had a checksum.
 pub const KEYS: [&str; 12] = [
     "format",
@@ -68,9 +68,10 @@ pub fn images() -> Dataset {
 /// A run after a step, written and read: with what is needed to go on.
 pub fn started(config: &TrainConfig) -> Vec<u8> {
     let images = images();
-    let set = TrainingSet::of(&images, "faces:12", config.flip);
+    let set = TrainingSetInfo::of(&images, "faces:12", config.flip);
     let device = Device::flex();
-    let mut trainer = Trainer::new(config.clone(), set, &device).expect("a valid configuration");
+    let mut trainer =
+        ScoreTrainer::new(config.clone(), set, &device).expect("a valid configuration");
     let mut pixels = Vec::new();
     images.fill(&[0, 1], &mut pixels);
     let batch = Tensor::<1>::from_floats(pixels.as_slice(), &device).reshape([2, 3, SIZE, SIZE]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use datasway_classifier::{ClassifierConfig, Saved, Trainer};
+use datasway_classifier::{ClassifierCheckpoint, ClassifierConfig, ClassifierTrainer};
 use rand_chacha::ChaCha8Rng;
 
 use super::checkpoint::images;
@@ -12,7 +12,7 @@ use crate::damage::{one, tensors};
 use crate::trial::{Answer, Reader};
 
 /// Where the metadata hold the header.
-const ENTRY: &str = "sway-classifier";
+const ENTRY: &str = "datasway-classifier";
 /// What the header held when no file had a checksum.
 const KEYS: [&str; 9] = [
     "format",
@@ -36,7 +36,7 @@ const ORDINARY: f32 = 1e3;
 pub struct Classifiers {
     valid: Vec<Vec<u8>>,
     /// The valid files, as they are read.
-    written: Vec<Saved>,
+    written: Vec<ClassifierCheckpoint>,
     device: Device,
     built: usize,
 }
@@ -53,12 +53,13 @@ impl Classifiers {
                 batch: 2,
                 ..ClassifierConfig::default()
             };
-            let mut trainer = Trainer::new(config, &images, &device).expect("faces have labels");
+            let mut trainer =
+                ClassifierTrainer::new(config, &images, &device).expect("faces have labels");
             trainer.advance().expect("a step");
             let saved = trainer.save().expect("a classifier");
             saved.write(Path::new(FILE)).expect("the folder is ours");
             let file = std::fs::read(FILE).expect("it was written");
-            written.push(Saved::read(Path::new(FILE)).expect("it was written"));
+            written.push(ClassifierCheckpoint::read(Path::new(FILE)).expect("it was written"));
             valid.push(tensors::with_only(&file, ENTRY, &KEYS));
             valid.push(file);
         }
@@ -72,12 +73,13 @@ impl Classifiers {
 
     fn try_to_read(&mut self, input: &[u8]) -> Result<Result<(), String>, String> {
         std::fs::write(FILE, input).expect("the folder is ours");
-        let saved = Saved::read(Path::new(FILE)).map_err(said)?;
+        let saved = ClassifierCheckpoint::read(Path::new(FILE)).map_err(said)?;
         let network = saved.network(&self.device).map_err(said)?;
         if let Some(name) = tensors::not_floats(input) {
             return Ok(Err(format!("no floats are taken for such: {name}")));
         }
-        let same = |w: &Saved| (&w.header, &w.weights) == (&saved.header, &saved.weights);
+        let same =
+            |w: &ClassifierCheckpoint| (&w.header, &w.weights) == (&saved.header, &saved.weights);
         if tensors::is_sealed(input) && !self.written.iter().any(same) {
             return Ok(Err("damage is not found by the checksum".into()));
         }

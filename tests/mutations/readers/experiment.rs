@@ -4,7 +4,7 @@ use std::path::Path;
 
 use datasway_retraining::experiment::Experiment;
 use datasway_retraining::jobs::Plan;
-use datasway_retraining::prepared::{Place, Setup};
+use datasway_retraining::prepared::{PreparedExperiment, RunEnvironment};
 use rand_chacha::ChaCha8Rng;
 
 use super::{SIZE, said};
@@ -53,12 +53,12 @@ fn plan(path: &Path) -> Result<(), String> {
     if experiment.data != DATA || !small {
         return Ok(());
     }
-    let place = Place {
+    let place = RunEnvironment {
         data: None,
         cache: "cache".into(),
         device: "flex".into(),
     };
-    let setup = Setup::new(experiment, &place).map_err(said)?;
+    let setup = PreparedExperiment::new(experiment, &place).map_err(said)?;
     Plan::new(&setup).map(drop).map_err(said)
 }
 

@@ -55,7 +55,7 @@ impl Reader for Results {
 
     fn damage(&self, rng: &mut ChaCha8Rng) -> Vec<u8> {
         let (file, other) = (one(rng, &self.valid), one(rng, &self.valid));
-        tensors::damage(rng, file, other, "sway")
+        tensors::damage(rng, file, other, "datasway")
     }
 
     fn read(&mut self, input: &[u8]) -> Answer {

@@ -5,8 +5,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_training::config::TrainConfig;
-use datasway_training::trainer::Trainer;
-use datasway_training::training_set::TrainingSet;
+use datasway_training::trainer::ScoreTrainer;
+use datasway_training::training_set::TrainingSetInfo;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ use crate::trial::{Answer, Reader};
 /// Reads checkpoints as `train --resume` does.
 pub struct Runs {
     config: TrainConfig,
-    set: TrainingSet,
+    set: TrainingSetInfo,
     valid: Vec<Vec<u8>>,
     device: Device,
 }
@@ -29,7 +29,7 @@ impl Runs {
         let [config, _] = configs();
         let file = started(&config);
         Self {
-            set: TrainingSet::of(&images(), "faces:12", config.flip),
+            set: TrainingSetInfo::of(&images(), "faces:12", config.flip),
             valid: vec![tensors::with_only(&file, ENTRY, &KEYS), file],
             device: Device::flex(),
             config,
@@ -58,7 +58,7 @@ impl Reader for Runs {
         let path = Path::new("damaged.safetensors");
         let resumed = Checkpoint::from_bytes(input, path).and_then(|checkpoint| {
             let (config, set) = (self.config.clone(), self.set.clone());
-            Trainer::resume(config, set, checkpoint, &self.device)
+            ScoreTrainer::resume(config, set, checkpoint, &self.device)
         });
         match resumed.map_err(said) {
             Ok(trainer) if trainer.step() > self.config.steps => Answer::Nonsense(format!(

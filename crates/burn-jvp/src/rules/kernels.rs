@@ -4,7 +4,7 @@ use super::{Context, on_batch};
 use crate::value::{Value, concat, count, dims, expand, lift, part, reshape, zeros};
 use burn::backend::ir::{CustomOpIr, ScalarIr, TensorIr};
 use burn::backend::{Dispatch as D, TensorMetadata};
-use kernels::{ATTENTION, CONV3X3, GROUP_NORM, KernelBackend, Norm, POINTWISE, SILU};
+use burn_cpu_kernels::{ATTENTION, CONV3X3, GROUP_NORM, KernelBackend, Norm, POINTWISE, SILU};
 
 pub(super) fn apply(op: &CustomOpIr, cx: &mut Context) -> Option<()> {
     match (op.id.as_str(), op.inputs.as_slice(), op.outputs.as_slice()) {

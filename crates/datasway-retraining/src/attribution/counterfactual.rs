@@ -2,14 +2,14 @@
 //!
 //! For each of the first samples and each method a model is trained without the `remove` images that are most responsible. The
 //! more the sample then moves, from the same noise, against a model of all images made in the same way, the better they were chosen.
-//! Images taken away at random tell how much it moves anyway.
+//! ImagePoints taken away at random tell how much it moves anyway.
 
-use datasway_diffusion::random::{Purpose, generator};
+use datasway_diffusion::random::{RandomStream, generator};
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
-use super::{Attribute, Method};
+use super::{Attributor, Method};
 use crate::RetrainError;
 use crate::execute::Executor;
 use crate::jobs::Counterfactuals;
@@ -53,7 +53,7 @@ impl Counterfactual {
         let form = &self.forms[form];
         let makes = |method: &Method| method.choosing().contains(form);
         methods.iter().position(makes).ok_or_else(|| {
-            let forms: Vec<String> = methods.iter().flat_map(Attribute::choosing).collect();
+            let forms: Vec<String> = methods.iter().flat_map(Attributor::choosing).collect();
             RetrainError::experiment(format!(
                 "attribution: counterfactual.forms names {form}, but those that can choose images are: {}",
                 forms.join("; ")
@@ -64,7 +64,7 @@ impl Counterfactual {
 
 /// The images of a set of `n` that are taken away at random for a sample, ascending.
 pub fn random(seed: u64, sample: usize, remove: usize, n: usize) -> Vec<usize> {
-    let mut rng = generator(seed, Purpose::Measure, [sample as u64, u64::MAX]);
+    let mut rng = generator(seed, RandomStream::Measure, [sample as u64, u64::MAX]);
     let mut images = index::sample(&mut rng, n, remove).into_vec();
     images.sort_unstable();
     images

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::precondition::Precondition;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use serde::Serialize;
 
 use super::Benchmark;
@@ -47,7 +47,11 @@ impl Functional {
 pub fn directions(benchmark: &Benchmark, samples: &Tensor<2>) -> Tensor<3> {
     let ([n, d], k) = (samples.dims(), benchmark.functionals);
     let of = |sample: usize| {
-        let mut rng = generator(benchmark.seed, Purpose::Probe, [sample as u64, u64::MAX]);
+        let mut rng = generator(
+            benchmark.seed,
+            RandomStream::Probe,
+            [sample as u64, u64::MAX],
+        );
         normal(&mut rng, [k, d], &samples.device())
     };
     Tensor::stack((0..n).map(of).collect(), 0)
@@ -65,7 +69,7 @@ impl Draws {
     /// The draws of a benchmark.
     pub fn new(benchmark: &Benchmark, noise: &NoiseDistribution) -> Self {
         let seed = benchmark.seed.wrapping_add(EVALUATION);
-        let mut rng = generator(seed, Purpose::TrainingNoise, [u64::MAX]);
+        let mut rng = generator(seed, RandomStream::TrainingNoise, [u64::MAX]);
         Self {
             seed,
             sigmas: noise.sample(&mut rng, benchmark.draws),
@@ -91,7 +95,7 @@ impl Draws {
     /// The points of a kind of functional, `[n, d]`, with the noise of draw t: `x + σ_t·ε_{t,x}`.
     pub fn noisy(&self, t: usize, points: &Tensor<2>, functional: Functional) -> Tensor<2> {
         let index = [t as u64, functional as u64];
-        let mut rng = generator(self.seed, Purpose::TrainingNoise, index);
+        let mut rng = generator(self.seed, RandomStream::TrainingNoise, index);
         let noise = normal(&mut rng, points.dims(), &points.device());
         points.clone() + noise * self.sigmas[t]
     }

@@ -6,7 +6,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor, TensorData};
 use datasway_diffusion::loss::{denoise_each, denoising_loss};
 use datasway_diffusion::network::NetworkDenoiser;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule;
 use datasway_diffusion::unet::UNet;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
 use super::similarity::forms;
-use super::{Attribute, Columns, Growth, Scene, Scores, ridge};
+use super::{Attributor, Columns, CostScaling, Scene, Scores, ridge};
 use crate::RetrainError;
 use crate::experiment::distinct;
 use crate::range::within;
@@ -64,7 +64,7 @@ fn levels() -> usize {
     10
 }
 
-impl Attribute for Gradients {
+impl Attributor for Gradients {
     fn name(&self) -> String {
         match self.of {
             Of::Loss => "TRAK".to_owned(),
@@ -72,8 +72,8 @@ impl Attribute for Gradients {
         }
     }
 
-    fn grows_with(&self) -> Growth {
-        Growth::Images
+    fn grows_with(&self) -> CostScaling {
+        CostScaling::ImagePoints
     }
 
     fn check(&self) -> Result<(), RetrainError> {
@@ -129,7 +129,7 @@ impl Attribute for Gradients {
             all.push(Scores {
                 name: format!("{name}, through the sampler"),
                 functional: Functional::Sample,
-                of: Columns::Images,
+                of: Columns::ImagePoints,
                 rows: -influence.of(&through),
             });
         }
@@ -152,7 +152,7 @@ impl Gradients {
         let sigmas: Vec<f64> = sigmas.iter().cycle().take(self.levels).copied().collect();
         let shape = setup.images.shape;
         let dims = [self.levels, shape.channels, shape.height, shape.width];
-        let mut rng = generator(scene.benchmark.seed, Purpose::TrainingNoise, place);
+        let mut rng = generator(scene.benchmark.seed, RandomStream::TrainingNoise, place);
         let noise = normal(&mut rng, [self.levels, shape.dim()], &device).reshape(dims);
         let clean = image
             .to_device(&device)
@@ -273,7 +273,7 @@ struct Projection {
 
 impl Projection {
     fn new(weights: usize, dimensions: usize, seed: u64) -> Self {
-        let mut rng = generator(seed, Purpose::Probe, [u64::MAX]);
+        let mut rng = generator(seed, RandomStream::Probe, [u64::MAX]);
         let size = 1.0 / (COPIES as f32).sqrt();
         let target = |_| {
             let entry = rng.random_range(0..dimensions) as u32;

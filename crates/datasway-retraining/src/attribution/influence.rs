@@ -3,16 +3,16 @@
 use burn::tensor::{DType, Tensor};
 use datasway_diffusion::device::widest_float;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
-use datasway_sensitivity::density::{Cutoff, Density, DensityKind};
+use datasway_sensitivity::density::{Cutoff, DensityKind, LogDensity};
 use datasway_sensitivity::influence;
-use datasway_sensitivity::sensitivities::Settings;
-use datasway_sensitivity::trajectory::Path;
+use datasway_sensitivity::sensitivities::SensitivityConfig;
+use datasway_sensitivity::trajectory::Trajectory;
 use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
-use super::{Attribute, Columns, Scene, Scores};
+use super::{Attributor, Columns, Scene, Scores};
 use crate::RetrainError;
-use crate::experiment::Estimator;
+use crate::experiment::EstimatorSpec;
 
 /// Training images whose influences are in memory at a time.
 const CHUNK: usize = 512;
@@ -24,9 +24,9 @@ const CHUNK: usize = 512;
 ///   `L = mean of λ·‖D − x‖²/d`, `G = 2λ·(D − x)/d`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Influence(Estimator);
+pub struct Influence(EstimatorSpec);
 
-impl Attribute for Influence {
+impl Attributor for Influence {
     fn name(&self) -> String {
         format!("ours {}", self.0.name())
     }
@@ -47,7 +47,7 @@ impl Attribute for Influence {
         let scores = |functional, rows| Scores {
             name: self.name(),
             functional,
-            of: Columns::Images,
+            of: Columns::ImagePoints,
             rows,
         };
         let mut all = vec![scores(Functional::Sample, of_samples(scene, &settings)?)];
@@ -65,7 +65,7 @@ impl Attribute for Influence {
 }
 
 /// On the linear functionals of every sample, `[n·K, m]`.
-fn of_samples(scene: &Scene<'_>, settings: &Settings) -> Result<Tensor<2>, RetrainError> {
+fn of_samples(scene: &Scene<'_>, settings: &SensitivityConfig) -> Result<Tensor<2>, RetrainError> {
     let directions = scene.directions();
     let [all, k, _] = directions.dims();
     let mut rows = Vec::new();
@@ -84,13 +84,13 @@ fn of_samples(scene: &Scene<'_>, settings: &Settings) -> Result<Tensor<2>, Retra
 /// The path of a batch of samples from `first` on.
 pub(super) fn of_batch(
     scene: &Scene<'_>,
-    settings: &Settings,
+    settings: &SensitivityConfig,
     first: usize,
-) -> Result<Path, RetrainError> {
+) -> Result<Trajectory, RetrainError> {
     let [all, d] = scene.samples.dims();
     let n = settings.batch.min(all - first);
     let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
-    Ok(Path::record(
+    Ok(Trajectory::sample(
         scene.model,
         &density(settings, first as u64),
         &settings.sampler,
@@ -103,7 +103,7 @@ pub(super) fn of_batch(
 /// On the losses at points, `[n, m]`.
 fn of_losses(
     scene: &Scene<'_>,
-    settings: &Settings,
+    settings: &SensitivityConfig,
     points: &Tensor<2>,
     functional: Functional,
 ) -> Result<Tensor<2>, RetrainError> {
@@ -111,7 +111,7 @@ fn of_losses(
     let [_, d] = points.dims();
     let mut sum: Option<Tensor<3>> = None;
     for (t, &sigma) in draws.sigmas.iter().enumerate() {
-        let path = Path::record(
+        let path = Trajectory::sample(
             scene.model,
             &density(settings, 0),
             &Sampler::Euler,
@@ -132,7 +132,7 @@ fn of_losses(
     Ok(sum.map_or_else(none, |sum| sum.squeeze_dim::<2>(0)))
 }
 
-fn density(settings: &Settings, first: u64) -> impl Density + '_ {
+fn density(settings: &SensitivityConfig, first: u64) -> impl LogDensity + '_ {
     Cutoff {
         density: settings.density.starting_at(first),
         sigma: settings.cutoff,
@@ -140,8 +140,9 @@ fn density(settings: &Settings, first: u64) -> impl Density + '_ {
 }
 
 /// The influences of all training images along a path, `[K, n, m]`.
-pub(super) fn summed(scene: &Scene<'_>, path: &Path, pulled: Vec<Tensor<3>>) -> Tensor<3> {
-    let influence = influence::Influence::new(path, pulled, widest_float(&scene.setup.device));
+pub(super) fn summed(scene: &Scene<'_>, path: &Trajectory, pulled: Vec<Tensor<3>>) -> Tensor<3> {
+    let influence =
+        influence::AdjointInfluence::new(path, pulled, widest_float(&scene.setup.device));
     let [m, _] = scene.images.dims();
     let chunks = (0..m).step_by(CHUNK).map(|start| {
         let end = (start + CHUNK).min(m);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
-use super::{Attribute, Columns, Scene, Scores};
+use super::{Attributor, Columns, Scene, Scores};
 use crate::RetrainError;
 
 /// `⟨v, y_j⟩`, whatever the sample.
@@ -11,7 +11,7 @@ use crate::RetrainError;
 #[serde(deny_unknown_fields)]
 pub struct MeanShift {}
 
-impl Attribute for MeanShift {
+impl Attributor for MeanShift {
     fn name(&self) -> String {
         "mean shift".to_owned()
     }
@@ -26,7 +26,7 @@ impl Attribute for MeanShift {
         Ok(vec![Scores {
             name: self.name(),
             functional: Functional::Sample,
-            of: Columns::Images,
+            of: Columns::ImagePoints,
             rows: directions
                 .reshape([n * k, d])
                 .matmul(scene.images.clone().transpose()),

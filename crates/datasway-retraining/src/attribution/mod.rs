@@ -31,7 +31,7 @@ use self::counterfactual::Counterfactual;
 use self::functional::{Draws, Functional};
 use crate::RetrainError;
 use crate::experiment::{Variant, distinct};
-use crate::prepared::Setup;
+use crate::prepared::PreparedExperiment;
 use crate::range::{SEED, within};
 use crate::store::Array;
 
@@ -134,7 +134,7 @@ impl Benchmark {
 /// What methods may look at.
 pub struct Scene<'a> {
     /// The experiment with its data.
-    pub setup: &'a Setup,
+    pub setup: &'a PreparedExperiment,
     /// The benchmark.
     pub benchmark: &'a Benchmark,
     /// The model that is attributed.
@@ -188,7 +188,7 @@ pub struct Scores {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Columns {
     /// The points of [`Scene::images`].
-    Images,
+    ImagePoints,
     /// The random parts.
     Subsets,
 }
@@ -209,7 +209,7 @@ impl Scores {
     /// Name and numbers for a result file.
     pub(crate) fn array(self) -> (String, Array) {
         let columns = match self.of {
-            Columns::Images => "images",
+            Columns::ImagePoints => "images",
             Columns::Subsets => "subsets",
         };
         let name = format!("{columns}/{}/{}", self.functional.name(), self.name);
@@ -220,7 +220,7 @@ impl Scores {
 }
 
 /// A method of attribution.
-pub trait Attribute {
+pub trait Attributor {
     /// Name in files and tables.
     fn name(&self) -> String;
 
@@ -249,18 +249,18 @@ pub trait Attribute {
     }
 
     /// What most of its cost grows with.
-    fn grows_with(&self) -> Growth {
-        Growth::Points
+    fn grows_with(&self) -> CostScaling {
+        CostScaling::Points
     }
 }
 
 /// What a cost is proportional to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Growth {
+pub enum CostScaling {
     /// The points to attribute.
     Points,
     /// The training images, whatever the points.
-    Images,
+    ImagePoints,
 }
 
 /// Which method.
@@ -286,7 +286,7 @@ pub enum Method {
 }
 
 impl Method {
-    fn method(&self) -> &dyn Attribute {
+    fn method(&self) -> &dyn Attributor {
         match self {
             Self::Influence(method) => method,
             Self::Principal(method) => method,
@@ -300,7 +300,7 @@ impl Method {
     }
 }
 
-impl Attribute for Method {
+impl Attributor for Method {
     fn name(&self) -> String {
         self.method().name()
     }
@@ -321,7 +321,7 @@ impl Attribute for Method {
         self.method().needs_subsets()
     }
 
-    fn grows_with(&self) -> Growth {
+    fn grows_with(&self) -> CostScaling {
         self.method().grows_with()
     }
 }

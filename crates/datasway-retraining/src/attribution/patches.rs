@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
 use super::similarity::forms;
-use super::{Attribute, Scene, Scores};
+use super::{Attributor, Scene, Scores};
 use crate::RetrainError;
 use crate::range::within;
 
@@ -112,7 +112,7 @@ impl Scale {
     }
 }
 
-impl Attribute for Patches {
+impl Attributor for Patches {
     fn name(&self) -> String {
         format!("patches σ {}", self.sigma)
     }

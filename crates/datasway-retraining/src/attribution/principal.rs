@@ -3,14 +3,14 @@
 use burn::tensor::Tensor;
 use datasway_diffusion::device::widest_float;
 use datasway_sensitivity::influence::{self, Functional as _};
-use datasway_sensitivity::measure::Images;
+use datasway_sensitivity::measure::ImagePoints;
 use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
 use super::influence::{of_batch, summed};
-use super::{Attribute, Columns, Scene, Scores};
+use super::{Attributor, Columns, Scene, Scores};
 use crate::RetrainError;
-use crate::experiment::Estimator;
+use crate::experiment::EstimatorSpec;
 
 /// Multiplications of the power method.
 const ITERATIONS: usize = 4;
@@ -19,9 +19,9 @@ const ITERATIONS: usize = 4;
 /// counterfactuals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Principal(Estimator);
+pub struct Principal(EstimatorSpec);
 
-impl Attribute for Principal {
+impl Attributor for Principal {
     fn name(&self) -> String {
         format!("ours {}, principal", self.0.name())
     }
@@ -33,7 +33,7 @@ impl Attribute for Principal {
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let setup = scene.setup;
         let settings = setup.settings(scene.checkpoint, &self.0)?;
-        let images = Images::new(&setup.images, setup.config.flip, &setup.device);
+        let images = ImagePoints::new(&setup.images, setup.config.flip, &setup.device);
         let principal = influence::Principal {
             iterations: ITERATIONS,
         };
@@ -41,7 +41,7 @@ impl Attribute for Principal {
         let mut rows = Vec::new();
         for first in (0..all).step_by(settings.batch) {
             let path = of_batch(scene, &settings, first)?;
-            let at = principal.differentiate(&influence::Scene {
+            let at = principal.differentiate(&influence::FunctionalContext {
                 model: scene.model,
                 path: &path,
                 first,
@@ -54,7 +54,7 @@ impl Attribute for Principal {
         Ok(vec![Scores {
             name: self.name(),
             functional: Functional::Principal,
-            of: Columns::Images,
+            of: Columns::ImagePoints,
             rows: Tensor::cat(rows, 0),
         }])
     }

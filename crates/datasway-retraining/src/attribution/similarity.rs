@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
-use super::{Attribute, Columns, Scene, Scores};
+use super::{Attributor, Columns, Scene, Scores};
 use crate::RetrainError;
 use crate::range::within;
 
@@ -22,7 +22,7 @@ pub(super) fn forms(
     let scores = |form: &str, functional, rows| Scores {
         name: format!("{name}{form}"),
         functional,
-        of: Columns::Images,
+        of: Columns::ImagePoints,
         rows,
     };
     let (plain, directed) = directed(scene, samples.clone());
@@ -62,7 +62,7 @@ pub(super) fn squared_distances(x: &Tensor<2>, y: &Tensor<2>) -> Tensor<2> {
 #[serde(deny_unknown_fields)]
 pub struct Pixels {}
 
-impl Attribute for Pixels {
+impl Attributor for Pixels {
     fn name(&self) -> String {
         "raw pixels".to_owned()
     }
@@ -91,7 +91,7 @@ pub struct Nearest {
     count: usize,
 }
 
-impl Attribute for Nearest {
+impl Attributor for Nearest {
     fn name(&self) -> String {
         format!("nearest {}", self.count)
     }

@@ -1,7 +1,7 @@
 //! Random parts of the training data.
 
 use datasway_data::{Dataset, LoadOptions, Selected, Selection};
-use datasway_diffusion::random::{Purpose, generator};
+use datasway_diffusion::random::{RandomStream, generator};
 use rand::seq::index;
 use sha2::{Digest, Sha256};
 
@@ -33,7 +33,7 @@ pub fn draw(benchmark: &Benchmark, n: usize) -> Result<Vec<Vec<usize>>, RetrainE
         )));
     }
     let part = |k: usize| {
-        let mut rng = generator(benchmark.seed, Purpose::Measure, [k as u64]);
+        let mut rng = generator(benchmark.seed, RandomStream::Measure, [k as u64]);
         let mut indices = index::sample(&mut rng, n, size).into_vec();
         indices.sort_unstable();
         indices

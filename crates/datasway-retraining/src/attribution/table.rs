@@ -26,7 +26,7 @@ pub fn write(
     let setup = executor.setup;
     let name = file(evaluation.design);
     let json = json!({
-        "sway": env!("CARGO_PKG_VERSION"),
+        "datasway": env!("CARGO_PKG_VERSION"),
         "experiment": setup.experiment,
         "config": setup.config,
         "images": setup.images.len(),

@@ -2,21 +2,21 @@
 
 use burn::tensor::{Tensor, TensorData};
 use datasway_sensitivity::measure::{Empirical, Measure};
-use datasway_sensitivity::sensitivities::{self, Settings};
+use datasway_sensitivity::sensitivities::{self, SensitivityConfig};
 use serde::{Deserialize, Serialize};
 
 use super::functional::Functional;
-use super::{Attribute, Columns, Scene, Scores};
+use super::{Attributor, Columns, Scene, Scores};
 use crate::RetrainError;
-use crate::experiment::Estimator;
+use crate::experiment::EstimatorSpec;
 
 /// The tangent of the sampler in the direction of every part. It says nothing of single images: that is what the adjoint is for, and the two
 /// agree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Tangent(Estimator);
+pub struct Tangent(EstimatorSpec);
 
-impl Attribute for Tangent {
+impl Attributor for Tangent {
     fn name(&self) -> String {
         format!("tangent {}", self.0.name())
     }
@@ -35,7 +35,7 @@ impl Attribute for Tangent {
 
     fn attribute(&self, scene: &Scene<'_>) -> Result<Vec<Scores>, RetrainError> {
         let setup = scene.setup;
-        let settings = Settings {
+        let settings = SensitivityConfig {
             samples: scene.samples.dims()[0],
             ..setup.settings(scene.checkpoint, &self.0)?
         };
@@ -44,7 +44,8 @@ impl Attribute for Tangent {
             .map(|indices| setup.measure(&setup.images.subset(indices)))
             .collect::<Result<_, _>>()?;
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
-        let found = sensitivities::run(scene.model, &measures, &settings, &setup.device, |_| ())?;
+        let found =
+            sensitivities::compute(scene.model, &measures, &settings, &setup.device, |_| ())?;
         let directions = scene.directions();
         let [n, k, d] = directions.dims();
         // ⟨v, δ⟩ of every sample, functional and part.

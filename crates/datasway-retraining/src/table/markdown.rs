@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::evaluation::{CEILING, Evaluation, Row};
 use crate::execute::Executor;
-use crate::traits::Traits;
+use crate::traits::MovementCorrelates;
 use datasway_stats::fast_median as median;
 
 use super::{choice, headline, judged, pool, pool_words, variants};
@@ -259,9 +259,11 @@ fn traits(text: &mut String, executor: &Executor<'_>, evaluation: &Evaluation, v
     );
     for change in &executor.setup.changes {
         let direction = change.direction.name();
-        let of = |traits: &&Traits| traits.variant == variant && traits.direction == direction;
-        let rows: Vec<&Traits> = evaluation.traits.iter().filter(of).collect();
-        let mean = |value: &dyn Fn(&Traits) -> f64| {
+        let of = |traits: &&MovementCorrelates| {
+            traits.variant == variant && traits.direction == direction
+        };
+        let rows: Vec<&MovementCorrelates> = evaluation.traits.iter().filter(of).collect();
+        let mean = |value: &dyn Fn(&MovementCorrelates) -> f64| {
             let mean = rows.iter().map(|traits| value(traits)).sum::<f64>() / rows.len() as f64;
             format!("{mean:.2}")
         };

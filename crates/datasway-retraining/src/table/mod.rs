@@ -83,7 +83,7 @@ fn summary(
         })
         .collect();
     json!({
-        "sway": env!("CARGO_PKG_VERSION"),
+        "datasway": env!("CARGO_PKG_VERSION"),
         "experiment": setup.experiment,
         "config": setup.config,
         "images": setup.images.len(),

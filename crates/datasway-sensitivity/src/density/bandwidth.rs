@@ -21,7 +21,7 @@ pub enum Bandwidth {
 }
 
 /// Raised when a way to choose h begins to choose otherwise.
-pub const CHOICES: u32 = 3;
+pub const AUTO_BANDWIDTH_REVISION: u32 = 3;
 
 /// A way to choose h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub enum Choice {
 
 /// How much wider than the best kernel smoother a network learns: where the linear datamodeling score of single digits is within a few
 /// per cent of its best (docs/bandwidth.md says what it is worth elsewhere).
-const WIDER: f64 = 3.0;
+const NETWORK_SMOOTHING_FACTOR: f64 = 3.0;
 
 impl Bandwidth {
     /// h for a training set.
@@ -53,7 +53,9 @@ impl Bandwidth {
     ) -> Result<f64, DiffusionError> {
         match self {
             Self::Fixed(h) => Ok(h),
-            Self::Chosen(Choice::Auto) => Ok(WIDER * cross_validated(images, mirrored, device)?),
+            Self::Chosen(Choice::Auto) => {
+                Ok(NETWORK_SMOOTHING_FACTOR * cross_validated(images, mirrored, device)?)
+            }
         }
     }
 }
@@ -122,7 +124,7 @@ mod tests {
         };
         let images = datasway_data::load(&Source::parse("faces:300").unwrap(), &options).unwrap();
         let auto = Bandwidth::from_str("auto").unwrap();
-        let h = auto.value(&images, false, &Device::flex()).unwrap() / WIDER;
+        let h = auto.value(&images, false, &Device::flex()).unwrap() / NETWORK_SMOOTHING_FACTOR;
         let error = leave_one_out(&images, h);
         for other in [h / 1.5, h * 1.5] {
             let worse = leave_one_out(&images, other);

@@ -5,7 +5,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::check_points;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{Density, DensityPath, Reference};
+use super::{LogDensity, LogDensityTracker, ReferenceDensity};
 use crate::measure::Measure;
 
 /// Any [`Measure`] as its own density. Over the training set
@@ -13,12 +13,16 @@ use crate::measure::Measure;
 #[derive(Debug, Clone, Copy)]
 pub struct ClosedForm<M>(pub M);
 
-impl<M: Measure> Density for ClosedForm<M> {
+impl<M: Measure> LogDensity for ClosedForm<M> {
     fn check(&self, _: &[Step]) -> Result<(), DiffusionError> {
         Ok(())
     }
 
-    fn begin(&self, x: &Tensor<2>, _: f64) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
+    fn begin(
+        &self,
+        x: &Tensor<2>,
+        _: f64,
+    ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         check_points(x, self.0.dim())?;
         Ok(Box::new(Pointwise(&self.0)))
     }
@@ -26,14 +30,14 @@ impl<M: Measure> Density for ClosedForm<M> {
 
 struct Pointwise<'a, M>(&'a M);
 
-impl<M: Measure> DensityPath for Pointwise<'_, M> {
+impl<M: Measure> LogDensityTracker for Pointwise<'_, M> {
     fn probes(&mut self, _: &Tensor<2>, _: usize) -> Option<Tensor<3>> {
         None
     }
 
-    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
+    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<ReferenceDensity, DiffusionError> {
         let log_density = self.0.log_density(x.clone(), sigma)?;
-        Ok(Reference::plain(sigma, log_density))
+        Ok(ReferenceDensity::plain(sigma, log_density))
     }
 
     fn advance(&mut self, _: &Stage, _: Option<Tensor<3>>, _: bool) {}

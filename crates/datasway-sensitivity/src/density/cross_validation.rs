@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::near_copies::near_copies;
 use crate::sensitivities::values;
 
-/// Images that are predicted, and images that they are predicted from, at most: for larger sets as many stand for all.
+/// ImagePoints that are predicted, and images that they are predicted from, at most: for larger sets as many stand for all.
 const LEFT_OUT: usize = 256;
 const OTHERS: usize = 20_000;
 
@@ -42,7 +42,7 @@ pub(super) fn cross_validated(
 ) -> Result<f64, DiffusionError> {
     let Different(different) = Different::of(images, mirrored);
     if different.len() < 2 {
-        return Err(DiffusionError::Config(format!(
+        return Err(DiffusionError::Invalid(format!(
             "the bandwidth cannot be chosen by leaving images out: of {} images {} are different; give it as a number",
             images.len(),
             different.len()

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{Density, DensityPath, Reference};
+use super::{LogDensity, LogDensityTracker, ReferenceDensity};
 
 /// Another density, of which only what it says at noise levels of at least `sigma` moves samples: the change
 /// of a denoiser is best known where many images still take part in it.
@@ -16,10 +16,10 @@ pub struct Cutoff<D> {
     pub sigma: f64,
 }
 
-impl<D: Density> Density for Cutoff<D> {
+impl<D: LogDensity> LogDensity for Cutoff<D> {
     fn check(&self, steps: &[Step]) -> Result<(), DiffusionError> {
         if !(self.sigma.is_finite() && self.sigma >= 0.0) {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "the noise level of the cut-off must be a number of at least 0, not {}",
                 self.sigma
             )));
@@ -31,7 +31,7 @@ impl<D: Density> Density for Cutoff<D> {
         &self,
         x: &Tensor<2>,
         sigma: f64,
-    ) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
+    ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         Ok(Box::new(Above {
             path: self.density.begin(x, sigma)?,
             sigma: self.sigma,
@@ -40,18 +40,18 @@ impl<D: Density> Density for Cutoff<D> {
 }
 
 struct Above<'a> {
-    path: Box<dyn DensityPath + 'a>,
+    path: Box<dyn LogDensityTracker + 'a>,
     sigma: f64,
 }
 
-impl DensityPath for Above<'_> {
+impl LogDensityTracker for Above<'_> {
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>> {
         self.path.probes(x, k)
     }
 
-    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
+    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<ReferenceDensity, DiffusionError> {
         let reference = self.path.at(x, sigma)?;
-        Ok(Reference {
+        Ok(ReferenceDensity {
             weight: match sigma >= self.sigma {
                 true => reference.weight,
                 false => 0.0,

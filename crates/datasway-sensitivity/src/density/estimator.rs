@@ -7,7 +7,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::Checkpoint;
 use serde::{Deserialize, Serialize};
 
-use super::{Bandwidth, ClosedForm, Density, ProbabilityFlow, Smoothed, Trace};
+use super::{Bandwidth, ClosedForm, LogDensity, ProbabilityFlow, Smoothed, Trace};
 use crate::jacobian_trace::Colouring;
 use crate::measure::{Empirical, Gaussian};
 
@@ -75,7 +75,7 @@ impl TraceOptions {
 
 /// What is asked for, before there is a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EstimatorOptions {
+pub struct DensityConfig {
     /// The kind.
     pub density: DensityKind,
     /// The trace, for [`ProbabilityFlow`](DensityKind::ProbabilityFlow).
@@ -84,14 +84,14 @@ pub struct EstimatorOptions {
     pub bandwidth: Option<Bandwidth>,
 }
 
-impl EstimatorOptions {
+impl DensityConfig {
     /// Checks that the options go together.
     ///
     /// # Errors
     /// If a bandwidth is given to an estimator that does not see the training images, or a trace has nothing to average.
     pub fn check(&self) -> Result<(), DiffusionError> {
         match (self.density, self.bandwidth) {
-            (DensityKind::ProbabilityFlow, Some(_)) => Err(DiffusionError::Config(
+            (DensityKind::ProbabilityFlow, Some(_)) => Err(DiffusionError::Invalid(
                 "a bandwidth smooths the training images and so needs the density `empirical`"
                     .to_owned(),
             )),
@@ -110,16 +110,16 @@ impl EstimatorOptions {
         images: &Dataset,
         mirrored: bool,
         device: &Device,
-    ) -> Result<Estimator, DiffusionError> {
+    ) -> Result<DensityEstimator, DiffusionError> {
         self.check()?;
         let data = || Empirical::of_images(images, mirrored, device);
         Ok(match (self.density, self.bandwidth) {
-            (DensityKind::ProbabilityFlow, _) => Estimator::ProbabilityFlow {
-                start: start(model, device)?,
+            (DensityKind::ProbabilityFlow, _) => DensityEstimator::ProbabilityFlow {
+                start: moment_matched_gaussian(model, device)?,
                 trace: self.trace.of_model(model),
             },
-            (DensityKind::Empirical, None) => Estimator::Empirical(data()?),
-            (DensityKind::Empirical, Some(bandwidth)) => Estimator::Smoothed(Smoothed {
+            (DensityKind::Empirical, None) => DensityEstimator::Empirical(data()?),
+            (DensityKind::Empirical, Some(bandwidth)) => DensityEstimator::Smoothed(Smoothed {
                 data: data()?,
                 bandwidth: bandwidth.value(images, mirrored, device)?,
             }),
@@ -131,13 +131,16 @@ impl EstimatorOptions {
 ///
 /// # Errors
 /// If the checkpoint's moments are those of no Gaussian.
-pub fn start(model: &Checkpoint, device: &Device) -> Result<Gaussian, DiffusionError> {
+pub fn moment_matched_gaussian(
+    model: &Checkpoint,
+    device: &Device,
+) -> Result<Gaussian, DiffusionError> {
     Gaussian::from_moments(&model.data_mean, &model.data_variance, device, DType::F32)
 }
 
 /// An estimator of a model's log-density.
 #[derive(Debug, Clone)]
-pub enum Estimator {
+pub enum DensityEstimator {
     /// The integral of the trace of the network's Jacobian.
     ProbabilityFlow {
         /// The Gaussian that matches the training data.
@@ -151,9 +154,9 @@ pub enum Estimator {
     Smoothed(Smoothed<Empirical>),
 }
 
-impl Estimator {
+impl DensityEstimator {
     /// The density for a batch whose first sample has this index: probes belong to samples, not to batches.
-    pub fn starting_at(&self, first: u64) -> Box<dyn Density + '_> {
+    pub fn starting_at(&self, first: u64) -> Box<dyn LogDensity + '_> {
         match self {
             Self::ProbabilityFlow { start, trace } => Box::new(ProbabilityFlow {
                 start: start.clone(),

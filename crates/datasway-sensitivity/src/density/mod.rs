@@ -13,17 +13,19 @@ use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::{Stage, Step};
 
-pub use bandwidth::{Bandwidth, CHOICES, Choice};
+pub use bandwidth::{AUTO_BANDWIDTH_REVISION, Bandwidth, Choice};
 pub use closed_form::ClosedForm;
 pub use cutoff::Cutoff;
-pub use estimator::{DensityKind, Estimator, EstimatorOptions, TraceKind, TraceOptions, start};
+pub use estimator::{
+    DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions, moment_matched_gaussian,
+};
 pub use probability_flow::ProbabilityFlow;
 pub use smoothed::Smoothed;
 
 pub use crate::jacobian_trace::Trace;
 
 /// A way to know the density of the training data at the points of a path.
-pub trait Density {
+pub trait LogDensity {
     /// Checks that this estimator can follow these steps.
     ///
     /// # Errors
@@ -34,11 +36,14 @@ pub trait Density {
     ///
     /// # Errors
     /// If the points do not have the estimator's dimension.
-    fn begin(&self, x: &Tensor<2>, sigma: f64)
-    -> Result<Box<dyn DensityPath + '_>, DiffusionError>;
+    fn begin(
+        &self,
+        x: &Tensor<2>,
+        sigma: f64,
+    ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError>;
 }
 
-impl<D: Density + ?Sized> Density for Box<D> {
+impl<D: LogDensity + ?Sized> LogDensity for Box<D> {
     fn check(&self, steps: &[Step]) -> Result<(), DiffusionError> {
         (**self).check(steps)
     }
@@ -47,14 +52,14 @@ impl<D: Density + ?Sized> Density for Box<D> {
         &self,
         x: &Tensor<2>,
         sigma: f64,
-    ) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
+    ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         (**self).begin(x, sigma)
     }
 }
 
 /// What ν is compared with at the points of a path.
 #[derive(Debug, Clone)]
-pub struct Reference {
+pub struct ReferenceDensity {
     /// Noise level of the comparison: the path's, or one above it where ρ and ν are smoothed.
     pub sigma: f64,
     /// `q^ρ` there, `[n]`, in the precision of the estimator.
@@ -65,7 +70,7 @@ pub struct Reference {
     pub weight: f64,
 }
 
-impl Reference {
+impl ReferenceDensity {
     /// The density at the path's own noise level, to go with the model's denoiser.
     fn plain(sigma: f64, log_density: Tensor<1>) -> Self {
         Self {
@@ -79,7 +84,7 @@ impl Reference {
 
 /// The density along one batch of paths: for each step [`probes`](Self::probes) once, then for each of
 /// its stages [`at`](Self::at) and [`advance`](Self::advance).
-pub trait DensityPath {
+pub trait LogDensityTracker {
     /// Tangents, `[P, n, d]`, whose products with J each stage of step k must hand to `advance`.
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>>;
 
@@ -87,7 +92,7 @@ pub trait DensityPath {
     ///
     /// # Errors
     /// If the density cannot be evaluated there.
-    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError>;
+    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<ReferenceDensity, DiffusionError>;
 
     /// Moves on past a stage; `last` is true at the end of a step.
     fn advance(&mut self, stage: &Stage, products: Option<Tensor<3>>, last: bool);

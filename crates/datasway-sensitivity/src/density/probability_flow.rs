@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{Density, DensityPath, Reference};
+use super::{LogDensity, LogDensityTracker, ReferenceDensity};
 use crate::jacobian_trace::{Trace, terms};
 use crate::measure::{Gaussian, Measure, widest};
 
@@ -18,7 +18,7 @@ pub struct ProbabilityFlow {
     pub trace: Trace,
 }
 
-impl Density for ProbabilityFlow {
+impl LogDensity for ProbabilityFlow {
     fn check(&self, steps: &[Step]) -> Result<(), DiffusionError> {
         if steps.iter().any(|step| step.noise != 0.0) {
             return Err(DiffusionError::Unsupported(
@@ -34,7 +34,7 @@ impl Density for ProbabilityFlow {
         &self,
         x: &Tensor<2>,
         sigma: f64,
-    ) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
+    ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         let start = widest(self.start.log_density(x.clone(), sigma)?);
         Ok(Box::new(Flow {
             trace: self.trace,
@@ -62,7 +62,7 @@ struct Flow {
     variance: Option<Tensor<1>>,
 }
 
-impl DensityPath for Flow {
+impl LogDensityTracker for Flow {
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>> {
         let kept = match self.trace {
             // The unit tangents do not change along the path.
@@ -73,8 +73,8 @@ impl DensityPath for Flow {
         self.probes.clone()
     }
 
-    fn at(&mut self, _: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
-        Ok(Reference::plain(sigma, self.now.clone()))
+    fn at(&mut self, _: &Tensor<2>, sigma: f64) -> Result<ReferenceDensity, DiffusionError> {
+        Ok(ReferenceDensity::plain(sigma, self.now.clone()))
     }
 
     fn advance(&mut self, stage: &Stage, products: Option<Tensor<3>>, last: bool) {

@@ -5,7 +5,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::check_points;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{Density, DensityPath, Reference};
+use super::{LogDensity, LogDensityTracker, ReferenceDensity};
 use crate::measure::Measure;
 
 /// The comparison that a smooth learner makes: the derivative of the ideal denoiser of data *blurred* by `N(0, h²)`.
@@ -26,17 +26,21 @@ pub struct Smoothed<M> {
     pub bandwidth: f64,
 }
 
-impl<M: Measure> Density for Smoothed<M> {
+impl<M: Measure> LogDensity for Smoothed<M> {
     fn check(&self, _: &[Step]) -> Result<(), DiffusionError> {
         match self.bandwidth {
             h if h.is_finite() && h >= 0.0 => Ok(()),
-            h => Err(DiffusionError::Config(format!(
+            h => Err(DiffusionError::Invalid(format!(
                 "the bandwidth must be a number of at least 0, not {h}"
             ))),
         }
     }
 
-    fn begin(&self, x: &Tensor<2>, _: f64) -> Result<Box<dyn DensityPath + '_>, DiffusionError> {
+    fn begin(
+        &self,
+        x: &Tensor<2>,
+        _: f64,
+    ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         check_points(x, self.data.dim())?;
         Ok(Box::new(Pointwise(self)))
     }
@@ -44,15 +48,15 @@ impl<M: Measure> Density for Smoothed<M> {
 
 struct Pointwise<'a, M>(&'a Smoothed<M>);
 
-impl<M: Measure> DensityPath for Pointwise<'_, M> {
+impl<M: Measure> LogDensityTracker for Pointwise<'_, M> {
     fn probes(&mut self, _: &Tensor<2>, _: usize) -> Option<Tensor<3>> {
         None
     }
 
-    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<Reference, DiffusionError> {
+    fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<ReferenceDensity, DiffusionError> {
         let blurred = sigma.hypot(self.0.bandwidth);
         let (log_density, denoised) = self.0.data.evaluate(x.clone(), blurred)?;
-        Ok(Reference {
+        Ok(ReferenceDensity {
             sigma: blurred,
             log_density,
             denoised: Some(denoised),

@@ -8,12 +8,12 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::device::widest_float;
 use datasway_diffusion::sampler::FrozenNoise;
 
-use super::functional::{Functional, Scene};
-use super::{Influence, chunks};
+use super::functional::{Functional, FunctionalContext};
+use super::{AdjointInfluence, chunks};
 use crate::density::Cutoff;
-use crate::measure::Images;
-use crate::sensitivities::{Settings, finite_samples, values};
-use crate::trajectory::Path;
+use crate::measure::ImagePoints;
+use crate::sensitivities::{SensitivityConfig, finite_samples, values};
+use crate::trajectory::Trajectory;
 
 /// Samples and influences on the CPU, in f32.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,14 +30,14 @@ pub struct Influences {
     /// these images, and far from it where another estimate of that density misjudges them; 0 below the cut-off.
     pub balance: Vec<f32>,
     /// For each functional.
-    pub functionals: Vec<Found>,
+    pub functionals: Vec<FunctionalInfluences>,
     /// Wall time, in seconds.
     pub seconds: f64,
 }
 
 /// The influences on one functional.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct FunctionalInfluences {
     /// Its name.
     pub name: String,
     /// f of each sample, `[n]`.
@@ -52,14 +52,14 @@ pub struct Found {
     /// instead is the model's own error, which is in every `a_j`.
     pub residuals: Vec<f32>,
     /// For each sample the images that raise f most, the strongest first.
-    pub top: Vec<Vec<Kept>>,
+    pub top: Vec<Vec<RankedImage>>,
     /// For each sample the images that lower f most, the strongest first.
-    pub bottom: Vec<Vec<Kept>>,
+    pub bottom: Vec<Vec<RankedImage>>,
 }
 
 /// One training image and one sample.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
+pub struct RankedImage {
     /// Index of the image.
     pub image: usize,
     /// `a_j`.
@@ -76,16 +76,16 @@ pub struct Kept {
 ///
 /// # Errors
 /// If there is nothing to do, shapes do not fit, the density cannot follow the sampler, or a model fails.
-pub fn run(
+pub fn compute(
     model: &dyn Denoiser,
-    images: &Images,
+    images: &ImagePoints,
     functionals: &[Box<dyn Functional>],
-    settings: &Settings,
+    settings: &SensitivityConfig,
     kept: usize,
     mut progress: impl FnMut(f64),
 ) -> Result<Influences, DiffusionError> {
     if settings.samples == 0 || settings.batch == 0 || functionals.is_empty() {
-        return Err(DiffusionError::Config(
+        return Err(DiffusionError::Invalid(
             "influences need at least one sample, one in a batch and one functional".to_owned(),
         ));
     }
@@ -97,7 +97,10 @@ pub fn run(
         samples: Vec::new(),
         sigmas: Vec::new(),
         balance: Vec::new(),
-        functionals: functionals.iter().map(|f| Found::new(f.name())).collect(),
+        functionals: functionals
+            .iter()
+            .map(|f| FunctionalInfluences::new(f.name()))
+            .collect(),
         seconds: 0.0,
     };
     for first in (0..settings.samples).step_by(settings.batch) {
@@ -107,7 +110,7 @@ pub fn run(
             density: settings.density.starting_at(first as u64),
             sigma: settings.cutoff,
         };
-        let path = Path::record(
+        let path = Trajectory::sample(
             model,
             &density,
             &settings.sampler,
@@ -117,7 +120,7 @@ pub fn run(
         )?;
         let samples = values(path.samples.clone())?;
         all.samples.extend(finite_samples(samples, d, first)?);
-        let scene = Scene {
+        let scene = FunctionalContext {
             model,
             path: &path,
             first,
@@ -132,7 +135,7 @@ pub fn run(
             gradients.push(at.gradients);
         }
         let pulled = path.pull_back(model, Tensor::stack(gradients, 0))?;
-        let influence = Influence::new(&path, pulled, precision);
+        let influence = AdjointInfluence::new(&path, pulled, precision);
         let done = |part: f64| (first as f64 + n as f64 * part) / settings.samples as f64;
         progress(done(0.5));
         let batch = Batch::collect(&influence, images, |part| progress(done(0.5 + part / 2.0)))?;
@@ -166,12 +169,12 @@ impl Influences {
     }
 
     /// `a_j` of every image on a functional of a sample, m numbers.
-    pub fn row<'a>(&self, found: &'a Found, sample: usize) -> &'a [f32] {
+    pub fn row<'a>(&self, found: &'a FunctionalInfluences, sample: usize) -> &'a [f32] {
         &found.influence[sample * self.images..(sample + 1) * self.images]
     }
 }
 
-impl Found {
+impl FunctionalInfluences {
     fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -198,8 +201,8 @@ struct Batch {
 
 impl Batch {
     fn collect(
-        influence: &Influence,
-        images: &Images,
+        influence: &AdjointInfluence,
+        images: &ImagePoints,
         mut progress: impl FnMut(f64),
     ) -> Result<Self, DiffusionError> {
         let m = images.set().len();
@@ -274,12 +277,12 @@ fn ends(row: &[f32], count: usize) -> (Vec<usize>, Vec<usize>) {
 
 /// The picked images of sample i and functional k, with their parts along the path.
 fn keep(
-    influence: &Influence,
-    images: &Images,
+    influence: &AdjointInfluence,
+    images: &ImagePoints,
     [k, i]: [usize; 2],
     row: &[f32],
     picked: Vec<usize>,
-) -> Result<Vec<Kept>, DiffusionError> {
+) -> Result<Vec<RankedImage>, DiffusionError> {
     if picked.is_empty() {
         return Ok(Vec::new());
     }
@@ -296,7 +299,7 @@ fn keep(
     }
     let images = picked.into_iter().zip(along);
     Ok(images
-        .map(|(image, along)| Kept {
+        .map(|(image, along)| RankedImage {
             image,
             influence: row[image],
             along,

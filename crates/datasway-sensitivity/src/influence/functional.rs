@@ -4,8 +4,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 
-use crate::measure::Images;
-use crate::trajectory::Path;
+use crate::measure::ImagePoints;
+use crate::trajectory::Trajectory;
 
 /// A number for each sample.
 pub trait Functional {
@@ -16,26 +16,29 @@ pub trait Functional {
     ///
     /// # Errors
     /// If it does not fit the samples, or a model fails.
-    fn differentiate(&self, scene: &Scene<'_>) -> Result<Differentiated, DiffusionError>;
+    fn differentiate(
+        &self,
+        scene: &FunctionalContext<'_>,
+    ) -> Result<ValueAndGradient, DiffusionError>;
 }
 
 /// A batch of samples, and all that a functional may depend on.
-pub struct Scene<'a> {
+pub struct FunctionalContext<'a> {
     /// The model.
     pub model: &'a dyn Denoiser,
     /// The samples and how they came about.
-    pub path: &'a Path,
+    pub path: &'a Trajectory,
     /// Index of the first sample.
     pub first: usize,
     /// The training images.
-    pub images: &'a Images,
+    pub images: &'a ImagePoints,
     /// Precision of distances between points and images.
     pub precision: DType,
 }
 
 /// A functional at a batch of samples.
 #[derive(Debug, Clone)]
-pub struct Differentiated {
+pub struct ValueAndGradient {
     /// f, `[n]`.
     pub values: Tensor<1>,
     /// ∇f, `[n, d]`.
@@ -56,7 +59,10 @@ impl Functional for Linear {
         &self.name
     }
 
-    fn differentiate(&self, scene: &Scene<'_>) -> Result<Differentiated, DiffusionError> {
+    fn differentiate(
+        &self,
+        scene: &FunctionalContext<'_>,
+    ) -> Result<ValueAndGradient, DiffusionError> {
         let x = &scene.path.samples;
         let [n, d] = x.dims();
         let rows = scene.first * d..(scene.first + n) * d;
@@ -64,7 +70,7 @@ impl Functional for Linear {
             _ if self.weights.len() == d => (self.weights.clone(), [1, d]),
             Some(rows) => (rows.to_vec(), [n, d]),
             None => {
-                return Err(DiffusionError::Config(format!(
+                return Err(DiffusionError::Invalid(format!(
                     "the direction {} has {} numbers, which is neither one for each of the {d} pixel values nor that \
                      for each of {} samples or more",
                     self.name,
@@ -75,7 +81,7 @@ impl Functional for Linear {
         };
         let weights = TensorData::new(values, shape);
         let weights = Tensor::<2>::from_data(weights, (&x.device(), x.dtype())).expand([n, d]);
-        Ok(Differentiated {
+        Ok(ValueAndGradient {
             values: (x.clone() * weights.clone()).sum_dim(1).squeeze_dim::<1>(1),
             gradients: weights,
         })
@@ -96,11 +102,14 @@ impl Functional for Distance {
         &self.name
     }
 
-    fn differentiate(&self, scene: &Scene<'_>) -> Result<Differentiated, DiffusionError> {
+    fn differentiate(
+        &self,
+        scene: &FunctionalContext<'_>,
+    ) -> Result<ValueAndGradient, DiffusionError> {
         let x = &scene.path.samples;
         let target = TensorData::new(self.target.clone(), [1, self.target.len()]);
         let gap = x.clone() - Tensor::<2>::from_data(target, (&x.device(), x.dtype()));
-        Ok(Differentiated {
+        Ok(ValueAndGradient {
             values: (gap.clone() * gap.clone()).sum_dim(1).squeeze_dim::<1>(1),
             gradients: gap * 2.0,
         })

@@ -2,11 +2,11 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use datasway_classifier::{Classifier, Labels, Saved};
+use datasway_classifier::{Classifier, ClassifierCheckpoint, Labels};
 use datasway_data::Shape;
 use datasway_diffusion::DiffusionError;
 
-use super::functional::{Differentiated, Functional, Scene};
+use super::functional::{Functional, FunctionalContext, ValueAndGradient};
 
 /// `f(x) = ln p/(1 − p)`, the log-odds that a classifier gives one of its labels; its gradient by autodiff.
 #[derive(Debug, Clone)]
@@ -25,11 +25,11 @@ impl LogOdds {
     /// If the classifier is not finished, its weights do not fit, or it has no such label.
     pub fn new(
         name: String,
-        saved: &Saved,
+        saved: &ClassifierCheckpoint,
         label: &str,
         device: &burn::tensor::Device,
     ) -> Result<Self, DiffusionError> {
-        let refuse = |message: String| Err(DiffusionError::Config(message));
+        let refuse = |message: String| Err(DiffusionError::Invalid(message));
         let header = &saved.header;
         if saved.optimizer.is_some() {
             return refuse(format!(
@@ -58,10 +58,10 @@ impl LogOdds {
     ///
     /// # Errors
     /// If the samples have another number of pixel values than the classifier's images.
-    pub fn at(&self, samples: &Tensor<2>) -> Result<Differentiated, DiffusionError> {
+    pub fn at(&self, samples: &Tensor<2>) -> Result<ValueAndGradient, DiffusionError> {
         let ([n, d], shape) = (samples.dims(), self.shape);
         if d != shape.dim() {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "the classifier is for images of {} pixel values, samples have {d}",
                 shape.dim()
             )));
@@ -73,7 +73,7 @@ impl LogOdds {
         let odds = self.labels.log_odds(self.network.forward(images));
         let odds = odds.slice_dim(1, self.label..self.label + 1);
         let gradients = odds.clone().sum().backward();
-        Ok(Differentiated {
+        Ok(ValueAndGradient {
             values: odds.inner().squeeze_dim::<1>(1),
             gradients: (x.grad(&gradients)).unwrap_or_else(|| samples.zeros_like()),
         })
@@ -85,7 +85,10 @@ impl Functional for LogOdds {
         &self.name
     }
 
-    fn differentiate(&self, scene: &Scene<'_>) -> Result<Differentiated, DiffusionError> {
+    fn differentiate(
+        &self,
+        scene: &FunctionalContext<'_>,
+    ) -> Result<ValueAndGradient, DiffusionError> {
         self.at(&scene.path.samples)
     }
 }

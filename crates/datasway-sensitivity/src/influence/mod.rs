@@ -2,7 +2,7 @@
 //!
 //! Adding the mass η at a point y changes the denoiser by `∂_ηD = r_y·(y − D)`, `r_y = p^y/p^ρ`: Theorem 3.1 of
 //! arXiv 2509.23092 for ν = δ_y, whose denoiser is y everywhere. With the `G_p` of a functional's gradient
-//! ([`Path::pull_back`]) the functional changes by
+//! ([`Trajectory::pull_back`]) the functional changes by
 //!
 //! `a_y = Σ_p r_y(x_p)·⟨G_p, y − D_p⟩`
 //!
@@ -18,18 +18,18 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Tensor};
 
-use crate::density::Reference;
-use crate::trajectory::{Path, Point};
+use crate::density::ReferenceDensity;
+use crate::trajectory::{Trajectory, TrajectoryPoint};
 
-pub use batched::{Found, Influences, Kept, run};
-pub use functional::{Differentiated, Distance, Functional, Linear, Scene};
+pub use batched::{FunctionalInfluences, Influences, RankedImage, compute};
+pub use functional::{Distance, Functional, FunctionalContext, Linear, ValueAndGradient};
 pub use log_odds::LogOdds;
 pub use principal::Principal;
 
 /// The influences along one batch of paths on K functionals each.
 #[derive(Debug, Clone)]
-pub struct Influence {
-    points: Vec<Point>,
+pub struct AdjointInfluence {
+    points: Vec<TrajectoryPoint>,
     /// `G_p`, `[K, n, d]` each.
     pulled: Vec<Tensor<3>>,
     /// Of squared distances and of differences from D, which lose digits where σ is far below the size of the points.
@@ -38,16 +38,16 @@ pub struct Influence {
 
 /// What one evaluation adds.
 #[derive(Debug, Clone)]
-pub struct Share {
+pub struct StepContribution {
     /// Its part in `a_y`, `[K, n, m]`, in the precision of distances.
     pub influence: Tensor<3>,
     /// `r_y`, `[n, m]`, in the precision of distances; none where points are not compared.
     pub ratios: Option<Tensor<2>>,
 }
 
-impl Influence {
+impl AdjointInfluence {
     /// The influences of a path with its `G_p`; distances and sums are computed in `precision`.
-    pub fn new(path: &Path, pulled: Vec<Tensor<3>>, precision: DType) -> Self {
+    pub fn new(path: &Trajectory, pulled: Vec<Tensor<3>>, precision: DType) -> Self {
         Self {
             points: path.points.clone(),
             pulled,
@@ -64,13 +64,13 @@ impl Influence {
     }
 
     /// The share of each evaluation.
-    pub fn along(&self, points: &Tensor<2>) -> Vec<Share> {
-        let wide = Wide::new(points, self.precision);
-        let share = |(point, pulled): (&Point, &Tensor<3>)| {
+    pub fn along(&self, points: &Tensor<2>) -> Vec<StepContribution> {
+        let wide = PointsWithNorms::new(points, self.precision);
+        let share = |(point, pulled): (&TrajectoryPoint, &Tensor<3>)| {
             let ([k, n, d], m) = (pulled.dims(), points.dims()[0]);
             let Some(ratios) = ratios(point, &wide) else {
                 let on = (&pulled.device(), self.precision);
-                return Share {
+                return StepContribution {
                     influence: Tensor::zeros([k, n, m], on),
                     ratios: None,
                 };
@@ -80,7 +80,7 @@ impl Influence {
             let across = pulled.clone().reshape([k * n, d]);
             let across = across.matmul(wide.transposed.clone()).reshape([k, n, m]);
             let own = pulled * (point.center().clone().cast(self.precision)).unsqueeze_dim::<3>(0);
-            Share {
+            StepContribution {
                 influence: (across - own.sum_dim(2)) * ratios.clone().unsqueeze_dim::<3>(0),
                 ratios: Some(ratios),
             }
@@ -91,11 +91,11 @@ impl Influence {
     /// Functional k and sample i alone.
     pub fn alone(&self, k: usize, i: usize) -> Self {
         let row = |tensor: &Tensor<2>| tensor.clone().slice_dim(0, i..i + 1);
-        let point = |point: &Point| Point {
+        let point = |point: &TrajectoryPoint| TrajectoryPoint {
             sigma: point.sigma,
             x: row(&point.x),
             denoised: row(&point.denoised),
-            reference: Reference {
+            reference: ReferenceDensity {
                 sigma: point.reference.sigma,
                 log_density: point.reference.log_density.clone().slice_dim(0, i..i + 1),
                 denoised: point.reference.denoised.as_ref().map(row),
@@ -117,12 +117,12 @@ impl Influence {
 /// The change of the denoiser at each evaluation when each point y gets the mass `w_y` on the paths of sample i,
 /// `weights` `[n, m]`: `Σ_y w_y·r_y(x_p)·(y − D_p)`, `[n, d]` each.
 pub fn forcings(
-    path: &Path,
+    path: &Trajectory,
     points: &Tensor<2>,
     weights: &Tensor<2>,
     precision: DType,
 ) -> Vec<Tensor<2>> {
-    let wide = Wide::new(points, precision);
+    let wide = PointsWithNorms::new(points, precision);
     path.points
         .iter()
         .map(|point| match ratios(point, &wide) {
@@ -138,7 +138,7 @@ pub fn forcings(
         .collect()
 }
 
-/// Images handled at a time.
+/// ImagePoints handled at a time.
 const CHUNK: usize = 1024;
 
 /// The images in chunks.
@@ -148,12 +148,12 @@ fn chunks(images: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Points and their squared norms, `[1, m]`, in the precision of distances.
-struct Wide {
+struct PointsWithNorms {
     transposed: Tensor<2>,
     squares: Tensor<2>,
 }
 
-impl Wide {
+impl PointsWithNorms {
     fn new(points: &Tensor<2>, precision: DType) -> Self {
         let points = points.clone().cast(precision);
         Self {
@@ -164,7 +164,7 @@ impl Wide {
 }
 
 /// `r_y(x) = exp(−‖x − y‖²/2σ² − q^ρ(x))`, `[n, m]`, at the noise level of the comparison; none where it moves nothing.
-fn ratios(point: &Point, y: &Wide) -> Option<Tensor<2>> {
+fn ratios(point: &TrajectoryPoint, y: &PointsWithNorms) -> Option<Tensor<2>> {
     let reference = &point.reference;
     if reference.weight == 0.0 {
         return None;

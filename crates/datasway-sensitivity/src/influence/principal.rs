@@ -2,10 +2,10 @@
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 
-use super::functional::{Differentiated, Functional, Scene};
-use super::{Influence, chunks, forcings};
+use super::functional::{Functional, FunctionalContext, ValueAndGradient};
+use super::{AdjointInfluence, chunks, forcings};
 
 /// `f(x) = ⟨u, x − x₀⟩` with u the top eigenvector of `M = (1/m)·Σ_j δ_j·δ_jᵀ`, where `δ_j` is the sensitivity of the sample x₀ to
 /// training image j: the distance of the sample from where it is now, along the line on which it moves most.
@@ -23,14 +23,17 @@ impl Functional for Principal {
         "principal"
     }
 
-    fn differentiate(&self, scene: &Scene<'_>) -> Result<Differentiated, DiffusionError> {
+    fn differentiate(
+        &self,
+        scene: &FunctionalContext<'_>,
+    ) -> Result<ValueAndGradient, DiffusionError> {
         let x = &scene.path.samples;
         let mut u = unit(start(scene));
         for _ in 0..self.iterations {
             u = unit(multiply(scene, u)?);
         }
         let sign = u.clone().sum_dim(1).sign();
-        Ok(Differentiated {
+        Ok(ValueAndGradient {
             values: Tensor::zeros([x.dims()[0]], (&x.device(), x.dtype())),
             gradients: u * sign,
         })
@@ -38,20 +41,20 @@ impl Functional for Principal {
 }
 
 /// A random vector for each sample, the same whatever the batch.
-fn start(scene: &Scene<'_>) -> Tensor<2> {
+fn start(scene: &FunctionalContext<'_>) -> Tensor<2> {
     let x = &scene.path.samples;
     let [n, d] = x.dims();
     let rows = (scene.first..scene.first + n).map(|i| {
-        let mut rng = generator(0, Purpose::Probe, [i as u64]);
+        let mut rng = generator(0, RandomStream::Probe, [i as u64]);
         normal(&mut rng, [1, d], &x.device()).cast(x.dtype())
     });
     Tensor::cat(rows.collect(), 0)
 }
 
 /// `M·u`, `[n, d]`.
-fn multiply(scene: &Scene<'_>, u: Tensor<2>) -> Result<Tensor<2>, DiffusionError> {
+fn multiply(scene: &FunctionalContext<'_>, u: Tensor<2>) -> Result<Tensor<2>, DiffusionError> {
     let pulled = scene.path.pull_back(scene.model, u.unsqueeze_dim(0))?;
-    let influence = Influence::new(scene.path, pulled, scene.precision);
+    let influence = AdjointInfluence::new(scene.path, pulled, scene.precision);
     let mut changes: Option<Vec<Tensor<2>>> = None;
     for range in chunks(scene.images.set().len()) {
         let points = scene.images.with_mirrors(range);

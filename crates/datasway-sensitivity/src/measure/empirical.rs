@@ -6,14 +6,14 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
 
-use super::image_points::Images;
+use super::image_points::ImagePoints;
 use super::{Measure, rows_dot};
 
 /// Where the points are.
 #[derive(Debug, Clone)]
 enum Points {
     Held(Tensor<2>),
-    Read(Images),
+    Read(ImagePoints),
 }
 
 /// Equal or weighted masses at points `y_j`, `[m, d]`.
@@ -50,18 +50,18 @@ impl Empirical {
         Self::made(Points::Held(points), weights, precision)
     }
 
-    /// Images of equal weight, read anew in every pass.
+    /// ImagePoints of equal weight, read anew in every pass.
     ///
     /// # Errors
     /// If there are none.
-    pub fn read(images: Images) -> Result<Self, DiffusionError> {
+    pub fn read(images: ImagePoints) -> Result<Self, DiffusionError> {
         let weights = vec![1.0; images.count()];
         Self::made(Points::Read(images), &weights, DType::F32)
     }
 
     fn made(points: Points, weights: &[f64], precision: DType) -> Result<Self, DiffusionError> {
         let (m, d) = (points.count(), points.dim());
-        let bad = |message: String| Err(DiffusionError::Config(message));
+        let bad = |message: String| Err(DiffusionError::Invalid(message));
         if m == 0 || d == 0 {
             return bad(format!(
                 "an empirical measure needs points with at least one entry, got {m} points of {d} entries"

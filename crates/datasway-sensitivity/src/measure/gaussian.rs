@@ -30,7 +30,7 @@ impl Gaussian {
         dtype: DType,
     ) -> Result<Self, DiffusionError> {
         let d = mean.len();
-        let bad = |message: String| Err(DiffusionError::Config(message));
+        let bad = |message: String| Err(DiffusionError::Invalid(message));
         if covariance.len() != d * d {
             return bad(format!(
                 "a Gaussian in {d} dimensions needs a {d}×{d} covariance, got {} entries",
@@ -67,7 +67,7 @@ impl Gaussian {
         device: &Device,
         dtype: DType,
     ) -> Result<Self, DiffusionError> {
-        let bad = |message: String| Err(DiffusionError::Config(message));
+        let bad = |message: String| Err(DiffusionError::Invalid(message));
         let d = mean.len();
         if d == 0 {
             return bad("a Gaussian needs at least one dimension, got 0".to_owned());
@@ -100,7 +100,7 @@ impl Gaussian {
     pub fn fitted(points: &Tensor<2>, diagonal: bool) -> Result<Self, DiffusionError> {
         let [m, d] = points.dims();
         if m == 0 || d == 0 {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "a Gaussian cannot be fitted to {m} points of {d} entries"
             )));
         }
@@ -150,7 +150,7 @@ impl Gaussian {
             || !valid
             || mean.iter().any(|m| !m.is_finite())
         {
-            return Err(DiffusionError::Config(
+            return Err(DiffusionError::Invalid(
                 "moments must be finite, as many means as variances and at least one of each, and no variance negative"
                     .to_owned(),
             ));
@@ -254,7 +254,7 @@ impl GaussianMixture {
         device: &Device,
         dtype: DType,
     ) -> Result<Self, DiffusionError> {
-        let bad = |message: String| Err(DiffusionError::Config(message));
+        let bad = |message: String| Err(DiffusionError::Invalid(message));
         if weights.len() != means.len() || weights.len() != covariances.len() {
             return bad(format!(
                 "{} weights, {} means and {} covariances: a mixture needs one of each per component",

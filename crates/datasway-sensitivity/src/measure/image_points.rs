@@ -9,16 +9,16 @@ use datasway_diffusion::device::widest_float;
 
 use super::Empirical;
 
-/// Images as points, `[m, d]`, pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too. A
+/// ImagePoints as points, `[m, d]`, pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too. A
 /// set that the cache maps stays on disk: only the chunk that is asked for is in memory.
 #[derive(Debug, Clone)]
-pub struct Images {
+pub struct ImagePoints {
     set: Arc<Dataset>,
     mirrored: bool,
     device: Device,
 }
 
-impl Images {
+impl ImagePoints {
     /// The points of a set, on a device.
     pub fn new(set: &Dataset, mirrored: bool, device: &Device) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Images {
 }
 
 impl Empirical {
-    /// Images as the measure that a training sees, with their mirror images if it `mirrored` them, summed in the widest
+    /// ImagePoints as the measure that a training sees, with their mirror images if it `mirrored` them, summed in the widest
     /// precision that the device has.
     ///
     /// # Errors
@@ -89,13 +89,13 @@ impl Empirical {
         mirrored: bool,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let measure = Self::read(Images::new(images, mirrored, device))?;
+        let measure = Self::read(ImagePoints::new(images, mirrored, device))?;
         Ok(measure.with_precision(widest_float(device)))
     }
 }
 
-/// All [`Images`] at once, `[m, d]` or `[2m, d]`.
+/// All [`ImagePoints`] at once, `[m, d]` or `[2m, d]`.
 pub fn points(images: &Dataset, mirrored: bool, device: &Device) -> Tensor<2> {
-    let images = Images::new(images, mirrored, device);
+    let images = ImagePoints::new(images, mirrored, device);
     images.points(0..images.count())
 }

@@ -43,7 +43,7 @@ impl<'a> Mixture<'a> {
     /// # Errors
     /// If there are no parts, their dimensions differ, or the weights do not have a positive sum.
     pub fn new(parts: Vec<(f64, Box<dyn Measure + 'a>)>) -> Result<Self, DiffusionError> {
-        let bad = |message: String| Err(DiffusionError::Config(message));
+        let bad = |message: String| Err(DiffusionError::Invalid(message));
         let total: f64 = parts.iter().map(|part| part.0).sum();
         if parts.is_empty() {
             return bad("a mixture needs at least one part".to_owned());

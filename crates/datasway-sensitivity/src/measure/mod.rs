@@ -13,9 +13,9 @@ use datasway_diffusion::device::widest_float;
 
 pub use empirical::Empirical;
 pub use gaussian::{Gaussian, GaussianMixture};
-pub use image_points::{Images, points};
+pub use image_points::{ImagePoints, points};
 pub use mixture::{Mixture, perturbed};
-pub use model::Learned;
+pub use model::ModelMeasure;
 
 /// A measure μ with the density p of its noised points `x = y + σ·n`, y ~ μ.
 pub trait Measure: Denoiser {

@@ -13,7 +13,7 @@ use crate::jacobian_trace::{Trace, terms};
 ///
 /// That is a path of its own for every point: about as dear as sampling once more at each evaluation.
 #[derive(Debug, Clone)]
-pub struct Learned<D> {
+pub struct ModelMeasure<D> {
     denoiser: D,
     start: Gaussian,
     trace: Trace,
@@ -21,7 +21,7 @@ pub struct Learned<D> {
     levels: Vec<f64>,
 }
 
-impl<D: Denoiser> Learned<D> {
+impl<D: Denoiser> ModelMeasure<D> {
     /// A measure from its denoiser, the Gaussian that matches its data, the estimate of the trace, and
     /// the noise levels of the integral, from the highest down to 0 as a sampler takes them.
     ///
@@ -36,7 +36,7 @@ impl<D: Denoiser> Learned<D> {
         schedule::check(sigmas)?;
         trace.check()?;
         if start.dim() != denoiser.dim() {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "the Gaussian has {} entries, the denoiser {}",
                 start.dim(),
                 denoiser.dim()
@@ -52,7 +52,7 @@ impl<D: Denoiser> Learned<D> {
     }
 }
 
-impl<D: Denoiser> Denoiser for Learned<D> {
+impl<D: Denoiser> Denoiser for ModelMeasure<D> {
     fn dim(&self) -> usize {
         self.denoiser.dim()
     }
@@ -80,7 +80,7 @@ impl<D: Denoiser> Denoiser for Learned<D> {
     }
 }
 
-impl<D: Denoiser> Measure for Learned<D> {
+impl<D: Denoiser> Measure for ModelMeasure<D> {
     fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
         check_points(&x, self.dim())?;
         let above: Vec<f64> = self.levels.iter().copied().filter(|s| *s > sigma).collect();

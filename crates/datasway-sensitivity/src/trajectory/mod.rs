@@ -1,8 +1,8 @@
 //! A sampler's path, kept so that its linearisation can be applied: forwards, and transposed backwards.
 //!
 //! A small change `F_p` of the denoiser at each evaluation p moves the sample by a linear map of all the `F_p`:
-//! `δ = Σ_p L_p·F_p`. [`Path::push_forward`] computes δ from the F_p; with `F_p = ∂_ηD(x_p)` it is the sensitivity of
-//! [`propagate`](crate::trajectory::tangent::propagate). [`Path::pull_back`] computes the `G_p = L_pᵀ·g` of a gradient `g = ∂f/∂x₀`,
+//! `δ = Σ_p L_p·F_p`. [`Trajectory::push_forward`] computes δ from the F_p; with `F_p = ∂_ηD(x_p)` it is the sensitivity of
+//! [`sample_with_tangents`](crate::trajectory::tangent::sample_with_tangents). [`Trajectory::pull_back`] computes the `G_p = L_pᵀ·g` of a gradient `g = ∂f/∂x₀`,
 //! so that `⟨g, δ⟩ = Σ_p ⟨G_p, F_p⟩` whatever the F_p are: one sweep back answers for every change of the data.
 //!
 //! The network is evaluated again at each point on the way back, so what a sweep holds of the network is one
@@ -16,21 +16,21 @@ use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, Step, add_noise};
 use datasway_diffusion::{DiffusionError, schedule};
 
-use crate::density::{Density, Reference};
+use crate::density::{LogDensity, ReferenceDensity};
 
 /// A batch of paths as they were taken.
 #[derive(Debug, Clone)]
-pub struct Path {
+pub struct Trajectory {
     /// The samples at σ = 0, `[n, d]`.
     pub samples: Tensor<2>,
     /// The evaluations of D, P in all, in the order in which they were made.
-    pub points: Vec<Point>,
+    pub points: Vec<TrajectoryPoint>,
     steps: Vec<Step>,
 }
 
 /// One evaluation of D.
 #[derive(Debug, Clone)]
-pub struct Point {
+pub struct TrajectoryPoint {
     /// Noise level.
     pub sigma: f64,
     /// Where D was evaluated, `[n, d]`.
@@ -38,24 +38,24 @@ pub struct Point {
     /// `D(x, σ)`, `[n, d]`.
     pub denoised: Tensor<2>,
     /// What a direction is compared with there.
-    pub reference: Reference,
+    pub reference: ReferenceDensity,
 }
 
-impl Point {
+impl TrajectoryPoint {
     /// The D of the comparison, `[n, d]`.
     pub fn center(&self) -> &Tensor<2> {
         self.reference.denoised.as_ref().unwrap_or(&self.denoised)
     }
 }
 
-impl Path {
+impl Trajectory {
     /// Samples `model` from the standard normal `start`, `[n, d]`, with the density of the data along the way.
     ///
     /// # Errors
     /// If shapes or noise levels do not fit, the density cannot follow the sampler, or the model fails.
-    pub fn record(
+    pub fn sample(
         model: &dyn Denoiser,
-        density: &dyn Density,
+        density: &dyn LogDensity,
         sampler: &Sampler,
         sigmas: &[f64],
         start: Tensor<2>,
@@ -82,7 +82,7 @@ impl Path {
                 };
                 let reference = known.at(&x, stage.sigma)?;
                 known.advance(stage, products, j + 1 == step.stages.len());
-                points.push(Point {
+                points.push(TrajectoryPoint {
                     sigma: stage.sigma,
                     x: x.clone(),
                     denoised: denoised.clone(),
@@ -111,7 +111,7 @@ impl Path {
         forcings: &[Tensor<3>],
     ) -> Result<Tensor<3>, DiffusionError> {
         if forcings.len() != self.points.len() {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "{} changes of the denoiser for a path of {} evaluations",
                 forcings.len(),
                 self.points.len()

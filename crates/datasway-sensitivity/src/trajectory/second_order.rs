@@ -20,7 +20,7 @@ pub const TOLERANCE: f64 = 0.1;
 
 /// The largest |η| for which a linear prediction is trusted: there the term of second order is the part [`TOLERANCE`] of the
 /// first, `η²‖γ‖/2 = TOLERANCE·η‖δ‖`. Infinite where γ = 0; 0 where δ or γ is not finite.
-pub fn limit(delta: &[f64], gamma: &[f64]) -> f64 {
+pub fn trust_radius(delta: &[f64], gamma: &[f64]) -> f64 {
     let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
     let (delta, gamma) = (norm(delta), norm(gamma));
     match gamma {
@@ -36,7 +36,7 @@ pub fn limit(delta: &[f64], gamma: &[f64]) -> f64 {
 ///
 /// # Errors
 /// If the model cannot be differentiated.
-pub fn bend(
+pub fn second_directional_derivative(
     model: &dyn Denoiser,
     x: &Tensor<2>,
     sigma: f64,
@@ -72,7 +72,7 @@ pub fn bend(
 ///
 /// # Errors
 /// If ν cannot be differentiated.
-pub(crate) fn forcing(
+pub(crate) fn second_order_forcing(
     direction: &dyn Measure,
     x: &Tensor<2>,
     sigma: f64,
@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn the_limit_is_where_the_second_order_is_a_tenth_of_the_first() {
         // η²·2/2 = 0.1·η·5.
-        assert!((limit(&[3.0, 4.0], &[0.0, 2.0]) - 0.5).abs() < 1e-12);
-        assert_eq!(limit(&[3.0, 4.0], &[0.0, 0.0]), f64::INFINITY);
-        assert_eq!(limit(&[f64::NAN, 4.0], &[0.0, 2.0]), 0.0);
-        assert_eq!(limit(&[3.0, 4.0], &[0.0, f64::INFINITY]), 0.0);
+        assert!((trust_radius(&[3.0, 4.0], &[0.0, 2.0]) - 0.5).abs() < 1e-12);
+        assert_eq!(trust_radius(&[3.0, 4.0], &[0.0, 0.0]), f64::INFINITY);
+        assert_eq!(trust_radius(&[f64::NAN, 4.0], &[0.0, 2.0]), 0.0);
+        assert_eq!(trust_radius(&[3.0, 4.0], &[0.0, f64::INFINITY]), 0.0);
     }
 }

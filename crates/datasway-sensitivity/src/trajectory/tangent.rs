@@ -2,7 +2,7 @@
 //!
 //! For `ρ_η ∝ ρ + ην` the denoiser changes as `∂_ηD = r·(D^ν − D)`, `r = p^ν/p^ρ` (Theorem 3.1 of
 //! arXiv 2509.23092 in denoiser form); some densities compare ν with ρ at another noise level and bring a D of their
-//! own ([`Reference`](crate::density::Reference)). Each step of a sampler is linear in x, D and fresh noise, so the table of
+//! own ([`ReferenceDensity`](crate::density::ReferenceDensity)). Each step of a sampler is linear in x, D and fresh noise, so the table of
 //! coefficients that moves x moves `δ = dx/dη` as well, with `J·δ + ∂_ηD` in D's place, the noise left out
 //! because it is frozen, and δ = 0 at the start: there the sample is the same noise for every η.
 //!
@@ -14,13 +14,13 @@ use datasway_diffusion::denoiser::{Denoiser, check_points};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, add_noise};
 use datasway_diffusion::{DiffusionError, schedule};
 
-use crate::density::Density;
+use crate::density::LogDensity;
 use crate::measure::{Measure, widest};
-use crate::trajectory::second_order::{bend, forcing};
+use crate::trajectory::second_order::{second_directional_derivative, second_order_forcing};
 
 /// Samples with their sensitivities to K directions.
 #[derive(Debug, Clone)]
-pub struct Propagation {
+pub struct TangentSolution {
     /// The samples at σ = 0, `[n, d]`.
     pub samples: Tensor<2>,
     /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Where the density ratio overflows, δ is not finite:
@@ -55,13 +55,13 @@ pub struct Evaluations {
 
 /// What is carried from noise to samples, and how.
 #[derive(Clone, Copy)]
-pub struct Propagator<'a> {
+pub struct TangentSolver<'a> {
     /// The denoiser of ρ.
     pub model: &'a dyn Denoiser,
     /// Every ν.
     pub directions: &'a [&'a dyn Measure],
     /// log p^ρ.
-    pub density: &'a dyn Density,
+    pub density: &'a dyn LogDensity,
     /// The sampler.
     pub sampler: &'a Sampler,
     /// Its noise levels, ending with 0.
@@ -73,20 +73,20 @@ pub struct Propagator<'a> {
 }
 
 /// Samples `model` from the standard normal `start`, `[n, d]`, and carries along each path the
-/// sensitivity to every direction ([`Propagator::propagate`] without γ).
+/// sensitivity to every direction ([`TangentSolver::sample_with_tangents`] without γ).
 ///
 /// # Errors
-/// As [`Propagator::propagate`].
-pub fn propagate(
+/// As [`TangentSolver::sample_with_tangents`].
+pub fn sample_with_tangents(
     model: &dyn Denoiser,
     directions: &[&dyn Measure],
-    density: &dyn Density,
+    density: &dyn LogDensity,
     sampler: &Sampler,
     sigmas: &[f64],
     start: Tensor<2>,
     noise: &FrozenNoise,
-) -> Result<Propagation, DiffusionError> {
-    let path = Propagator {
+) -> Result<TangentSolution, DiffusionError> {
+    let path = TangentSolver {
         model,
         directions,
         density,
@@ -95,17 +95,20 @@ pub fn propagate(
         noise,
         curvatures: 0,
     };
-    path.propagate(start)
+    path.sample_with_tangents(start)
 }
 
-impl Propagator<'_> {
+impl TangentSolver<'_> {
     /// Samples the model from the standard normal `start`, `[n, d]`, and carries along each path the sensitivity
     /// to every direction: K tangents, one primal, one call of [`jvp`](Denoiser::jvp) per evaluation.
     ///
     /// # Errors
     /// If there is no direction, shapes or noise levels do not fit, the density cannot follow the
     /// sampler or brings a denoiser of its own where γ is asked for, or the model fails.
-    pub fn propagate(&self, start: Tensor<2>) -> Result<Propagation, DiffusionError> {
+    pub fn sample_with_tangents(
+        &self,
+        start: Tensor<2>,
+    ) -> Result<TangentSolution, DiffusionError> {
         let Self {
             model,
             directions,
@@ -122,7 +125,7 @@ impl Propagator<'_> {
         }
         let (count, [n, d]) = (directions.len(), start.dims());
         if count == 0 {
-            return Err(DiffusionError::Config(
+            return Err(DiffusionError::Invalid(
                 "sensitivities need at least one direction: give --add or --remove".to_owned(),
             ));
         }
@@ -177,7 +180,7 @@ impl Propagator<'_> {
                             stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0)
                         };
                         let (delta, j_delta) = (part(&delta), part(&j_delta));
-                        seconds.push(forcing(
+                        seconds.push(second_order_forcing(
                             *direction,
                             &x,
                             stage.sigma,
@@ -207,7 +210,7 @@ impl Propagator<'_> {
 
                 if let Some(now) = gamma {
                     let mut second = products.slice_dim(0, count..count + curvatures)
-                        + bend(model, &x, stage.sigma, &first(&delta))?;
+                        + second_directional_derivative(model, &x, stage.sigma, &first(&delta))?;
                     if !seconds.is_empty() {
                         second = second + Tensor::stack::<3>(seconds, 0);
                     }
@@ -223,7 +226,7 @@ impl Propagator<'_> {
                 delta = stage.next(&deltas, &changes).unwrap_or(delta);
             }
         }
-        Ok(Propagation {
+        Ok(TangentSolution {
             samples: x,
             sensitivities: delta,
             curvatures: gamma,

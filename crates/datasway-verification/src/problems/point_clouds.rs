@@ -4,7 +4,7 @@ use std::f64::consts::{PI, TAU};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::random::{Purpose, generator};
+use datasway_diffusion::random::{RandomStream, generator};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -13,7 +13,7 @@ use datasway_sensitivity::measure::Empirical;
 
 /// Where the points lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum CloudShape {
     /// Concentric rings of radius 1, 2 and, outside the data, 3.
     Rings,
     /// Interleaved half circles, and a third beyond them.
@@ -27,17 +27,17 @@ pub enum Shape {
 }
 
 /// All shapes.
-pub const SHAPES: [Shape; 5] = [
-    Shape::Rings,
-    Shape::Moons,
-    Shape::Checkerboard,
-    Shape::SwissRoll,
-    Shape::Manifold,
+pub const SHAPES: [CloudShape; 5] = [
+    CloudShape::Rings,
+    CloudShape::Moons,
+    CloudShape::Checkerboard,
+    CloudShape::SwissRoll,
+    CloudShape::Manifold,
 ];
 
 /// Where ν lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum DirectionSupport {
     /// ν is one mode of ρ.
     Inside,
     /// ν is a mode that ρ does not have.
@@ -46,14 +46,14 @@ pub enum Place {
 
 /// Part of the data that is the mode ν when it lies inside: a mass that must not be reached when ν is taken away.
 pub const SHARE: f64 = 0.25;
-/// Dimensions of [`Shape::Manifold`].
+/// Dimensions of [`CloudShape::Manifold`].
 const EMBEDDED: usize = 64;
 
 /// A shape with its modes blurred.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cloud {
+pub struct PointCloud {
     /// The shape.
-    pub shape: Shape,
+    pub shape: CloudShape,
     /// Length of the Gaussian blur, divided by √2: its standard deviation in the plane, whatever the dimension. Small
     /// keeps modes apart, large lets them overlap.
     pub blur: f64,
@@ -61,7 +61,7 @@ pub struct Cloud {
     pub seed: u64,
 }
 
-impl Shape {
+impl CloudShape {
     /// Entries of a point.
     pub fn dim(self) -> usize {
         match self {
@@ -138,7 +138,7 @@ fn in_mode<T>(t: f64, inside: T, rest: T, outside: T) -> T {
 
 /// A point of the surface in 64 dimensions: slow waves of (u, v) with fixed random directions and phases.
 fn surface(u: f64, v: f64) -> Vec<f64> {
-    let mut rng = generator(0, Purpose::Measure, [EMBEDDED as u64, 0, 3]);
+    let mut rng = generator(0, RandomStream::Measure, [EMBEDDED as u64, 0, 3]);
     let scale = 4.0 / (EMBEDDED as f64).sqrt();
     let mut wave = || {
         let (fu, fv) = (rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0));
@@ -148,7 +148,7 @@ fn surface(u: f64, v: f64) -> Vec<f64> {
     (0..EMBEDDED).map(|_| wave()).collect()
 }
 
-impl Cloud {
+impl PointCloud {
     /// ρ, as n points.
     ///
     /// # Errors
@@ -169,14 +169,14 @@ impl Cloud {
     /// If n = 0.
     pub fn direction(
         &self,
-        place: Place,
+        place: DirectionSupport,
         n: usize,
         device: &Device,
         dtype: DType,
     ) -> Result<Empirical, DiffusionError> {
         let range = match place {
-            Place::Inside => 0.0..SHARE,
-            Place::Outside => 1.0..1.0 + SHARE,
+            DirectionSupport::Inside => 0.0..SHARE,
+            DirectionSupport::Outside => 1.0..1.0 + SHARE,
         };
         Empirical::new(self.points(range, n, device, dtype))
     }
@@ -193,7 +193,7 @@ impl Cloud {
         for i in 0..n as u64 {
             let t = range.start + (range.end - range.start) * (i as f64 + 0.5) / n as f64;
             let part = if range.start < 1.0 { 0 } else { 1 };
-            let mut rng = generator(self.seed, Purpose::Measure, [i, part, 4]);
+            let mut rng = generator(self.seed, RandomStream::Measure, [i, part, 4]);
             let point = self.shape.point(t, &mut rng);
             let deviation = self.blur * (2.0 / point.len() as f64).sqrt();
             let blurred = point.into_iter().map(|x| {
@@ -211,7 +211,7 @@ impl Cloud {
 mod tests {
     use super::*;
 
-    fn points(cloud: &Cloud, place: Option<Place>, n: usize) -> Vec<f64> {
+    fn points(cloud: &PointCloud, place: Option<DirectionSupport>, n: usize) -> Vec<f64> {
         let device = Device::flex();
         let measure = match place {
             None => cloud.data(n, &device, DType::F64),
@@ -227,16 +227,16 @@ mod tests {
     #[test]
     fn the_mode_inside_is_part_of_the_data() {
         for shape in SHAPES {
-            let cloud = Cloud {
+            let cloud = PointCloud {
                 shape,
                 blur: 0.1,
                 seed: 1,
             };
             let all = points(&cloud, None, 80);
-            let mode = points(&cloud, Some(Place::Inside), 20);
+            let mode = points(&cloud, Some(DirectionSupport::Inside), 20);
             assert_eq!(all[..mode.len()], mode, "{shape:?}");
             assert_eq!(all.len(), 80 * shape.dim());
-            let outside = points(&cloud, Some(Place::Outside), 20);
+            let outside = points(&cloud, Some(DirectionSupport::Outside), 20);
             let shared = outside.iter().any(|x| all.contains(x));
             assert!(
                 !shared,
@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn the_rings_have_their_radii() {
-        let cloud = Cloud {
-            shape: Shape::Rings,
+        let cloud = PointCloud {
+            shape: CloudShape::Rings,
             blur: 0.0,
             seed: 2,
         };
@@ -257,7 +257,7 @@ mod tests {
             let radii: Vec<f64> = values.chunks(2).map(|p| p[0].hypot(p[1])).collect();
             radii.iter().sum::<f64>() / 50.0
         };
-        assert!((radius(Place::Inside) - 1.0).abs() < 1e-9);
-        assert!((radius(Place::Outside) - 3.0).abs() < 1e-9);
+        assert!((radius(DirectionSupport::Inside) - 1.0).abs() < 1e-9);
+        assert!((radius(DirectionSupport::Outside) - 3.0).abs() < 1e-9);
     }
 }

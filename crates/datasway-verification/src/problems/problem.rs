@@ -5,10 +5,10 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 
-use datasway_sensitivity::density::{ClosedForm, Density};
+use datasway_sensitivity::density::{ClosedForm, LogDensity};
 use datasway_sensitivity::measure::{Measure, perturbed};
-use datasway_sensitivity::trajectory::second_order::limit;
-use datasway_sensitivity::trajectory::tangent::{Propagation, Propagator};
+use datasway_sensitivity::trajectory::second_order::trust_radius;
+use datasway_sensitivity::trajectory::tangent::{TangentSolution, TangentSolver};
 
 /// Data ρ, direction ν, and how samples are drawn.
 pub struct Problem<'a> {
@@ -30,42 +30,42 @@ impl Problem<'_> {
     /// Samples of ρ with δ, all in closed form.
     ///
     /// # Errors
-    /// As [`Propagator::propagate`].
-    pub fn exact(&self) -> Result<Propagation, DiffusionError> {
+    /// As [`TangentSolver::sample_with_tangents`].
+    pub fn exact(&self) -> Result<TangentSolution, DiffusionError> {
         self.predicted(&self.data, &ClosedForm(self.data))
     }
 
     /// Samples and δ by another model of ρ or another estimate of its density.
     ///
     /// # Errors
-    /// As [`Propagator::propagate`].
+    /// As [`TangentSolver::sample_with_tangents`].
     pub fn predicted(
         &self,
         model: &dyn Denoiser,
-        density: &dyn Density,
-    ) -> Result<Propagation, DiffusionError> {
+        density: &dyn LogDensity,
+    ) -> Result<TangentSolution, DiffusionError> {
         self.followed(model, density, false)
     }
 
     /// The same with the second derivatives γ.
     ///
     /// # Errors
-    /// As [`Propagator::propagate`].
+    /// As [`TangentSolver::sample_with_tangents`].
     pub fn curved(
         &self,
         model: &dyn Denoiser,
-        density: &dyn Density,
-    ) -> Result<Propagation, DiffusionError> {
+        density: &dyn LogDensity,
+    ) -> Result<TangentSolution, DiffusionError> {
         self.followed(model, density, true)
     }
 
     fn followed(
         &self,
         model: &dyn Denoiser,
-        density: &dyn Density,
+        density: &dyn LogDensity,
         curvature: bool,
-    ) -> Result<Propagation, DiffusionError> {
-        let path = Propagator {
+    ) -> Result<TangentSolution, DiffusionError> {
+        let path = TangentSolver {
             model,
             directions: &[self.direction],
             density,
@@ -74,7 +74,7 @@ impl Problem<'_> {
             noise: &self.noise,
             curvatures: usize::from(curvature),
         };
-        path.propagate(self.start.clone())
+        path.sample_with_tangents(self.start.clone())
     }
 
     /// The truth: samples of `ρ_η ∝ ρ + ην` from the same noise, `[n, d]`.
@@ -105,7 +105,7 @@ pub fn rows(tensor: &Tensor<2>) -> Result<Vec<Vec<f64>>, DiffusionError> {
 ///
 /// # Errors
 /// If it cannot be read back.
-pub fn sensitivity_rows(propagation: &Propagation) -> Result<Vec<Vec<f64>>, DiffusionError> {
+pub fn sensitivity_rows(propagation: &TangentSolution) -> Result<Vec<Vec<f64>>, DiffusionError> {
     let first = propagation.sensitivities.clone().slice_dim(0, 0..1);
     rows(&first.squeeze_dim::<2>(0))
 }
@@ -114,12 +114,14 @@ pub fn sensitivity_rows(propagation: &Propagation) -> Result<Vec<Vec<f64>>, Diff
 ///
 /// # Errors
 /// If a tensor cannot be read back.
-pub fn limits(propagation: &Propagation) -> Result<Vec<f64>, DiffusionError> {
+pub fn limits(propagation: &TangentSolution) -> Result<Vec<f64>, DiffusionError> {
     let Some(curvatures) = &propagation.curvatures else {
         return Ok(Vec::new());
     };
     let gamma = rows(&curvatures.clone().slice_dim(0, 0..1).squeeze_dim::<2>(0))?;
     let delta = sensitivity_rows(propagation)?;
     let pairs = delta.iter().zip(&gamma);
-    Ok(pairs.map(|(delta, gamma)| limit(delta, gamma)).collect())
+    Ok(pairs
+        .map(|(delta, gamma)| trust_radius(delta, gamma))
+        .collect())
 }

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::random::{Purpose, generator};
+use datasway_diffusion::random::{RandomStream, generator};
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +20,7 @@ const RADIUS: f64 = 2.0;
 const VARIANCE: f64 = 0.5;
 /// The same where components keep apart: a seventh of a unit wide, with two units and more between them.
 const APART_VARIANCE: f64 = 0.02;
-/// Variance of a pixel in one component of [`Mixture::pictures`].
+/// Variance of a pixel in one component of [`RandomMixture::pictures`].
 const PICTURE_VARIANCE: f64 = 0.1;
 /// The components of ρ, and ν where it is added.
 const PARTS: usize = WEIGHTS.len() + 1;
@@ -36,14 +36,14 @@ pub enum Covariances {
 
 /// What happens to the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum Perturbation {
     /// ν is a Gaussian beside ρ; its mass is added.
     Add,
     /// ν is the last component of ρ; its mass is taken away.
     Remove,
 }
 
-impl Change {
+impl Perturbation {
     /// +1 for adding, −1 for removing.
     pub fn sign(self) -> f64 {
         match self {
@@ -80,11 +80,11 @@ impl Part {
 
 /// ρ of three Gaussians and a fourth beside them, in d dimensions.
 #[derive(Debug, Clone)]
-pub struct Mixture {
+pub struct RandomMixture {
     parts: Vec<Part>,
 }
 
-impl Mixture {
+impl RandomMixture {
     /// Overlapping components: means in random directions, covariances with random axes.
     ///
     /// The logarithms of the variances of one component spread over ±1, above d = 10 over ±√(10/d): the
@@ -102,7 +102,7 @@ impl Mixture {
         let spread = (10.0 / d as f64).sqrt().min(1.0);
         let mut parts: Vec<Part> = (0..PARTS)
             .map(|part| {
-                let mut rng = generator(seed, Purpose::Measure, [part as u64, d as u64]);
+                let mut rng = generator(seed, RandomStream::Measure, [part as u64, d as u64]);
                 Part {
                     mean: scaled(
                         StandardNormal.sample_iter(&mut rng).take(d).collect(),
@@ -124,7 +124,7 @@ impl Mixture {
     pub fn pictures(side: usize, seed: u64) -> Self {
         let parts = (0..PARTS)
             .map(|part| {
-                let mut rng = generator(seed, Purpose::Measure, [part as u64, side as u64, 1]);
+                let mut rng = generator(seed, RandomStream::Measure, [part as u64, side as u64, 1]);
                 Part {
                     mean: scaled(wave(&mut rng, side), RADIUS),
                     root: smooth_root(side, 1.0 + 0.25 * part as f64),
@@ -152,7 +152,7 @@ impl Mixture {
         let d = self.dim();
         let mut values = Vec::with_capacity(n * d);
         for i in 0..n as u64 {
-            let mut rng = generator(seed, Purpose::Measure, [i, 0, 2]);
+            let mut rng = generator(seed, RandomStream::Measure, [i, 0, 2]);
             let mut left: f64 = rng.random();
             let part = WEIGHTS.iter().position(|weight| {
                 left -= weight;
@@ -206,13 +206,13 @@ impl Mixture {
     /// If d = 0.
     pub fn direction(
         &self,
-        change: Change,
+        change: Perturbation,
         device: &Device,
         dtype: DType,
     ) -> Result<GaussianMixture, DiffusionError> {
         let part = match change {
-            Change::Add => WEIGHTS.len(),
-            Change::Remove => WEIGHTS.len() - 1,
+            Perturbation::Add => WEIGHTS.len(),
+            Perturbation::Remove => WEIGHTS.len() - 1,
         };
         gaussians(&self.parts[part..part + 1], &[1.0], device, dtype)
     }
@@ -280,8 +280,8 @@ mod tests {
     #[test]
     fn points_have_the_moments_of_their_mixture() {
         for mixture in [
-            Mixture::new(3, Covariances::Unequal, 4),
-            Mixture::pictures(4, 4),
+            RandomMixture::new(3, Covariances::Unequal, 4),
+            RandomMixture::pictures(4, 4),
         ] {
             let (device, n) = (Device::flex(), 20_000);
             let points = mixture.draw(n, 1, &device, DType::F64);
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn no_dimension_is_an_error() {
-        let empty = Mixture {
+        let empty = RandomMixture {
             parts: vec![
                 Part {
                     mean: vec![],

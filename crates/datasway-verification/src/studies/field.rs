@@ -22,7 +22,7 @@ impl Plane {
     pub fn of(points: &Tensor<2>) -> Result<Self, DiffusionError> {
         let [m, d] = points.dims();
         if d < 2 || m == 0 {
-            return Err(DiffusionError::Config(format!(
+            return Err(DiffusionError::Invalid(format!(
                 "a plane needs points of at least 2 entries, got {m} points of {d}"
             )));
         }
@@ -96,21 +96,21 @@ pub fn score_change(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problems::point_clouds::{Cloud, Place, Shape};
+    use crate::problems::point_clouds::{CloudShape, DirectionSupport, PointCloud};
     use datasway_sensitivity::measure::perturbed;
 
     /// `∂_ηs` against `(s_η − s_−η)/2η` of the exactly perturbed cloud.
     #[test]
     fn the_field_is_the_derivative_of_the_score() {
         let (device, sigma, h) = (Device::flex(), 0.5, 1e-5);
-        let cloud = Cloud {
-            shape: Shape::Moons,
+        let cloud = PointCloud {
+            shape: CloudShape::Moons,
             blur: 0.2,
             seed: 1,
         };
         let data = cloud.data(200, &device, DType::F64).expect("ρ");
         let direction = cloud
-            .direction(Place::Inside, 50, &device, DType::F64)
+            .direction(DirectionSupport::Inside, 50, &device, DType::F64)
             .expect("ν");
         let places = [[0.0, 0.5], [1.0, -1.0], [-2.0, 0.3]];
         let plane = Plane::of(&data.points()).expect("a plane");
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn points_on_a_plane_come_back_from_it() {
-        let cloud = Cloud {
-            shape: Shape::Manifold,
+        let cloud = PointCloud {
+            shape: CloudShape::Manifold,
             blur: 0.0,
             seed: 1,
         };

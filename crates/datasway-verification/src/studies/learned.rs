@@ -7,12 +7,12 @@ use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::loss::{NoiseDistribution, denoising_loss};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
-use datasway_diffusion::random::{Purpose, generator, normal};
+use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::{DiffusionError, ema};
 
 use super::mlp::Mlp;
-use crate::problems::random_mixture::Mixture;
+use crate::problems::random_mixture::RandomMixture;
 
 /// How a network is trained.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ const EMA: f64 = 0.998;
 /// # Errors
 /// If the loss is not finite.
 pub fn mlp(
-    mixture: &Mixture,
+    mixture: &RandomMixture,
     width: usize,
     training: &Training,
 ) -> Result<NetworkDenoiser<Mlp>, DiffusionError> {
@@ -62,7 +62,7 @@ pub fn mlp(
 /// # Errors
 /// If the loss is not finite, or the side is odd.
 pub fn unet(
-    mixture: &Mixture,
+    mixture: &RandomMixture,
     side: usize,
     channels: usize,
     training: &Training,
@@ -101,7 +101,7 @@ pub fn unet(
     Ok(NetworkDenoiser::new(network, config, precondition))
 }
 
-fn precondition(mixture: &Mixture) -> Result<Precondition, DiffusionError> {
+fn precondition(mixture: &RandomMixture) -> Result<Precondition, DiffusionError> {
     let points = mixture.draw(4096, 0, &Device::flex(), DType::F64);
     let centred = points.clone() - points.mean_dim(0);
     Ok(Precondition {
@@ -112,7 +112,7 @@ fn precondition(mixture: &Mixture) -> Result<Precondition, DiffusionError> {
 /// Minimises a loss of (network, clean `[n, d]`, noise `[n, d]`, σ); the averaged weights.
 fn train<M: Module>(
     network: M,
-    mixture: &Mixture,
+    mixture: &RandomMixture,
     training: &Training,
     loss: impl Fn(&M, Tensor<2>, Tensor<2>, &[f64]) -> Tensor<1>,
 ) -> Result<M, DiffusionError> {
@@ -127,7 +127,7 @@ fn train<M: Module>(
     let mut optimizer = AdamConfig::new().init();
     let shape = [training.batch, mixture.dim()];
     for step in 0..training.steps {
-        let mut rng = generator(training.seed, Purpose::TrainingNoise, [step]);
+        let mut rng = generator(training.seed, RandomStream::TrainingNoise, [step]);
         let sigmas = NOISE.sample(&mut rng, training.batch);
         let noise = normal(&mut rng, shape, &device);
         let seed = training.seed.wrapping_mul(1 << 20).wrapping_add(step);

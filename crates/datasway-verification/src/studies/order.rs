@@ -6,7 +6,7 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule::karras;
 
 use crate::problems::problem::{Problem, rows, sensitivity_rows};
-use crate::problems::random_mixture::{Change, Mixture};
+use crate::problems::random_mixture::{Perturbation, RandomMixture};
 use datasway_stats::{Line, fit, median, norm};
 
 /// Residuals this many times the rounding floor are free of it.
@@ -15,7 +15,7 @@ const ABOVE_FLOOR: f64 = 10.0;
 /// show in the slope.
 const BELOW: f64 = 0.05;
 /// Fewer masses than this make no fit.
-pub const LEAST: usize = 4;
+pub const MIN_FIT_POINTS: usize = 4;
 
 /// The masses that are tried, from 1e-8 to 1.
 pub fn masses(per_decade: u32) -> Vec<f64> {
@@ -123,24 +123,28 @@ impl Residuals {
         .collect()
     }
 
-    /// `log₁₀ residual` against `log₁₀ η` over the asymptotic range; none where fewer than [`LEAST`] masses are in it.
+    /// `log₁₀ residual` against `log₁₀ η` over the asymptotic range; none where fewer than [`MIN_FIT_POINTS`] masses are in it.
     pub fn fitted(&self) -> Option<Line> {
         let range = self.asymptotic();
         let logs: Vec<(f64, f64)> = range
             .iter()
             .map(|(mass, residual)| (mass.log10(), residual.log10()))
             .collect();
-        if logs.len() < LEAST { None } else { fit(&logs) }
+        if logs.len() < MIN_FIT_POINTS {
+            None
+        } else {
+            fit(&logs)
+        }
     }
 }
 
 /// The residuals of one mixture, change, sampler and precision.
 ///
 /// # Errors
-/// As [`propagate`](datasway_sensitivity::trajectory::tangent::propagate).
+/// As [`sample_with_tangents`](datasway_sensitivity::trajectory::tangent::sample_with_tangents).
 pub fn order(
-    mixture: &Mixture,
-    change: Change,
+    mixture: &RandomMixture,
+    change: Perturbation,
     setting: &Setting,
     device: &Device,
 ) -> Result<Order, DiffusionError> {

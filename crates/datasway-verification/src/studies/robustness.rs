@@ -8,11 +8,11 @@ use datasway_diffusion::schedule::karras;
 
 use super::agreement::{Agreement, agreement, difference, times};
 use crate::problems::problem::{Problem, rows, sensitivity_rows};
-use crate::problems::random_mixture::{Change, Mixture};
+use crate::problems::random_mixture::{Perturbation, RandomMixture};
 use datasway_sensitivity::density::{ClosedForm, ProbabilityFlow, Trace};
 use datasway_sensitivity::jacobian_trace::{Colouring, ProbeLaw};
 use datasway_sensitivity::measure::GaussianMixture;
-use datasway_sensitivity::trajectory::tangent::Propagation;
+use datasway_sensitivity::trajectory::tangent::TangentSolution;
 use datasway_stats::median;
 
 /// Masses at which predictions are compared with the truth.
@@ -33,7 +33,7 @@ pub struct Study<'a> {
     /// Name in the tables.
     pub name: &'a str,
     /// The mixture; a Gaussian beside it is added.
-    pub mixture: &'a Mixture,
+    pub mixture: &'a RandomMixture,
     /// Rows and columns, where the points are pictures.
     pub side: Option<usize>,
     /// A score learned from the mixture, in f32.
@@ -71,11 +71,11 @@ struct Measures {
 }
 
 impl Measures {
-    fn new(mixture: &Mixture, dtype: DType) -> Result<Self, DiffusionError> {
+    fn new(mixture: &RandomMixture, dtype: DType) -> Result<Self, DiffusionError> {
         let device = Device::flex();
         Ok(Self {
             data: mixture.data(&device, dtype)?,
-            direction: mixture.direction(Change::Add, &device, dtype)?,
+            direction: mixture.direction(Perturbation::Add, &device, dtype)?,
             dtype,
         })
     }
@@ -103,7 +103,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn of(problem: &Problem<'_>) -> Result<(Self, Propagation), DiffusionError> {
+    fn of(problem: &Problem<'_>) -> Result<(Self, TangentSolution), DiffusionError> {
         let exact = problem.exact()?;
         let samples = rows(&exact.samples)?;
         let change = |mass| Ok(difference(&rows(&problem.moved(mass)?)?, &samples));
@@ -129,7 +129,7 @@ impl Truth {
     }
 }
 
-fn log_ratio(propagation: &Propagation) -> Result<Vec<Vec<f64>>, DiffusionError> {
+fn log_ratio(propagation: &TangentSolution) -> Result<Vec<Vec<f64>>, DiffusionError> {
     let first = propagation.log_ratio.clone().slice_dim(0, 0..1);
     rows(&first.squeeze_dim::<2>(0))
 }
@@ -146,7 +146,7 @@ impl Findings<'_> {
         factor: &'static str,
         setting: impl ToString,
         truth: &Truth,
-        found: &Propagation,
+        found: &TangentSolution,
     ) -> Result<(), DiffusionError> {
         let (delta, ratio) = (sensitivity_rows(found)?, log_ratio(found)?);
         let log_ratio_error = truth.log_ratio_error(&ratio);
@@ -168,7 +168,7 @@ impl Findings<'_> {
 /// Every factor of a study.
 ///
 /// # Errors
-/// As [`propagate`](datasway_sensitivity::trajectory::tangent::propagate).
+/// As [`sample_with_tangents`](datasway_sensitivity::trajectory::tangent::sample_with_tangents).
 pub fn study(study: &Study<'_>) -> Result<Vec<Finding>, DiffusionError> {
     let measures = Measures::new(study.mixture, DType::F64)?;
     let single = Measures::new(study.mixture, DType::F32)?;

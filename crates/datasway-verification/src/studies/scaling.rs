@@ -17,11 +17,11 @@ use crate::problems::problem::rows;
 use datasway_sensitivity::density::ProbabilityFlow;
 use datasway_sensitivity::jacobian_trace::{ProbeLaw, Trace};
 use datasway_sensitivity::measure::{Empirical, Gaussian, Measure};
-use datasway_sensitivity::trajectory::tangent::propagate;
+use datasway_sensitivity::trajectory::tangent::sample_with_tangents;
 
 /// The size of one prediction: a small U-Net on grey pictures, Heun, the probability-flow density, and empirical ν.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
+pub struct Workload {
     /// Rows and columns of a picture, √d.
     pub side: usize,
     /// Samples in the batch, n.
@@ -37,7 +37,7 @@ pub struct Load {
 }
 
 /// Sizes to vary one of.
-pub const BASE: Load = Load {
+pub const BASE: Workload = Workload {
     side: 16,
     samples: 16,
     steps: 8,
@@ -52,12 +52,12 @@ pub struct Sweep {
     /// What is varied.
     pub factor: &'static str,
     /// Its values, each with the whole load.
-    pub loads: Vec<(f64, Load)>,
+    pub loads: Vec<(f64, Workload)>,
 }
 
 /// Each size in turn, all others as in `base`.
-pub fn sweeps(base: &Load) -> Vec<Sweep> {
-    let sweep = |factor: &'static str, values: &[usize], set: fn(&mut Load, usize)| {
+pub fn sweeps(base: &Workload) -> Vec<Sweep> {
+    let sweep = |factor: &'static str, values: &[usize], set: fn(&mut Workload, usize)| {
         let load = |value: &usize| {
             let mut load = *base;
             set(&mut load, *value);
@@ -87,7 +87,7 @@ pub fn sweeps(base: &Load) -> Vec<Sweep> {
     ]
 }
 
-impl Load {
+impl Workload {
     /// Evaluations of the network for each sample: two a step, one in the last.
     pub fn evaluations(&self) -> usize {
         2 * self.steps - 1
@@ -108,7 +108,7 @@ impl Load {
     /// Runs it once.
     ///
     /// # Errors
-    /// As [`propagate`]; if a size is 0.
+    /// As [`sample_with_tangents`]; if a size is 0.
     pub fn run(&self) -> Result<Cost, DiffusionError> {
         let device = Device::flex();
         device.seed(0);
@@ -147,7 +147,7 @@ impl Load {
         };
         let sigmas = karras(self.steps, 0.02, 80.0, 7.0);
         let (before, started, processor) = (resident_memory(), Instant::now(), cpu_seconds());
-        let found = propagate(
+        let found = sample_with_tangents(
             &model,
             &measures,
             &density,
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_load_is_measured() {
-        let load = Load {
+        let load = Workload {
             side: 8,
             samples: 2,
             steps: 2,

@@ -6,7 +6,7 @@ use super::agreement::{difference, relative_errors, times};
 use crate::problems::problem::{Problem, limits, rows, sensitivity_rows};
 use datasway_sensitivity::density::ClosedForm;
 use datasway_sensitivity::trajectory::second_order::TOLERANCE;
-use datasway_sensitivity::trajectory::tangent::Propagation;
+use datasway_sensitivity::trajectory::tangent::TangentSolution;
 use datasway_stats::{median, norm};
 
 /// Errors of one problem's predictions over growing masses, and the limits announced for each sample before any of
@@ -25,7 +25,7 @@ pub struct Validity {
 /// as the limit; the others are to be compared by rank.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Announced {
-    /// Where the term of second order is a tenth of the first ([`limit`](datasway_sensitivity::trajectory::second_order::limit)).
+    /// Where the term of second order is a tenth of the first ([`limit`](datasway_sensitivity::trajectory::second_order::trust_radius)).
     pub curvature: Vec<f64>,
     /// `TOLERANCE/max r`: where `ηr` stops being small on the path.
     pub ratio: Vec<f64>,
@@ -61,7 +61,7 @@ pub fn validity(
 }
 
 /// The largest r on the path of each sample.
-fn peaks(path: &Propagation) -> Result<Vec<f64>, DiffusionError> {
+fn peaks(path: &TangentSolution) -> Result<Vec<f64>, DiffusionError> {
     let first = path.log_ratio.clone().slice_dim(0, 0..1);
     let ratios = rows(&first.squeeze_dim::<2>(0).transpose())?;
     let peak = |own: &Vec<f64>| own.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp();
@@ -70,7 +70,7 @@ fn peaks(path: &Propagation) -> Result<Vec<f64>, DiffusionError> {
 
 /// A limit that is known, or known to lie beyond the masses tried.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Limit {
+pub enum Censored {
     /// Below the least mass tried.
     Below(f64),
     /// Between two masses tried, interpolated.
@@ -79,7 +79,7 @@ pub enum Limit {
     Above(f64),
 }
 
-impl Limit {
+impl Censored {
     /// The number.
     pub fn value(self) -> f64 {
         match self {
@@ -88,7 +88,7 @@ impl Limit {
     }
 }
 
-impl std::fmt::Display for Limit {
+impl std::fmt::Display for Censored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Below(mass) => write!(f, "< {mass:.3}"),
@@ -100,13 +100,13 @@ impl std::fmt::Display for Limit {
 
 impl Validity {
     /// The largest mass at which the median error stays below [`TOLERANCE`].
-    pub fn limit(&self) -> Limit {
+    pub fn limit(&self) -> Censored {
         let medians: Vec<f64> = self.errors.iter().map(|each| median(each)).collect();
         crossing(&self.masses, &medians)
     }
 
     /// The same for each sample by itself.
-    pub fn limits(&self) -> Vec<Limit> {
+    pub fn limits(&self) -> Vec<Censored> {
         let samples = self.errors.first().map_or(0, Vec::len);
         let limit = |sample: usize| {
             let own: Vec<f64> = self.errors.iter().map(|each| each[sample]).collect();
@@ -117,18 +117,18 @@ impl Validity {
 }
 
 /// Where errors first exceed [`TOLERANCE`], on a straight line between logarithms.
-fn crossing(masses: &[f64], errors: &[f64]) -> Limit {
+fn crossing(masses: &[f64], errors: &[f64]) -> Censored {
     let within = |error: &f64| *error <= TOLERANCE;
     match errors.iter().position(|error| !within(error)) {
-        None => Limit::Above(masses[masses.len() - 1]),
-        Some(0) => Limit::Below(masses[0]),
+        None => Censored::Above(masses[masses.len() - 1]),
+        Some(0) => Censored::Below(masses[0]),
         Some(i) => {
             let logs = |i: usize| (masses[i].ln(), errors[i].ln());
             let ((x0, y0), (x1, y1)) = (logs(i - 1), logs(i));
             let part = (TOLERANCE.ln() - y0) / (y1 - y0);
             match part.is_finite() {
-                true => Limit::At((x0 + part * (x1 - x0)).exp()),
-                false => Limit::At(masses[i - 1]),
+                true => Censored::At((x0 + part * (x1 - x0)).exp()),
+                false => Censored::At(masses[i - 1]),
             }
         }
     }
@@ -142,15 +142,15 @@ mod tests {
     fn a_limit_lies_where_the_error_crosses_a_tenth() {
         let masses = [0.01, 0.1, 1.0];
         // An error of η itself crosses at 0.1; one of 2η half-way in the logarithm between.
-        let Limit::At(found) = crossing(&masses, &[0.02, 0.2, 2.0]) else {
+        let Censored::At(found) = crossing(&masses, &[0.02, 0.2, 2.0]) else {
             panic!("between two masses");
         };
         assert!((found - 0.05).abs() < 1e-12, "{found}");
-        assert_eq!(crossing(&masses, &[0.2, 0.3, 0.4]), Limit::Below(0.01));
-        assert_eq!(crossing(&masses, &[0.0, 0.01, 0.1]), Limit::Above(1.0));
+        assert_eq!(crossing(&masses, &[0.2, 0.3, 0.4]), Censored::Below(0.01));
+        assert_eq!(crossing(&masses, &[0.0, 0.01, 0.1]), Censored::Above(1.0));
         assert_eq!(
             crossing(&masses, &[0.01, f64::NAN, 0.1]),
-            Limit::At(0.01),
+            Censored::At(0.01),
             "what is not a number is no good prediction"
         );
     }

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{DType, TensorData};
-use datasway_classifier::Saved;
+use datasway_classifier::ClassifierCheckpoint;
 use datasway_data::{Selected, Selection, Shape};
 use datasway_sensitivity::influence::{Distance, Functional, Linear, LogOdds, Principal};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
 use crate::default_model;
-use crate::trained::Trained;
+use crate::trained::TrainedModel;
 
 /// Multiplications of the power method: the top eigenvalue stands far above the others.
 const ITERATIONS: usize = 4;
@@ -42,7 +42,7 @@ fn numbers(text: &str) -> Option<Vec<usize>> {
 }
 
 /// Reads a functional of so many samples.
-pub fn parse(text: &str, samples: usize, model: &Trained) -> Result<Box<dyn Functional>> {
+pub fn parse(text: &str, samples: usize, model: &TrainedModel) -> Result<Box<dyn Functional>> {
     let (kind, rest) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
     let name = text.to_owned();
     Ok(match kind {
@@ -119,7 +119,7 @@ fn mask(path: &Path, shape: Shape) -> Result<Vec<f32>> {
 }
 
 /// A training image by its index, or any image by its path.
-fn image(text: &str, model: &Trained) -> Result<Vec<f32>> {
+fn image(text: &str, model: &TrainedModel) -> Result<Vec<f32>> {
     let selection = match text.parse::<usize>() {
         Ok(_) => format!("index:{text}"),
         Err(_) => format!("image:{text}"),
@@ -134,9 +134,9 @@ fn image(text: &str, model: &Trained) -> Result<Vec<f32>> {
 }
 
 /// A classifier for images like the samples, and one of its labels.
-fn log_odds(text: &str, name: &str, model: &Trained) -> Result<LogOdds> {
+fn log_odds(text: &str, name: &str, model: &TrainedModel) -> Result<LogOdds> {
     let (file, label) = in_file(text).context("write log-odds:FILE.safetensors:LABEL")?;
-    let saved = Saved::read(Path::new(&file))?;
+    let saved = ClassifierCheckpoint::read(Path::new(&file))?;
     default_model::notify(Path::new(&file), &saved.notices);
     let (theirs, ours) = (saved.header.shape, model.images.shape);
     ensure!(

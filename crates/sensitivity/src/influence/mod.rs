@@ -10,13 +10,13 @@ use anyhow::{Result, ensure};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
-use datasway_sensitivity::influence::run;
-use datasway_sensitivity::measure::Images;
+use datasway_sensitivity::influence::compute;
+use datasway_sensitivity::measure::ImagePoints;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::command::Common;
+use crate::command::ModelArgs;
 use crate::run_info;
-use crate::trained::Trained;
+use crate::trained::TrainedModel;
 
 /// The folder of an influence run.
 static FOLDER: Kind = Kind {
@@ -52,11 +52,11 @@ pub struct Arguments {
     /// Samples to draw
     #[arg(long, default_value_t = 16, value_parser = count(number::SAMPLES))]
     samples: usize,
-    /// Images to show at either end for each sample
+    /// ImagePoints to show at either end for each sample
     #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = count(number::SHOWN))]
     top: usize,
     #[command(flatten)]
-    common: Common,
+    common: ModelArgs,
     /// Leave training images out of the page
     #[arg(long)]
     no_photos: bool,
@@ -82,7 +82,7 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
         .map(|text| functional_spec::parse(text, arguments.samples, &model))
         .collect::<Result<Vec<_>>>()?;
     let settings = arguments.common.settings(arguments.samples, &model)?;
-    let images = Images::new(&model.images, model.mirrored, &model.device);
+    let images = ImagePoints::new(&model.images, model.mirrored, &model.device);
     datasway_cli::tell(format!(
         "{} samples of {}: which of its {} training images made them so?",
         arguments.samples,
@@ -93,7 +93,7 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
     bar.set_style(ProgressStyle::with_template(
         "{bar:30} {percent} %  {eta} left",
     )?);
-    let results = run(
+    let results = compute(
         &model.network,
         &images,
         &questions,
@@ -140,7 +140,7 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
 }
 
 /// Bytes of the results: in memory, as the parts of a file, and as the file.
-fn size(arguments: &Arguments, model: &Trained) -> u128 {
+fn size(arguments: &Arguments, model: &TrainedModel) -> u128 {
     let [questions, samples, images, entries] = [
         arguments.of.len(),
         arguments.samples,

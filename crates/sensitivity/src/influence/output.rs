@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::rank::output::{Facts, Part, safetensors};
+use crate::rank::output::{Part, RunInfo, safetensors};
 use anyhow::Result;
 use datasway_data::Dataset;
 use datasway_fs::process::peak_memory;
 use datasway_report::{FunctionalSection, InfluenceCard, InfluencePage, Picture, PushedBy};
-use datasway_sensitivity::influence::{Found, Influences, Kept};
+use datasway_sensitivity::influence::{FunctionalInfluences, Influences, RankedImage};
 use serde_json::json;
 
 use super::groups::{Group, groups};
@@ -28,7 +28,7 @@ pub fn write(
     folder: &Path,
     results: &Influences,
     images: &Dataset,
-    facts: &Facts,
+    facts: &RunInfo,
     photos: bool,
 ) -> Result<()> {
     let groups = groups(images);
@@ -48,7 +48,7 @@ pub fn write(
         "peak_memory_bytes": peak_memory(),
     });
     datasway_fs::write(&file("summary.json"), format!("{summary:#}\n").as_bytes())?;
-    let shown = Shown::new(results, images, photos);
+    let shown = RankedDirection::new(results, images, photos);
     Ok(page(results, images, &groups, facts, &shown).write(&file("index.html"))?)
 }
 
@@ -117,11 +117,11 @@ fn quoted(text: &str) -> String {
 }
 
 /// The pixels of the images on the page.
-struct Shown {
+struct RankedDirection {
     images: BTreeMap<usize, Vec<f32>>,
 }
 
-impl Shown {
+impl RankedDirection {
     fn new(results: &Influences, images: &Dataset, photos: bool) -> Self {
         let kept = results
             .functionals
@@ -140,8 +140,8 @@ fn page<'a>(
     results: &'a Influences,
     images: &'a Dataset,
     groups: &[Group],
-    facts: &Facts,
-    shown: &'a Shown,
+    facts: &RunInfo,
+    shown: &'a RankedDirection,
 ) -> InfluencePage<'a> {
     let [channels, height, width] = facts.shape;
     let picture = |values: &'a [f32]| Picture {
@@ -163,13 +163,13 @@ fn page<'a>(
         }
         curve
     };
-    let pushed = |kept: &Kept| PushedBy {
+    let pushed = |kept: &RankedImage| PushedBy {
         name: images.names[kept.image].clone(),
         picture: shown.images.get(&kept.image).map(|values| picture(values)),
         share: f64::from(kept.influence) / m,
         along: along(&kept.along, 1.0 / m),
     };
-    let card = |found: &'a Found, i: usize| {
+    let card = |found: &'a FunctionalInfluences, i: usize| {
         let row = results.row(found, i);
         let mut totals: Vec<(String, usize, f64)> = groups
             .iter()
@@ -202,7 +202,7 @@ fn page<'a>(
 }
 
 /// Why the influences on a sample cannot be trusted.
-fn warnings(results: &Influences, found: &Found, i: usize) -> Vec<String> {
+fn warnings(results: &Influences, found: &FunctionalInfluences, i: usize) -> Vec<String> {
     let p = results.sigmas.len();
     let row = results.row(found, i);
     if row.iter().any(|a| !a.is_finite()) {

@@ -27,7 +27,7 @@ pub enum OutputError {
 
 /// A direction as the reader sees it.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct RankedDirection {
     /// The selection, such as `attr:Eyeglasses`.
     pub selection: String,
     /// Whether the images are removed; the prediction is then `−|η|·δ`.
@@ -40,7 +40,7 @@ pub struct Shown {
     pub ranking: Vec<Ranked>,
 }
 
-impl Shown {
+impl RankedDirection {
     /// Name in the files: `add attr:Eyeglasses` or `remove attr:Eyeglasses`.
     pub fn name(&self) -> String {
         let verb = if self.removing { "remove" } else { "add" };
@@ -57,7 +57,7 @@ impl Shown {
 
 /// What the page and the summary say about the run.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct RunInfo {
     /// One sentence.
     pub summary: String,
     /// Name and value, for the page.
@@ -79,8 +79,8 @@ const STRIP: usize = 6;
 pub fn write(
     folder: &Path,
     results: &Sensitivities,
-    directions: &[Shown],
-    facts: &Facts,
+    directions: &[RankedDirection],
+    facts: &RunInfo,
 ) -> Result<(), OutputError> {
     let tensors = tensors(results, directions)?;
     datasway_fs::write(&folder.join("sensitivities.safetensors"), &tensors)?;
@@ -88,7 +88,7 @@ pub fn write(
     let summary = format!("{:#}\n", summary(results, directions, facts));
     datasway_fs::write(&folder.join("summary.json"), summary.as_bytes())?;
     // `add-attr-Eyeglasses.png`, `remove-attr-not-Smiling.png`.
-    let names: Vec<String> = directions.iter().map(Shown::name).collect();
+    let names: Vec<String> = directions.iter().map(RankedDirection::name).collect();
     let names = unique_names(&names).into_iter();
     for ((k, direction), name) in directions.iter().enumerate().zip(names) {
         let bytes = strip(results, k, direction, facts.shape)?;
@@ -101,7 +101,7 @@ pub fn write(
 fn strip(
     results: &Sensitivities,
     k: usize,
-    direction: &Shown,
+    direction: &RankedDirection,
     [channels, height, width]: [usize; 3],
 ) -> Result<Vec<u8>, ReportError> {
     let picture = |values| Picture {
@@ -128,7 +128,10 @@ fn strip(
 /// `noise`, `samples` `[n, d]`; the sensitivity to the whole training set `residual` `[n, d]`, which should be 0;
 /// `log_density` `[n, S]` at the noise levels `sigmas` `[S]`; and for each direction `sensitivity/NAME` `[n, d]`, `log_ratio/NAME` `[n, S]` and, if it was asked for, the second derivative
 /// `curvature/NAME` `[n, d]`.
-fn tensors(results: &Sensitivities, directions: &[Shown]) -> Result<Vec<u8>, OutputError> {
+fn tensors(
+    results: &Sensitivities,
+    directions: &[RankedDirection],
+) -> Result<Vec<u8>, OutputError> {
     let (n, d, steps) = (results.count(), results.dim, results.sigmas.len());
     let mut parts: Vec<Part<'_>> = vec![
         ("noise".to_owned(), vec![n, d], &results.noise),
@@ -178,7 +181,7 @@ pub fn safetensors(parts: &[Part<'_>]) -> Result<Vec<u8>, OutputError> {
     Ok(safetensors::serialize(views, None)?)
 }
 
-fn csv(directions: &[Shown]) -> String {
+fn csv(directions: &[RankedDirection]) -> String {
     let limited = directions.iter().any(|d| !d.limits().is_empty());
     let mut csv = String::from("direction,rank,sample,score,max_log_ratio,trustworthy");
     let checked = directions
@@ -216,7 +219,7 @@ fn finite(value: f64) -> String {
     }
 }
 
-fn summary(results: &Sensitivities, directions: &[Shown], facts: &Facts) -> Value {
+fn summary(results: &Sensitivities, directions: &[RankedDirection], facts: &RunInfo) -> Value {
     let directions: Vec<Value> = directions
         .iter()
         .map(|direction| {
@@ -277,8 +280,8 @@ fn residual_summary(results: &Sensitivities) -> Value {
 
 fn page<'a>(
     results: &'a Sensitivities,
-    directions: &'a [Shown],
-    facts: &Facts,
+    directions: &'a [RankedDirection],
+    facts: &RunInfo,
 ) -> SensitivityPage<'a> {
     let [channels, height, width] = facts.shape;
     let picture = |values: &'a [f32]| Picture {

@@ -9,12 +9,12 @@ use datasway_sensitivity::density::ProbabilityFlow;
 use datasway_sensitivity::measure::Measure;
 use datasway_sensitivity::trajectory::second_order::TOLERANCE;
 use datasway_stats::{median, quantile, spearman};
-use datasway_verification::problems::point_clouds::{Cloud, Place, SHAPES, SHARE};
+use datasway_verification::problems::point_clouds::{DirectionSupport, PointCloud, SHAPES, SHARE};
 use datasway_verification::problems::problem::{Problem, limits};
-use datasway_verification::problems::random_mixture::{Change, Covariances, Mixture};
-use datasway_verification::studies::validity::{Limit, Validity, validity};
+use datasway_verification::problems::random_mixture::{Covariances, Perturbation, RandomMixture};
+use datasway_verification::studies::validity::{Censored, Validity, validity};
 
-use super::Effort;
+use super::StudyScale;
 use super::robustness::Learned;
 use super::section::{Figure, Section, Table, raw, short};
 
@@ -55,7 +55,7 @@ impl Case {
     }
 }
 
-pub fn section(effort: &Effort, learned: &[Learned]) -> Result<Section> {
+pub fn section(effort: &StudyScale, learned: &[Learned]) -> Result<Section> {
     let mut cases = mixtures(effort)?;
     cases.extend(clouds(effort)?);
     let by_networks = announced_by_networks(effort, learned)?;
@@ -76,17 +76,17 @@ pub fn section(effort: &Effort, learned: &[Learned]) -> Result<Section> {
     })
 }
 
-fn mixtures(effort: &Effort) -> Result<Vec<Case>> {
+fn mixtures(effort: &StudyScale) -> Result<Vec<Case>> {
     let device = Device::flex();
     let mut cases = Vec::new();
     for d in [2, 10, 100] {
         for covariances in [Covariances::Equal, Covariances::Unequal] {
-            let mixture = Mixture::new(d, covariances, effort.seed);
-            for change in [Change::Add, Change::Remove] {
+            let mixture = RandomMixture::new(d, covariances, effort.seed);
+            for change in [Perturbation::Add, Perturbation::Remove] {
                 effort.says(format!("reach: mixture, d = {d}"));
                 let limit = match change {
-                    Change::Add => f64::INFINITY,
-                    Change::Remove => change.limit(),
+                    Perturbation::Add => f64::INFINITY,
+                    Perturbation::Remove => change.limit(),
                 };
                 cases.push(Case {
                     data: format!(
@@ -94,8 +94,8 @@ fn mixtures(effort: &Effort) -> Result<Vec<Case>> {
                         format!("{covariances:?}").to_lowercase()
                     ),
                     change: match change {
-                        Change::Add => "add, outside",
-                        Change::Remove => "remove, inside",
+                        Perturbation::Add => "add, outside",
+                        Perturbation::Remove => "remove, inside",
                     },
                     found: tried(
                         effort,
@@ -112,21 +112,26 @@ fn mixtures(effort: &Effort) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn clouds(effort: &Effort) -> Result<Vec<Case>> {
+fn clouds(effort: &StudyScale) -> Result<Vec<Case>> {
     let (device, points) = (Device::flex(), effort.size(2_000, 400));
     let mut cases = Vec::new();
     for shape in SHAPES {
         for (blur, modes) in [(0.05, "apart"), (0.3, "overlapping")] {
-            let cloud = Cloud {
+            let cloud = PointCloud {
                 shape,
                 blur,
                 seed: effort.seed,
             };
             let data = cloud.data(points, &device, DType::F64)?;
             for (change, place, sign, limit) in [
-                ("add, inside", Place::Inside, 1.0, f64::INFINITY),
-                ("remove, inside", Place::Inside, -1.0, SHARE),
-                ("add, outside", Place::Outside, 1.0, f64::INFINITY),
+                ("add, inside", DirectionSupport::Inside, 1.0, f64::INFINITY),
+                ("remove, inside", DirectionSupport::Inside, -1.0, SHARE),
+                (
+                    "add, outside",
+                    DirectionSupport::Outside,
+                    1.0,
+                    f64::INFINITY,
+                ),
             ] {
                 effort.says(format!("reach: {}", shape.name()));
                 let direction = cloud.direction(place, points / 4, &device, DType::F64)?;
@@ -143,7 +148,7 @@ fn clouds(effort: &Effort) -> Result<Vec<Case>> {
 
 /// A problem of the section's size.
 fn problem<'a>(
-    effort: &Effort,
+    effort: &StudyScale,
     data: &'a dyn Measure,
     direction: &'a dyn Measure,
     sigma_min: f64,
@@ -162,7 +167,7 @@ fn problem<'a>(
 }
 
 fn tried(
-    effort: &Effort,
+    effort: &StudyScale,
     data: &dyn Measure,
     direction: &dyn Measure,
     sign: f64,
@@ -175,7 +180,7 @@ fn tried(
 }
 
 /// The limits that learned scores announce with their own densities, held against the real ones of the mixtures.
-fn announced_by_networks(effort: &Effort, learned: &[Learned]) -> Result<Table> {
+fn announced_by_networks(effort: &StudyScale, learned: &[Learned]) -> Result<Table> {
     let device = Device::flex();
     let mut table = Table::new(
         "reach-learned",
@@ -195,7 +200,7 @@ fn announced_by_networks(effort: &Effort, learned: &[Learned]) -> Result<Table> 
     {
         effort.says(format!("reach: announced by a learned score, {name}"));
         let measures = |dtype| -> Result<_> {
-            let direction = mixture.direction(Change::Add, &device, dtype)?;
+            let direction = mixture.direction(Perturbation::Add, &device, dtype)?;
             Ok((mixture.data(&device, dtype)?, direction))
         };
         let (data, direction) = measures(DType::F64)?;
@@ -224,8 +229,8 @@ fn announced_by_networks(effort: &Effort, learned: &[Learned]) -> Result<Table> 
 /// Cases whose limit lies among the masses tried: the real limit and the announced median.
 fn known(cases: &[Case], way: usize) -> Vec<(f64, f64)> {
     let pair = |case: &Case| match case.found.limit() {
-        Limit::At(limit) => Some((limit, median(case.announced(way)))),
-        Limit::Below(_) | Limit::Above(_) => None,
+        Censored::At(limit) => Some((limit, median(case.announced(way)))),
+        Censored::Below(_) | Censored::Above(_) => None,
     };
     cases.iter().filter_map(pair).collect()
 }

@@ -5,9 +5,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use datasway_report::{Axes, Corner, Curve, line_plot};
 use datasway_stats::fit;
-use datasway_verification::studies::scaling::{BASE, Cost, Load, Sweep, law, sweeps};
+use datasway_verification::studies::scaling::{BASE, Cost, Sweep, Workload, law, sweeps};
 
-use super::Effort;
+use super::StudyScale;
 use super::section::{Figure, Section, Table, short};
 
 /// One load in this process, for the parent to read.
@@ -16,7 +16,7 @@ pub fn measure(sizes: &str) -> Result<()> {
     let &[side, samples, steps, probes, directions, points] = &*numbers else {
         bail!("--measure takes six sizes");
     };
-    let load = Load {
+    let load = Workload {
         side,
         samples,
         steps,
@@ -32,7 +32,7 @@ pub fn measure(sizes: &str) -> Result<()> {
 }
 
 /// One load in a process of its own.
-fn apart(load: &Load) -> Result<Cost> {
+fn apart(load: &Workload) -> Result<Cost> {
     let sizes = [
         load.side,
         load.samples,
@@ -65,11 +65,11 @@ fn apart(load: &Load) -> Result<Cost> {
 }
 
 /// A size of a load, and its cost.
-type Measured = (f64, Load, Cost);
+type Measured = (f64, Workload, Cost);
 
-pub fn section(effort: &Effort) -> Result<Section> {
+pub fn section(effort: &StudyScale) -> Result<Section> {
     let mut measured: Vec<(&str, Vec<Measured>)> = Vec::new();
-    let base = Load {
+    let base = Workload {
         steps: effort.size(BASE.steps, 2),
         ..BASE
     };
@@ -98,7 +98,7 @@ fn megabytes(cost: &Cost) -> f64 {
     cost.memory.map_or(f64::NAN, |bytes| bytes as f64 / 1e6)
 }
 
-fn text(base: &Load, measured: &[(&str, Vec<Measured>)]) -> Vec<String> {
+fn text(base: &Workload, measured: &[(&str, Vec<Measured>)]) -> Vec<String> {
     let loads = measured.iter().flat_map(|sweep| &sweep.1);
     let observed: Vec<([f64; 3], f64)> = loads.map(|m| (m.1.terms(), seconds(&m.2))).collect();
     let law = match law(&observed) {

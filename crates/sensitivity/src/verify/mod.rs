@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long)]
     quick: bool,
     /// A checkpoint of `train`, whose U-Net's Jacobians the trace estimators are compared on beside a mixture's
-    /// [default: the model of procedural faces that comes with Sway]
+    /// [default: the model of procedural faces that comes with Datasway]
     #[arg(long)]
     checkpoint: Option<PathBuf>,
     /// Only measure one load in this process (side,samples,steps,probes,directions,points), and print its cost
@@ -54,13 +54,13 @@ pub struct Arguments {
 }
 
 /// How much is done.
-struct Effort {
+struct StudyScale {
     seed: u64,
     quick: bool,
     bar: ProgressBar,
 }
 
-impl Effort {
+impl StudyScale {
     /// The full size, or the one of a quick run.
     fn size(&self, full: usize, quick: usize) -> usize {
         if self.quick { quick } else { full }
@@ -84,7 +84,7 @@ pub fn execute(arguments: &Arguments) -> Result<()> {
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let checkpoint = default_model::or_shipped(arguments.checkpoint.as_deref())?;
     let started = Instant::now();
-    let effort = Effort {
+    let effort = StudyScale {
         seed: arguments.seed,
         quick: arguments.quick,
         bar: ProgressBar::new_spinner(),
@@ -141,7 +141,7 @@ fn write_page(
             p.lead {
                 "Training data ρ are changed to ρ + ην. The prediction is that a sample x moves by ηδ; the truth here is the sample that "
                 "the same sampler draws from the exactly changed data with the same noise. Size: " (size) "; seed " (arguments.seed)
-                "; " (format!("{seconds:.0}")) " s; Sway " (env!("CARGO_PKG_VERSION")) "."
+                "; " (format!("{seconds:.0}")) " s; Datasway " (env!("CARGO_PKG_VERSION")) "."
             }
         }
         main { @for section in sections { (section.html()) } }

@@ -5,10 +5,10 @@ use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::Sampler;
 use datasway_report::{Axes, Corner, Curve, line_plot};
 use datasway_stats::quantile;
-use datasway_verification::problems::random_mixture::{Change, Covariances, Mixture};
-use datasway_verification::studies::order::{LEAST, Order, Setting, order};
+use datasway_verification::problems::random_mixture::{Covariances, Perturbation, RandomMixture};
+use datasway_verification::studies::order::{MIN_FIT_POINTS, Order, Setting, order};
 
-use super::Effort;
+use super::StudyScale;
 use super::section::{Figure, Section, Table, raw, short};
 
 const SAMPLERS: [(&str, Sampler); 3] = [
@@ -33,13 +33,13 @@ const USELESS: f64 = 0.1;
 struct Case {
     d: usize,
     covariances: Covariances,
-    change: Change,
+    change: Perturbation,
     sampler: &'static str,
     dtype: DType,
     order: Order,
 }
 
-pub fn section(effort: &Effort) -> Result<Section> {
+pub fn section(effort: &StudyScale) -> Result<Section> {
     let mut cases = Vec::new();
     let dimensions: &[usize] = if effort.quick {
         &[2, 10]
@@ -48,8 +48,8 @@ pub fn section(effort: &Effort) -> Result<Section> {
     };
     for &d in dimensions {
         for covariances in [Covariances::Equal, Covariances::Unequal] {
-            let mixture = Mixture::new(d, covariances, effort.seed);
-            for change in [Change::Add, Change::Remove] {
+            let mixture = RandomMixture::new(d, covariances, effort.seed);
+            for change in [Perturbation::Add, Perturbation::Remove] {
                 for (sampler, kind) in SAMPLERS {
                     effort.says(format!("order of convergence: d = {d}, {sampler}"));
                     for dtype in [DType::F64, DType::F32] {
@@ -106,7 +106,7 @@ fn summary(cases: &[Case]) -> Table {
         "order",
         Some(format!(
             "Fitted slopes and the decades of η they are fitted over: lowest and highest of the four cases (equal or unequal covariances, \
-             added or removed) of each row, as far as there are {LEAST} masses to fit. Floor: what rounding leaves of the residual. Lost below: the η at which that floor is a tenth of \
+             added or removed) of each row, as far as there are {MIN_FIT_POINTS} masses to fit. Floor: what rounding leaves of the residual. Lost below: the η at which that floor is a tenth of \
              the prediction."
         )),
         &[
@@ -221,7 +221,7 @@ fn rounding(cases: &[Case]) -> String {
 fn figure(cases: &[Case]) -> Result<Figure> {
     let shown = |case: &&Case| {
         case.covariances == Covariances::Unequal
-            && case.change == Change::Add
+            && case.change == Perturbation::Add
             && case.sampler == SAMPLERS[1].0
             && case.d != 2
     };

@@ -8,12 +8,14 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule::karras;
 use datasway_report::{Arrows, Axes, arrow_plot};
 use datasway_stats::quantile;
-use datasway_verification::problems::point_clouds::{Cloud, Place, SHAPES, Shape};
+use datasway_verification::problems::point_clouds::{
+    CloudShape, DirectionSupport, PointCloud, SHAPES,
+};
 use datasway_verification::problems::problem::{Problem, rows, sensitivity_rows};
 use datasway_verification::studies::agreement::{agreement, difference, times};
 use datasway_verification::studies::field::{Plane, score_change};
 
-use super::Effort;
+use super::StudyScale;
 use super::section::{Figure, Section, Table, raw, short};
 
 /// Noise level of the fields.
@@ -32,9 +34,12 @@ const LONGEST: f64 = 2.0;
 const DOTS: usize = 400;
 
 /// ν inside one picture and outside the other; blurred little enough to keep modes apart, or until they overlap.
-const SCENES: [(Place, f64); 2] = [(Place::Outside, 0.05), (Place::Inside, 0.3)];
+const SCENES: [(DirectionSupport, f64); 2] = [
+    (DirectionSupport::Outside, 0.05),
+    (DirectionSupport::Inside, 0.3),
+];
 
-pub fn section(effort: &Effort) -> Result<Section> {
+pub fn section(effort: &StudyScale) -> Result<Section> {
     let points = effort.size(100_000, 1_000);
     let mut table = Table::new(
         "beyond",
@@ -69,7 +74,7 @@ pub fn section(effort: &Effort) -> Result<Section> {
                 "beyond Gaussians: {}, {points} points",
                 shape.name()
             ));
-            let cloud = Cloud {
+            let cloud = PointCloud {
                 shape,
                 blur,
                 seed: effort.seed,
@@ -103,17 +108,17 @@ pub fn section(effort: &Effort) -> Result<Section> {
     })
 }
 
-fn place_name(place: Place) -> &'static str {
+fn place_name(place: DirectionSupport) -> &'static str {
     match place {
-        Place::Inside => "inside",
-        Place::Outside => "outside",
+        DirectionSupport::Inside => "inside",
+        DirectionSupport::Outside => "outside",
     }
 }
 
 /// One cloud, one ν, and samples with their changes.
 struct Scene {
-    cloud: Cloud,
-    place: Place,
+    cloud: PointCloud,
+    place: DirectionSupport,
     plane: Plane,
     /// On the plane.
     dots: Vec<(f64, f64)>,
@@ -125,7 +130,12 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(cloud: Cloud, place: Place, points: usize, effort: &Effort) -> Result<Self> {
+    fn new(
+        cloud: PointCloud,
+        place: DirectionSupport,
+        points: usize,
+        effort: &StudyScale,
+    ) -> Result<Self> {
         let device = Device::flex();
         let data = cloud.data(points, &device, DType::F64)?;
         let direction = cloud.direction(place, points / 4, &device, DType::F64)?;
@@ -183,7 +193,7 @@ impl Scene {
 
     fn figures(&self) -> Result<[Figure; 2]> {
         let (x_label, y_label) = match self.cloud.shape {
-            Shape::Manifold => ("first axis", "second axis"),
+            CloudShape::Manifold => ("first axis", "second axis"),
             _ => ("x", "y"),
         };
         let axes = Axes {

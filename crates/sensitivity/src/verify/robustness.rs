@@ -9,12 +9,12 @@ use datasway_report::{Axes, arrow_plot};
 use datasway_sensitivity::density::ProbabilityFlow;
 use datasway_sensitivity::jacobian_trace::{Colouring, Trace};
 use datasway_verification::problems::problem::{Problem, rows, sensitivity_rows};
-use datasway_verification::problems::random_mixture::{Change, Covariances, Mixture};
+use datasway_verification::problems::random_mixture::{Covariances, Perturbation, RandomMixture};
 use datasway_verification::studies::agreement::{difference, times};
 use datasway_verification::studies::learned::{Training, mlp, unet};
 use datasway_verification::studies::robustness::{Finding, Study, study};
 
-use super::Effort;
+use super::StudyScale;
 use super::pictures::{MASS, Moved};
 use super::section::{Figure, Section, Table, raw, short};
 
@@ -39,12 +39,12 @@ pub struct Studied {
 /// A mixture, a network that learned it, and the trace that suits it.
 pub struct Learned {
     pub name: String,
-    pub mixture: Mixture,
+    pub mixture: RandomMixture,
     pub network: Box<dyn Denoiser>,
     pub trace: Trace,
 }
 
-pub fn section(effort: &Effort) -> Result<Studied> {
+pub fn section(effort: &StudyScale) -> Result<Studied> {
     let training = |steps: usize, batch: usize, learning_rate: f64| Training {
         steps: effort.size(steps, 20) as u64,
         batch: effort.size(batch, 32),
@@ -55,13 +55,17 @@ pub fn section(effort: &Effort) -> Result<Studied> {
     let unequal = Covariances::Unequal;
     let mut learned = Vec::new();
     for (name, mixture, trace) in [
-        ("d = 2", Mixture::new(2, unequal, seed), Trace::Exact),
+        ("d = 2", RandomMixture::new(2, unequal, seed), Trace::Exact),
         (
             "d = 10",
-            Mixture::new(10, unequal, seed),
+            RandomMixture::new(10, unequal, seed),
             Trace::rademacher(PROBES, seed),
         ),
-        (APART, Mixture::separated(2, unequal, seed), Trace::Exact),
+        (
+            APART,
+            RandomMixture::separated(2, unequal, seed),
+            Trace::Exact,
+        ),
     ] {
         if effort.quick && name == "d = 2" {
             continue;
@@ -74,7 +78,7 @@ pub fn section(effort: &Effort) -> Result<Studied> {
             trace,
         });
     }
-    let mixture = Mixture::pictures(SIDE, seed);
+    let mixture = RandomMixture::pictures(SIDE, seed);
     effort.says("robustness: training a U-Net");
     let network = unet(&mixture, SIDE, effort.size(16, 8), &training(900, 48, 2e-3))?;
     learned.push(Learned {
@@ -139,12 +143,12 @@ pub fn section(effort: &Effort) -> Result<Studied> {
 }
 
 /// Samples of a mixture in the plane: their real changes, and those that a learned score predicts with its own density.
-fn picture(effort: &Effort, learned: &Learned) -> Result<(Table, Figure)> {
+fn picture(effort: &StudyScale, learned: &Learned) -> Result<(Table, Figure)> {
     let device = Device::flex();
     let mixture = &learned.mixture;
     let (sigmas, noise) = (karras(64, 0.02, 80.0, 7.0), FrozenNoise::new(effort.seed));
     let measures = |dtype| -> Result<_> {
-        let direction = mixture.direction(Change::Add, &device, dtype)?;
+        let direction = mixture.direction(Perturbation::Add, &device, dtype)?;
         Ok((mixture.data(&device, dtype)?, direction))
     };
     let (exact, single) = (measures(DType::F64)?, measures(DType::F32)?);

@@ -5,16 +5,16 @@ use burn::tensor::{DType, Device, Tensor};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
-use datasway_diffusion::random::{Purpose, generator};
+use datasway_diffusion::random::{RandomStream, generator};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule;
 use datasway_sensitivity::jacobian_trace::Colouring;
 use datasway_stats::root_mean_square;
-use datasway_verification::problems::random_mixture::Mixture;
+use datasway_verification::problems::random_mixture::RandomMixture;
 use datasway_verification::studies::trace_estimators::{ESTIMATORS, jacobian, probing};
 use nalgebra::DMatrix;
 
-use super::Effort;
+use super::StudyScale;
 use super::section::{Section, Table, short};
 
 /// Noise levels of the Jacobians.
@@ -37,7 +37,7 @@ struct Case {
     jacobian: DMatrix<f64>,
 }
 
-pub fn section(effort: &Effort, checkpoint: &Checkpoint) -> Result<Section> {
+pub fn section(effort: &StudyScale, checkpoint: &Checkpoint) -> Result<Section> {
     let mut cases = mixture(effort)?;
     cases.extend(image_network(effort, checkpoint)?);
     let header = &checkpoint.header;
@@ -110,13 +110,13 @@ pub fn section(effort: &Effort, checkpoint: &Checkpoint) -> Result<Section> {
 }
 
 /// Root mean square errors, in the order of [`NAMES`].
-fn errors(effort: &Effort, case: &Case, colouring: Colouring) -> [f64; 5] {
+fn errors(effort: &StudyScale, case: &Case, colouring: Colouring) -> [f64; 5] {
     let (j, truth) = (&case.jacobian, case.jacobian.trace());
     let trials = effort.size(40, 3) as u64;
     std::array::from_fn(|k| {
         let trial = |trial: u64| {
             let index = [trial, k as u64, colouring.period as u64];
-            let mut rng = generator(effort.seed, Purpose::Probe, index);
+            let mut rng = generator(effort.seed, RandomStream::Probe, index);
             let estimate = match ESTIMATORS.get(k) {
                 Some(estimator) => estimator.estimate(j, colouring.count(), &mut rng),
                 None => probing(j, colouring, &mut rng),
@@ -127,9 +127,9 @@ fn errors(effort: &Effort, case: &Case, colouring: Colouring) -> [f64; 5] {
     })
 }
 
-fn mixture(effort: &Effort) -> Result<Vec<Case>> {
+fn mixture(effort: &StudyScale) -> Result<Vec<Case>> {
     let (side, device) = (8, Device::flex());
-    let mixture = Mixture::pictures(side, effort.seed);
+    let mixture = RandomMixture::pictures(side, effort.seed);
     let data = mixture.data(&device, DType::F64)?;
     let clean = mixture.draw(1, effort.seed, &device, DType::F64);
     let noise = FrozenNoise::new(effort.seed).start([1, mixture.dim()], &device, DType::F64);
@@ -145,7 +145,7 @@ fn mixture(effort: &Effort) -> Result<Vec<Case>> {
     SIGMAS.into_iter().map(case).collect()
 }
 
-fn image_network(effort: &Effort, checkpoint: &Checkpoint) -> Result<Vec<Case>> {
+fn image_network(effort: &StudyScale, checkpoint: &Checkpoint) -> Result<Vec<Case>> {
     let device = Device::flex();
     let network = NetworkDenoiser::from_checkpoint(checkpoint, &device)?;
     let d = network.dim();

@@ -112,7 +112,7 @@ fn of_run(executor: &Executor<'_>, bandwidths: &BTreeMap<String, f64>) -> Vec<(S
         ),
         ("Seeds", seeds.join(", ")),
         ("Samples", experiment.samples.count.to_string()),
-        ("Sway", env!("CARGO_PKG_VERSION").to_owned()),
+        ("Datasway", env!("CARGO_PKG_VERSION").to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value));
     let chosen = bandwidths.iter();

@@ -2,7 +2,7 @@
 //! inputs, and the median of the rounds' ratios is printed.
 //!
 //! ```sh
-//! cargo run -p kernels --example bench [raw.csv]
+//! cargo run -p burn-cpu-kernels --example bench [raw.csv]
 //! ```
 
 use std::time::Instant;
@@ -12,7 +12,7 @@ use burn::nn::GroupNormConfig;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor, activation};
-use kernels::Norm;
+use burn_cpu_kernels::Norm;
 
 const ROUNDS: usize = 15;
 
@@ -59,7 +59,7 @@ fn convolution(inputs: usize, outputs: usize, side: usize, raw: &mut String) {
     };
     let (x, w, b) = tensors(&Device::flex());
     let row = b.clone().unsqueeze::<2>();
-    let ours = || drop(kernels::conv3x3(x.clone(), w.clone(), row.clone()));
+    let ours = || drop(burn_cpu_kernels::conv3x3(x.clone(), w.clone(), row.clone()));
     compare(
         &name,
         giga,
@@ -76,7 +76,7 @@ fn convolution(inputs: usize, outputs: usize, side: usize, raw: &mut String) {
         || drop(burns(x.clone(), w.clone(), b.clone()).sum().backward()),
         || {
             drop(
-                kernels::conv3x3(x.clone(), w.clone(), b.clone().unsqueeze())
+                burn_cpu_kernels::conv3x3(x.clone(), w.clone(), b.clone().unsqueeze())
                     .sum()
                     .backward(),
             )
@@ -92,7 +92,7 @@ fn silu(raw: &mut String) {
         "SiLU, 32 channels, 16×16",
         none,
         || drop(activation::silu(x.clone())),
-        || drop(kernels::silu(x.clone())),
+        || drop(burn_cpu_kernels::silu(x.clone())),
         raw,
     );
     let x = random([64, 32, 16, 16], &Device::flex().autodiff()).require_grad();
@@ -100,7 +100,7 @@ fn silu(raw: &mut String) {
         "SiLU, 32 channels, 16×16, with gradient",
         none,
         || drop(activation::silu(x.clone()).sum().backward()),
-        || drop(kernels::silu(x.clone()).sum().backward()),
+        || drop(burn_cpu_kernels::silu(x.clone()).sum().backward()),
         raw,
     );
 }
@@ -153,7 +153,7 @@ fn group_norm(raw: &mut String) {
         layer.beta = Some(Param::from_tensor(beta));
         activation::silu(layer.forward(x))
     };
-    let ours = |x, gamma, beta| kernels::group_norm(x, gamma, beta, norm);
+    let ours = |x, gamma, beta| burn_cpu_kernels::group_norm(x, gamma, beta, norm);
     let name = "GroupNorm and SiLU, 32 channels, 16×16";
     layer(name, ([64, 32, 16, 16], [32], 32), burns, ours, raw);
 }
@@ -168,7 +168,7 @@ fn pointwise(raw: &mut String) {
     };
     let name = "1×1 map, 96 to 32, 16×16";
     let inputs = ([64, 96, 16, 16], [96, 32], 32);
-    layer(name, inputs, burns, kernels::pointwise, raw);
+    layer(name, inputs, burns, burn_cpu_kernels::pointwise, raw);
 }
 
 fn attention(raw: &mut String) {
@@ -179,7 +179,7 @@ fn attention(raw: &mut String) {
         let weights = activation::softmax(scores, 3);
         part(2).matmul(weights.transpose()).reshape([64, 64, 8, 8])
     };
-    let ours = |qkv, _: Tensor<1>, _: Tensor<1>| kernels::attention(qkv, 2);
+    let ours = |qkv, _: Tensor<1>, _: Tensor<1>| burn_cpu_kernels::attention(qkv, 2);
     let name = "attention, 2 heads of 32 channels, 8×8";
     layer(name, ([64, 192, 8, 8], [1], 1), burns, ours, raw);
 }

@@ -6,7 +6,7 @@ use burn::nn::GroupNormConfig;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use kernels::{KernelBackend, Norm, attention, conv3x3, group_norm, pointwise, silu};
+use burn_cpu_kernels::{KernelBackend, Norm, attention, conv3x3, group_norm, pointwise, silu};
 
 /// Numbers that look random, the same everywhere.
 fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
