@@ -40,6 +40,19 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
     }
 }
 
+/// Whether tensors of the device lie in a memory of its own, so that every transfer to it costs.
+pub fn has_own_memory(device: &Device) -> bool {
+    #[cfg(feature = "ndarray")]
+    {
+        #[expect(deprecated, reason = "an independent backend to check against")]
+        let other = Device::ndarray();
+        if *device == other {
+            return false;
+        }
+    }
+    *device != Device::flex()
+}
+
 /// f64 where the device has it, else f32: for sums that lose digits at small noise levels.
 pub fn widest_float(device: &Device) -> DType {
     match device.supports_dtype(DType::F64) {
@@ -62,5 +75,11 @@ mod tests {
     #[test]
     fn the_cpu_has_doubles() {
         assert_eq!(widest_float(&Device::flex()), DType::F64);
+    }
+
+    #[test]
+    fn the_cpu_and_its_autodiff_twin_have_no_memory_of_their_own() {
+        assert!(!has_own_memory(&Device::flex()));
+        assert!(!has_own_memory(&Device::flex().autodiff()));
     }
 }

@@ -78,7 +78,7 @@ struct Common {
     /// Where decoded images are kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
-    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    /// Where to compute: flex (CPU), or with the cargo feature of the name cuda, metal, rocm, wgpu (GPU), ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
 }

@@ -102,7 +102,7 @@ pub struct ModelArgs {
     /// Seed of the samples' noise and the probes
     #[arg(long, default_value_t = 0, value_parser = count(number::SEED))]
     pub seed: u64,
-    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    /// Where to compute: flex (CPU), or with the cargo feature of the name cuda, metal, rocm, wgpu (GPU), ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     pub device: String,
     /// Where decoded images are kept for the next start

@@ -49,7 +49,7 @@ struct Arguments {
     /// Where checkpoints and the loss log go
     #[arg(long, default_value = "runs/train")]
     out: PathBuf,
-    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    /// Where to compute: flex (CPU), or with the cargo feature of the name cuda, metal, rocm, wgpu (GPU), ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
     /// Continue the run in --out from its last checkpoint

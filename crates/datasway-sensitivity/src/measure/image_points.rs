@@ -5,9 +5,12 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::device::widest_float;
+use datasway_diffusion::device::{has_own_memory, widest_float};
 
 use super::Empirical;
+
+/// Most numbers of points that are held on a device with a memory of its own: 4 GiB of them.
+const MAX_HELD: usize = 1 << 30;
 
 /// ImagePoints as points, `[m, d]`, pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too. A
 /// set that the cache maps stays on disk: only the chunk that is asked for is in memory.
