@@ -94,12 +94,13 @@ impl Header {
         self.training
             .validate()
             .map_err(|error| error.to_string())?;
-        match self.step <= self.training.steps {
-            true => Ok(()),
-            false => Err(format!(
+        if self.step <= self.training.steps {
+            Ok(())
+        } else {
+            Err(format!(
                 "step {} comes after the last, {}",
                 self.step, self.training.steps
-            )),
+            ))
         }
     }
 

@@ -210,9 +210,10 @@ impl<'a> ClassifierTrainer<'a> {
                 data: self.images.name.clone(),
                 fingerprint: self.images.fingerprint.clone(),
                 step: self.step,
-                parameter_ids: match unfinished {
-                    true => weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
-                    false => BTreeMap::new(),
+                parameter_ids: if unfinished {
+                    weights.iter().map(|(p, w)| (p.clone(), w.id)).collect()
+                } else {
+                    BTreeMap::new()
                 },
             },
             weights: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),

@@ -76,9 +76,12 @@ pub fn real(range: impl RangeBounds<f64> + Clone) -> impl Fn(&str) -> Result<f64
 
 /// A range in words: `from 0 to 1`, `above 0 and below 1`.
 fn words(range: &impl RangeBounds<f64>) -> String {
-    let number = |value: &f64| match *value != 0.0 && !(1e-4..1e7).contains(&value.abs()) {
-        true => format!("{value:e}"),
-        false => value.to_string(),
+    let number = |value: &f64| {
+        if *value != 0.0 && !(1e-4..1e7).contains(&value.abs()) {
+            format!("{value:e}")
+        } else {
+            value.to_string()
+        }
     };
     match (range.start_bound(), range.end_bound()) {
         (Bound::Included(low), Bound::Included(high)) => {

@@ -29,9 +29,10 @@ fn too_many_threads(value: Option<&str>) -> Option<String> {
 /// Options of a command and of those below it take what looks like a negative number for their value.
 fn with_negative_numbers(command: Command) -> Command {
     let options = command.mut_args(|argument| {
-        match argument.get_action().takes_values() && !argument.is_positional() {
-            true => argument.allow_negative_numbers(true),
-            false => argument,
+        if argument.get_action().takes_values() && !argument.is_positional() {
+            argument.allow_negative_numbers(true)
+        } else {
+            argument
         }
     });
     options.mut_subcommands(with_negative_numbers)

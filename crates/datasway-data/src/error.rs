@@ -171,9 +171,12 @@ pub(crate) fn line(text: &str) -> String {
         .trim_end_matches(['\r', '\n'])
         .chars()
         .take(MOST)
-        .map(|c| match c.is_control() {
-            true => c.escape_default().to_string(),
-            false => c.to_string(),
+        .map(|c| {
+            if c.is_control() {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
         })
         .collect();
     if text.chars().nth(MOST).is_some() {

@@ -70,20 +70,17 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
         return Err(none(root, passed));
     }
     let mut notices = Vec::new();
-    let classes = match top.images.is_empty() {
-        true => {
-            notices.extend(alike(&classes));
-            notices.extend(parts_of_a_set(&classes));
-            notices.extend(linked(root, &classes));
-            Some(Classes {
-                names: classes,
-                labels,
-            })
-        }
-        false => {
-            paths = top.images;
-            None
-        }
+    let classes = if top.images.is_empty() {
+        notices.extend(alike(&classes));
+        notices.extend(parts_of_a_set(&classes));
+        notices.extend(linked(root, &classes));
+        Some(Classes {
+            names: classes,
+            labels,
+        })
+    } else {
+        paths = top.images;
+        None
     };
     let mut listing = files(paths, classes);
     listing.report.passed_over = passed.described();
@@ -189,9 +186,12 @@ impl PassedOver {
         let mut parts: Vec<String> = self
             .others
             .iter()
-            .map(|(ending, count)| match ending.is_empty() {
-                true => format!("{} without an ending", plural(*count, "file")),
-                false => format!("{} .{}", grouped(*count), line(ending)),
+            .map(|(ending, count)| {
+                if ending.is_empty() {
+                    format!("{} without an ending", plural(*count, "file"))
+                } else {
+                    format!("{} .{}", grouped(*count), line(ending))
+                }
             })
             .collect();
         for (count, thing) in [

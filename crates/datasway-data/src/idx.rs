@@ -92,13 +92,17 @@ fn parse(
     let stored = read(path, MOST_TABLE)?;
     tables.update(Sha256::digest(&stored));
     let zipped = stored.starts_with(&[0x1f, 0x8b]);
-    let mut plain: Box<dyn Read> = match zipped {
-        true => Box::new(flate2::read::MultiGzDecoder::new(stored.as_slice())),
-        false => Box::new(stored.as_slice()),
+    let mut plain: Box<dyn Read> = if zipped {
+        Box::new(flate2::read::MultiGzDecoder::new(stored.as_slice()))
+    } else {
+        Box::new(stored.as_slice())
     };
-    let unzipped = |e: std::io::Error| match zipped {
-        true => bad(format!("is not whole gzip ({e})")),
-        false => bad(format!("cannot be read ({e})")),
+    let unzipped = |e: std::io::Error| {
+        if zipped {
+            bad(format!("is not whole gzip ({e})"))
+        } else {
+            bad(format!("cannot be read ({e})"))
+        }
     };
     let mut header = Vec::new();
     let length = 4 + 4 * rank;

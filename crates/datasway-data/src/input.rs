@@ -43,9 +43,10 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(|e| io(path, e))?.take(most + 1);
     file.read_to_end(&mut bytes).map_err(|e| io(path, e))?;
-    match bytes.len() as u64 > most {
-        true => Err(too_large()),
-        false => Ok(bytes),
+    if bytes.len() as u64 > most {
+        Err(too_large())
+    } else {
+        Ok(bytes)
     }
 }
 

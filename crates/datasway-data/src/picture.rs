@@ -45,9 +45,10 @@ fn upright(bytes: &[u8]) -> Result<DynamicImage, String> {
     if bytes.is_empty() {
         return Err("it is empty".into());
     }
-    let (mut image, orientation) = match jpeg::is(bytes) {
-        true => jpeg::decode(bytes)?,
-        false => other(bytes)?,
+    let (mut image, orientation) = if jpeg::is(bytes) {
+        jpeg::decode(bytes)?
+    } else {
+        other(bytes)?
     };
     image.apply_orientation(orientation);
     Ok(image)

@@ -21,22 +21,24 @@ impl Dataset {
     pub fn summary(&self) -> String {
         let n = self.len();
         let used = n + self.skipped;
-        let found = match self.report.held > used {
-            true => format!("{} of {}", grouped(n), plural(self.report.held, "image")),
-            false => plural(n, "image"),
+        let found = if self.report.held > used {
+            format!("{} of {}", grouped(n), plural(self.report.held, "image"))
+        } else {
+            plural(n, "image")
         };
         let mut text = format!("{}: {found}", line(&self.name));
         if let Some(classes) = &self.classes {
             let mut seen = vec![false; classes.names.len()];
             classes.labels.iter().for_each(|&l| seen[l] = true);
             let (present, all) = (seen.iter().filter(|&&s| s).count(), seen.len());
-            text += &match present < all {
-                true => format!(
+            text += &if present < all {
+                format!(
                     " in {} of {}",
                     grouped(present),
                     counted(all, "class", "classes")
-                ),
-                false => format!(" in {}", counted(all, "class", "classes")),
+                )
+            } else {
+                format!(" in {}", counted(all, "class", "classes"))
             };
         }
         if let Some(attributes) = &self.attributes {

@@ -39,9 +39,12 @@ impl Source {
             text: text.into(),
             reason,
         };
-        let at = |path: &str| match path.is_empty() {
-            true => Err(bad("names no folder".into())),
-            false => Ok(PathBuf::from(path)),
+        let at = |path: &str| {
+            if path.is_empty() {
+                Err(bad("names no folder".into()))
+            } else {
+                Ok(PathBuf::from(path))
+            }
         };
         match text.split_once(':') {
             Some(("celeba", path)) => at(path).map(Self::Celeba),

@@ -55,9 +55,10 @@ pub fn has_own_memory(device: &Device) -> bool {
 
 /// f64 where the device has it, else f32: for sums that lose digits at small noise levels.
 pub fn widest_float(device: &Device) -> DType {
-    match device.supports_dtype(DType::F64) {
-        true => DType::F64,
-        false => DType::F32,
+    if device.supports_dtype(DType::F64) {
+        DType::F64
+    } else {
+        DType::F32
     }
 }
 

@@ -71,13 +71,14 @@ impl Layout {
     /// If it is none, or of a layout that this version does not know.
     pub fn check(header: &str, known: u32) -> Result<(), String> {
         let layout: Self = serde_json::from_str(header).map_err(unreadable)?;
-        match layout.format == known {
-            true => Ok(()),
-            false => Err(format!(
+        if layout.format == known {
+            Ok(())
+        } else {
+            Err(format!(
                 "written in layout {} by Datasway {}, this version reads layout {known}",
                 layout.format,
                 layout.version.escape_debug()
-            )),
+            ))
         }
     }
 }

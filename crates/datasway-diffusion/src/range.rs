@@ -14,12 +14,13 @@ pub fn check<T: PartialOrd + Debug>(
     value: T,
     range: RangeInclusive<T>,
 ) -> Result<(), DiffusionError> {
-    match range.contains(&value) {
-        true => Ok(()),
-        false => Err(DiffusionError::Invalid(format!(
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(DiffusionError::Invalid(format!(
             "{name} must be between {:?} and {:?}, not {value:?}",
             range.start(),
             range.end()
-        ))),
+        )))
     }
 }

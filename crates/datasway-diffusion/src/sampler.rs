@@ -210,12 +210,13 @@ pub fn sample<M: Denoiser + ?Sized>(
             x = stage.next(&points, &denoised).unwrap_or(x);
         }
     }
-    match x.clone().is_finite().all().into_scalar::<bool>() {
-        true => Ok(x),
-        false => Err(DiffusionError::NotFinite(
+    if x.clone().is_finite().all().into_scalar::<bool>() {
+        Ok(x)
+    } else {
+        Err(DiffusionError::NotFinite(
             "the model's samples are not finite: it has diverged, or was sampled at noise levels that it was not trained on"
                 .to_owned(),
-        )),
+        ))
     }
 }
 

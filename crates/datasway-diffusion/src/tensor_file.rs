@@ -43,9 +43,10 @@ pub fn serialize(
     let metadata = [(entry.to_owned(), header)].into_iter().collect();
     let tensors = tensors.into_iter().chain([(CHECKSUM.to_owned(), checksum)]);
     let bytes = safetensors::serialize(tensors, Some(metadata))?;
-    match names_length(&bytes) <= MAX_NAMES {
-        true => Ok(bytes),
-        false => Err(SafeTensorError::HeaderTooLarge),
+    if names_length(&bytes) <= MAX_NAMES {
+        Ok(bytes)
+    } else {
+        Err(SafeTensorError::HeaderTooLarge)
     }
 }
 
@@ -255,13 +256,10 @@ impl FloatReader {
     /// A sentence, if the checksum does not fit.
     pub fn finish(self, head: &Head, file: &[u8]) -> Result<Vec<String>, String> {
         let mut notices = self.notices();
-        match notices.is_empty() {
-            true => head.verify(file)?,
-            false if head.checksum.is_some() => {
-                notices
-                    .push("another program wrote these, so the checksum was not compared".into());
-            }
-            false => (),
+        if notices.is_empty() {
+            head.verify(file)?;
+        } else if head.checksum.is_some() {
+            notices.push("another program wrote these, so the checksum was not compared".into());
         }
         Ok(notices)
     }
@@ -273,9 +271,10 @@ impl FloatReader {
                 1 => "holds".to_owned(),
                 n => format!("and {} more tensors hold", n - 1),
             };
-            let how = match rounded {
-                true => "rounded to the nearest F32",
-                false => "converted to F32, exactly",
+            let how = if *rounded {
+                "rounded to the nearest F32"
+            } else {
+                "converted to F32, exactly"
             };
             format!("{first} {more} {dtype} numbers: {how}")
         };

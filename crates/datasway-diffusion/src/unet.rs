@@ -101,11 +101,12 @@ impl UNet {
             .values()
             .map(|s| s.iter().product::<usize>() as u64)
             .sum();
-        match numbers <= MAX_NUMBERS {
-            true => Ok(network),
-            false => Err(DiffusionError::Invalid(format!(
+        if numbers <= MAX_NUMBERS {
+            Ok(network)
+        } else {
+            Err(DiffusionError::Invalid(format!(
                 "a network of this configuration has {numbers} weights, more than {MAX_NUMBERS}: use fewer channels or blocks"
-            ))),
+            )))
         }
     }
 

@@ -129,9 +129,10 @@ pub fn check_shapes<'a>(
         (!misshapen.is_empty()).then(|| enumerate(&misshapen)),
     ];
     let problems: Vec<String> = problems.into_iter().flatten().collect();
-    match problems.is_empty() {
-        true => Ok(()),
-        false => Err(problems.join("; ")),
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("; "))
     }
 }
 

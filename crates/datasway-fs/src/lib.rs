@@ -73,13 +73,14 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
         .read_to_end(&mut bytes)
         .map_err(fail)?;
     let size = metadata.len().max(bytes.len() as u64);
-    match size > most {
-        true => Err(ReadError::TooLarge {
+    if size > most {
+        Err(ReadError::TooLarge {
             path: path.to_owned(),
             size,
             most,
-        }),
-        false => Ok(bytes),
+        })
+    } else {
+        Ok(bytes)
     }
 }
 

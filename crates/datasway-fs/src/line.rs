@@ -5,9 +5,12 @@ const LONGEST: usize = 1_000;
 
 /// A text as one line: what controls a terminal becomes a space, and the middle of a very long one is left out.
 pub fn one_line(text: &str) -> String {
-    let plain = |c: char| match c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-        true => ' ',
-        false => c,
+    let plain = |c: char| {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            ' '
+        } else {
+            c
+        }
     };
     let line: String = text.trim().chars().map(plain).collect();
     let count = line.chars().count();

@@ -39,9 +39,10 @@ fn plain(label: &str) -> String {
     let words = label.split(|c: char| !c.is_alphanumeric() && c != '_');
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
     let name = cut(&words.join("-"), LONGEST).to_owned();
-    match reserved(&name) || name.is_empty() {
-        true => name + "_",
-        false => name,
+    if reserved(&name) || name.is_empty() {
+        name + "_"
+    } else {
+        name
     }
 }
 

@@ -137,9 +137,10 @@ impl OutputFolder {
     fn remove(&self, names: &[String]) -> Result<(), WriteError> {
         for name in names {
             let path = self.path.join(name);
-            let removed = match path.is_dir() && !path.is_symlink() {
-                true => std::fs::remove_dir_all(&path),
-                false => std::fs::remove_file(&path),
+            let removed = if path.is_dir() && !path.is_symlink() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
             };
             match removed {
                 Err(error) if error.kind() != ErrorKind::NotFound => {

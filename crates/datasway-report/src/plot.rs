@@ -159,10 +159,12 @@ pub(crate) fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
         return 0.0..1.0;
     }
     let size = low.abs().max(high.abs());
-    let air = match high - low > NARROW * size {
-        true => (high - low) * 0.05,
-        false if size > 0.0 => size * 0.05,
-        false => 0.05,
+    let air = if high - low > NARROW * size {
+        (high - low) * 0.05
+    } else if size > 0.0 {
+        size * 0.05
+    } else {
+        0.05
     };
     low - air..high + air
 }

@@ -291,12 +291,13 @@ pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), D
     let differ: Vec<String> = differ
         .map(|(name, here, there)| format!("network.{name} is {here}, the model's is {there}"))
         .collect();
-    match differ.is_empty() {
-        true => Ok(()),
-        false => Err(DiffusionError::Invalid(format!(
+    if differ.is_empty() {
+        Ok(())
+    } else {
+        Err(DiffusionError::Invalid(format!(
             "a model can only be fine-tuned with its own network: {}",
             differ.join("; ")
-        ))),
+        )))
     }
 }
 

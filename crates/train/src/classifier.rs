@@ -12,8 +12,9 @@ use datasway_diffusion::device::{DEVICES, device};
 use datasway_fs::output::Kind;
 
 use crate::images;
-use crate::training_loop::{self, TrainingLoop};
+use crate::progress::Loop;
 use datasway_training::memory::classifier_bytes;
+use datasway_training::training_loop::TrainingRun;
 
 use crate::place;
 
@@ -112,9 +113,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         &arguments.out,
     );
     let file = folder.join("classifier.safetensors");
-    let resumed = match arguments.resume {
-        true => Some(place::resumed(&file, ClassifierCheckpoint::read)?),
-        false => None,
+    let resumed = if arguments.resume {
+        Some(place::resumed(&file, ClassifierCheckpoint::read)?)
+    } else {
+        None
     };
     ensure!(
         arguments.resume || !file.exists(),
@@ -142,7 +144,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             trainer
         }
     };
-    let steps = TrainingLoop {
+    let steps = Loop {
         steps: config.steps,
         batch: config.batch,
         checkpoint_minutes: arguments.checkpoint_minutes,
@@ -170,7 +172,9 @@ struct ClassifierRun<'a, 'b> {
     file: &'b Path,
 }
 
-impl training_loop::Run for ClassifierRun<'_, '_> {
+impl TrainingRun for ClassifierRun<'_, '_> {
+    type Error = anyhow::Error;
+
     fn step(&self) -> u64 {
         self.trainer.step()
     }
@@ -179,7 +183,7 @@ impl training_loop::Run for ClassifierRun<'_, '_> {
         Ok(self.trainer.advance()?)
     }
 
-    fn save(&self) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
         Ok(self.trainer.save()?.write(self.file)?)
     }
 }

@@ -2,9 +2,8 @@
 
 mod classifier;
 mod images;
-mod loss_log;
 mod place;
-mod training_loop;
+mod progress;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,9 +25,10 @@ use datasway_training::batches::Batches;
 use datasway_training::config::{PRESETS, TrainConfig};
 use datasway_training::memory::network_bytes;
 use datasway_training::trainer::ScoreTrainer;
+use datasway_training::training_loop::TrainingRun;
 use datasway_training::training_set::TrainingSetInfo;
 
-use training_loop::TrainingLoop;
+use progress::Loop;
 
 /// Train a U-Net score model on an image data set.
 #[derive(Parser)]
@@ -143,9 +143,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     if let Some(file) = &arguments.export {
         place::ensure_export(file, &path)?;
     }
-    let resumed = match arguments.resume {
-        true => Some(place::resumed(&path, Checkpoint::load)?),
-        false => None,
+    let resumed = if arguments.resume {
+        Some(place::resumed(&path, Checkpoint::load)?)
+    } else {
+        None
     };
     ensure!(
         arguments.resume || !path.exists(),
@@ -217,7 +218,7 @@ fn train(
     trainer: &mut ScoreTrainer,
     path: &Path,
 ) -> Result<()> {
-    let steps = TrainingLoop {
+    let steps = Loop {
         steps: config.steps,
         batch: config.batch,
         checkpoint_minutes: arguments.checkpoint_minutes,
@@ -250,7 +251,9 @@ struct ScoreRun<'a> {
     path: &'a Path,
 }
 
-impl training_loop::Run for ScoreRun<'_> {
+impl TrainingRun for ScoreRun<'_> {
+    type Error = anyhow::Error;
+
     fn step(&self) -> u64 {
         self.trainer.step()
     }
@@ -267,7 +270,7 @@ impl training_loop::Run for ScoreRun<'_> {
         Ok(loss)
     }
 
-    fn save(&self) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
         Ok(self.trainer.checkpoint()?.save(self.path)?)
     }
 }

@@ -97,9 +97,10 @@ impl Reader for Caches {
         let (input, other) = (one(rng, &self.valid), one(rng, &self.valid));
         let (mut first, file) = (input[0], &input[1..]);
         let seal = rng.random();
-        let mut damaged = match seal && rng.random_bool(0.7) {
-            true => with_header(rng, file),
-            false => bytes::damage(rng, file.to_vec(), &other[1..]),
+        let mut damaged = if seal && rng.random_bool(0.7) {
+            with_header(rng, file)
+        } else {
+            bytes::damage(rng, file.to_vec(), &other[1..])
         };
         if seal {
             damaged = sealed(damaged);

@@ -76,9 +76,10 @@ impl Reader for Selections {
                 Ok(Selected::External(found)) => return answer(Ok(found)),
                 Ok(Selected::Indices(found)) => {
                     let ascending = found.windows(2).all(|pair| pair[0] < pair[1]);
-                    return match ascending && found.last().is_some_and(|&i| i < set.len()) {
-                        true => Answer::Read,
-                        false => Answer::Nonsense("indices are not those of images".into()),
+                    return if ascending && found.last().is_some_and(|&i| i < set.len()) {
+                        Answer::Read
+                    } else {
+                        Answer::Nonsense("indices are not those of images".into())
                     };
                 }
                 Err(message) => refused = message,
