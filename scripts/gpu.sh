@@ -21,10 +21,10 @@ scripts=$(realpath "$(dirname "$0")")
 begun=$SECONDS
 left() { echo $((limit - SECONDS + begun)); }
 
-# Burn keeps its kernels where this file says, which it looks for in the working folder.
+# Burn keeps its kernels in the working folder, by this file.
 mkdir -p "$out/cache"
 cd "$out/cache"
-printf '[compilation]\ncache = true\n[environment]\npath = { file = "%s" }\n' "$out/cache" >cubecl.toml
+printf '[environment]\npath = "local"\n' >cubecl.toml
 
 {
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.max.sm --format=csv
