@@ -12,7 +12,7 @@ use burn::nn::GroupNormConfig;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor, activation};
-use burn_cpu_kernels::Norm;
+use burn_cpu_kernels::GroupNormOptions;
 
 const ROUNDS: usize = 15;
 
@@ -142,7 +142,7 @@ fn layer<const W: usize>(
 }
 
 fn group_norm(raw: &mut String) {
-    let norm = Norm {
+    let norm = GroupNormOptions {
         groups: 8,
         epsilon: 1e-5,
         silu: true,

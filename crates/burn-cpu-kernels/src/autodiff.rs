@@ -1,5 +1,5 @@
-//! Autodiff: the operations with their gradients. The gradients themselves are compositions here, so that
-//! they can be differentiated once more.
+//! The operations on autodiff, with their gradients. On a nested autodiff the gradients are compositions of Burn's own
+//! operations, so that they can be differentiated once more.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -9,7 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Shape, TensorMetadata};
 
 use crate::backend::KernelBackend;
-use crate::norm::Norm;
+use crate::norm::GroupNormOptions;
 
 impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
     fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -26,10 +26,10 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        norm: Norm,
+        options: GroupNormOptions,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), gamma.node(), beta.node()];
-        match GroupNorm(norm)
+        match GroupNorm(options)
             .prepare::<C>(nodes)
             .compute_bound()
             .stateful()
@@ -37,13 +37,13 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
             OpsKind::Tracked(prep) => {
                 let state = [&x, &gamma, &beta].map(|tensor| tensor.primitive().clone());
                 let [x, gamma, beta] = state.clone();
-                prep.finish(state, B::group_norm(x, gamma, beta, norm))
+                prep.finish(state, B::group_norm(x, gamma, beta, options))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::group_norm(
                 x.into_primitive(),
                 gamma.into_primitive(),
                 beta.into_primitive(),
-                norm,
+                options,
             )),
         }
     }
@@ -124,7 +124,7 @@ impl<B: KernelBackend> Backward<B, 1> for Silu {
 }
 
 #[derive(Debug)]
-struct GroupNorm(Norm);
+struct GroupNorm(GroupNormOptions);
 
 impl<B: KernelBackend> Backward<B, 3> for GroupNorm {
     /// x, γ, β.
@@ -166,9 +166,10 @@ impl<B: KernelBackend> Backward<B, 3> for Conv3x3 {
         if let Some(node) = on_bias {
             let sums = B::channel_sums(grad.clone());
             // One bias for all images, or one for each.
-            let sums = match bias.shape()[0] == sums.shape()[0] {
-                true => sums,
-                false => B::float_sum_dim(sums, 0),
+            let sums = if bias.shape()[0] == sums.shape()[0] {
+                sums
+            } else {
+                B::float_sum_dim(sums, 0)
             };
             grads.register::<B>(node.id, sums);
         }

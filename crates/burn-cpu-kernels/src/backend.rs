@@ -1,12 +1,12 @@
-//! The operations, for every backend.
+//! The trait of the operations, for every backend.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
-use crate::composed;
-use crate::norm::Norm;
+use crate::norm::GroupNormOptions;
+use crate::reference;
 
-/// Operations with kernels of their own on Flex; the default bodies say what they mean.
+/// The operations of this crate on a backend. Flex has kernels; the default bodies are the reference implementations.
 #[backend_extension(
     Flex,
     Capture,
@@ -17,22 +17,22 @@ use crate::norm::Norm;
 pub trait KernelBackend: Backend {
     /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`, of any shape.
     fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        composed::silu::<Self>(x)
+        reference::silu::<Self>(x)
     }
 
     /// `grad·silu'(x)`, both of one shape: a gradient pulled back or a tangent pushed on.
     fn silu_derivative(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
-        composed::silu_derivative::<Self>(x, grad)
+        reference::silu_derivative::<Self>(x, grad)
     }
 
-    /// Group normalisation of x `[n, c, …]` with γ and β `[c]`, then SiLU where `norm` says so.
+    /// Group normalisation of x `[n, c, …]` with γ and β `[c]` and, with `options.silu`, SiLU after it.
     fn group_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        norm: Norm,
+        options: GroupNormOptions,
     ) -> FloatTensor<Self> {
-        composed::group_norm::<Self>(x, gamma, beta, norm)
+        reference::group_norm::<Self>(x, gamma, beta, options)
     }
 
     /// Tangents of [`group_norm`](Self::group_norm) along directions of x, both `[k, n, c, …]`.
@@ -41,9 +41,9 @@ pub trait KernelBackend: Backend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         tangents: FloatTensor<Self>,
-        norm: Norm,
+        options: GroupNormOptions,
     ) -> FloatTensor<Self> {
-        composed::group_norm_tangent::<Self>(x, gamma, beta, tangents, norm)
+        reference::group_norm_tangent::<Self>(x, gamma, beta, tangents, options)
     }
 
     /// Gradients of [`group_norm`](Self::group_norm) in x, γ and β, from that of the result.
@@ -52,9 +52,9 @@ pub trait KernelBackend: Backend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         grad: FloatTensor<Self>,
-        norm: Norm,
+        options: GroupNormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        composed::group_norm_gradient::<Self>(x, gamma, beta, grad, norm)
+        reference::group_norm_gradient::<Self>(x, gamma, beta, grad, options)
     }
 
     /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias
@@ -64,7 +64,7 @@ pub trait KernelBackend: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        composed::conv3x3::<Self>(x, weight, bias)
+        reference::conv3x3::<Self>(x, weight, bias)
     }
 
     /// Gradient of [`conv3x3`](Self::conv3x3) in x, from that of the result.
@@ -72,7 +72,7 @@ pub trait KernelBackend: Backend {
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        composed::conv3x3_input_gradient::<Self>(weight, grad)
+        reference::conv3x3_input_gradient::<Self>(weight, grad)
     }
 
     /// Gradient of [`conv3x3`](Self::conv3x3) in the weight, from that of the result.
@@ -81,7 +81,7 @@ pub trait KernelBackend: Backend {
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        composed::conv3x3_weight_gradient::<Self>(x, weight, grad)
+        reference::conv3x3_weight_gradient::<Self>(x, weight, grad)
     }
 
     /// A linear map of the channels: x `[n, i, h, w]`, weight `[i, o]`, bias `[o]`, result `[n, o, h, w]`.
@@ -90,7 +90,7 @@ pub trait KernelBackend: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        composed::pointwise::<Self>(x, weight, bias)
+        reference::pointwise::<Self>(x, weight, bias)
     }
 
     /// Gradient of [`pointwise`](Self::pointwise) in x, from that of the result.
@@ -98,7 +98,7 @@ pub trait KernelBackend: Backend {
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        composed::pointwise_input_gradient::<Self>(weight, grad)
+        reference::pointwise_input_gradient::<Self>(weight, grad)
     }
 
     /// Gradient of [`pointwise`](Self::pointwise) in the weight, from that of the result.
@@ -106,18 +106,18 @@ pub trait KernelBackend: Backend {
         x: FloatTensor<Self>,
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        composed::pointwise_weight_gradient::<Self>(x, grad)
+        reference::pointwise_weight_gradient::<Self>(x, grad)
     }
 
     /// The sum of each channel of each image: x `[n, c, h, w]`, result `[n, c]`.
     fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        composed::channel_sums::<Self>(x)
+        reference::channel_sums::<Self>(x)
     }
 
     /// Self-attention of the pixels: q, k and v are thirds of `qkv` `[n, 3·c, h, w]`, each of `heads` heads;
     /// result `[n, c, h, w]`.
     fn self_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
-        composed::attention::<Self>(qkv, heads)
+        reference::attention::<Self>(qkv, heads)
     }
 
     /// Tangents of [`self_attention`](Self::self_attention), `[k, n, c, h, w]`, along directions `[k, n, 3·c, h, w]`.
@@ -126,7 +126,7 @@ pub trait KernelBackend: Backend {
         tangents: FloatTensor<Self>,
         heads: usize,
     ) -> FloatTensor<Self> {
-        composed::attention_tangent::<Self>(qkv, tangents, heads)
+        reference::attention_tangent::<Self>(qkv, tangents, heads)
     }
 
     /// Gradient of [`self_attention`](Self::self_attention), from that of the result.
@@ -135,7 +135,7 @@ pub trait KernelBackend: Backend {
         grad: FloatTensor<Self>,
         heads: usize,
     ) -> FloatTensor<Self> {
-        composed::attention_gradient::<Self>(qkv, grad, heads)
+        reference::attention_gradient::<Self>(qkv, grad, heads)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Capture: one custom operation each, so that whoever evaluates the record can call the kernel.
+//! The operations on the capture device. Each is recorded as one custom operation, so that an evaluation of the record can
+//! call the kernel.
 
 use burn::backend::capture::CaptureBackend;
 use burn::backend::ir::{CustomOpIr, OperationIr, OperationOutput, ScalarIr, TensorIr};
@@ -7,19 +8,18 @@ use burn::backend::{Shape, TensorMetadata};
 use burn_router::RouterClient;
 
 use crate::backend::KernelBackend;
-use crate::norm::Norm;
+use crate::norm::GroupNormOptions;
 
 /// Name of a recorded [`KernelBackend::silu`], with the input x.
-pub const SILU: &str = "kernels.silu";
-/// Name of a recorded [`KernelBackend::group_norm`], with the inputs x, γ, β and the scalars of a [`Norm`].
-pub const GROUP_NORM: &str = "kernels.group_norm";
+pub const SILU: &str = "burn_cpu_kernels.silu";
+/// Name of a recorded [`KernelBackend::group_norm`], with the inputs x, γ, β and the scalars of a [`GroupNormOptions`].
+pub const GROUP_NORM: &str = "burn_cpu_kernels.group_norm";
 /// Name of a recorded [`KernelBackend::conv3x3`], with the inputs x, weight, bias.
-pub const CONV3X3: &str = "kernels.conv3x3";
-
+pub const CONV3X3: &str = "burn_cpu_kernels.conv3x3";
 /// Name of a recorded [`KernelBackend::pointwise`], with the inputs x, weight, bias.
-pub const POINTWISE: &str = "kernels.pointwise";
-/// Name of a recorded [`KernelBackend::self_attention`], with the input q, k and v and the number of heads as scalar.
-pub const ATTENTION: &str = "kernels.attention";
+pub const POINTWISE: &str = "burn_cpu_kernels.pointwise";
+/// Name of a recorded [`KernelBackend::self_attention`], with the input `qkv` and the number of heads as scalar.
+pub const ATTENTION: &str = "burn_cpu_kernels.attention";
 
 type Recorded = FloatTensor<CaptureBackend>;
 
@@ -29,9 +29,14 @@ impl KernelBackend for CaptureBackend {
         record(SILU, [x], shape, Vec::new())
     }
 
-    fn group_norm(x: Recorded, gamma: Recorded, beta: Recorded, norm: Norm) -> Recorded {
+    fn group_norm(
+        x: Recorded,
+        gamma: Recorded,
+        beta: Recorded,
+        options: GroupNormOptions,
+    ) -> Recorded {
         let shape = x.shape();
-        record(GROUP_NORM, [x, gamma, beta], shape, norm.scalars())
+        record(GROUP_NORM, [x, gamma, beta], shape, options.scalars())
     }
 
     fn conv3x3(x: Recorded, weight: Recorded, bias: Recorded) -> Recorded {
@@ -53,7 +58,8 @@ impl KernelBackend for CaptureBackend {
     }
 }
 
-impl Norm {
+impl GroupNormOptions {
+    /// The scalars of a recorded [`GROUP_NORM`].
     fn scalars(self) -> Vec<ScalarIr> {
         let groups = ScalarIr::UInt(self.groups as u64);
         vec![
@@ -63,8 +69,9 @@ impl Norm {
         ]
     }
 
-    /// What a recorded [`GROUP_NORM`] says of itself.
-    pub fn of_scalars(scalars: &[ScalarIr]) -> Option<Self> {
+    /// The options of a recorded [`GROUP_NORM`], from its scalars.
+    #[cfg(feature = "jvp")]
+    pub(crate) fn from_scalars(scalars: &[ScalarIr]) -> Option<Self> {
         let &[
             ScalarIr::UInt(groups),
             ScalarIr::Float(epsilon),
@@ -81,6 +88,7 @@ impl Norm {
     }
 }
 
+/// Records one custom operation.
 fn record<const N: usize>(
     name: &'static str,
     inputs: [Recorded; N],

@@ -7,56 +7,57 @@
 //! `Gᵀ[Σ (A g Aᵀ) ⊙ (Bᵀ d B)]G`.
 //!
 //! Images are NCHW. They get a border of zeros and are cut into quads: four tiles side by side. Two quads
-//! fill a vector, up to [`MOST`] vectors a block, whose transforms stay in the cache of a core.
+//! fill a vector, up to [`MAX_VECTORS`] vectors a block, whose transforms stay in the cache of a core.
 //!
 //! Results do not depend on the number of threads: every output is one sum over the channels in their
 //! order, and the weight gradients of fixed shares of the images are added in their order.
 
 use rayon::prelude::*;
 
-use crate::isa::{LANES, Vector, multiversion};
+use crate::simd::{LANES, Vector, multiversion};
 
-/// Entries of a transformed tile.
+/// Number of entries of a transformed tile.
 const ENTRIES: usize = 16;
-/// Channels of a matrix tile.
+/// Number of channels of a matrix tile.
 const CHANNELS: usize = 4;
-/// Vectors of a block, at most.
-const MOST: usize = 6;
-/// Tiles side by side that are loaded together.
+/// Largest number of vectors of a block.
+const MAX_VECTORS: usize = 6;
+/// Number of tiles side by side that are loaded together.
 const QUAD: usize = 4;
-/// Vectors whose weight gradients are summed in registers, at most.
+/// Largest number of vectors whose weight gradients are summed in registers.
 const SUMMED: usize = 24;
-/// Matrix tiles side by side that are kept at hand.
+/// Number of matrix tiles side by side that stay in the first cache.
 const STRIP: usize = 4;
-/// Parts of a batch whose weight gradients are summed apart, at most.
+/// Largest number of parts of a batch whose weight gradients are summed apart.
 const SHARES: usize = 16;
 
-/// Batch, channels and resolution of a convolution's input and output.
+/// Shape of a convolution: images `[n, i, h, w]` to `[n, o, h, w]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Images.
+pub struct ConvShape {
+    /// Number of images.
     pub images: usize,
-    /// Channels in.
+    /// Number of channels in.
     pub inputs: usize,
-    /// Channels out.
+    /// Number of channels out.
     pub outputs: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
 }
 
-impl Size {
+impl ConvShape {
+    /// Number of pixels of an image.
     fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Quads in a row of tiles.
+    /// Number of quads in a row of tiles.
     fn across(&self) -> usize {
         self.width.div_ceil(2 * QUAD)
     }
 
-    /// Quads of an image.
+    /// Number of quads of an image.
     fn quads(&self) -> usize {
         self.height.div_ceil(2) * self.across()
     }
@@ -66,7 +67,7 @@ impl Size {
         2 * QUAD * self.across() + 2
     }
 
-    /// Entries of one channel with its border.
+    /// Number of entries of one channel with its border.
     fn plane(&self) -> usize {
         (self.height.next_multiple_of(2) + 2) * self.pitch()
     }
@@ -80,7 +81,7 @@ impl Size {
         )
     }
 
-    /// Where the inputs of a quad begin in images of `channels` channels with their border.
+    /// Position of the first input of a quad in images of `channels` channels with their border.
     fn start(&self, quad: usize, channels: usize) -> usize {
         let (row, column) = self.corner(quad);
         quad / self.quads() * channels * self.plane() + row * self.pitch() + column
@@ -89,49 +90,58 @@ impl Size {
 
 /// `out = conv(x, weights) + bias`: `x` is `[n, i, h, w]`, `weights` `[o, i, 3, 3]`, `bias` `[o]` or
 /// `[n, o]`, `out` `[n, o, h, w]`.
-pub fn forward(size: Size, x: &[f32], weights: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
-    let kernel = |o: usize, i: usize| (o * size.inputs + i) * 9;
-    let packed = transform_weights((size.outputs, size.inputs), weights, kernel, false);
-    run(size, x, &packed, bias, out);
+pub fn forward(
+    shape: ConvShape,
+    x: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let kernel = |o: usize, i: usize| (o * shape.inputs + i) * 9;
+    let packed = transform_weights((shape.outputs, shape.inputs), weights, kernel, false);
+    run(shape, x, &packed, bias, out);
 }
 
 /// The gradient of the input, `[n, i, h, w]`, from that of the output, `[n, o, h, w]`.
-pub fn input_gradient(size: Size, grad: &[f32], weights: &[f32], out: &mut [f32]) {
-    let kernel = |i: usize, o: usize| (o * size.inputs + i) * 9;
-    let packed = transform_weights((size.inputs, size.outputs), weights, kernel, true);
-    let turned = Size {
-        inputs: size.outputs,
-        outputs: size.inputs,
-        ..size
+pub fn input_gradient(shape: ConvShape, grad: &[f32], weights: &[f32], out: &mut [f32]) {
+    let kernel = |i: usize, o: usize| (o * shape.inputs + i) * 9;
+    let packed = transform_weights((shape.inputs, shape.outputs), weights, kernel, true);
+    let turned = ConvShape {
+        inputs: shape.outputs,
+        outputs: shape.inputs,
+        ..shape
     };
     run(turned, grad, &packed, None, out);
 }
 
 /// The gradient of the weights, `[o, i, 3, 3]`, from the input and the gradient of the output.
-pub fn weight_gradient(size: Size, x: &[f32], grad: &[f32], out: &mut [f32]) {
+pub fn weight_gradient(shape: ConvShape, x: &[f32], grad: &[f32], out: &mut [f32]) {
     // As many parts as keep the registers busy: a power of two, so that threads get equal parts.
-    let vectors = size.images * size.quads() / 2;
+    let vectors = shape.images * shape.quads() / 2;
     let parts = (vectors / SUMMED).clamp(1, SHARES).ilog2();
-    let images = size.images.div_ceil(1 << parts);
+    let images = shape.images.div_ceil(1 << parts);
     let shares = x
-        .par_chunks(images * size.inputs * size.pixels())
-        .zip(grad.par_chunks(images * size.outputs * size.pixels()));
+        .par_chunks(images * shape.inputs * shape.pixels())
+        .zip(grad.par_chunks(images * shape.outputs * shape.pixels()));
     let partial: Vec<Vec<f32>> = shares
         .map(|(x, grad)| {
-            let images = x.len() / (size.inputs * size.pixels());
-            let mut sum = vec![0.0; ENTRIES * round(size.outputs) * round(size.inputs)];
-            weight_share(Size { images, ..size }, x, grad, &mut sum);
+            let images = x.len() / (shape.inputs * shape.pixels());
+            let mut sum = vec![0.0; ENTRIES * round(shape.outputs) * round(shape.inputs)];
+            weight_share(ConvShape { images, ..shape }, x, grad, &mut sum);
             sum
         })
         .collect();
-    let mut sum = vec![0.0; ENTRIES * round(size.outputs) * round(size.inputs)];
+    let mut sum = vec![0.0; ENTRIES * round(shape.outputs) * round(shape.inputs)];
     for partial in partial {
         sum.iter_mut()
             .zip(partial)
-            .for_each(|(sum, one)| *sum += one);
+            .for_each(|(sum, share)| *sum += share);
     }
-    let (block, row) = (round(size.outputs) * round(size.inputs), round(size.inputs));
-    for (o, out) in out.chunks_exact_mut(size.inputs * 9).enumerate() {
+    let (block, row) = (
+        round(shape.outputs) * round(shape.inputs),
+        round(shape.inputs),
+    );
+    for (o, out) in out.chunks_exact_mut(shape.inputs * 9).enumerate() {
         for (i, out) in out.as_chunks_mut::<9>().0.iter_mut().enumerate() {
             *out = kernel_gradient(std::array::from_fn(|e| sum[e * block + o * row + i]));
         }
@@ -191,8 +201,8 @@ fn kernel_gradient(u: [f32; ENTRIES]) -> [f32; 9] {
 }
 
 /// Transformed weights in the order in which products read them: `[outputs / 4, 16, inputs, 4]`, zeros
-/// beyond the last. `kernel(o, i)` is where the kernel of an output and an input begins in `weights`; `turned`
-/// reads it backwards.
+/// beyond the last. `kernel(o, i)` is the position in `weights` of the kernel of an output and an input. `turned`
+/// reads the kernels backwards.
 fn transform_weights(
     (outputs, inputs): (usize, usize),
     weights: &[f32],
@@ -228,63 +238,64 @@ struct Target<'a> {
     bias: Option<&'a [f32]>,
 }
 
-/// Tasks are some images each, and some channels of theirs where the threads outnumber such groups.
-fn run(size: Size, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
-    let images = (2 * QUAD).div_ceil(size.quads());
-    let groups = size.images.div_ceil(images);
+/// The convolution with transformed weights, in parallel tasks. A task is a group of images or, where the threads
+/// outnumber the groups, some channels of one.
+fn run(shape: ConvShape, x: &[f32], packed: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
+    let images = (2 * QUAD).div_ceil(shape.quads());
+    let groups = shape.images.div_ceil(images);
     let parts = rayon::current_num_threads().div_ceil(groups);
-    let channels = round(size.outputs.div_ceil(parts));
-    let parts = size.outputs.div_ceil(channels);
+    let channels = round(shape.outputs.div_ceil(parts));
+    let parts = shape.outputs.div_ceil(channels);
     let mut tasks: Vec<Vec<Target>> = Vec::new();
     tasks.resize_with(groups * parts, Vec::new);
-    let outs = out.chunks_exact_mut(size.outputs * size.pixels());
+    let outs = out.chunks_exact_mut(shape.outputs * shape.pixels());
     for (image, out) in outs.enumerate() {
         let bias = match bias {
-            Some(bias) if bias.len() > size.outputs => Some(&bias[image * size.outputs..]),
+            Some(bias) if bias.len() > shape.outputs => Some(&bias[image * shape.outputs..]),
             bias => bias,
         };
-        for (part, out) in out.chunks_mut(channels * size.pixels()).enumerate() {
-            let own = part * channels..part * channels + out.len() / size.pixels();
-            let bias = bias.map(|bias| &bias[own]);
+        for (part, out) in out.chunks_mut(channels * shape.pixels()).enumerate() {
+            let first = part * channels;
+            let bias = bias.map(|bias| &bias[first..first + out.len() / shape.pixels()]);
             tasks[image / images * parts + part].push(Target { out, bias });
         }
     }
-    let image = size.inputs * size.pixels();
-    let block = ENTRIES * size.inputs * CHANNELS;
+    let image = shape.inputs * shape.pixels();
+    let block = ENTRIES * shape.inputs * CHANNELS;
     tasks.par_iter_mut().enumerate().for_each(|(task, to)| {
         let (group, part) = (task / parts, task % parts);
-        let size = Size {
+        let shape = ConvShape {
             images: to.len(),
-            outputs: to[0].out.len() / size.pixels(),
-            ..size
+            outputs: to[0].out.len() / shape.pixels(),
+            ..shape
         };
-        let x = &x[group * images * image..][..size.images * image];
+        let x = &x[group * images * image..][..shape.images * image];
         let first = part * channels / CHANNELS;
-        let packed = &packed[first * block..][..size.outputs.div_ceil(CHANNELS) * block];
-        convolve(size, x, packed, to);
+        let packed = &packed[first * block..][..shape.outputs.div_ceil(CHANNELS) * block];
+        convolve(shape, x, packed, to);
     });
 }
 
 /// Images with a border of zeros, and rows and columns of zeros up to whole quads:
 /// `[images, channels, rows, pitch]`, channels rounded up by zeros to `rounded`.
-fn border(size: Size, channels: usize, rounded: usize, x: &[f32]) -> Vec<f32> {
-    let (pitch, plane) = (size.pitch(), size.plane());
-    let mut bordered = vec![0.0; size.images * rounded * plane];
+fn border(shape: ConvShape, channels: usize, rounded: usize, x: &[f32]) -> Vec<f32> {
+    let (pitch, plane) = (shape.pitch(), shape.plane());
+    let mut bordered = vec![0.0; shape.images * rounded * plane];
     let images = bordered.chunks_exact_mut(rounded * plane);
-    for (to, from) in images.zip(x.chunks_exact(channels * size.pixels())) {
+    for (to, from) in images.zip(x.chunks_exact(channels * shape.pixels())) {
         let planes = to
             .chunks_exact_mut(plane)
-            .zip(from.chunks_exact(size.pixels()));
+            .zip(from.chunks_exact(shape.pixels()));
         for (to, from) in planes {
             let rows = to.chunks_exact_mut(pitch).skip(1);
-            for (to, from) in rows.zip(from.chunks_exact(size.width)) {
+            for (to, from) in rows.zip(from.chunks_exact(shape.width)) {
                 let (to, from) = (to[1..].as_chunks_mut::<LANES>(), from.as_chunks::<LANES>());
                 to.0.iter_mut()
                     .zip(from.0)
                     .for_each(|(to, from)| *to = *from);
-                let rest = from.1.len();
-                if rest > 0 {
-                    to.0[from.0.len()][..rest].copy_from_slice(from.1);
+                let remainder = from.1.len();
+                if remainder > 0 {
+                    to.0[from.0.len()][..remainder].copy_from_slice(from.1);
                 }
             }
         }
@@ -292,8 +303,8 @@ fn border(size: Size, channels: usize, rounded: usize, x: &[f32]) -> Vec<f32> {
     bordered
 }
 
-/// Values from one entry of transformed tiles to the next: two vectors more than there are, because entries
-/// a power of two apart would all fall into the same places of the cache.
+/// Distance of two entries of transformed tiles, in values. It is two vectors longer than an entry, because entries a
+/// power of two apart would compete for the same sets of the cache.
 fn apart(channels: usize, vectors: usize) -> usize {
     (channels * vectors + 2) * LANES
 }
@@ -302,36 +313,37 @@ fn apart(channels: usize, vectors: usize) -> usize {
 type Pairs = [(usize, Option<usize>)];
 
 multiversion! {
-    fn convolve(size: Size, x: &[f32], packed: &[f32], to: &mut [Target<'_>]) = convolve_body
+    fn convolve(shape: ConvShape, x: &[f32], packed: &[f32], to: &mut [Target<'_>]) = convolve_body
 }
 
 #[inline(always)]
 fn convolve_body<V: Vector, const WIDE: bool>(
-    size: Size,
+    shape: ConvShape,
     x: &[f32],
     packed: &[f32],
     to: &mut [Target<'_>],
 ) {
-    let bordered = border(size, size.inputs, size.inputs, x);
-    let quads = size.images * size.quads();
+    let bordered = border(shape, shape.inputs, shape.inputs, x);
+    let quads = shape.images * shape.quads();
     let pairs: Vec<_> = (0..quads)
         .step_by(2)
         .map(|quad| (quad, (quad + 1 < quads).then_some(quad + 1)))
         .collect();
-    let most = if WIDE { MOST } else { MOST / 2 };
-    let vectors = pairs.len().div_ceil(pairs.len().div_ceil(most));
-    let outputs = round(size.outputs);
-    let mut transformed = vec![0.0; ENTRIES * apart(size.inputs, vectors)];
+    let max_vectors = if WIDE { MAX_VECTORS } else { MAX_VECTORS / 2 };
+    let vectors = pairs.len().div_ceil(pairs.len().div_ceil(max_vectors));
+    let outputs = round(shape.outputs);
+    let mut transformed = vec![0.0; ENTRIES * apart(shape.inputs, vectors)];
     let mut products = vec![0.0; ENTRIES * apart(outputs, vectors)];
     for pairs in pairs.chunks(vectors) {
         let length = pairs.len() * LANES;
-        transform_input::<V, 4>(size, size.inputs, pairs, &bordered, &mut transformed);
+        transform_input::<V, 4>(shape, shape.inputs, pairs, &bordered, &mut transformed);
         for e in 0..ENTRIES {
-            let input = &transformed[e * apart(size.inputs, pairs.len())..][..size.inputs * length];
+            let input =
+                &transformed[e * apart(shape.inputs, pairs.len())..][..shape.inputs * length];
             let product = &mut products[e * apart(outputs, pairs.len())..][..outputs * length];
-            let blocks = packed.chunks_exact(ENTRIES * size.inputs * CHANNELS);
+            let blocks = packed.chunks_exact(ENTRIES * shape.inputs * CHANNELS);
             for (weights, product) in blocks.zip(product.chunks_exact_mut(CHANNELS * length)) {
-                let weights = &weights[e * size.inputs * CHANNELS..][..size.inputs * CHANNELS];
+                let weights = &weights[e * shape.inputs * CHANNELS..][..shape.inputs * CHANNELS];
                 match pairs.len() {
                     1 => product_body::<V, 1>(weights, input, product),
                     2 => product_body::<V, 2>(weights, input, product),
@@ -342,8 +354,8 @@ fn convolve_body<V: Vector, const WIDE: bool>(
                 }
             }
         }
-        for o in 0..size.outputs {
-            transform_output::<V>(size, pairs, &products, (o, outputs), to);
+        for o in 0..shape.outputs {
+            transform_output::<V>(shape, pairs, &products, (o, outputs), to);
         }
     }
 }
@@ -351,19 +363,19 @@ fn convolve_body<V: Vector, const WIDE: bool>(
 /// `Bᵀ d B` for each channel, or its row `ROW` alone where that is below 4: `[16 or 4, channels, vectors, lanes]`.
 #[inline(always)]
 fn transform_input<V: Vector, const ROW: usize>(
-    size: Size,
+    shape: ConvShape,
     channels: usize,
     pairs: &Pairs,
     bordered: &[f32],
     out: &mut [f32],
 ) {
-    let (pitch, plane) = (size.pitch(), size.plane());
+    let (pitch, plane) = (shape.pitch(), shape.plane());
     let entry = apart(channels, pairs.len());
     assert!(out.len() >= if ROW < 4 { 4 } else { ENTRIES } * entry);
     let last = (channels - 1) * plane + 3 * pitch + 2 + LANES;
     for (v, &(first, second)) in pairs.iter().enumerate() {
-        let first = size.start(first, channels);
-        let second = second.map_or(first, |second| size.start(second, channels));
+        let first = shape.start(first, channels);
+        let second = second.map_or(first, |second| shape.start(second, channels));
         assert!(first.max(second) + last <= bordered.len());
         // SAFETY: both starts lie within `bordered`, and the first vectors within `out`.
         let (mut from, mut other, mut to) = unsafe {
@@ -414,6 +426,7 @@ unsafe fn input_row<V: Vector>(first: *const f32, second: *const f32) -> [V; 4] 
     }
 }
 
+/// The sums of two rows.
 #[inline(always)]
 fn plus<V: Vector>(a: [V; 4], b: [V; 4]) -> [V; 4] {
     [
@@ -424,6 +437,7 @@ fn plus<V: Vector>(a: [V; 4], b: [V; 4]) -> [V; 4] {
     ]
 }
 
+/// The differences of two rows.
 #[inline(always)]
 fn minus<V: Vector>(a: [V; 4], b: [V; 4]) -> [V; 4] {
     [
@@ -482,7 +496,7 @@ fn product_body<V: Vector, const N: usize>(weights: &[f32], input: &[f32], out: 
 /// `Aᵀ m A + bias` of one channel, written to the image.
 #[inline(always)]
 fn transform_output<V: Vector>(
-    size: Size,
+    shape: ConvShape,
     pairs: &Pairs,
     products: &[f32],
     (channel, channels): (usize, usize),
@@ -491,18 +505,18 @@ fn transform_output<V: Vector>(
     let entry = apart(channels, pairs.len());
     assert!(products.len() >= ENTRIES * entry && channel < channels);
     for (v, &(first, second)) in pairs.iter().enumerate() {
-        let at = (channel * pairs.len() + v) * LANES;
+        let offset = (channel * pairs.len() + v) * LANES;
         let mut columns = [[V::splat(0.0); 4]; 2];
         for x in 0..4 {
             let mut m = [V::splat(0.0); 4];
             for y in 0..4 {
                 // SAFETY: a place within the first of 16 entries, all inside `products`.
-                m[y] = unsafe { V::load(products.as_ptr().add((4 * y + x) * entry + at)) };
+                m[y] = unsafe { V::load(products.as_ptr().add((4 * y + x) * entry + offset)) };
             }
             columns[0][x] = m[0].plus(m[1].plus(m[2]));
             columns[1][x] = m[1].minus(m[2]).minus(m[3]);
         }
-        let image = |quad: usize| quad / size.quads();
+        let image = |quad: usize| quad / shape.quads();
         let bias_of = |quad| to[image(quad)].bias.map_or(0.0, |bias| bias[channel]);
         let biases = [bias_of(first), second.map_or(0.0, bias_of)].map(V::splat);
         for (y, [a, b, c, d]) in columns.into_iter().enumerate() {
@@ -510,12 +524,12 @@ fn transform_output<V: Vector>(
             let (left, right) = (left.plus(biases[0]), right.plus(biases[1]));
             for (quad, lanes) in [(Some(first), left), (second, right)] {
                 let Some(quad) = quad else { continue };
-                let (row, column) = size.corner(quad);
-                if row + y >= size.height {
+                let (row, column) = shape.corner(quad);
+                if row + y >= shape.height {
                     continue;
                 }
-                let at = channel * size.pixels() + (row + y) * size.width + column;
-                let to = &mut to[image(quad)].out[at..at + LANES.min(size.width - column)];
+                let first = channel * shape.pixels() + (row + y) * shape.width + column;
+                let to = &mut to[image(quad)].out[first..first + LANES.min(shape.width - column)];
                 if to.len() == LANES {
                     // SAFETY: `to` has room for all lanes.
                     unsafe { lanes.store(to.as_mut_ptr()) };
@@ -528,16 +542,21 @@ fn transform_output<V: Vector>(
 }
 
 multiversion! {
-    fn weight_share(size: Size, x: &[f32], grad: &[f32], sums: &mut [f32]) = weight_body
+    fn weight_share(shape: ConvShape, x: &[f32], grad: &[f32], sums: &mut [f32]) = weight_body
 }
 
 /// Adds `Σ (A g Aᵀ) ⊙ (Bᵀ d B)` over the tiles of these images to `sums`, `[16, outputs, inputs]`, channels rounded up.
 #[inline(always)]
-fn weight_body<V: Vector, const WIDE: bool>(size: Size, x: &[f32], grad: &[f32], sums: &mut [f32]) {
-    let (inputs, outputs) = (round(size.inputs), round(size.outputs));
-    let x = border(size, size.inputs, inputs, x);
-    let grad = border(size, size.outputs, outputs, grad);
-    let quads = size.images * size.quads();
+fn weight_body<V: Vector, const WIDE: bool>(
+    shape: ConvShape,
+    x: &[f32],
+    grad: &[f32],
+    sums: &mut [f32],
+) {
+    let (inputs, outputs) = (round(shape.inputs), round(shape.outputs));
+    let x = border(shape, shape.inputs, inputs, x);
+    let grad = border(shape, shape.outputs, outputs, grad);
+    let quads = shape.images * shape.quads();
     let pairs: Vec<_> = (0..quads)
         .step_by(2)
         .map(|quad| (quad, (quad + 1 < quads).then_some(quad + 1)))
@@ -550,12 +569,12 @@ fn weight_body<V: Vector, const WIDE: bool>(size: Size, x: &[f32], grad: &[f32],
         let length = pairs.len() * LANES;
         for row in 0..4 {
             match row {
-                0 => transform_input::<V, 0>(size, inputs, pairs, &x, &mut from),
-                1 => transform_input::<V, 1>(size, inputs, pairs, &x, &mut from),
-                2 => transform_input::<V, 2>(size, inputs, pairs, &x, &mut from),
-                _ => transform_input::<V, 3>(size, inputs, pairs, &x, &mut from),
+                0 => transform_input::<V, 0>(shape, inputs, pairs, &x, &mut from),
+                1 => transform_input::<V, 1>(shape, inputs, pairs, &x, &mut from),
+                2 => transform_input::<V, 2>(shape, inputs, pairs, &x, &mut from),
+                _ => transform_input::<V, 3>(shape, inputs, pairs, &x, &mut from),
             }
-            transform_gradient::<V>(size, outputs, pairs, &grad, row, &mut to);
+            transform_gradient::<V>(shape, outputs, pairs, &grad, row, &mut to);
             for entry in 0..4 {
                 let from = &from[entry * apart(inputs, pairs.len())..][..inputs * length];
                 let to = &to[entry * apart(outputs, pairs.len())..][..outputs * length];
@@ -578,19 +597,20 @@ fn weight_body<V: Vector, const WIDE: bool>(size: Size, x: &[f32], grad: &[f32],
 /// Row `row` of `A g Aᵀ` for each channel: `[4, channels, vectors, lanes]`.
 #[inline(always)]
 fn transform_gradient<V: Vector>(
-    size: Size,
+    shape: ConvShape,
     channels: usize,
     pairs: &Pairs,
     bordered: &[f32],
     row: usize,
     out: &mut [f32],
 ) {
-    let (pitch, plane) = (size.pitch(), size.plane());
+    let (pitch, plane) = (shape.pitch(), shape.plane());
     let entry = apart(channels, pairs.len());
     assert!(out.len() >= 4 * entry);
     for (v, &(first, second)) in pairs.iter().enumerate() {
         // The outputs of a tile lie in the middle of its inputs.
-        let quads = [Some(first), second].map(|quad| Some(size.start(quad?, channels) + pitch + 1));
+        let quads =
+            [Some(first), second].map(|quad| Some(shape.start(quad?, channels) + pitch + 1));
         let last = (channels - 1) * plane + pitch + LANES;
         assert!(
             quads
@@ -604,8 +624,8 @@ fn transform_gradient<V: Vector>(
                 let Some(start) = start else { continue };
                 // SAFETY: at most `last` values from each start, whose lengths were checked.
                 let (upper, lower) = unsafe {
-                    let at = bordered.as_ptr().add(start + channel * plane);
-                    (V::load(at), V::load(at.add(pitch)))
+                    let upper = bordered.as_ptr().add(start + channel * plane);
+                    (V::load(upper), V::load(upper.add(pitch)))
                 };
                 *side = match row {
                     0 => upper,
@@ -618,9 +638,9 @@ fn transform_gradient<V: Vector>(
             let (g0, g1) = V::split(left, right);
             let entries = [g0, g0.plus(g1), g0.minus(g1), V::splat(0.0).minus(g1)];
             for (x, value) in entries.into_iter().enumerate() {
-                let at = x * entry + (channel * pairs.len() + v) * LANES;
+                let offset = x * entry + (channel * pairs.len() + v) * LANES;
                 // SAFETY: the largest place is the last of four entries, all inside `out`.
-                unsafe { value.store(out.as_mut_ptr().add(at)) };
+                unsafe { value.store(out.as_mut_ptr().add(offset)) };
             }
         }
     }
@@ -644,15 +664,15 @@ fn correlate_rows<V: Vector, const N: usize>(a: &[f32], b: &[f32], pitch: usize,
     let length = b.len() / CHANNELS;
     assert!(a.len() == N * length && b.len() == CHANNELS * length);
     let mut products = [[V::splat(0.0); CHANNELS]; N];
-    for at in (0..length / LANES).map(|vector| vector * LANES) {
+    for offset in (0..length / LANES).map(|vector| vector * LANES) {
         let mut y = [V::splat(0.0); CHANNELS];
         for i in 0..CHANNELS {
             // SAFETY: rows of `length` values each, as checked.
-            y[i] = unsafe { V::load(b.as_ptr().add(i * length + at)) };
+            y[i] = unsafe { V::load(b.as_ptr().add(i * length + offset)) };
         }
         for o in 0..N {
             // SAFETY: as above.
-            let x = unsafe { V::load(a.as_ptr().add(o * length + at)) };
+            let x = unsafe { V::load(a.as_ptr().add(o * length + offset)) };
             for i in 0..CHANNELS {
                 products[o][i] = x.fused(y[i], products[o][i]);
             }

@@ -1,42 +1,49 @@
-//! Flex: the kernels for contiguous f32, Burn's own operations for everything else.
+//! The operations on Flex: kernels for f32, Burn's own operations for other precisions.
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{Bytes, DType, Flex, Shape, TensorMetadata};
 
+use crate::attention::{self, AttentionShape};
 use crate::backend::KernelBackend;
-use crate::conv::Size;
-use crate::norm::{self, Norm};
-use crate::{attention, composed, conv, pointwise, swish};
+use crate::conv::{self, ConvShape};
+use crate::norm::{self, GroupNormOptions, NormShape};
+use crate::pointwise::{self, PointwiseShape};
+use crate::{reference, silu};
 
 impl KernelBackend for Flex {
     fn silu(x: FlexTensor) -> FlexTensor {
         if !single(&[&x]) {
-            return composed::silu::<Self>(x);
+            return reference::silu::<Self>(x);
         }
         let x = x.to_contiguous();
         let mut out = vec![0.0; values(&x).len()];
-        swish::forward(values(&x), &mut out);
+        silu::forward(values(&x), &mut out);
         tensor(out, x.shape())
     }
 
     fn silu_derivative(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
         if !single(&[&x, &grad]) || x.shape() != grad.shape() {
-            return composed::silu_derivative::<Self>(x, grad);
+            return reference::silu_derivative::<Self>(x, grad);
         }
         let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
         let mut out = vec![0.0; values(&x).len()];
-        swish::derivative(values(&x), values(&grad), &mut out);
+        silu::derivative(values(&x), values(&grad), &mut out);
         tensor(out, x.shape())
     }
 
-    fn group_norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, norm: Norm) -> FlexTensor {
+    fn group_norm(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        options: GroupNormOptions,
+    ) -> FlexTensor {
         if !single(&[&x, &gamma, &beta]) {
-            return composed::group_norm::<Self>(x, gamma, beta, norm);
+            return reference::group_norm::<Self>(x, gamma, beta, options);
         }
         let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
-        let (size, gamma, beta) = (channels(&x), values(&gamma), values(&beta));
+        let (shape, gamma, beta) = (norm_shape(&x), values(&gamma), values(&beta));
         let mut out = vec![0.0; values(&x).len()];
-        norm::forward(size, norm, values(&x), gamma, beta, &mut out);
+        norm::forward(shape, options, values(&x), gamma, beta, &mut out);
         tensor(out, x.shape())
     }
 
@@ -45,16 +52,23 @@ impl KernelBackend for Flex {
         gamma: FlexTensor,
         beta: FlexTensor,
         tangents: FlexTensor,
-        norm: Norm,
+        options: GroupNormOptions,
     ) -> FlexTensor {
         if !single(&[&x, &gamma, &beta, &tangents]) {
-            return composed::group_norm_tangent::<Self>(x, gamma, beta, tangents, norm);
+            return reference::group_norm_tangent::<Self>(x, gamma, beta, tangents, options);
         }
         let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
         let tangents = tangents.to_contiguous();
-        let (size, affine) = (channels(&x), (values(&gamma), values(&beta)));
+        let (shape, affine) = (norm_shape(&x), (values(&gamma), values(&beta)));
         let mut out = vec![0.0; values(&tangents).len()];
-        norm::tangent(size, norm, values(&x), affine, values(&tangents), &mut out);
+        norm::tangent(
+            shape,
+            options,
+            values(&x),
+            affine,
+            values(&tangents),
+            &mut out,
+        );
         tensor(out, tangents.shape())
     }
 
@@ -63,17 +77,17 @@ impl KernelBackend for Flex {
         gamma: FlexTensor,
         beta: FlexTensor,
         grad: FlexTensor,
-        norm: Norm,
+        options: GroupNormOptions,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         if !single(&[&x, &gamma, &beta, &grad]) {
-            return composed::group_norm_gradient::<Self>(x, gamma, beta, grad, norm);
+            return reference::group_norm_gradient::<Self>(x, gamma, beta, grad, options);
         }
         let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
         let grad = grad.to_contiguous();
-        let (size, affine) = (channels(&x), (values(&gamma), values(&beta)));
+        let (shape, affine) = (norm_shape(&x), (values(&gamma), values(&beta)));
         let mut out = vec![0.0; values(&x).len()];
         let (on_gamma, on_beta) =
-            norm::gradient(size, norm, values(&x), affine, values(&grad), &mut out);
+            norm::gradient(shape, options, values(&x), affine, values(&grad), &mut out);
         (
             tensor(out, x.shape()),
             tensor(on_gamma, gamma.shape()),
@@ -83,17 +97,17 @@ impl KernelBackend for Flex {
 
     fn conv3x3(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
         if !single(&[&x, &weight, &bias]) {
-            return composed::conv3x3::<Self>(x, weight, bias);
+            return reference::conv3x3::<Self>(x, weight, bias);
         }
         let (x, weight, bias) = (
             x.to_contiguous(),
             weight.to_contiguous(),
             bias.to_contiguous(),
         );
-        let size = size(&x, &weight);
-        let mut out = vec![0.0; size.images * size.outputs * size.height * size.width];
+        let shape = conv_shape(&x, &weight);
+        let mut out = vec![0.0; shape.images * shape.outputs * shape.height * shape.width];
         conv::forward(
-            size,
+            shape,
             values(&x),
             values(&weight),
             Some(values(&bias)),
@@ -101,83 +115,83 @@ impl KernelBackend for Flex {
         );
         tensor(
             out,
-            Shape::new([size.images, size.outputs, size.height, size.width]),
+            Shape::new([shape.images, shape.outputs, shape.height, shape.width]),
         )
     }
 
     fn conv3x3_input_gradient(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
         if !single(&[&weight, &grad]) {
-            return composed::conv3x3_input_gradient::<Self>(weight, grad);
+            return reference::conv3x3_input_gradient::<Self>(weight, grad);
         }
         let (weight, grad) = (weight.to_contiguous(), grad.to_contiguous());
-        let size = Size {
+        let shape = ConvShape {
             inputs: weight.shape()[1],
             outputs: weight.shape()[0],
-            ..size(&grad, &weight)
+            ..conv_shape(&grad, &weight)
         };
-        let mut out = vec![0.0; size.images * size.inputs * size.height * size.width];
-        conv::input_gradient(size, values(&grad), values(&weight), &mut out);
+        let mut out = vec![0.0; shape.images * shape.inputs * shape.height * shape.width];
+        conv::input_gradient(shape, values(&grad), values(&weight), &mut out);
         tensor(
             out,
-            Shape::new([size.images, size.inputs, size.height, size.width]),
+            Shape::new([shape.images, shape.inputs, shape.height, shape.width]),
         )
     }
 
     fn conv3x3_weight_gradient(x: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
         if !single(&[&x, &weight, &grad]) {
-            return composed::conv3x3_weight_gradient::<Self>(x, weight, grad);
+            return reference::conv3x3_weight_gradient::<Self>(x, weight, grad);
         }
         let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
-        let size = size(&x, &weight);
-        let mut out = vec![0.0; size.outputs * size.inputs * 9];
-        conv::weight_gradient(size, values(&x), values(&grad), &mut out);
+        let shape = conv_shape(&x, &weight);
+        let mut out = vec![0.0; shape.outputs * shape.inputs * 9];
+        conv::weight_gradient(shape, values(&x), values(&grad), &mut out);
         tensor(out, weight.shape())
     }
 
     fn pointwise(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
         if !single(&[&x, &weight, &bias]) {
-            return composed::pointwise::<Self>(x, weight, bias);
+            return reference::pointwise::<Self>(x, weight, bias);
         }
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
-        let size = map_size(&x, &weight.shape());
-        let mut out = vec![0.0; size.images * size.outputs * size.pixels];
-        pointwise::forward(size, values(&x), values(&weight), values(&bias), &mut out);
-        tensor(out, with_channels(&x, size.outputs))
+        let shape = pointwise_shape(&x, &weight.shape());
+        let mut out = vec![0.0; shape.images * shape.outputs * shape.pixels];
+        pointwise::forward(shape, values(&x), values(&weight), values(&bias), &mut out);
+        tensor(out, with_channels(&x, shape.outputs))
     }
 
     fn pointwise_input_gradient(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
         if !single(&[&weight, &grad]) {
-            return composed::pointwise_input_gradient::<Self>(weight, grad);
+            return reference::pointwise_input_gradient::<Self>(weight, grad);
         }
         let (weight, grad) = (weight.to_contiguous(), grad.to_contiguous());
-        let size = map_size(&grad, &weight.shape());
-        let mut out = vec![0.0; size.images * size.inputs * size.pixels];
-        pointwise::input_gradient(size, values(&grad), values(&weight), &mut out);
-        tensor(out, with_channels(&grad, size.inputs))
+        let shape = pointwise_shape(&grad, &weight.shape());
+        let mut out = vec![0.0; shape.images * shape.inputs * shape.pixels];
+        pointwise::input_gradient(shape, values(&grad), values(&weight), &mut out);
+        tensor(out, with_channels(&grad, shape.inputs))
     }
 
     fn pointwise_weight_gradient(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
         if !single(&[&x, &grad]) {
-            return composed::pointwise_weight_gradient::<Self>(x, grad);
+            return reference::pointwise_weight_gradient::<Self>(x, grad);
         }
         let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
-        let shape = Shape::new([x.shape()[1], grad.shape()[1]]);
-        let mut out = vec![0.0; shape[0] * shape[1]];
-        let size = map_size(&x, &shape);
-        pointwise::weight_gradient(size, values(&x), values(&grad), &mut out);
-        tensor(out, shape)
+        let weight = Shape::new([x.shape()[1], grad.shape()[1]]);
+        let mut out = vec![0.0; weight[0] * weight[1]];
+        let shape = pointwise_shape(&x, &weight);
+        pointwise::weight_gradient(shape, values(&x), values(&grad), &mut out);
+        tensor(out, weight)
     }
 
     fn channel_sums(x: FlexTensor) -> FlexTensor {
         if !single(&[&x]) {
-            return composed::channel_sums::<Self>(x);
+            return reference::channel_sums::<Self>(x);
         }
         let x = x.to_contiguous();
-        let norm::Size {
+        let NormShape {
             images,
             channels,
             pixels,
-        } = channels(&x);
+        } = norm_shape(&x);
         let mut out = vec![0.0; images * channels];
         pointwise::channel_sums(pixels, values(&x), &mut out);
         tensor(out, Shape::new([images, channels]))
@@ -185,49 +199,47 @@ impl KernelBackend for Flex {
 
     fn self_attention(qkv: FlexTensor, heads: usize) -> FlexTensor {
         if !single(&[&qkv]) {
-            return composed::attention::<Self>(qkv, heads);
+            return reference::attention::<Self>(qkv, heads);
         }
         let qkv = qkv.to_contiguous();
         let mut out = vec![0.0; values(&qkv).len() / 3];
-        attention::forward(attention_size(&qkv, heads), values(&qkv), &mut out);
-        let shape = with_channels(&qkv, qkv.shape()[1] / 3);
-        tensor(out, shape)
+        attention::forward(attention_shape(&qkv, heads), values(&qkv), &mut out);
+        tensor(out, with_channels(&qkv, qkv.shape()[1] / 3))
     }
 
     fn self_attention_tangent(qkv: FlexTensor, tangents: FlexTensor, heads: usize) -> FlexTensor {
         if !single(&[&qkv, &tangents]) {
-            return composed::attention_tangent::<Self>(qkv, tangents, heads);
+            return reference::attention_tangent::<Self>(qkv, tangents, heads);
         }
         let (qkv, tangents) = (qkv.to_contiguous(), tangents.to_contiguous());
         let mut out = vec![0.0; values(&tangents).len() / 3];
-        let size = attention_size(&qkv, heads);
-        attention::tangent(size, values(&qkv), values(&tangents), &mut out);
-        let shape = tangents.shape();
-        let shape = Shape::new([shape[0], shape[1], shape[2] / 3, shape[3], shape[4]]);
-        tensor(out, shape)
+        let shape = attention_shape(&qkv, heads);
+        attention::tangent(shape, values(&qkv), values(&tangents), &mut out);
+        let [k, n, c, h, w] = tangents.shape().dims();
+        tensor(out, Shape::new([k, n, c / 3, h, w]))
     }
 
     fn self_attention_gradient(qkv: FlexTensor, grad: FlexTensor, heads: usize) -> FlexTensor {
         if !single(&[&qkv, &grad]) {
-            return composed::attention_gradient::<Self>(qkv, grad, heads);
+            return reference::attention_gradient::<Self>(qkv, grad, heads);
         }
         let (qkv, grad) = (qkv.to_contiguous(), grad.to_contiguous());
         let mut out = vec![0.0; values(&qkv).len()];
-        let size = attention_size(&qkv, heads);
-        attention::gradient(size, values(&qkv), values(&grad), &mut out);
+        let shape = attention_shape(&qkv, heads);
+        attention::gradient(shape, values(&qkv), values(&grad), &mut out);
         tensor(out, qkv.shape())
     }
 }
 
-/// Whether all are f32: the only precision with kernels.
+/// True if all tensors are f32, the only precision with kernels.
 fn single(tensors: &[&FlexTensor]) -> bool {
     tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
 }
 
-/// Batch and resolution of an image, channels of a weight.
-fn size(image: &FlexTensor, weight: &FlexTensor) -> Size {
+/// The shape of a convolution of an image `[n, i, h, w]` by a weight `[o, i, 3, 3]`.
+fn conv_shape(image: &FlexTensor, weight: &FlexTensor) -> ConvShape {
     let (image, weight) = (image.shape(), weight.shape());
-    Size {
+    ConvShape {
         images: image[0],
         inputs: weight[1],
         outputs: weight[0],
@@ -236,10 +248,10 @@ fn size(image: &FlexTensor, weight: &FlexTensor) -> Size {
     }
 }
 
-/// Batch and resolution of an image, channels of a weight `[i, o]`.
-fn map_size(image: &FlexTensor, weight: &Shape) -> pointwise::Size {
+/// The shape of a map of an image `[n, …, h, w]` by a weight `[i, o]`.
+fn pointwise_shape(image: &FlexTensor, weight: &Shape) -> PointwiseShape {
     let image = image.shape();
-    pointwise::Size {
+    PointwiseShape {
         images: image[0],
         inputs: weight[0],
         outputs: weight[1],
@@ -247,25 +259,26 @@ fn map_size(image: &FlexTensor, weight: &Shape) -> pointwise::Size {
     }
 }
 
-fn attention_size(qkv: &FlexTensor, heads: usize) -> attention::Size {
+/// The shape of the self-attention of `qkv` `[n, 3·c, h, w]`.
+fn attention_shape(qkv: &FlexTensor, heads: usize) -> AttentionShape {
     let shape = qkv.shape();
-    attention::Size {
+    AttentionShape {
         heads,
         channels: shape[1] / 3 / heads,
         pixels: shape[2] * shape[3],
     }
 }
 
-/// The shape of an image with other channels.
+/// The shape of an image with another number of channels.
 fn with_channels(image: &FlexTensor, channels: usize) -> Shape {
     let shape = image.shape();
     Shape::new([shape[0], channels, shape[2], shape[3]])
 }
 
-/// Batch, channels and their values of `[n, c, …]`.
-fn channels(x: &FlexTensor) -> norm::Size {
+/// The shape of a normalisation of x `[n, c, …]`.
+fn norm_shape(x: &FlexTensor) -> NormShape {
     let shape = x.shape();
-    norm::Size {
+    NormShape {
         images: shape[0],
         channels: shape[1],
         pixels: shape[2..].iter().product(),
@@ -279,6 +292,7 @@ fn values(tensor: &FlexTensor) -> &[f32] {
         .expect("made contiguous by the caller, and f32")
 }
 
+/// A contiguous tensor of f32.
 fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(
         Bytes::from_elems(values),

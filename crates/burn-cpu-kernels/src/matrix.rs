@@ -1,8 +1,8 @@
-//! Small matrix products, the sums of a tile in registers.
+//! Small matrix products, which keep the sums of a tile in registers.
 
-use crate::isa::{LANES, Vector};
+use crate::simd::{LANES, Vector};
 
-/// Rows of a tile.
+/// Number of rows of a tile.
 const ROWS: usize = 4;
 
 /// A matrix inside a slice: entry `(i, j)` is at `i·row + j·column`.
@@ -32,6 +32,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// True if all entries of `rows` × `columns` lie inside the slice.
     fn holds(&self, rows: usize, columns: usize) -> bool {
         (rows - 1) * self.row + (columns - 1) * self.column < self.values.len()
     }
@@ -62,20 +63,20 @@ pub(crate) fn multiply<V: Vector, const WIDE: bool>(
         return;
     }
     let vectors = n.div_ceil(LANES);
-    let most = if WIDE { 6 } else { 3 };
-    let width = vectors.div_ceil(vectors.div_ceil(most));
+    let max_width = if WIDE { 6 } else { 3 };
+    let width = vectors.div_ceil(vectors.div_ceil(max_width));
     let mut first = 0;
     while first < vectors {
         let count = width.min(vectors - first);
         for i in (0..m).step_by(ROWS) {
-            let at = (i, first);
+            let corner = (i, first);
             match count {
-                1 => tile::<V, 1>((m, k, n), at, a, b, start, out),
-                2 => tile::<V, 2>((m, k, n), at, a, b, start, out),
-                3 => tile::<V, 3>((m, k, n), at, a, b, start, out),
-                4 => tile::<V, 4>((m, k, n), at, a, b, start, out),
-                5 => tile::<V, 5>((m, k, n), at, a, b, start, out),
-                _ => tile::<V, 6>((m, k, n), at, a, b, start, out),
+                1 => tile::<V, 1>((m, k, n), corner, a, b, start, out),
+                2 => tile::<V, 2>((m, k, n), corner, a, b, start, out),
+                3 => tile::<V, 3>((m, k, n), corner, a, b, start, out),
+                4 => tile::<V, 4>((m, k, n), corner, a, b, start, out),
+                5 => tile::<V, 5>((m, k, n), corner, a, b, start, out),
+                _ => tile::<V, 6>((m, k, n), corner, a, b, start, out),
             }
         }
         first += count;
@@ -168,15 +169,15 @@ fn inner<V: Vector, const N: usize>(
         others[s] = (j + s).min(n - 1) * k;
     }
     let mut products = [[V::splat(0.0); ROWS]; N];
-    for at in (0..whole / LANES).map(|vector| vector * LANES) {
+    for offset in (0..whole / LANES).map(|vector| vector * LANES) {
         let mut y = [V::splat(0.0); ROWS];
         for s in 0..ROWS {
             // SAFETY: a row below n from a place at most k − 8, and `correlate` checked that b holds n rows of k.
-            y[s] = unsafe { V::load(b.as_ptr().add(others[s] + at)) };
+            y[s] = unsafe { V::load(b.as_ptr().add(others[s] + offset)) };
         }
         for r in 0..N {
             // SAFETY: the same for a, which holds m rows of k.
-            let x = unsafe { V::load(a.as_ptr().add(rows[r] + at)) };
+            let x = unsafe { V::load(a.as_ptr().add(rows[r] + offset)) };
             for s in 0..ROWS {
                 products[r][s] = x.fused(y[s], products[r][s]);
             }
@@ -186,8 +187,8 @@ fn inner<V: Vector, const N: usize>(
         let totals = V::totals(products[r]);
         for s in 0..ROWS.min(n - j) {
             let mut sum = totals[s];
-            for at in whole..k {
-                sum += a[rows[r] + at] * b[others[s] + at];
+            for l in whole..k {
+                sum += a[rows[r] + l] * b[others[s] + l];
             }
             out[(i + r) * n + j + s] += sum;
         }

@@ -1,4 +1,4 @@
-//! Group normalisation, with SiLU after it or without, in one pass over each group of channels.
+//! Loops of group normalisation, with SiLU after it or without, in one pass over each group of channels.
 //!
 //! With `x̂ = (x − mean)·rate`, `rate = 1/√(variance + ε)` over a group of an image, `y = γ·x̂ + β`, the result is `y` or
 //! `silu(y)`. A direction t moves x̂ by `rate·(t − mean(t) − x̂·mean(x̂·t))`, and a gradient is pulled back by the
@@ -9,35 +9,35 @@
 
 use rayon::prelude::*;
 
-use crate::isa::{Vector, multiversion, sum};
-use crate::swish::{sigmoid, slope};
+use crate::silu::{sigmoid, slope};
+use crate::simd::{Vector, multiversion, sum};
 
-/// How channels are normalised.
+/// Options of a group normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Norm {
-    /// Groups of channels, a divisor of their number.
+pub struct GroupNormOptions {
+    /// Number of groups, a divisor of the number of channels.
     pub groups: usize,
-    /// Added to the variance.
+    /// Term added to the variance.
     pub epsilon: f64,
-    /// Whether SiLU follows.
+    /// True if SiLU follows.
     pub silu: bool,
 }
 
-/// Sizes of one group of an image.
+/// Shape of a group normalisation: images `[n, c, pixels]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Size {
-    /// Images.
+pub struct NormShape {
+    /// Number of images.
     pub images: usize,
-    /// Channels of an image.
+    /// Number of channels of an image.
     pub channels: usize,
-    /// Values of a channel.
+    /// Number of values of a channel.
     pub pixels: usize,
 }
 
-impl Size {
-    /// Values of a group of an image.
-    fn group(&self, norm: Norm) -> usize {
-        self.channels / norm.groups * self.pixels
+impl NormShape {
+    /// Number of values of a group of an image.
+    fn group(&self, options: GroupNormOptions) -> usize {
+        self.channels / options.groups * self.pixels
     }
 }
 
@@ -49,10 +49,10 @@ struct Affine<'a> {
 }
 
 impl<'a> Affine<'a> {
-    /// The channels of the group that comes at `place` in a batch.
-    fn of(self, norm: Norm, place: usize) -> Self {
-        let channels = self.gamma.len() / norm.groups;
-        let first = place % norm.groups * channels;
+    /// γ and β of the group with index `place` in a batch.
+    fn of_group(self, options: GroupNormOptions, place: usize) -> Self {
+        let channels = self.gamma.len() / options.groups;
+        let first = place % options.groups * channels;
         Self {
             gamma: &self.gamma[first..first + channels],
             beta: &self.beta[first..first + channels],
@@ -66,24 +66,37 @@ impl<'a> Affine<'a> {
 }
 
 /// `out`, like `x`, is `[n, c, pixels]`.
-pub fn forward(size: Size, norm: Norm, x: &[f32], gamma: &[f32], beta: &[f32], out: &mut [f32]) {
-    let (group, affine) = (size.group(norm), Affine { gamma, beta });
+pub fn forward(
+    shape: NormShape,
+    options: GroupNormOptions,
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    out: &mut [f32],
+) {
+    let (group, affine) = (shape.group(options), Affine { gamma, beta });
     let groups = out.par_chunks_mut(group).zip(x.par_chunks(group));
     groups.enumerate().for_each(|(place, (out, x))| {
-        forward_group(norm, size.pixels, x, affine.of(norm, place), out);
+        forward_group(
+            options,
+            shape.pixels,
+            x,
+            affine.of_group(options, place),
+            out,
+        );
     });
 }
 
 /// The tangents `[k, n, c, pixels]` of the result along the directions `tangents`, as many, of `x`.
 pub fn tangent(
-    size: Size,
-    norm: Norm,
+    shape: NormShape,
+    options: GroupNormOptions,
     x: &[f32],
     (gamma, beta): (&[f32], &[f32]),
     tangents: &[f32],
     out: &mut [f32],
 ) {
-    let (group, affine) = (size.group(norm), Affine { gamma, beta });
+    let (group, affine) = (shape.group(options), Affine { gamma, beta });
     // Regrouped by the place in x, so that what depends on x alone is computed once.
     let mut places: Vec<Vec<(&[f32], &mut [f32])>> = Vec::new();
     places.resize_with(x.len() / group, Vec::new);
@@ -94,34 +107,50 @@ pub fn tangent(
     }
     let groups = places.par_iter_mut().zip(x.par_chunks(group));
     groups.enumerate().for_each(|(place, (directions, x))| {
-        tangent_group(norm, size.pixels, x, affine.of(norm, place), directions);
+        tangent_group(
+            options,
+            shape.pixels,
+            x,
+            affine.of_group(options, place),
+            directions,
+        );
     });
 }
 
 /// The gradients of x, like it, and of γ and β, from the gradient of the result.
 pub fn gradient(
-    size: Size,
-    norm: Norm,
+    shape: NormShape,
+    options: GroupNormOptions,
     x: &[f32],
     (gamma, beta): (&[f32], &[f32]),
     grad: &[f32],
     out: &mut [f32],
 ) -> (Vec<f32>, Vec<f32>) {
-    let (group, affine) = (size.group(norm), Affine { gamma, beta });
-    let (channels, all) = (size.channels / norm.groups, size.images * size.channels);
-    let (mut on_gamma, mut on_beta) = (vec![0.0; all], vec![0.0; all]);
+    let (group, affine) = (shape.group(options), Affine { gamma, beta });
+    let channels = shape.channels / options.groups;
+    let count = shape.images * shape.channels;
+    let (mut on_gamma, mut on_beta) = (vec![0.0; count], vec![0.0; count]);
     let inputs = x.par_chunks(group).zip(grad.par_chunks(group));
     let affines = on_gamma
         .par_chunks_mut(channels)
         .zip(on_beta.par_chunks_mut(channels));
     let groups = out.par_chunks_mut(group).zip(inputs).zip(affines);
     groups.enumerate().for_each(|(place, ((out, inputs), on))| {
-        gradient_group(norm, size.pixels, inputs, affine.of(norm, place), out, on);
+        gradient_group(
+            options,
+            shape.pixels,
+            inputs,
+            affine.of_group(options, place),
+            out,
+            on,
+        );
     });
-    let total = |each: Vec<f32>| {
-        let mut sum = vec![0.0; size.channels];
-        for image in each.chunks_exact(size.channels) {
-            sum.iter_mut().zip(image).for_each(|(sum, one)| *sum += one);
+    let total = |per_image: Vec<f32>| {
+        let mut sum = vec![0.0; shape.channels];
+        for image in per_image.chunks_exact(shape.channels) {
+            sum.iter_mut()
+                .zip(image)
+                .for_each(|(sum, value)| *sum += value);
         }
         sum
     };
@@ -129,22 +158,22 @@ pub fn gradient(
 }
 
 multiversion! {
-    fn forward_group(norm: Norm, pixels: usize, x: &[f32], affine: Affine<'_>, out: &mut [f32]) = forward_body
+    fn forward_group(options: GroupNormOptions, pixels: usize, x: &[f32], affine: Affine<'_>, out: &mut [f32]) = forward_body
 }
 
 #[inline(always)]
 fn forward_body<V: Vector, const WIDE: bool>(
-    norm: Norm,
+    options: GroupNormOptions,
     pixels: usize,
     x: &[f32],
     affine: Affine<'_>,
     out: &mut [f32],
 ) {
-    let (mean, rate) = statistics(norm, x);
+    let (mean, rate) = statistics(options, x);
     let channels = out.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
     for ((out, x), (gamma, beta)) in channels.zip(affine.pairs()) {
         let scale = gamma * rate;
-        if norm.silu {
+        if options.silu {
             for (out, &x) in out.iter_mut().zip(x) {
                 let y = (x - mean) * scale + beta;
                 *out = y * sigmoid::<V>(y);
@@ -159,7 +188,7 @@ fn forward_body<V: Vector, const WIDE: bool>(
 
 multiversion! {
     fn tangent_group(
-        norm: Norm,
+        options: GroupNormOptions,
         pixels: usize,
         x: &[f32],
         affine: Affine<'_>,
@@ -169,19 +198,19 @@ multiversion! {
 
 #[inline(always)]
 fn tangent_body<V: Vector, const WIDE: bool>(
-    norm: Norm,
+    options: GroupNormOptions,
     pixels: usize,
     x: &[f32],
     affine: Affine<'_>,
     directions: &mut [(&[f32], &mut [f32])],
 ) {
-    let (mean, rate) = statistics(norm, x);
+    let (mean, rate) = statistics(options, x);
     let hat: Vec<f32> = x.iter().map(|&x| (x - mean) * rate).collect();
     // ∂out/∂x̂ at fixed statistics, times the rate.
     let mut scale = vec![0.0; x.len()];
     let channels = scale.chunks_exact_mut(pixels).zip(hat.chunks_exact(pixels));
     for ((scale, hat), (gamma, beta)) in channels.zip(affine.pairs()) {
-        if norm.silu {
+        if options.silu {
             for (scale, &hat) in scale.iter_mut().zip(hat) {
                 *scale = slope::<V>(gamma * hat + beta) * (gamma * rate);
             }
@@ -201,7 +230,7 @@ fn tangent_body<V: Vector, const WIDE: bool>(
 
 multiversion! {
     fn gradient_group(
-        norm: Norm,
+        options: GroupNormOptions,
         pixels: usize,
         inputs: (&[f32], &[f32]),
         affine: Affine<'_>,
@@ -212,20 +241,20 @@ multiversion! {
 
 #[inline(always)]
 fn gradient_body<V: Vector, const WIDE: bool>(
-    norm: Norm,
+    options: GroupNormOptions,
     pixels: usize,
     (x, grad): (&[f32], &[f32]),
     affine: Affine<'_>,
     out: &mut [f32],
     (on_gamma, on_beta): (&mut [f32], &mut [f32]),
 ) {
-    let (mean, rate) = statistics(norm, x);
+    let (mean, rate) = statistics(options, x);
     let (mut total, mut along) = (0.0, 0.0);
     let inputs = x.chunks_exact(pixels).zip(grad.chunks_exact(pixels));
     let channels = out.chunks_exact_mut(pixels).zip(inputs);
     for (c, ((out, (x, grad)), (gamma, beta))) in channels.zip(affine.pairs()).enumerate() {
         // The gradient of y.
-        if norm.silu {
+        if options.silu {
             for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
                 let y = (x - mean) * (gamma * rate) + beta;
                 *out = grad * slope::<V>(y);
@@ -250,9 +279,9 @@ fn gradient_body<V: Vector, const WIDE: bool>(
 
 /// Mean and rate of a group.
 #[inline(always)]
-fn statistics(norm: Norm, x: &[f32]) -> (f32, f32) {
+fn statistics(options: GroupNormOptions, x: &[f32]) -> (f32, f32) {
     let count = x.len() as f32;
     let mean = sum(x, x, |x, _| x) / count;
     let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
-    (mean, 1.0 / (variance + norm.epsilon as f32).sqrt())
+    (mean, 1.0 / (variance + options.epsilon as f32).sqrt())
 }

@@ -1,48 +1,48 @@
-//! The same linear map of the channels at every pixel, as one small matrix product for each image.
+//! Loops of a linear map of the channels at every pixel, one small matrix product for each image.
 //!
 //! Images are `[n, channels, pixels]`. Results do not depend on the number of threads: every image is
 //! computed alone, and the weight gradients of fixed parts of the batch are added in their order.
 
 use rayon::prelude::*;
 
-use crate::isa::{Vector, multiversion, sum};
 use crate::matrix::{Matrix, correlate, multiply};
+use crate::simd::{Vector, multiversion, sum};
 
-/// Parts of a batch whose weight gradients are summed apart, at most.
+/// Largest number of parts of a batch whose weight gradients are summed apart.
 const PARTS: usize = 16;
 
-/// Batch and channels in and out.
+/// Shape of a map of the channels: images `[n, i, pixels]` to `[n, o, pixels]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Size {
-    /// Images.
+pub struct PointwiseShape {
+    /// Number of images.
     pub images: usize,
-    /// Channels in.
+    /// Number of channels in.
     pub inputs: usize,
-    /// Channels out.
+    /// Number of channels out.
     pub outputs: usize,
-    /// Values of a channel.
+    /// Number of values of a channel.
     pub pixels: usize,
 }
 
 /// `out[o] = Σ_i weight[i, o]·x[i] + bias[o]`: `weight` is `[i, o]`.
-pub fn forward(size: Size, x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
-    let images = out.par_chunks_mut(size.outputs * size.pixels);
-    let images = images.zip(x.par_chunks(size.inputs * size.pixels));
+pub fn forward(shape: PointwiseShape, x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    let images = out.par_chunks_mut(shape.outputs * shape.pixels);
+    let images = images.zip(x.par_chunks(shape.inputs * shape.pixels));
     images.for_each(|(out, x)| {
-        let by_output = Matrix::columns(weight, size.outputs);
-        let shape = (size.outputs, size.inputs, size.pixels);
-        product(shape, by_output, x, Some(bias), out);
+        let by_output = Matrix::columns(weight, shape.outputs);
+        let dims = (shape.outputs, shape.inputs, shape.pixels);
+        product(dims, by_output, x, Some(bias), out);
     });
 }
 
 /// The gradient of x from that of the result.
-pub fn input_gradient(size: Size, grad: &[f32], weight: &[f32], out: &mut [f32]) {
-    let images = out.par_chunks_mut(size.inputs * size.pixels);
-    let images = images.zip(grad.par_chunks(size.outputs * size.pixels));
+pub fn input_gradient(shape: PointwiseShape, grad: &[f32], weight: &[f32], out: &mut [f32]) {
+    let images = out.par_chunks_mut(shape.inputs * shape.pixels);
+    let images = images.zip(grad.par_chunks(shape.outputs * shape.pixels));
     images.for_each(|(out, grad)| {
-        let by_input = Matrix::rows(weight, size.outputs);
+        let by_input = Matrix::rows(weight, shape.outputs);
         product(
-            (size.inputs, size.outputs, size.pixels),
+            (shape.inputs, shape.outputs, shape.pixels),
             by_input,
             grad,
             None,
@@ -52,17 +52,22 @@ pub fn input_gradient(size: Size, grad: &[f32], weight: &[f32], out: &mut [f32])
 }
 
 /// The gradient of the weight, `[i, o]`.
-pub fn weight_gradient(size: Size, x: &[f32], grad: &[f32], out: &mut [f32]) {
-    let images = size.images.div_ceil(PARTS);
+pub fn weight_gradient(shape: PointwiseShape, x: &[f32], grad: &[f32], out: &mut [f32]) {
+    let images = shape.images.div_ceil(PARTS);
     let parts = x
-        .par_chunks(images * size.inputs * size.pixels)
-        .zip(grad.par_chunks(images * size.outputs * size.pixels));
+        .par_chunks(images * shape.inputs * shape.pixels)
+        .zip(grad.par_chunks(images * shape.outputs * shape.pixels));
     let partial: Vec<Vec<f32>> = parts
         .map(|(x, grad)| {
             let mut sum = vec![0.0; out.len()];
-            let images = x.chunks_exact(size.inputs * size.pixels);
-            for (x, grad) in images.zip(grad.chunks_exact(size.outputs * size.pixels)) {
-                outer((size.inputs, size.pixels, size.outputs), x, grad, &mut sum);
+            let images = x.chunks_exact(shape.inputs * shape.pixels);
+            for (x, grad) in images.zip(grad.chunks_exact(shape.outputs * shape.pixels)) {
+                outer(
+                    (shape.inputs, shape.pixels, shape.outputs),
+                    x,
+                    grad,
+                    &mut sum,
+                );
             }
             sum
         })
@@ -71,13 +76,13 @@ pub fn weight_gradient(size: Size, x: &[f32], grad: &[f32], out: &mut [f32]) {
     for partial in partial {
         out.iter_mut()
             .zip(partial)
-            .for_each(|(sum, one)| *sum += one);
+            .for_each(|(sum, value)| *sum += value);
     }
 }
 
 multiversion! {
     fn product(
-        shape: (usize, usize, usize),
+        dims: (usize, usize, usize),
         a: Matrix<'_>,
         b: &[f32],
         start: Option<&[f32]>,
@@ -86,7 +91,7 @@ multiversion! {
 }
 
 multiversion! {
-    fn outer(shape: (usize, usize, usize), a: &[f32], b: &[f32], out: &mut [f32]) = correlate
+    fn outer(dims: (usize, usize, usize), a: &[f32], b: &[f32], out: &mut [f32]) = correlate
 }
 
 /// The sum of each channel of each image: `[n, channels]`.

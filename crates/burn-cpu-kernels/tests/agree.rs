@@ -6,7 +6,9 @@ use burn::nn::GroupNormConfig;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use burn_cpu_kernels::{KernelBackend, Norm, attention, conv3x3, group_norm, pointwise, silu};
+use burn_cpu_kernels::{
+    GroupNormOptions, KernelBackend, attention, conv3x3, group_norm, pointwise, silu,
+};
 
 /// Numbers that look random, the same everywhere.
 fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
@@ -125,7 +127,7 @@ fn views_are_read_in_their_own_order() {
         close("silu", silu(view.clone()), activation::silu(copy.clone()));
         let (gamma, beta) = (numbers([2, i], 10, &device), numbers([i, 1], 11, &device));
         let (gamma, beta) = (gamma.slice_dim(0, 1..2).reshape([i]), beta.reshape([i]));
-        let norm = Norm {
+        let norm = GroupNormOptions {
             groups: 1,
             epsilon: 1e-3,
             silu: true,
@@ -163,7 +165,12 @@ fn other_precisions_are_burns_own() {
 }
 
 /// Burn's own group normalisation and SiLU.
-fn burns_norm(x: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, norm: Norm) -> Tensor<4> {
+fn burns_norm(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    norm: GroupNormOptions,
+) -> Tensor<4> {
     let [_, c, ..] = x.dims();
     let mut layer = GroupNormConfig::new(norm.groups, c).init(&x.device());
     layer.gamma = Some(Param::initialized(ParamId::new(), gamma));
@@ -189,7 +196,7 @@ fn group_norm_agrees_over_odd_sizes() {
     for ([n, groups, each, h, w], silu) in GROUPS.into_iter().flat_map(|g| [(g, false), (g, true)])
     {
         let what = format!("{n} images, {groups} groups of {each} channels, {h}×{w}, silu {silu}");
-        let norm = Norm {
+        let norm = GroupNormOptions {
             groups,
             epsilon: 1e-5,
             silu,
@@ -344,7 +351,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let map = numbers([8, 24], 7, &device).require_grad();
             let (gamma, beta) = (numbers([12], 3, &device), numbers([12], 4, &device));
             let (gamma, beta) = (gamma.require_grad(), beta.require_grad());
-            let norm = Norm {
+            let norm = GroupNormOptions {
                 groups: 3,
                 epsilon: 1e-5,
                 silu: true,

@@ -1,47 +1,28 @@
-//! Forward-mode automatic differentiation for unmodified Burn modules.
-//!
-//! Burn has reverse mode only. This crate evaluates a function of a module together with K directional derivatives
-//! (Jacobian-vector products) in one pass: it records the function once per input shape on Burn's capture device and
-//! then pushes tangents through the recorded operations, one small rule each. Weights are bound anew at every call, so
-//! a training step between two calls is seen by the second.
-//!
-//! ```
-//! use burn::tensor::{Device, Tensor, activation::silu};
-//! use burn_jvp::Jvp;
-//!
-//! let device = Device::flex();
-//! let layer = burn::nn::LinearConfig::new(2, 3).init(&device);
-//! let jvp = Jvp::new(|layer: &burn::nn::Linear, inputs: &[burn_jvp::DynTensor]| {
-//!     silu(layer.forward(inputs[0].get::<2>())).into()
-//! });
-//! let x = Tensor::<2>::ones([1, 2], &device);
-//! // Two tangents at once: the two unit vectors, stacked on a leading axis.
-//! let tangents = Tensor::<3>::from_floats([[[1.0, 0.0]], [[0.0, 1.0]]], &device);
-//! let (y, dy) = jvp.call(&layer, &[x.into()], &[Some(tangents.into())])?;
-//! assert_eq!(y.get::<2>().dims(), [1, 3]);
-//! assert_eq!(dy.unwrap().get::<3>().dims(), [2, 1, 3]);
-//! # Ok::<(), burn_jvp::JvpError>(())
-//! ```
-//!
-//! What a recorded function cannot do: choose a path by a tensor's value, or read a tensor back. Fields of the module
-//! that are not parameters (a stride, a flag) are taken as they were when the shape was first seen. Dropout is off.
-//! An operation without a rule is an error that names it, never a silent zero.
+#![doc = include_str!("../README.md")]
 
-mod plan;
+pub mod check;
+pub mod dual;
+mod graph;
+mod interpreter;
+mod parameters;
+pub mod rule;
 mod rules;
-mod value;
+
+pub use dual::{Dual, RawTensor};
+pub use rule::{CustomRule, Refusal};
 
 use burn::backend::TensorMetadata;
 use burn::module::{Module, ParamId};
 use burn::tensor::kind::Basic;
 use burn::tensor::{DType, Tensor};
-use plan::{Plan, live_parameters};
+use dual::dims;
+use graph::CapturedGraph;
+use parameters::live_parameters;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
-use value::{T, Value, dims};
 
-/// Why a derivative could not be computed.
+/// The reason why a derivative could not be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum JvpError {
     /// The recorded function uses an operation that has no rule.
@@ -51,14 +32,14 @@ pub enum JvpError {
     Unsupported {
         /// Group and name of the operation, as in Burn's graph representation.
         operation: String,
-        /// Place in the recorded graph, from 1.
+        /// Position in the recorded graph, from 1.
         index: usize,
-        /// Operations in the recorded graph.
+        /// Number of operations in the recorded graph.
         count: usize,
         /// Shape of its first output.
         shape: Vec<usize>,
-        /// Why not.
-        reason: &'static str,
+        /// Reason of the refusal.
+        reason: Refusal,
     },
     /// The function could not be recorded.
     #[error("recording the function failed: {0}")]
@@ -68,9 +49,9 @@ pub enum JvpError {
         "the parameters {first} and {second} differ but have the same id: give each an id of its own"
     )]
     SameId {
-        /// Path of the one.
+        /// Path of the first.
         first: String,
-        /// Path of the other.
+        /// Path of the second.
         second: String,
     },
     /// Inputs and tangents do not fit together.
@@ -80,7 +61,7 @@ pub enum JvpError {
 
 /// A tensor of any rank and kind, so that inputs of differing ranks fit in one slice.
 #[derive(Clone, Debug)]
-pub struct DynTensor(T);
+pub struct DynTensor(RawTensor);
 
 impl DynTensor {
     /// The float tensor of rank `R`.
@@ -117,13 +98,14 @@ impl<const R: usize, K: Basic> From<Tensor<R, K>> for DynTensor {
     }
 }
 
-/// What a plan was made for.
-type Key = (Vec<(Vec<usize>, DType)>, Vec<(ParamId, Vec<usize>, DType)>);
+/// The shapes and types of the inputs and of the parameters, for which a graph was recorded.
+type Signature = (Vec<(Vec<usize>, DType)>, Vec<(ParamId, Vec<usize>, DType)>);
 
 /// A function of a module, recorded once per input shape and differentiated in forward mode.
 pub struct Jvp<M, F> {
     function: F,
-    plans: Mutex<HashMap<Key, Arc<Plan>>>,
+    rules: Vec<&'static dyn CustomRule>,
+    graphs: Mutex<HashMap<Signature, Arc<CapturedGraph>>>,
     module: PhantomData<fn(&M)>,
 }
 
@@ -132,69 +114,87 @@ where
     M: Module,
     F: Fn(&M, &[DynTensor]) -> DynTensor,
 {
-    /// Wraps `function`; nothing is recorded yet.
+    /// Wraps `function`. Nothing is recorded yet.
     pub fn new(function: F) -> Self {
         Self {
             function,
-            plans: Mutex::default(),
+            rules: Vec::new(),
+            graphs: Mutex::default(),
             module: PhantomData,
         }
     }
 
-    /// The function's value and K directional derivatives, one pass.
+    /// Adds rules of custom operations. Of two rules for one id the later takes effect.
+    pub fn with_rules(mut self, rules: &[&'static dyn CustomRule]) -> Self {
+        self.rules.extend_from_slice(rules);
+        self
+    }
+
+    /// The value of the function and K directional derivatives, in one pass.
     ///
     /// `tangents[i]` belongs to `inputs[i]` and has shape `[K, *inputs[i].shape]`; `None` is zero. The derivatives are
     /// `[K, *output.shape]`, or `None` if the output depends on no input that has a tangent.
+    ///
+    /// # Errors
+    /// [`JvpError`] if inputs and tangents do not fit, the function cannot be recorded, or an operation has no rule.
     pub fn call(
         &self,
         module: &M,
         inputs: &[DynTensor],
         tangents: &[Option<DynTensor>],
     ) -> Result<(DynTensor, Option<DynTensor>), JvpError> {
-        let k = check(inputs, tangents)?;
-        let live = live_parameters(module)?;
-        let plan = self.plan(module, inputs, &live)?;
-        let values = inputs.iter().zip(tangents).map(|(x, t)| Value {
+        let k = check_tangents(inputs, tangents)?;
+        let parameters = live_parameters(module)?;
+        let graph = self.graph(module, inputs, &parameters)?;
+        let duals = inputs.iter().zip(tangents).map(|(x, t)| Dual {
             primal: x.0.clone(),
             tangent: t.as_ref().map(|t| t.0.clone()),
         });
-        let out = plan.run(values.collect(), live, k)?;
+        let out = graph.evaluate(duals.collect(), parameters, k, &self.rules)?;
         Ok((DynTensor(out.primal), out.tangent.map(DynTensor)))
     }
 
-    /// The function's value alone, through the recorded graph.
+    /// The value of the function alone, through the recorded graph.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
     pub fn primal(&self, module: &M, inputs: &[DynTensor]) -> Result<DynTensor, JvpError> {
-        let none = vec![None; inputs.len()];
-        self.call(module, inputs, &none).map(|(y, _)| y)
+        let no_tangents = vec![None; inputs.len()];
+        self.call(module, inputs, &no_tangents).map(|(y, _)| y)
     }
 
-    fn plan(
+    /// The graph for these shapes and types, recorded at their first use.
+    fn graph(
         &self,
         module: &M,
         inputs: &[DynTensor],
-        live: &[(ParamId, T)],
-    ) -> Result<Arc<Plan>, JvpError> {
-        let key: Key = (
+        parameters: &[(ParamId, RawTensor)],
+    ) -> Result<Arc<CapturedGraph>, JvpError> {
+        let signature: Signature = (
             inputs.iter().map(|x| (x.shape(), x.dtype())).collect(),
-            live.iter()
+            parameters
+                .iter()
                 .map(|(id, t)| (*id, dims(t), t.dtype()))
                 .collect(),
         );
-        let lock = || self.plans.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(plan) = lock().get(&key) {
-            return Ok(plan.clone());
+        let lock = || self.graphs.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(graph) = lock().get(&signature) {
+            return Ok(graph.clone());
         }
-        let plan = Plan::record(module, inputs, &self.function)
-            .map_err(|error| mixed_types(inputs, live).unwrap_or(error))?;
-        let plan = Arc::new(plan);
-        lock().insert(key, plan.clone());
-        Ok(plan)
+        let graph = CapturedGraph::record(module, inputs, &self.function)
+            .map_err(|error| mixed_types(inputs, parameters).unwrap_or(error))?;
+        let graph = Arc::new(graph);
+        lock().insert(signature, graph.clone());
+        Ok(graph)
     }
 }
 
-/// The value and the K derivatives of a function of one tensor; records anew at each call.
+/// The value and the K derivatives of a function of one tensor. The function is recorded anew at each call.
 ///
 /// `tangents` is `[K, *x.shape]`, so `D1 = D + 1`, and the derivatives are `[K, *output.shape]`, `E1 = E + 1`.
+///
+/// # Errors
+/// As [`Jvp::call`].
 pub fn jvp<M: Module, const D: usize, const D1: usize, const E: usize, const E1: usize>(
     module: &M,
     function: impl Fn(&M, Tensor<D>) -> Tensor<E>,
@@ -205,25 +205,25 @@ pub fn jvp<M: Module, const D: usize, const D1: usize, const E: usize, const E1:
     let jvp = Jvp::new(|m: &M, inputs: &[DynTensor]| function(m, inputs[0].get()).into());
     let (y, t) = jvp.call(module, &[x.into()], &[Some(tangents.into())])?;
     let t = t.unwrap_or_else(|| {
-        let shape = value::stacked(k, &y.shape());
-        DynTensor(value::zeros(&shape, &y.0.device(), y.0.dtype()))
+        let y = Dual::constant(y.0.clone());
+        DynTensor(y.tangent_or_zeros(k))
     });
     Ok((y.get(), t.get()))
 }
 
-/// What to say of a function that could not be recorded because its floats are of several types.
-fn mixed_types(inputs: &[DynTensor], live: &[(ParamId, T)]) -> Option<JvpError> {
+/// The error of a function that could not be recorded because its inputs and weights are of different float types.
+fn mixed_types(inputs: &[DynTensor], parameters: &[(ParamId, RawTensor)]) -> Option<JvpError> {
     let floats = |dtype: &DType| dtype.is_float();
     let input = inputs.iter().map(DynTensor::dtype).find(floats)?;
-    let mut weights = live.iter().map(|(_, t)| t.dtype()).filter(floats);
+    let mut weights = parameters.iter().map(|(_, t)| t.dtype()).filter(floats);
     let weight = weights.find(|weight| *weight != input)?;
     Some(JvpError::Shape(format!(
         "the inputs are of {input:?} and weights of {weight:?}: cast one to the type of the other"
     )))
 }
 
-/// K, after checking every tangent against its input. Without tangents K is 0.
-fn check(inputs: &[DynTensor], tangents: &[Option<DynTensor>]) -> Result<usize, JvpError> {
+/// The number of tangents K, after a check of each tangent against its input. Without tangents K is 0.
+fn check_tangents(inputs: &[DynTensor], tangents: &[Option<DynTensor>]) -> Result<usize, JvpError> {
     if inputs.len() != tangents.len() {
         return Err(JvpError::Shape(format!(
             "{} inputs but {} tangents",

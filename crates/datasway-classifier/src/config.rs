@@ -1,9 +1,9 @@
-//! What decides a classifier.
+//! Configuration of a classifier.
 
 use datasway_diffusion::{DiffusionError, range};
 use serde::{Deserialize, Serialize};
 
-/// Everything that decides the result of training, apart from the images.
+/// Configuration of training: together with the images it determines the result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifierConfig {
@@ -11,20 +11,20 @@ pub struct ClassifierConfig {
     pub seed: u64,
     /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Peak learning rate of AdamW.
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Standard deviation of the noise on every training image, in pixels of `[-1, 1]`: what is asked of a sample must not hang on
-    /// differences that nobody sees.
+    /// Standard deviation of the noise on every training image, in pixels of `[-1, 1]`.
+    /// Noise keeps the classifier from relying on invisible differences.
     pub noise: f64,
-    /// Whether images are mirrored at random.
+    /// True if images are mirrored at random.
     pub flip: bool,
     /// Channels of the finest level.
     pub channels: usize,
-    /// Share of the images that is not trained on, by which the classifier is judged.
+    /// Fraction of the images that is held out for evaluation.
     pub held_out: f64,
 }
 
@@ -45,7 +45,7 @@ impl Default for ClassifierConfig {
 }
 
 impl ClassifierConfig {
-    /// The learning rate of a step: a twentieth of the steps to rise, then a half cosine down to 0.
+    /// The learning rate of a step: a linear warm-up over a twentieth of the steps, then a half cosine down to 0.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         let progress = (step as f64 / self.steps.max(1) as f64).min(1.0);
         let warm = (20.0 * (step as f64 + 1.0) / self.steps.max(1) as f64).min(1.0);

@@ -1,6 +1,6 @@
-//! How well a classifier tells its labels apart.
+//! Evaluation of a classifier on held-out images.
 
-/// One label on images that were not trained on.
+/// Accuracy of one label on held-out images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelMetrics {
     /// `attr:NAME` or `class:NAME`.
@@ -9,14 +9,14 @@ pub struct LabelMetrics {
     pub have: usize,
     /// Number of images.
     pub of: usize,
-    /// Share of images that are told right: those whose odds are above 1 have it.
+    /// Fraction of images that are classified correctly; odds above 1 mean that an image has the label.
     pub accuracy: f64,
-    /// Probability that an image that has the label gets higher odds than one that has not (area under the ROC curve), ties
-    /// counting half; none if all images are alike.
+    /// Area under the ROC curve: the probability that an image with the label gets higher odds than one without, where ties
+    /// count half. `None` if all images have the same truth.
     pub auc: Option<f64>,
 }
 
-/// Judges log-odds `[n, labels]` by the truth.
+/// Compares log-odds `[n, labels]` with the truth.
 pub fn judge(labels: &[String], odds: &[f32], truth: &[Vec<bool>]) -> Vec<LabelMetrics> {
     let n = truth.len();
     let one = |(l, label): (usize, &String)| {

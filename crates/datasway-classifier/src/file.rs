@@ -1,7 +1,8 @@
-//! The classifier's file: SafeTensors with the weights by path (`levels.0.conv1.weight` `[o, i, 3, 3]`, …, `head.weight`
-//! `[channels, labels]`, `head.bias`), and [`Header`] as JSON in the metadata entry `datasway-classifier`. An unfinished one also holds
-//! `optimizer`, the optimiser's state as bytes. Weights trained elsewhere can be used: what counts is the names, the shapes and the
-//! header.
+//! The file of a classifier, in SafeTensors.
+//!
+//! It holds the weights by path (`levels.0.conv1.weight` `[o, i, 3, 3]`, …, `head.weight` `[channels, labels]`, `head.bias`) and
+//! the [`Header`] as JSON in the metadata entry `datasway-classifier`. The file of an unfinished run also holds `optimizer`, the
+//! optimiser's state as bytes. Weights that were trained elsewhere can be used if names, shapes and header are right.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,17 +18,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Classifier, ClassifierConfig, Labels};
 
-/// The layout that this version writes and reads.
+/// Version of the layout that is written and read.
 pub const FORMAT: u32 = 1;
-/// Where the header stands in the metadata.
+/// Metadata entry of the header.
 const ENTRY: &str = "datasway-classifier";
-/// Where the files of earlier versions have it.
+/// Metadata entry of the header in files of earlier versions.
 const EARLIER_ENTRY: &str = "sway-classifier";
 
 /// Largest side of an image, in pixels.
 const MAX_SIZE: usize = 4096;
 
-/// What a classifier says about itself.
+/// Header of a classifier's file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -37,9 +38,9 @@ pub struct Header {
     pub version: String,
     /// Shape of the images.
     pub shape: Shape,
-    /// Its outputs.
+    /// The outputs.
     pub labels: Labels,
-    /// How it was trained.
+    /// Configuration of its training.
     pub training: ClassifierConfig,
     /// The data set, as it was named on the command line.
     pub data: String,
@@ -55,18 +56,18 @@ pub struct Header {
 /// A classifier in memory.
 #[derive(Debug, Clone)]
 pub struct ClassifierCheckpoint {
-    /// What the file says about itself.
+    /// Header of the file.
     pub header: Header,
     /// The weights.
     pub weights: BTreeMap<String, TensorData>,
     /// The optimiser's state as bytes, until training is finished.
     pub optimizer: Option<Vec<u8>>,
-    /// What a user should know of how the file was read, a sentence each.
+    /// Notices for the user about how the file was read, one sentence each.
     pub notices: Vec<String>,
 }
 
 impl Header {
-    /// Reads the JSON of a header and checks every number of it.
+    /// Parses a header from JSON and checks every number.
     fn parse(text: &str) -> Result<Self, String> {
         Layout::check(text, FORMAT)?;
         let header: Self = serde_json::from_str(text).map_err(unreadable)?;
@@ -121,7 +122,7 @@ impl ClassifierCheckpoint {
         weights::apply(self.header.network(device), weights).map_err(DiffusionError::Invalid)
     }
 
-    /// Writes the file, complete or not at all.
+    /// Writes the file, completely or not at all.
     ///
     /// # Errors
     /// If a weight is not finite, or the folder cannot be written; an old file stays.
@@ -145,7 +146,7 @@ impl ClassifierCheckpoint {
         datasway_fs::write(path, &bytes).map_err(|e| fail(&e.reason))
     }
 
-    /// Checks that every weight is finite: a classifier that has diverged is worth nothing.
+    /// Checks that every weight is finite, which is not so if training has diverged.
     ///
     /// # Errors
     /// [`DiffusionError::NotFinite`] that names the first weight that is not, and the step.
@@ -176,7 +177,7 @@ impl ClassifierCheckpoint {
     /// Reads a file from memory; `path` names it in errors.
     ///
     /// # Errors
-    /// As [`ClassifierCheckpoint::read`], but for a missing file.
+    /// As [`ClassifierCheckpoint::read`], except for a missing file.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, DiffusionError> {
         let (head, header) = begin(bytes, bytes.len() as u64, path)?;
         Self::from_tensors(bytes, &head, header)
@@ -205,7 +206,7 @@ impl ClassifierCheckpoint {
     }
 }
 
-/// Reads the beginning of a file of `length` bytes and checks what can be known of its tensors before they are read.
+/// Reads the beginning of a file of `length` bytes and checks names, types and shapes before the tensors are read.
 fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), DiffusionError> {
     let fail = |message: String| DiffusionError::file(path, message);
     let head = Head::parse(beginning, length, &[ENTRY, EARLIER_ENTRY]).map_err(|problem| {

@@ -1,4 +1,4 @@
-//! What a classifier tells apart.
+//! Labels of a classifier: attributes and classes.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -9,11 +9,12 @@ use datasway_data::Dataset;
 use datasway_diffusion::{DiffusionError, range};
 use serde::{Deserialize, Serialize};
 
-/// Most labels: the odds of each class are taken against all others.
+/// Largest number of labels. The odds of each class are taken against all others.
 const MAX_LABELS: usize = 10_000;
 
-/// The outputs of a classifier: one for each attribute, which an image has or has not whatever the others are, then one for each
-/// class, of which an image has exactly one.
+/// The outputs of a classifier: first one for each attribute, then one for each class.
+///
+/// Attributes are independent of each other. An image has exactly one class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
     /// Names of the attributes, A in all.
@@ -26,7 +27,7 @@ impl Labels {
     /// The labels of a data set.
     ///
     /// # Errors
-    /// If there are none to tell apart.
+    /// If there is nothing to distinguish.
     pub fn of(images: &Dataset) -> Result<Self, DiffusionError> {
         let mut labels = Self {
             attributes: (images.attributes.as_ref())
@@ -34,7 +35,7 @@ impl Labels {
             classes: (images.classes.as_ref())
                 .map_or_else(Vec::new, |classes| classes.names.clone()),
         };
-        // Of a single class there are no odds.
+        // A single class has no odds.
         if labels.classes.len() < 2 {
             labels.classes.clear();
         }
@@ -50,7 +51,7 @@ impl Labels {
         Ok(labels)
     }
 
-    /// Checks that there are labels to tell apart, and no name twice.
+    /// Checks that there are labels to distinguish, and that no name occurs twice.
     pub(crate) fn validate(&self) -> Result<(), String> {
         if self.is_empty() || self.classes.len() == 1 {
             return Err("its labels are neither attributes nor two classes".to_owned());
@@ -73,7 +74,7 @@ impl Labels {
         self.attributes.len() + self.classes.len()
     }
 
-    /// Whether there is no output.
+    /// True if there is no output.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -85,7 +86,7 @@ impl Labels {
         attributes.chain(classes).collect()
     }
 
-    /// Whether an image has each label.
+    /// The truth of each label for an image.
     pub fn truth(&self, images: &Dataset, i: usize) -> Vec<bool> {
         let attributes = images.attributes.iter();
         let mut truth: Vec<bool> = attributes.flat_map(|a| a.values[i].clone()).collect();

@@ -1,5 +1,6 @@
-//! A small classifier of images. What it says of a sample is a number with a gradient, and so something that can be asked of a
-//! diffusion model: which training images gave this face its glasses?
+//! A small image classifier.
+//!
+//! The log-odds of a label are a differentiable function of a sample, so their change can be attributed to training images.
 
 pub mod config;
 pub mod evaluation;

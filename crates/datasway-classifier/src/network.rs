@@ -1,16 +1,16 @@
-//! The network: 3×3 convolutions while the resolution halves, the mean over what is left, and a linear map.
+//! The network: 3×3 convolutions at decreasing resolutions, a global mean and a linear map.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
-use burn_cpu_kernels::Norm;
+use burn_cpu_kernels::GroupNormOptions;
 use datasway_data::Shape;
 
-/// Resolution at or below which it is not halved any more.
+/// Resolution at or below which it is no longer halved.
 const COARSEST: usize = 4;
-/// The finest level's channels are doubled at most this often.
+/// Largest number of doublings of the channels.
 const DOUBLINGS: usize = 2;
 /// Channels in a group of the normalisation.
 const GROUP: usize = 8;
@@ -95,7 +95,7 @@ fn normalize(norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
         let weight = weight.as_ref().expect("every normalisation is affine");
         weight.val()
     });
-    let norm = Norm {
+    let norm = GroupNormOptions {
         groups: norm.num_groups,
         epsilon: norm.epsilon,
         silu: true,

@@ -1,4 +1,4 @@
-//! One training run: weights, optimiser and step count.
+//! Training of a classifier: weights, optimiser and step count.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::evaluation::{LabelMetrics, judge};
 use crate::file::{ClassifierCheckpoint, FORMAT, Header};
 use crate::{Classifier, ClassifierConfig, Labels};
 
-/// Images that are classified together when the classifier is judged.
+/// Batch size of the evaluation.
 const CHUNK: usize = 256;
 
-/// Most numbers in the finest layer of a batch, 4 GiB of them.
+/// Largest number of values in the finest layer of a batch: 4 GiB.
 const MAX_NUMBERS: u64 = 1 << 30;
 
 /// A training run between two steps.
@@ -27,7 +27,7 @@ pub struct ClassifierTrainer<'a> {
     config: ClassifierConfig,
     images: &'a Dataset,
     labels: Labels,
-    /// What is trained on, and what is held out.
+    /// Training images and held-out images.
     split: [Vec<usize>; 2],
     device: Device,
     network: Classifier,
@@ -129,7 +129,7 @@ impl<'a> ClassifierTrainer<'a> {
         self.step
     }
 
-    /// Number of images that are trained on, and of those held out.
+    /// Numbers of training images and of held-out images.
     pub fn counts(&self) -> [usize; 2] {
         [self.split[0].len(), self.split[1].len()]
     }
@@ -168,7 +168,7 @@ impl<'a> ClassifierTrainer<'a> {
         Ok(value)
     }
 
-    /// How well each label is told on the held-out images.
+    /// Evaluates every label on the held-out images.
     ///
     /// # Errors
     /// If outputs cannot be read back.
@@ -192,7 +192,7 @@ impl<'a> ClassifierTrainer<'a> {
         Ok(judge(&self.labels.names(), &odds, &truth))
     }
 
-    /// The classifier, and while it is not finished what is needed to go on.
+    /// The classifier, with the state to continue training if it is not finished.
     ///
     /// # Errors
     /// If a weight is not finite, or the optimiser's state cannot be written as bytes.
@@ -225,14 +225,14 @@ impl<'a> ClassifierTrainer<'a> {
     }
 }
 
-/// Numbers in the finest layer of a batch.
+/// Number of values in the finest layer of a batch.
 fn activations(config: &ClassifierConfig, images: &Dataset) -> u64 {
     let pixels = images.shape.height as u64 * images.shape.width as u64;
     let each = pixels.saturating_mul(config.channels as u64);
     each.saturating_mul(config.batch as u64)
 }
 
-/// The images that are trained on, and those held out: a random share, a function of the seed.
+/// Indices of training images and of held-out images, a random split by the seed.
 fn split(config: &ClassifierConfig, images: &Dataset) -> Result<[Vec<usize>; 2], DiffusionError> {
     let mut order: Vec<usize> = (0..images.len()).collect();
     order.shuffle(&mut generator(config.seed, RandomStream::Split, []));
@@ -247,7 +247,7 @@ fn split(config: &ClassifierConfig, images: &Dataset) -> Result<[Vec<usize>; 2],
     Ok([trained, order])
 }
 
-/// The same weights, with the same ids, where gradients are recorded.
+/// The same weights with the same ids on the autodiff device.
 fn trainable(network: &Classifier) -> Classifier {
     network.clone().set_require_grad(true).train()
 }

@@ -1,4 +1,6 @@
-//! What the commands share: checked numbers, output folders, Ctrl-C and the way they end.
+//! Common parts of the binaries: allocator, checked numbers, output folders, Ctrl-C, messages and exit codes.
+//!
+//! Linking this crate installs the global allocator, so only binaries may depend on it.
 
 pub mod allocator;
 pub mod memory;

@@ -1,17 +1,17 @@
-//! The machine's memory, asked before something large is begun.
+//! Checks of the machine's memory before a large computation.
 
 use anyhow::{Result, ensure};
 
-/// Assumed where the system does not tell.
+/// Memory in bytes that is assumed if the system does not report it.
 const ASSUMED: u64 = 16 << 30;
 
-/// Bytes of memory that this process may use.
+/// Memory in bytes that this process may use.
 pub fn total() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     let machine = kib.map_or(ASSUMED, |kib| kib.saturating_mul(1024));
-    // A container may be allowed less.
+    // A container may have a lower limit.
     let allowed = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
     allowed
         .trim()
@@ -19,7 +19,7 @@ pub fn total() -> u64 {
         .map_or(machine, |allowed: u64| machine.min(allowed))
 }
 
-/// Refuses what needs more memory than this machine has; `advice` says what makes it smaller.
+/// Refuses a computation that needs more memory than this machine has. `advice` says how to reduce it.
 ///
 /// # Errors
 /// A sentence with both sizes.

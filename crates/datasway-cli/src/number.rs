@@ -1,51 +1,51 @@
-//! Numbers of options: each has a range that is checked where it is parsed.
+//! Ranges of numeric options, checked when the command line is parsed.
 
 use std::fmt::Display;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::str::FromStr;
 
-/// Samples to draw.
+/// Number of samples.
 pub const SAMPLES: RangeInclusive<usize> = 1..=1_000_000;
-/// Samples or images handled together.
+/// Batch sizes.
 pub const BATCH: RangeInclusive<usize> = 1..=65_536;
-/// Steps of a sampler.
+/// Sampler steps.
 pub const SAMPLER_STEPS: RangeInclusive<usize> = 1..=10_000;
-/// Steps of an optimiser.
+/// Optimiser steps.
 pub const TRAINING_STEPS: RangeInclusive<u64> = 1..=1_000_000_000;
-/// Steps between two events of training; 0 for never.
+/// Steps between two events of a training run; 0 for never.
 pub const EVERY: RangeInclusive<u64> = 0..=1_000_000_000;
 /// Noise levels.
 pub const SIGMA: RangeInclusive<f64> = 1e-6..=1e6;
-/// Noise levels, with 0.
+/// Noise levels including 0.
 pub const SIGMA_OR_0: RangeInclusive<f64> = 0.0..=1e6;
-/// Widths of a blur.
+/// Kernel bandwidths.
 pub const BANDWIDTH: RangeInclusive<f64> = 0.0..=1e6;
-/// Random probes of a trace.
+/// Random probes of a trace estimator.
 pub const PROBES: RangeInclusive<usize> = 1..=10_000;
-/// Pixels from one of a colour to the next.
+/// Distances between probes of one colour, in pixels.
 pub const PERIOD: RangeInclusive<usize> = 1..=1_024;
-/// Images to show.
+/// Number of images to show.
 pub const SHOWN: RangeInclusive<usize> = 0..=10_000;
-/// Images of a data set.
+/// Number of images of a data set.
 pub const IMAGES: RangeInclusive<usize> = 1..=1_000_000_000;
-/// Side of an image in pixels.
+/// Side lengths of images in pixels.
 pub const SIDE: RangeInclusive<usize> = 1..=4_096;
-/// Channels of a network.
+/// Number of network channels.
 pub const CHANNELS: RangeInclusive<usize> = 1..=4_096;
 /// Learning rates.
 pub const LEARNING_RATE: RangeInclusive<f64> = 1e-12..=1e3;
-/// Weight decays.
+/// Weight decay.
 pub const WEIGHT_DECAY: RangeInclusive<f64> = 0.0..=1e3;
-/// Standard deviations of noise on pixels of `[-1, 1]`.
+/// Standard deviations of noise on pixels in `[-1, 1]`.
 pub const NOISE: RangeInclusive<f64> = 0.0..=100.0;
 /// Minutes between checkpoints.
 pub const MINUTES: RangeInclusive<f64> = 0.0..=1e6;
-/// Seeds: configuration files hold whole numbers below 2⁶³, and room is left above.
+/// Seeds. TOML holds integers below 2⁶³, and derived seeds need some room above.
 pub const SEED: RangeInclusive<u64> = 0..=1 << 62;
-/// Parts of a whole.
+/// Fractions between 0 and 1.
 pub const SHARE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Excluded(1.0));
 
-/// Reads a whole number of a range.
+/// Parser of an integer within a range.
 pub fn count<T: FromStr + PartialOrd + Display + Clone>(
     range: RangeInclusive<T>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone {
@@ -63,12 +63,12 @@ pub fn count<T: FromStr + PartialOrd + Display + Clone>(
     }
 }
 
-/// Reads a finite number of a range.
+/// Parser of a finite number within a range.
 pub fn real(range: impl RangeBounds<f64> + Clone) -> impl Fn(&str) -> Result<f64, String> + Clone {
     move |text| {
         let number: Option<f64> = text.trim().parse().ok();
         let inside = |number: &f64| number.is_finite() && range.contains(number);
-        // −0 is 0.
+        // −0 becomes 0.
         let number = number.filter(inside).map(|number| number + 0.0);
         number.ok_or_else(|| format!("write a number {}", words(&range)))
     }

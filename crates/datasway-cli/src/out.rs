@@ -1,22 +1,22 @@
-//! The folder of `--out`.
+//! Output folders of `--out`, with advice in errors.
 
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use datasway_fs::output::{Kind, OutputError, OutputFolder, ResultFolder};
 
-/// The folder for files that grow in place, claimed by this process.
+/// Claims a folder for files that grow in place.
 ///
 /// # Errors
-/// As [`OutputFolder::open`], with what to do about it.
+/// As [`OutputFolder::open`], with advice.
 pub fn output_folder(path: &Path, kind: &'static Kind) -> Result<OutputFolder> {
     OutputFolder::open(path, kind).map_err(advise)
 }
 
-/// The folder for results that are put into their places when they are complete, claimed by this process.
+/// Claims a folder for results that are put into place when they are complete.
 ///
 /// # Errors
-/// As [`ResultFolder::begin`], with what to do about it.
+/// As [`ResultFolder::begin`], with advice.
 pub fn result_folder(path: &Path, kind: &'static Kind) -> Result<ResultFolder> {
     ResultFolder::begin(path, kind).map_err(advise)
 }

@@ -1,15 +1,16 @@
-//! The command line as a command's arguments.
+//! Parsing of the command line.
 
 use clap::error::ErrorKind;
 use clap::{Command, Parser};
 
-/// The variable that says how many threads compute.
+/// Environment variable with the number of compute threads.
 const THREADS: &str = "RAYON_NUM_THREADS";
-/// More threads than this no machine starts for one process.
+/// Largest accepted number of threads.
 const MOST_THREADS: u64 = 1_024;
 
-/// Reads the command line. A wrong one ends the process with a sentence and code 2; `--samples -1` is a value out of range
-/// and not an unknown option.
+/// Parses the command line. A wrong one ends the process with one sentence and exit code 2.
+///
+/// `--samples -1` is a value out of range and not an unknown option.
 pub fn parse<A: Parser>() -> A {
     let mut command = with_negative_numbers(A::command());
     if let Some(message) = too_many_threads(std::env::var(THREADS).ok().as_deref()) {
@@ -19,14 +20,14 @@ pub fn parse<A: Parser>() -> A {
     A::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
-/// Why so many threads cannot be started; none if they can, or if the value is none that counts.
+/// The reason to refuse a number of threads, or `None` if it is valid or not a number.
 fn too_many_threads(value: Option<&str>) -> Option<String> {
     let threads: u64 = value?.parse().ok()?;
     (threads > MOST_THREADS)
         .then(|| format!("{THREADS}={threads}: write a number from 1 to {MOST_THREADS}"))
 }
 
-/// Options of a command and of those below it take what looks like a negative number for their value.
+/// Lets options of a command and its subcommands take negative numbers as values.
 fn with_negative_numbers(command: Command) -> Command {
     let options = command.mut_args(|argument| {
         if argument.get_action().takes_values() && !argument.is_positional() {

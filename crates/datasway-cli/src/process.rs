@@ -1,4 +1,4 @@
-//! How a command speaks, stops and ends.
+//! Messages, Ctrl-C and exit codes of a command.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
-/// Code of a process that a second Ctrl-C ends.
+/// Exit code after a second Ctrl-C.
 const STOPPED: i32 = 130;
 
-/// Ends a command: an error is one line on standard error, with its causes, and code 1.
+/// Exit code of a command. An error is printed as one line with its causes, and the code is 1.
 pub fn finish(done: Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,7 +25,7 @@ pub fn finish(done: Result<()>) -> ExitCode {
     }
 }
 
-/// Writes a line to standard error. Work does not end because nobody listens.
+/// Writes a line to standard error. A closed standard error does not end the work.
 pub fn tell(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -33,7 +33,7 @@ pub fn tell(line: impl Display) {
 /// Writes a text to standard output.
 ///
 /// # Errors
-/// If it cannot be written, but for a reader that has seen enough.
+/// If it cannot be written, unless the reader has closed the pipe.
 pub fn print(text: impl Display) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
@@ -44,10 +44,10 @@ pub fn print(text: impl Display) -> Result<()> {
     }
 }
 
-/// A flag that Ctrl-C raises; a second Ctrl-C ends the process at once. `what` is what comes to its end first.
+/// A flag that Ctrl-C raises. A second Ctrl-C ends the process at once. `what` names the unit of work that is finished first.
 ///
 /// # Errors
-/// If the system does not let signals be heard.
+/// If the signal handler cannot be installed.
 pub fn stop_on_ctrl_c(what: &'static str) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);

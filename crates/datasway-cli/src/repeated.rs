@@ -1,14 +1,14 @@
-//! Options that may be given several times, but not with the same value.
+//! Checks of options that may be repeated, but not with the same value.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-/// Refuses values of an option that mean the same; `meaning` gives what two such values have in common.
+/// Refuses values of an option that mean the same. `meaning` maps equivalent values to one key.
 ///
 /// # Errors
-/// A sentence with both of them.
+/// A sentence that names both values.
 pub fn distinct(option: &str, values: &[String], meaning: impl Fn(&str) -> String) -> Result<()> {
     let mut seen: HashMap<String, &str> = HashMap::new();
     for value in values {
@@ -23,7 +23,7 @@ pub fn distinct(option: &str, values: &[String], meaning: impl Fn(&str) -> Strin
     Ok(())
 }
 
-/// A path in the form that all paths to the same place share, where there is something at it.
+/// The canonical form of a path, or the path itself if nothing exists there.
 pub fn resolved(path: &str) -> String {
     let place = Path::new(path).canonicalize();
     place.map_or(path.to_owned(), |place| place.display().to_string())

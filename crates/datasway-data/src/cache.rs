@@ -20,7 +20,7 @@ use crate::listing::Listing;
 use crate::report::Report;
 use crate::{Attributes, Classes, DataError, Dataset, LoadOptions, Shape};
 
-/// To be raised whenever the file's form, the decoding or the drawing of procedural faces changes.
+/// Version of a cache file. Raise it whenever the file's form, the decoding or the drawing of procedural faces changes.
 const VERSION: u32 = 5;
 
 /// Bytes before the header.
@@ -40,7 +40,7 @@ struct Header {
 }
 
 impl Header {
-    /// Whether its parts fit each other and `pixels` bytes.
+    /// Tells whether its parts fit each other and `pixels` bytes.
     fn fits(&self, pixels: usize) -> bool {
         let (n, shape) = (self.names.len(), self.shape);
         let attributes = self.attributes.as_ref().is_none_or(|a| {
@@ -64,7 +64,7 @@ impl Header {
 /// The key of these settings and the present state of the source.
 ///
 /// # Errors
-/// Where files are known by their content, if one cannot be read.
+/// If a file cannot be read, where files are identified by their content.
 pub(crate) fn key(
     source: &str,
     listing: &Listing,
@@ -84,7 +84,7 @@ pub(crate) fn key(
     Ok(hex(hash))
 }
 
-/// The states of files by what the system says of them.
+/// The states of files by their metadata.
 #[cfg(unix)]
 #[derive(Default)]
 struct State {
@@ -145,7 +145,7 @@ pub(crate) fn path(folder: &Path, key: &str) -> PathBuf {
     folder.join(format!("{key}.pixels"))
 }
 
-/// Maps the cache file of a key, without the report; `None` if it is absent, truncated, damaged or another's.
+/// Maps the cache file of a key, without the report. Returns `None` if it is absent, truncated, damaged or has another key.
 pub(crate) fn open(path: &Path, key: &str) -> Option<Dataset> {
     if !path.is_file() {
         return None;

@@ -29,7 +29,7 @@ pub(crate) fn crop(width: u32, height: u32) -> Square {
     )
 }
 
-/// Whether `width` x `height` is 178 x 218 in proportion, either side rounded to the nearest pixel.
+/// Tells whether `width` x `height` has the proportions of 178 x 218, with either side rounded to the nearest pixel.
 pub(crate) fn is_aligned(width: u32, height: u32) -> bool {
     let round = |a: u32, b: u32, c: u32| (f64::from(a) * f64::from(b) / f64::from(c)).round();
     round(width, 218, 178) == f64::from(height) || round(height, 178, 218) == f64::from(width)
@@ -90,7 +90,7 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     })
 }
 
-/// A file beside a missing one whose name differs in its ending alone.
+/// A file in the folder of a missing one whose name differs in its extension only.
 fn namesake(path: &Path) -> Option<PathBuf> {
     ["jpg", "jpeg", "png", "JPG", "PNG", "webp", "bmp"]
         .iter()
@@ -115,7 +115,7 @@ impl Table {
         };
         let text = String::from_utf8(bytes)
             .map_err(|_| table(String::new()).bad("is not text in UTF-8".into()))?;
-        // Some editors put a byte-order mark in front.
+        // Some editors write a byte-order mark.
         Ok(table(match text.strip_prefix('\u{feff}') {
             Some(rest) => rest.to_owned(),
             None => text,
@@ -129,7 +129,7 @@ impl Table {
         }
     }
 
-    /// Fails if a name comes twice or is no plain file name.
+    /// Fails if a name occurs twice or is not a plain file name.
     fn check_names<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), DataError> {
         let mut seen = HashSet::new();
         for name in names {
@@ -146,12 +146,12 @@ impl Table {
     }
 }
 
-/// Whether a name leads to a file in the folder itself.
+/// Tells whether a name is that of a file in the folder itself.
 fn is_plain(name: &str) -> bool {
     !name.contains(['/', '\\', '\0']) && !matches!(name, "." | "..")
 }
 
-/// Reads count, attribute names, then one line an image with 1 or -1 for each.
+/// Reads the count, the attribute names, and one line for each image with 1 or -1 for each attribute.
 fn read_attributes(table: &Table) -> Result<(Vec<String>, Attributes), DataError> {
     let mut lines = table.text.lines();
     let first = lines.next().unwrap_or_default().trim();
@@ -243,12 +243,12 @@ fn check(table: &Table, names: &[String], valid: fn(&str) -> bool) -> Result<(),
     }
 }
 
-/// Whether it is training, validation or test.
+/// Tells whether a value is a part of the data set: training, validation or test.
 fn is_part(value: &str) -> bool {
     matches!(value, "0" | "1" | "2")
 }
 
-/// Whether it is the number of a person.
+/// Tells whether a value is the number of a person.
 fn is_person(value: &str) -> bool {
     value.bytes().all(|b| b.is_ascii_digit())
 }

@@ -1,4 +1,4 @@
-//! CIFAR-10's binary batches: one label byte, then 3 x 32 x 32 bytes an image.
+//! CIFAR-10's binary batches: for each image one label byte and 3 x 32 x 32 pixel bytes.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const CLASSES: [&str; 10] = [
     "truck",
 ];
 
-/// Whether a folder holds CIFAR in some form, be it one that is not read.
+/// Tells whether a folder holds CIFAR in any form, supported or not.
 pub(crate) fn is_at(root: &Path) -> bool {
     (1..=BATCHES).any(|b| root.join(batch_name(b)).exists()) || other_form(root).is_some()
 }
@@ -112,7 +112,7 @@ fn batch_name(batch: usize) -> String {
     format!("data_batch_{batch}.bin")
 }
 
-/// A form of CIFAR under `root` that is not read.
+/// An unsupported form of CIFAR under `root`.
 fn other_form(root: &Path) -> Option<&'static str> {
     if root.join("data_batch_1").exists() {
         Some("holds the Python version of CIFAR-10")

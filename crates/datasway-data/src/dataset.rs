@@ -45,7 +45,7 @@ pub struct Classes {
     pub labels: Vec<usize>,
 }
 
-/// Where pixels live.
+/// Pixel storage: owned, or memory-mapped from the cache.
 #[derive(Clone)]
 pub(crate) enum Pixels {
     Owned(Arc<Vec<u8>>),
@@ -68,21 +68,21 @@ pub struct Dataset {
     pub name: String,
     /// The shape of every image.
     pub shape: Shape,
-    /// One name an image (a file name where there is one).
+    /// One name for each image: its file name if it has one.
     pub names: Vec<String>,
-    /// Attributes, where the source has them.
+    /// Attributes, if the source has them.
     pub attributes: Option<Attributes>,
-    /// Classes, where the source has them.
+    /// Classes, if the source has them.
     pub classes: Option<Classes>,
     /// SHA-256 (hex) of pixels, names and labels: the content alone, the same on every machine.
     pub fingerprint: String,
     /// Images left out because of [`skip_bad`](crate::LoadOptions::skip_bad): missing, unreadable, not images or too small.
     pub skipped: usize,
-    /// What was wrong with the first of them, naming its file.
+    /// The error of the first of them, with its file.
     pub first_skipped: Option<String>,
-    /// Whether it was mapped from the cache instead of decoded.
+    /// True if the images were mapped from the cache instead of decoded.
     pub from_cache: bool,
-    /// What the source held besides.
+    /// Other content of the source.
     pub report: Report,
     pub(crate) pixels: Pixels,
 }
@@ -93,7 +93,7 @@ impl Dataset {
         self.names.len()
     }
 
-    /// Whether there is no image.
+    /// True if there is no image.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -126,7 +126,7 @@ impl Dataset {
         }
     }
 
-    /// The images `indices`, in that order, as a set of its own.
+    /// A data set of the images `indices`, in that order.
     pub fn subset(&self, indices: &[usize]) -> Dataset {
         let mut subset = Dataset {
             name: self.name.clone(),

@@ -1,21 +1,21 @@
-//! Reasons why data cannot be used, each in one sentence that says what to do.
+//! Errors of loading and selecting data. Each message is one sentence that says what to do.
 
 use std::path::{Path, PathBuf};
 
-/// Why data could not be loaded or selected.
+/// Errors of loading and selecting data.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A path that does not exist.
     #[error("{} is missing; check the path, or see datasets/README.md for how to get the data", place(.0))]
     Missing(PathBuf),
-    /// An image that a table lists and the folder lacks.
+    /// An image that is listed in a table but missing in the folder.
     #[error("{} is listed in {} but missing{}; restore it", place(path), place(table), beside.as_ref().map(|p| format!(" (there is {})", place(p))).unwrap_or_default())]
     MissingImage {
         /// The image.
         path: PathBuf,
         /// The table that lists it.
         table: PathBuf,
-        /// A file of the same name but for its ending, where there is one.
+        /// A file whose name differs in its extension only, if there is one.
         beside: Option<PathBuf>,
     },
     /// A file that cannot be read or written.
@@ -29,12 +29,12 @@ pub enum DataError {
         /// The system's reason.
         reason: std::io::Error,
     },
-    /// A path that names no file or folder of the kind needed.
+    /// A path that is not a file or folder of the required kind.
     #[error("{} {}", place(path), line(reason))]
     BadPath {
         /// The path.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The problem and the advice.
         reason: String,
     },
     /// A folder that can be read in two ways.
@@ -42,7 +42,7 @@ pub enum DataError {
     Ambiguous {
         /// The folder.
         path: PathBuf,
-        /// Both readings and what to do.
+        /// Both readings and the advice.
         reason: String,
     },
     /// A truncated or non-image file.
@@ -62,7 +62,7 @@ pub enum DataError {
     BadBinary {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
     /// A CelebA table whose names or counts do not match.
@@ -74,10 +74,10 @@ pub enum DataError {
     BadAttributes {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// An image with fewer pixels than asked.
+    /// An image with fewer pixels than requested.
     #[error(
         "{} gives only {have}x{have} pixels where {want}x{want} were asked; replace it by a larger image",
         place(path)
@@ -87,13 +87,13 @@ pub enum DataError {
         path: PathBuf,
         /// Side in pixels after the crop.
         have: usize,
-        /// Side asked, in pixels.
+        /// Requested side in pixels.
         want: usize,
     },
-    /// A side of images that cannot be asked for.
+    /// An invalid image side.
     #[error("images of {0} pixels a side cannot be made; ask for 1 to {most}", most = crate::load::MOST_SIDE)]
     BadSize(usize),
-    /// More pixels than memory holds.
+    /// More pixels than fit into memory.
     #[error(
         "`{}` takes {needed} of memory as images of {side}x{side} pixels, and {limit}; choose fewer or smaller images",
         line(name)
@@ -101,11 +101,11 @@ pub enum DataError {
     TooLarge {
         /// The data set.
         name: String,
-        /// Memory that its pixels take.
+        /// Memory of its pixels.
         needed: String,
         /// Side in pixels.
         side: usize,
-        /// What there is instead.
+        /// Available memory.
         limit: String,
     },
     /// Nothing was selected or loaded.
@@ -117,19 +117,19 @@ pub enum DataError {
     Empty {
         /// The selection or data set as written.
         selection: String,
-        /// What was found instead, in brackets; may be empty.
+        /// Other content, in brackets; may be empty.
         because: String,
     },
-    /// An attribute the data set lacks.
+    /// An attribute that the data set does not have.
     #[error(
         "attribute `{}` is unknown; the nearest are {}",
         line(name),
         line(nearest)
     )]
     UnknownAttribute {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The nearest names, with commas.
+        /// The most similar names, separated by commas.
         nearest: String,
     },
     /// A selection that cannot be used as written.
@@ -137,7 +137,7 @@ pub enum DataError {
     BadSelection {
         /// The selection as written.
         selection: String,
-        /// What is wrong and what to write.
+        /// The problem and the correct form.
         reason: String,
     },
     /// A source that cannot be understood.
@@ -149,13 +149,13 @@ pub enum DataError {
     BadSource {
         /// The source as written.
         text: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
 }
 
 impl DataError {
-    /// Whether it is one image's fault, so that [`skip_bad`](crate::LoadOptions::skip_bad) would leave it out.
+    /// True if the error concerns a single image, which [`skip_bad`](crate::LoadOptions::skip_bad) would leave out.
     pub fn is_of_one_image(&self) -> bool {
         matches!(
             self,
@@ -164,7 +164,7 @@ impl DataError {
     }
 }
 
-/// A text from outside on one line: control characters escaped, cut at 300 characters.
+/// Foreign text on one line: control characters are escaped, and the text is cut at 300 characters.
 pub(crate) fn line(text: &str) -> String {
     const MOST: usize = 300;
     let mut line: String = text

@@ -14,17 +14,17 @@ use crate::listing::{Listing, centre};
 use crate::report::{Report, grouped, plural, some};
 use crate::{Classes, DataError, celeba, picture};
 
-/// Endings of the names of images.
+/// Extensions of image files.
 const ENDINGS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "webp"];
-/// How deep folders are searched for images that are passed over.
+/// Depth to which folders are searched for images that are passed over.
 const DEPTH: usize = 16;
 
-/// Lists the images under `root`, sorted by path, or if there is none those of its subfolders, each a class.
+/// Lists the images in `root`, sorted by path. If there are none, lists those of its subfolders, each of which is a class.
 ///
-/// A file is an image by its name's ending; what is passed over is reported.
+/// Images are recognised by their extension. Other files are reported.
 ///
 /// # Errors
-/// Images both beside and in subfolders, or none at all.
+/// If there are images both in `root` and in subfolders, or none at all.
 pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     let top = Contents::of(root)?;
     let mut passed = PassedOver::default();
@@ -122,12 +122,12 @@ pub(crate) fn files(paths: Vec<PathBuf>, classes: Option<Classes>) -> Listing {
     }
 }
 
-/// What lies directly in a folder.
+/// Direct content of a folder.
 #[derive(Default)]
 struct Contents {
     images: Vec<PathBuf>,
     folders: Vec<PathBuf>,
-    /// Endings of other files with their numbers.
+    /// Extensions of other files and their counts.
     others: BTreeMap<String, usize>,
     hidden_files: usize,
     hidden_folders: usize,
@@ -149,7 +149,7 @@ impl Contents {
     }
 }
 
-/// What is passed over in a folder and its subfolders.
+/// Content of a folder and its subfolders that is passed over.
 #[derive(Default)]
 struct PassedOver {
     others: BTreeMap<String, usize>,
@@ -167,7 +167,7 @@ impl PassedOver {
         self.hidden_folders += contents.hidden_folders;
     }
 
-    /// Adds the files of a folder without images: its hidden folders go with it.
+    /// Adds the files of a folder without images, hidden folders included.
     fn add_inside(&mut self, contents: &Contents) {
         for (ending, count) in &contents.others {
             *self.others.entry(ending.clone()).or_default() += count;
@@ -300,7 +300,7 @@ fn linked(root: &Path, classes: &[String]) -> Option<String> {
     })
 }
 
-/// Whether a folder is `root` or one around it, by a symbolic link.
+/// Tells whether a folder is `root` or one of its parents, by a symbolic link.
 fn leads_back(folder: &Path, root: &Path) -> bool {
     match (folder.canonicalize(), root.canonicalize()) {
         (Ok(folder), Ok(root)) => root.starts_with(folder),
@@ -322,7 +322,7 @@ fn images_below(folder: &Path, depth: usize) -> usize {
     contents.images.len() + below
 }
 
-/// Whether a system or a tool put it there for itself.
+/// Tells whether a file or folder belongs to a system or a tool.
 fn is_hidden(path: &Path) -> bool {
     let name = file_name(path);
     let tools = [
@@ -339,7 +339,7 @@ fn is_image(path: &Path) -> bool {
     ENDINGS.contains(&ending(path).as_str())
 }
 
-/// The ending of a name in lower case, without its dot.
+/// The extension of a name in lower case, without its dot.
 fn ending(path: &Path) -> String {
     path.extension()
         .unwrap_or_default()

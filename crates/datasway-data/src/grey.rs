@@ -1,9 +1,9 @@
-//! Colours of a source, before anything of it is read.
+//! Channels of a source that are known before it is read.
 
 use crate::Source;
 
 impl Source {
-    /// Whether all of its images are grey, and so have one channel whatever is asked for.
+    /// True if all images of the source are grey and therefore have one channel.
     pub fn grey(&self) -> bool {
         matches!(self, Self::Mnist(_))
     }

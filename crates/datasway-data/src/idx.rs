@@ -11,11 +11,11 @@ use crate::listing::{Listing, centre};
 use crate::report::Report;
 use crate::{Classes, DataError, memory};
 
-/// Names of the images' file, as published and as many downloads have it.
+/// File names of the images: as published, and as in many downloads.
 pub(crate) const IMAGES: [&str; 2] = ["train-images-idx3-ubyte", "train-images.idx3-ubyte"];
 const LABELS: [&str; 2] = ["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"];
 
-/// Bytes that gzip can make of one byte at most.
+/// Largest expansion of gzip, in bytes per byte.
 const DENSEST: usize = 1032;
 
 /// Lists the training images under `root`.
@@ -132,11 +132,11 @@ fn parse(
         )));
     }
     memory::needed(&path.display().to_string(), expected.unwrap_or(0), 1, 1)?;
-    // No more is unzipped than the sizes need, and one byte to see whether there is more.
+    // Only the bytes that the sizes need are unzipped, and one more to detect a surplus.
     let most = expected.map_or(0, |e| e as u64) + 1;
     let mut body = Vec::new();
     let read = (&mut plain).take(most).read_to_end(&mut body);
-    // Also the checksum at the end, and what follows it.
+    // This also reads the checksum at the end and any surplus.
     read.map_err(unzipped)?;
     if Some(body.len()) != expected {
         let more = if body.len() as u64 == most {
@@ -152,7 +152,7 @@ fn parse(
     Ok((sizes, body))
 }
 
-/// What an idx header says instead of unsigned bytes in `rank` dimensions, where it says something.
+/// Description of an idx header that is not one of unsigned bytes in `rank` dimensions, if it is a valid header.
 fn instead(header: &[u8], rank: usize) -> String {
     match header.get(..4) {
         Some([0, 0, 8, other]) if usize::from(*other) != rank => {

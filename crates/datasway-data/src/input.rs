@@ -1,4 +1,4 @@
-//! Files and folders as they are read: regular ones, of a bounded size.
+//! Reading of regular files of bounded size, and of folders.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::DataError;
 
-/// Most bytes of an image file.
+/// Largest image file in bytes.
 pub(crate) const MOST_IMAGE: u64 = 256 << 20;
-/// Most bytes of a table.
+/// Largest table in bytes.
 pub(crate) const MOST_TABLE: u64 = 1 << 30;
 
 /// The state of a regular file, symbolic links followed: a pipe, device or folder is refused before it is opened.
@@ -50,7 +50,7 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, DataError> {
     }
 }
 
-/// What is in a folder, sorted by path.
+/// Entries of a folder, sorted by path.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let state = std::fs::metadata(folder).map_err(|e| io(folder, e))?;
     if !state.is_dir() {

@@ -1,8 +1,8 @@
-//! JPEG files, complete or refused.
+//! Decoding of JPEG files that refuses incomplete ones.
 //!
-//! A decoder fills what a truncated file lacks with grey, and an end marker put behind the cut hides it. So the end marker is
-//! moved away from the last bits by bytes of ones: no code word consists of ones alone, hence a decoder that still wants bits
-//! there fails.
+//! A decoder fills the missing part of a truncated file with grey, and an end marker after the cut hides the damage.
+//! Therefore bytes of ones are inserted before the end marker. No code word consists of ones only, so a decoder that still
+//! needs bits fails there.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::picture::{affordable, orientation};
 
-/// Ones before the end marker, in bytes: more than a decoder reads ahead.
+/// Bytes of ones before the end marker: more than a decoder reads ahead.
 const ONES: usize = 64;
 /// Coefficients of a block.
 const BLOCK: usize = 64;
 
-/// Whether these are the first bytes of a JPEG file.
+/// Tells whether these are the first bytes of a JPEG file.
 pub(crate) fn is(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8])
 }
 
-/// Decodes a JPEG file of which nothing is missing; also how it has to be turned to be upright.
+/// Decodes a complete JPEG file. Also returns its EXIF orientation.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     let outline = Outline::of(bytes)?;
     let options = DecoderOptions::default()
@@ -67,14 +67,14 @@ fn damaged(error: DecodeErrors) -> String {
     )
 }
 
-/// A JPEG file's segments without what lies between and behind them, the end marker moved away from the data.
+/// The segments of a JPEG file without other bytes, and with ones inserted before the end marker.
 struct Outline {
     bytes: Vec<u8>,
     scans: usize,
 }
 
 impl Outline {
-    /// Walks along the segments; a file whose scans leave a coefficient unsent is refused.
+    /// Visits the segments. A file whose scans leave a coefficient incomplete is refused.
     fn of(bytes: &[u8]) -> Result<Self, String> {
         const TOO_EARLY: &str = "the JPEG data end too early";
         let mut outline = Self {
@@ -126,13 +126,13 @@ impl Outline {
     }
 }
 
-/// Length of the coded data up to a marker that is no restart.
+/// Length of the coded data up to a marker that is not a restart.
 fn scan_length(bytes: &[u8]) -> Option<usize> {
     let mut pairs = bytes.windows(2);
     pairs.position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff | 0xd0..=0xd7))
 }
 
-/// The coefficients that no scan has sent to the last bit, by component.
+/// Coefficients that no scan has completed, by component.
 #[derive(Default)]
 struct Missing {
     progressive: bool,
@@ -166,7 +166,7 @@ impl Missing {
             if !self.progressive {
                 *component = [false; BLOCK];
             } else if let Some(sent) = component.get_mut(first..=last) {
-                // The low half: how many bits are still to come.
+                // The low half holds the number of missing bits.
                 sent.fill(bits & 0x0f != 0);
             }
         }

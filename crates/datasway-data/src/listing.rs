@@ -1,4 +1,4 @@
-//! What a source holds before anything is decoded.
+//! The images of a source before decoding.
 
 use std::path::PathBuf;
 
@@ -11,31 +11,31 @@ use crate::{Attributes, Classes, DataError};
 /// A square in pixels: left, top, side.
 pub(crate) type Square = (u32, u32, u32);
 
-/// How image `i` is decoded and which square of it is kept.
+/// Decoder of image `i`, with the square that is kept.
 pub(crate) type Decode = Box<dyn Fn(usize) -> Result<(RgbImage, Square), DataError> + Sync>;
 
-/// A source's images by name, and how to decode each.
+/// The images of a source: names, labels and decoder.
 pub(crate) struct Listing {
     pub names: Vec<String>,
     pub attributes: Option<Attributes>,
     pub classes: Option<Classes>,
-    /// Whether all images of a class come one after the other.
+    /// True if the images of each class are contiguous.
     pub by_class: bool,
-    /// Where image `i` comes from, for messages.
+    /// Origin of image `i`, for messages.
     pub origins: Vec<PathBuf>,
-    /// The image files, one after the other: the cache depends on their state.
+    /// The image files. The cache depends on their state.
     pub files: Vec<PathBuf>,
-    /// What was read to list them: the cache depends on its content.
+    /// Content of the tables that were read. The cache depends on it.
     pub tables: Sha256,
-    /// Whether images are grey in the source.
+    /// True if the images are grey in the source.
     pub grey: bool,
     pub report: Report,
     pub decode: Decode,
 }
 
 impl Listing {
-    /// The images that a limit leaves, ascending: the first ones, or where images lie class by class an even share of each class,
-    /// the first of each.
+    /// Indices of the images within a limit, ascending: the first ones, or an even share of each class if the images are sorted by
+    /// class.
     pub fn within(&self, limit: Option<usize>) -> Vec<usize> {
         let n = self.names.len();
         let limit = limit.unwrap_or(n).min(n);
@@ -46,7 +46,7 @@ impl Listing {
     }
 }
 
-/// `limit` images, taken by turns from every class.
+/// `limit` images, taken in turn from every class.
 fn even_share(classes: &Classes, limit: usize) -> Vec<usize> {
     let mut turns = vec![0; classes.names.len()];
     let mut images: Vec<(usize, usize)> = classes

@@ -1,4 +1,4 @@
-//! From a source to decoded pixels.
+//! Loading of a source: listing, decoding in parallel, cache.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::dataset::Pixels;
 use crate::listing::Listing;
 use crate::{DataError, Dataset, Shape, Source, cache, memory, resize};
 
-/// Longest side in pixels that images are made of.
+/// Largest side of decoded images in pixels.
 pub(crate) const MOST_SIDE: usize = 4096;
-/// Bytes that are decoded between two looks at what failed.
+/// Bytes that are decoded between two checks for failures.
 const PORTION: usize = 64 << 20;
 
-/// How a source is decoded.
+/// Options of [`load`].
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// Side of the square images in pixels; the first image's crop if absent (64 for procedural faces).
@@ -27,7 +27,7 @@ pub struct LoadOptions {
     /// Leave out images that are listed but missing, unreadable, truncated, not images or too small, and
     /// count them in [`Dataset::skipped`]; the first of them is an error otherwise.
     pub skip_bad: bool,
-    /// Where decoded sets are kept; nothing is kept if absent.
+    /// Folder of the cache, or `None` for no cache.
     pub cache_dir: Option<PathBuf>,
     /// Show a progress bar on stderr.
     pub progress: bool,
@@ -50,7 +50,7 @@ pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError
     let key = cache::key(&name, &listing, options)?;
     let path = cache::path(folder, &key);
     if let Some(mut found) = cache::open(&path, &key) {
-        // What is passed over may have changed though no image has.
+        // Other content may have changed even if no image has.
         found.report = listing.report;
         return Ok(found);
     }

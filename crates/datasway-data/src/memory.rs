@@ -1,11 +1,11 @@
-//! Memory that a data set may take.
+//! Memory limit of a data set.
 
 use crate::DataError;
 
-/// Most bytes of a data set's pixels, whatever there is.
+/// Largest number of pixel bytes on any machine.
 const MOST: u64 = 64 << 30;
 
-/// Bytes of `count` images with `channels` channels and `side` pixels a side, if they can be held.
+/// Bytes of `count` images with `channels` channels and `side` pixels a side, if they fit into memory.
 pub(crate) fn needed(
     name: &str,
     count: usize,
@@ -36,7 +36,7 @@ fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
 }
 
-/// Bytes that the system can still give, where it says so.
+/// Available memory in bytes, if the system reports it.
 fn available() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;

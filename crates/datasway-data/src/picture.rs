@@ -1,4 +1,4 @@
-//! Image files as upright pictures without transparency.
+//! Decoding of image files to upright pictures without transparency.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -10,11 +10,11 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use crate::input::{MOST_IMAGE, read};
 use crate::{DataError, jpeg};
 
-/// Most bytes that decoding one picture may take.
+/// Largest memory of decoding one picture, in bytes.
 const MOST: u64 = 448 << 20;
-/// Background of an image: what is transparent is shown on white as paper and most pages do, and line art is dark.
+/// Background of an image. Transparent parts are white, as on paper and most pages.
 const PAPER: (u8, &str) = (255, "white");
-/// Background of a mask: what is transparent is not chosen.
+/// Background of a mask. Transparent parts are not selected.
 const NOT_CHOSEN: (u8, &str) = (0, "black");
 
 /// Decodes an image file to RGB: turned upright, on a white background, the first frame of an animation.
@@ -25,7 +25,7 @@ pub(crate) fn decode(path: &Path) -> Result<RgbImage, DataError> {
 /// Reads a mask: a picture's brightness, turned upright, black where it is transparent.
 ///
 /// # Errors
-/// A file that is missing, damaged or no picture.
+/// If the file is missing, damaged or not a picture.
 pub fn mask(path: &Path) -> Result<GrayImage, DataError> {
     Ok(DynamicImage::ImageRgb8(open(path, NOT_CHOSEN)?).into_luma8())
 }
@@ -40,7 +40,7 @@ fn open(path: &Path, background: (u8, &str)) -> Result<RgbImage, DataError> {
         })
 }
 
-/// Decodes by content, whatever the file's name says, and turns as its EXIF says.
+/// Decodes by content, not by file name, and applies the EXIF orientation.
 fn upright(bytes: &[u8]) -> Result<DynamicImage, String> {
     if bytes.is_empty() {
         return Err("it is empty".into());
@@ -59,7 +59,7 @@ fn other(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     let format = image::guess_format(bytes).map_err(|e| e.to_string())?;
     let mut exif = None;
     match format {
-        // Also behind the pixels, where the decoder does not look for it.
+        // EXIF data may also follow the pixels, where the decoder does not read them.
         ImageFormat::Png => exif = png_exif(bytes)?,
         ImageFormat::WebP => webp_is_complete(bytes)?,
         ImageFormat::Bmp => {}
@@ -103,7 +103,7 @@ pub(crate) fn affordable(width: u64, height: u64, bytes: u64) -> Result<(), Stri
     }
 }
 
-/// RGB on a background; a picture of which nothing is to be seen on it is refused.
+/// Converts to RGB on a background. A picture that is invisible on it is refused.
 fn opaque(image: DynamicImage, (ground, name): (u8, &str)) -> Result<RgbImage, String> {
     if !image.color().has_alpha() {
         return Ok(image.into_rgb8());
@@ -130,7 +130,7 @@ fn opaque(image: DynamicImage, (ground, name): (u8, &str)) -> Result<RgbImage, S
     RgbImage::from_raw(width, height, pixels).ok_or_else(|| "it has no pixel".into())
 }
 
-/// How a picture has to be turned by its EXIF data.
+/// Orientation of a picture by its EXIF data.
 pub(crate) fn orientation(exif: Option<&[u8]>) -> Orientation {
     let tiff = exif.map(|e| e.strip_prefix(b"Exif\0\0").unwrap_or(e));
     tiff.and_then(Orientation::from_exif_chunk)
@@ -162,7 +162,7 @@ fn png_exif(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-/// Fails if a WebP file is shorter than it says.
+/// Fails if a WebP file is shorter than its header says.
 fn webp_is_complete(bytes: &[u8]) -> Result<(), String> {
     let length = bytes.get(4..8).and_then(|l| l.try_into().ok());
     match length.map(u32::from_le_bytes) {

@@ -1,23 +1,23 @@
-//! What a source was found to hold.
+//! Report on the content of a source.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Dataset;
 use crate::error::line;
 
-/// What a source held besides the images that were loaded.
+/// Content of a source besides the loaded images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Images in the source, before a limit.
     pub held: usize,
-    /// What was passed over, such as `3 .gif` or `1 hidden folder`.
+    /// Content that was passed over, such as `3 .gif` or `1 hidden folder`.
     pub passed_over: Vec<String>,
-    /// Sentences about what may not be meant.
+    /// Sentences about content that may be a mistake.
     pub notices: Vec<String>,
 }
 
 impl Dataset {
-    /// What was found, for people: one line, and one more for every notice.
+    /// A summary for people: one line, and one more for each notice.
     pub fn summary(&self) -> String {
         let n = self.len();
         let used = n + self.skipped;

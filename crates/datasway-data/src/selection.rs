@@ -1,4 +1,4 @@
-//! The small language that names some images of a data set.
+//! The selection language: names of some images of a data set.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub enum Selection {
     Image(PathBuf),
 }
 
-/// What a selection names.
+/// The images of a selection.
 #[expect(
     clippy::large_enum_variant,
     reason = "there is one a selection, and a box would burden every caller"
@@ -83,7 +83,7 @@ impl Selection {
         }
     }
 
-    /// The selection that all of the same meaning share: terms in order and once, ranges merged, paths resolved where they exist.
+    /// The canonical form of a selection: unique sorted terms, merged ranges, resolved paths.
     #[must_use]
     pub fn canonical(self) -> Self {
         let resolved = |path: PathBuf| path.canonicalize().unwrap_or(path);
@@ -112,7 +112,7 @@ impl Selection {
         }
     }
 
-    /// The images of `data` (or from elsewhere, decoded to its shape) that are meant.
+    /// The selected images of `data`, or images from elsewhere, decoded to its shape.
     ///
     /// # Errors
     /// An unknown attribute or class, an index out of range, an unreadable path, or no image.
@@ -209,7 +209,7 @@ impl Selection {
                 data.len()
             )));
         }
-        // Ranges may overlap any number of times: each index is taken once.
+        // Ranges may overlap. Each index is taken once.
         let mut sorted = ranges.to_vec();
         sorted.sort_unstable();
         let (mut indices, mut next) = (Vec::new(), 0);

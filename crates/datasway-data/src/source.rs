@@ -1,4 +1,4 @@
-//! Where a data set comes from.
+//! Sources of data sets.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,9 @@ pub enum Source {
     Folder(PathBuf),
     /// Procedural faces.
     Faces {
-        /// How many.
+        /// Number of faces.
         count: usize,
-        /// The seed that they are drawn from.
+        /// Seed of the faces.
         seed: u64,
     },
 }
@@ -111,7 +111,7 @@ pub(crate) fn whole<N: FromStr>(text: &str) -> Option<N> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Whether a text before a colon looks like a kind of source rather than part of a path.
+/// Tells whether a text before a colon looks like a kind of source rather than part of a path.
 fn is_word(text: &str) -> bool {
     text.len() > 1 && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }

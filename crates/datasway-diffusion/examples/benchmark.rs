@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         trained: network.clone().set_require_grad(true).train(),
         optimizer: AdamConfig::new().init(),
         network,
-        jvp: Jvp::new(forward),
+        jvp: Jvp::new(forward).with_rules(burn_cpu_kernels::jvp::RULES),
         device,
     };
     for line in std::io::stdin().lock().lines() {

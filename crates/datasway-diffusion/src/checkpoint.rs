@@ -1,9 +1,14 @@
-//! Checkpoints: one SafeTensors file, written completely or not at all.
+//! Checkpoints of score models in SafeTensors files, written completely or not at all.
 //!
-//! Tensors are named `model/PATH` (raw weights), `ema/PATH` (averaged weights, what samples come
-//! from), `optimizer` (the optimiser's state, Burn's record as bytes), `data_mean` and `data_variance`
-//! (of the training images, entry by entry: where the log-density starts) and `checksum`. The metadata entry `datasway`
-//! is JSON: [`Header`]. A checkpoint for sampling only leaves out `model` and `optimizer`.
+//! Tensors are named as follows.
+//!
+//! - `model/PATH`: raw weights.
+//! - `ema/PATH`: averaged weights, which are used for sampling.
+//! - `optimizer`: the optimiser's state, Burn's record as bytes.
+//! - `data_mean`, `data_variance`: mean and variance of each entry of the training images, from which the log-density starts.
+//! - `checksum`: see [`tensor_file`].
+//!
+//! The metadata entry `datasway` holds the [`Header`] as JSON. A checkpoint for sampling has no `model` and no `optimizer`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,19 +23,19 @@ use crate::unet::UNet;
 use crate::weights::{self, Weight};
 use crate::{DiffusionError, range};
 
-/// Where the header stands in the metadata.
+/// Metadata entry of the header.
 const ENTRY: &str = "datasway";
-/// Where checkpoints of earlier versions have it.
+/// Metadata entry of the header in checkpoints of earlier versions.
 const EARLIER_ENTRY: &str = "sway";
-/// Largest mean of a pixel, which lies in `[-1, 1]` if nobody scaled it.
+/// Largest accepted mean of a pixel. Unscaled pixels lie in `[-1, 1]`.
 const MAX_MEAN: f32 = 100.0;
-/// Largest variance below 0 that rounding explains, and that is read as 0: older versions subtracted squares.
+/// Largest negative variance that is read as 0. Earlier versions subtracted squares, and rounding could make it negative.
 const ROUNDING: f32 = 1e-6;
 
 /// A checkpoint in memory.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// What the file says about itself.
+    /// Header of the file.
     pub header: Header,
     /// Raw weights; needed to resume.
     pub model: Option<BTreeMap<String, TensorData>>,
@@ -42,17 +47,17 @@ pub struct Checkpoint {
     pub data_mean: Vec<f32>,
     /// Variance of each entry of the training images.
     pub data_variance: Vec<f32>,
-    /// What a user should know of how the file was read, a sentence each.
+    /// Notices for the user about how the file was read, one sentence each.
     pub notices: Vec<String>,
 }
 
 impl Checkpoint {
-    /// Weights with the ids that the optimiser's state refers to, 0 where there is none.
+    /// Weights with the ids that the optimiser's state refers to, or 0 if there are none.
     pub fn with_ids(&self, weights: BTreeMap<String, TensorData>) -> BTreeMap<String, Weight> {
         weights::with_ids(weights, &self.header.parameter_ids)
     }
 
-    /// What sampling needs: the averaged weights alone.
+    /// A checkpoint for sampling, with the averaged weights only.
     pub fn for_sampling(self) -> Self {
         Self {
             model: None,
@@ -61,8 +66,7 @@ impl Checkpoint {
         }
     }
 
-    /// Writes the file beside its place, flushes it to disk and renames it: a reader sees the old
-    /// file or the new one, never a part.
+    /// Writes the file, completely or not at all.
     ///
     /// # Errors
     /// If a weight is not finite, or the folder cannot be written (missing, no permission, disk full); the old file
@@ -100,7 +104,7 @@ impl Checkpoint {
         datasway_fs::write(path, &bytes).map_err(|e| fail(&e.reason))
     }
 
-    /// Checks that every number is finite: a model that has diverged is worth nothing.
+    /// Checks that every number is finite, which is not so if training has diverged.
     ///
     /// # Errors
     /// [`DiffusionError::NotFinite`] that names the first weight that is not, and the step.
@@ -127,7 +131,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Raw and averaged weights under their names in the file.
+    /// Raw and averaged weights by their names in the file.
     fn weights(&self) -> impl Iterator<Item = (String, &TensorData)> {
         let groups = [("model", self.model.as_ref()), ("ema", Some(&self.ema))];
         groups.into_iter().flat_map(|(group, weights)| {
@@ -151,7 +155,7 @@ impl Checkpoint {
     /// Reads a checkpoint from memory; `path` names it in errors.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`], but for a missing file.
+    /// As [`Checkpoint::load`], except for a missing file.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, DiffusionError> {
         let (head, header) = begin(bytes, bytes.len() as u64, path)?;
         Self::read(bytes, &head, header).map_err(|problem| DiffusionError::file(path, problem))
@@ -202,7 +206,7 @@ impl Checkpoint {
     }
 }
 
-/// Reads the beginning of a file of `length` bytes and checks what can be known of its tensors before they are read.
+/// Reads the beginning of a file of `length` bytes and checks names, types and shapes before the tensors are read.
 fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), DiffusionError> {
     let fail = |message: String| DiffusionError::file(path, message);
     let head = Head::parse(beginning, length, &[ENTRY, EARLIER_ENTRY]).map_err(|problem| {
@@ -219,7 +223,7 @@ fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), D
 
 /// Checks that the tensors are those of the network that the header describes.
 fn check_tensors(head: &Head, header: &Header) -> Result<(), String> {
-    // No weight is drawn: the shapes are all that is asked of this network.
+    // Only the shapes of this network are used, so no weight is drawn.
     let network = UNet::new(&header.network, &Device::flex()).map_err(|error| error.to_string())?;
     let needed = weights::shapes(&network);
     let (mut model, mut ema) = (BTreeMap::new(), BTreeMap::new());

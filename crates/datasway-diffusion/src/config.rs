@@ -1,18 +1,18 @@
-//! The shape of the network.
+//! Configuration of the U-Net.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{DiffusionError, range};
 
-/// Most colour channels of an image.
+/// Largest number of image channels.
 const MAX_IMAGE_CHANNELS: usize = 64;
 /// Largest height and width of an image, in pixels.
 const MAX_SIZE: usize = 4096;
-/// Most channels of a level.
+/// Largest number of channels of a level.
 const MAX_CHANNELS: usize = 16_384;
-/// Most levels: an image of the largest size is then a single pixel.
+/// Largest number of levels. An image of the largest size is then a single pixel.
 const MAX_LEVELS: usize = 13;
-/// Most residual blocks on a level.
+/// Largest number of residual blocks of a level.
 const MAX_BLOCKS: usize = 64;
 
 /// A DDPM-style U-Net (Ho et al. 2020).

@@ -1,4 +1,4 @@
-//! What every sampler, density and sensitivity needs of a model: its denoiser and the products with its Jacobian.
+//! The trait [`Denoiser`]: a denoiser and products with its Jacobian, the only interface to a model.
 
 use burn::tensor::Tensor;
 
@@ -28,9 +28,10 @@ pub trait Denoiser {
         tangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError>;
 
-    /// The denoised points together with the products `Jᵀ·c` of D's transposed Jacobian in x with K cotangents,
-    /// `[K, n, d]`. The ideal denoiser of any measure is `x + σ²·∇log p`, so its J is symmetric and this is
-    /// [`jvp`](Self::jvp); a network's J is not.
+    /// The denoised points together with the products `Jᵀ·c` of D's transposed Jacobian in x with K cotangents, `[K, n, d]`.
+    ///
+    /// The ideal denoiser of a measure is `x + σ²·∇log p`. Its Jacobian is symmetric, so this is [`jvp`](Self::jvp). The Jacobian
+    /// of a network is not symmetric.
     ///
     /// # Errors
     /// As for [`jvp`](Self::jvp).

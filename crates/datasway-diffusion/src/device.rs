@@ -1,4 +1,4 @@
-//! Where tensors live, by name.
+//! Compute devices by name.
 
 use burn::tensor::{DType, Device};
 
@@ -67,7 +67,7 @@ pub fn has_own_memory(device: &Device) -> bool {
     *device != Device::flex()
 }
 
-/// f64 where the device has it, else f32: for sums that lose digits at small noise levels.
+/// The widest float type of the device: f64 if it has it, else f32. Used for sums that cancel at small noise levels.
 pub fn widest_float(device: &Device) -> DType {
     if device.supports_dtype(DType::F64) {
         DType::F64

@@ -1,8 +1,8 @@
-//! What can go wrong with a model, its samples or its files.
+//! Errors of models, samples and their files.
 
 use std::path::PathBuf;
 
-/// Every error names what was wrong and what to do about it.
+/// Errors of models, samples and their files. Each message names the problem and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffusionError {
     /// A setting is outside its range or contradicts another one.
@@ -13,15 +13,15 @@ pub enum DiffusionError {
     Shape {
         /// The tensor.
         what: String,
-        /// The shape it has.
+        /// Its shape.
         found: Vec<usize>,
-        /// The shape it should have.
+        /// The expected shape.
         expected: Vec<usize>,
     },
     /// A value that must be finite is not.
     #[error("{}", line(.0))]
     NotFinite(String),
-    /// Something that is not defined for this combination of parts.
+    /// An operation that is not defined for this combination of parts.
     #[error("{}", line(.0))]
     Unsupported(String),
     /// The forward-mode derivative of the network failed.
@@ -32,15 +32,15 @@ pub enum DiffusionError {
     File {
         /// The file.
         path: PathBuf,
-        /// What went wrong and what to do.
+        /// The problem and the remedy.
         message: String,
     },
 }
 
-/// Most characters of a part of a message.
+/// Largest number of characters of a part of a message.
 const LONGEST: usize = 900;
 
-/// A text as a line: what it quotes of a file may be of any length and hold any character.
+/// A text on one line. Quoted file content may have any length and hold any character.
 fn line(text: &str) -> String {
     let blank = |c: char| if c.is_control() { ' ' } else { c };
     let mut line: String = text.chars().map(blank).take(LONGEST).collect();

@@ -8,10 +8,10 @@ use crate::config::UNetConfig;
 use crate::precondition::Precondition;
 use crate::unique;
 
-/// The layout that this version writes and reads.
+/// Version of the layout that is written and read.
 pub const FORMAT: u32 = 1;
 
-/// What a checkpoint says about itself.
+/// Header of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -27,7 +27,7 @@ pub struct Header {
     pub data: String,
     /// At most this many of its images were used.
     pub limit: Option<usize>,
-    /// Whether images that could not be read were left out.
+    /// True if unreadable images were left out.
     pub skip_bad: bool,
     /// Fingerprint of the decoded data set.
     pub fingerprint: String,
@@ -42,10 +42,10 @@ pub struct Header {
     pub parameter_ids: BTreeMap<String, u64>,
 }
 
-/// What is read of a training configuration.
+/// The fields of a training configuration that are checked.
 #[derive(Deserialize)]
 struct Training {
-    /// Whether mirror images were trained on too.
+    /// True if mirror images were trained on, too.
     #[expect(
         dead_code,
         reason = "it must be there: without it the data are taken for others"
@@ -55,7 +55,7 @@ struct Training {
     network: Option<UNetConfig>,
 }
 
-/// The part of a header that every layout has.
+/// The part of a header that is common to all layouts.
 #[derive(Deserialize)]
 pub struct Layout {
     /// Layout of the file.
@@ -65,10 +65,10 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Checks a header's layout, before anything else of it is read.
+    /// Checks the layout of a header before its other fields are read.
     ///
     /// # Errors
-    /// If it is none, or of a layout that this version does not know.
+    /// If it is not a header, or has an unknown layout.
     pub fn check(header: &str, known: u32) -> Result<(), String> {
         let layout: Self = serde_json::from_str(header).map_err(unreadable)?;
         if layout.format == known {
@@ -83,13 +83,13 @@ impl Layout {
     }
 }
 
-/// Says that a header is not what it should be.
+/// Message for a header that cannot be parsed.
 pub fn unreadable(error: serde_json::Error) -> String {
     format!("its header cannot be read: {error}")
 }
 
 impl Header {
-    /// Reads the JSON of a header and checks every number of it.
+    /// Parses a header from JSON and checks every number.
     ///
     /// # Errors
     /// A sentence that names the field.

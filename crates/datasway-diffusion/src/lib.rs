@@ -1,8 +1,7 @@
-//! Noise schedule, preconditioning, U-Net, loss, EMA, samplers, log-density, checkpoints.
+//! Diffusion models: noise schedule, preconditioning, U-Net, loss, EMA, samplers and checkpoints.
 //!
-//! The conventions are those of EDM (Karras et al., *Elucidating the Design Space of Diffusion-Based
-//! Generative Models*, arXiv 2206.00364): `x_σ = y + σ·n`, and the network is used through its
-//! denoiser `D(x, σ) = E[y | x_σ = x]`.
+//! The conventions are those of EDM (Karras et al., *Elucidating the Design Space of Diffusion-Based Generative Models*,
+//! arXiv 2206.00364). A noisy image is `x_σ = y + σ·n`, and a model is used through its denoiser `D(x, σ) = E[y | x_σ = x]`.
 
 pub mod checkpoint;
 pub mod config;
@@ -22,6 +21,7 @@ pub mod schedule;
 pub mod tensor_file;
 pub mod unet;
 pub mod unique;
+pub mod validate;
 pub mod weights;
 
 pub use error::DiffusionError;

@@ -45,7 +45,7 @@ pub fn denoise_each(
     x * c_skip + raw * c_out
 }
 
-/// `f(σ)` for each image, `[n, 1, 1, 1]`, where `like` lives and in its precision.
+/// `f(σ)` for each image, `[n, 1, 1, 1]`, on the device and in the precision of `like`.
 fn per_image(like: &Tensor<4>, sigmas: &[f64], f: impl Fn(f64) -> f64) -> Tensor<4> {
     let values: Vec<f64> = sigmas.iter().map(|sigma| f(*sigma)).collect();
     Tensor::from_data(

@@ -16,11 +16,12 @@ use crate::weights;
 
 /// The raw network `F` on flat points `[n, d]` and their noise levels `c_noise`, `[n]`.
 type Forward<M> = Arc<dyn Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync>;
-/// The same, as burn-jvp records it.
+/// The same function, recorded by burn-jvp.
 type Recorded<M> = Box<dyn Fn(&M, &[DynTensor]) -> DynTensor + Send + Sync>;
 
-/// `D(x, σ) = c_skip·x + c_out·F(c_in·x, c_noise)` of a network, a U-Net unless told otherwise, on flat points
-/// `[n, d]`.
+/// The denoiser `D(x, σ) = c_skip·x + c_out·F(c_in·x, c_noise)` of a network on flat points `[n, d]`.
+///
+/// The network is a U-Net by default.
 pub struct NetworkDenoiser<M: Module = UNet> {
     network: M,
     /// The same weights as constants on the autodiff device, for products with Jᵀ.
@@ -79,7 +80,7 @@ impl<M: Module + 'static> NetworkDenoiser<M> {
             d,
             precondition,
             forward,
-            jvp: Jvp::new(recorded),
+            jvp: Jvp::new(recorded).with_rules(burn_cpu_kernels::jvp::RULES),
         }
     }
 

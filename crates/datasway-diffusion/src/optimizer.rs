@@ -10,13 +10,12 @@ use crate::DiffusionError;
 use crate::tensor_file::finite;
 use crate::weights::{self, Weight};
 
-/// What AdamW keeps of every parameter, by the names in Burn's record: its two moments, the steps they were gathered in,
-/// and its rank.
+/// Entries of AdamW's state for one parameter, by their names in Burn's record: two moments, the number of steps, the rank.
 const MOMENTS: [&str; 2] = ["momentum.moment_1", "momentum.moment_2"];
 const TIME: &str = "momentum.time";
 const RANK: &str = "__rank";
 
-/// The state of an optimiser, the same bytes for the same state.
+/// The state of an optimiser as bytes. Equal states give equal bytes.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -28,7 +27,7 @@ pub fn state(optimizer: &ModuleOptimizer) -> Result<Vec<u8>, DiffusionError> {
     in_order(bytes).map_err(|error| unwritable(&error))
 }
 
-/// The record with its tensors by name: Burn writes them in the order of a hash table, another one in every run.
+/// The record with its tensors sorted by name. Burn writes them in the order of a hash table, which differs between runs.
 fn in_order(record: Bytes) -> Result<Vec<u8>, burn_pack::Error> {
     let reader = Reader::from_bytes(record)?;
     let (scalars, paths) = (reader.scalars().clone(), reader.metadata().clone());
@@ -42,10 +41,10 @@ fn in_order(record: Bytes) -> Result<Vec<u8>, burn_pack::Error> {
     Ok(writer.into_bytes()?.to_vec())
 }
 
-/// A new AdamW in the state that [`state`] gave after `step` steps on these parameters.
+/// A new AdamW optimiser with the state that [`state`] returned after `step` steps on these parameters.
 ///
 /// # Errors
-/// If the bytes are not such a state: Burn would panic, or forget the moments that it misses.
+/// If the bytes are not such a state. Burn would panic, or silently drop missing moments.
 pub fn restore(
     optimizer: ModuleOptimizer,
     state: Vec<u8>,

@@ -23,22 +23,22 @@ impl Precondition {
         Ok(Self { sigma_data })
     }
 
-    /// `c_skip = σ_data² / (σ² + σ_data²)`: how much of the noisy image passes straight through.
+    /// `c_skip = σ_data² / (σ² + σ_data²)`, the weight of the noisy image in the output.
     pub fn c_skip(&self, sigma: f64) -> f64 {
         self.sigma_data.powi(2) / (sigma.powi(2) + self.sigma_data.powi(2))
     }
 
-    /// `c_out = σ·σ_data / √(σ² + σ_data²)`: the scale of the network's contribution.
+    /// `c_out = σ·σ_data / √(σ² + σ_data²)`, the scale of the network's output.
     pub fn c_out(&self, sigma: f64) -> f64 {
         sigma * self.sigma_data / (sigma.powi(2) + self.sigma_data.powi(2)).sqrt()
     }
 
-    /// `c_in = 1 / √(σ² + σ_data²)`: brings the noisy image to unit variance.
+    /// `c_in = 1 / √(σ² + σ_data²)`, which scales the noisy image to unit variance.
     pub fn c_in(&self, sigma: f64) -> f64 {
         1.0 / (sigma.powi(2) + self.sigma_data.powi(2)).sqrt()
     }
 
-    /// `c_noise = ln(σ) / 4`: what the network is told about the noise level.
+    /// `c_noise = ln(σ) / 4`, the network's input for the noise level.
     pub fn c_noise(&self, sigma: f64) -> f64 {
         sigma.ln() / 4.0
     }

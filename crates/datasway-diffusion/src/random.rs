@@ -1,31 +1,31 @@
-//! Random numbers as a function of (seed, purpose, index), drawn on the CPU.
+//! Random numbers as a function of seed, stream and index, drawn on the CPU.
 //!
-//! Nothing is carried from one draw to the next, so a resumed run draws what an uninterrupted one would
-//! have drawn, every device sees the same, and two runs with the same seed share their noise.
+//! There is no state between draws. A resumed run therefore draws the same numbers as an uninterrupted one, all devices draw
+//! the same numbers, and two runs with the same seed share their noise.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// What random numbers are for; those of different purposes have nothing in common.
+/// Streams of random numbers. Different streams are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RandomStream {
-    /// Which images a batch holds, and which of them are mirrored; by step.
+    /// Images of a training batch and their mirroring; by step.
     Batch,
     /// Noise levels and noise of a training batch; by step.
     TrainingNoise,
-    /// The noise of a sample; by sample and step of the sampler.
+    /// Noise of a sample; by sample and sampler step.
     Sample,
-    /// The probes of a trace; by sample, step of the sampler and probe.
+    /// Probes of a trace estimator; by sample, sampler step and probe.
     Probe,
-    /// Parameters and points of made-up measures; by part.
+    /// Parameters and points of synthetic measures; by part.
     Measure,
-    /// Which images are held out.
+    /// Choice of held-out images.
     Split,
 }
 
-/// A generator of its own for each seed, purpose and index (up to three numbers below 2⁶⁴, 2⁶⁴ and 2³²).
+/// The generator of a seed, a stream and an index of up to three numbers, below 2⁶⁴, 2⁶⁴ and 2³².
 pub fn generator<const N: usize>(seed: u64, purpose: RandomStream, index: [u64; N]) -> ChaCha8Rng {
     const { assert!(N <= 3) };
     let mut numbers = [seed, 0, 0, 0];

@@ -2,21 +2,21 @@
 
 use crate::{DiffusionError, range};
 
-/// Most steps of a sampler.
+/// Largest number of sampler steps.
 pub const MAX_STEPS: usize = 10_000;
-/// Lowest noise level above 0 at which a sampler works: below it noise is lost in the rounding of single precision.
+/// Lowest positive noise level of a sampler. Below it, noise is lost in the rounding of single precision.
 pub const LOWEST: f64 = 1e-6;
-/// Highest noise level: above it images are.
+/// Highest noise level of a sampler. Above it, images are lost in the rounding of single precision.
 pub const HIGHEST: f64 = 1e6;
 
 /// EDM's lowest noise level above 0 (Karras et al. 2022, Table 1).
 pub const SIGMA_MIN: f64 = 0.002;
 /// EDM's highest noise level.
 pub const SIGMA_MAX: f64 = 80.0;
-/// EDM's spacing of the levels between.
+/// EDM's exponent of the spacing of noise levels.
 pub const RHO: f64 = 7.0;
 
-/// The grid with EDM's own levels.
+/// The grid of [`karras`] with EDM's settings.
 pub fn edm(steps: usize) -> Vec<f64> {
     karras(steps, SIGMA_MIN, SIGMA_MAX, RHO)
 }
@@ -39,7 +39,7 @@ pub fn karras(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Vec<f64
     (0..steps).map(level).chain([0.0]).collect()
 }
 
-/// The grid of [`karras`], after its numbers have been checked.
+/// The grid of [`karras`] for checked settings.
 ///
 /// # Errors
 /// A sentence that names the number that is out of its range.

@@ -1,7 +1,7 @@
-//! Files of tensors: SafeTensors with a header of our own and a checksum.
+//! SafeTensors files with a JSON header and a checksum.
 //!
-//! The header is JSON in one entry of the metadata. The tensor `checksum`, 32 bytes, is the SHA-256 of the header and of
-//! every other tensor's name, type, shape and bytes; files without one are older and are read as they are.
+//! The header is an entry of the metadata. The tensor `checksum` (32 bytes) is the SHA-256 of the header and of the name, type,
+//! shape and bytes of every other tensor. Earlier versions wrote no checksum, and their files are read without this check.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,9 +18,9 @@ use crate::unique::Unique;
 
 /// Name of the tensor that holds the checksum.
 const CHECKSUM: &str = "checksum";
-/// Bytes of the number that says how long the names, types and shapes are.
+/// Bytes of the number that holds the length of names, types and shapes.
 const PREFIX: usize = 8;
-/// Longest text of names, types and shapes: a hundred times what the largest preset needs.
+/// Largest length of names, types and shapes: a hundred times the need of the largest preset.
 const MAX_NAMES: u64 = 8 << 20;
 
 /// The bytes of a file: `header` in the metadata entry `entry`, the tensors, and their checksum.
@@ -50,24 +50,24 @@ pub fn serialize(
     }
 }
 
-/// What a file says of its tensors, before their bytes are looked at.
+/// Header, names, types and shapes of a file, read before its tensors.
 pub struct Head {
     entry: String,
     /// The header's JSON.
     pub header: String,
-    /// Type, shape and place of every tensor but the checksum.
+    /// Type, shape and position of every tensor except the checksum.
     pub tensors: BTreeMap<String, TensorInfo>,
     checksum: Option<TensorInfo>,
-    /// Where the bytes of the tensors begin.
+    /// Position of the first tensor's bytes.
     body: usize,
 }
 
 impl Head {
-    /// Reads the beginning of a file of `length` bytes; `None` if its metadata has none of the `entries`. The first that is there
-    /// is the header.
+    /// Reads the beginning of a file of `length` bytes. The header is the first of the metadata `entries` that exists; returns `None`
+    /// if there is none.
     ///
     /// # Errors
-    /// A clause that says why this is no SafeTensors file, or not all of one.
+    /// A clause with the reason why this is not a complete SafeTensors file.
     pub fn parse(beginning: &[u8], length: u64, entries: &[&str]) -> Result<Option<Self>, String> {
         let names = names_length(beginning);
         let body = PREFIX as u64 + names.min(MAX_NAMES);
@@ -116,7 +116,7 @@ impl Head {
     /// Compares the checksum with the tensors, if the file has one.
     ///
     /// # Errors
-    /// A sentence, if a bit is not as it was written.
+    /// A sentence, if any bit has changed since the file was written.
     fn verify(&self, file: &[u8]) -> Result<(), String> {
         let Some(info) = &self.checksum else {
             return Ok(());
@@ -138,7 +138,7 @@ impl Head {
     }
 }
 
-/// Reads a whole file, after its names, types and shapes have passed `check`; nothing larger is read before.
+/// Reads a whole file after `check` has accepted its names, types and shapes. Nothing else is read before.
 ///
 /// # Errors
 /// If it cannot be read, is not a regular file, or `check` refuses its beginning, given the file's length.
@@ -174,13 +174,13 @@ pub fn read(
     Ok(bytes)
 }
 
-/// Length of the names, types and shapes, the first number of a file; 0 if there is none.
+/// Length of names, types and shapes, the first number of a file; 0 for an empty file.
 fn names_length(bytes: &[u8]) -> u64 {
     let prefix = bytes.first_chunk::<PREFIX>();
     prefix.map_or(0, |prefix| u64::from_le_bytes(*prefix))
 }
 
-/// One tensor, as the checksum sees it.
+/// The parts of a tensor that enter the checksum.
 struct Part<'a> {
     name: &'a str,
     dtype: Dtype,
@@ -191,7 +191,7 @@ struct Part<'a> {
 /// SHA-256 of the header and of the tensors, by name.
 fn checksum<'a>(entry: &str, header: &str, tensors: impl Iterator<Item = Part<'a>>) -> [u8; 32] {
     let mut hash = Sha256::new();
-    // Lengths go before contents, so that nothing can move from one part to the next.
+    // Each content is preceded by its length, so that parts with different boundaries give different checksums.
     let mut add = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
@@ -206,15 +206,15 @@ fn checksum<'a>(entry: &str, header: &str, tensors: impl Iterator<Item = Part<'a
     hash.finalize().into()
 }
 
-/// Reader of float tensors as f32, with a memory of what it had to convert.
+/// Reader of float tensors as f32 that records conversions.
 #[derive(Debug, Default)]
 pub struct FloatReader {
-    /// By type: the first tensor's name, how many there were, and whether a number was rounded.
+    /// For each type: name of the first tensor, number of tensors, and whether any number was rounded.
     converted: BTreeMap<String, (String, usize, bool)>,
 }
 
 impl FloatReader {
-    /// The numbers of a tensor: F32 as they are, F16, BF16 and F64 converted, each to the nearest f32.
+    /// The numbers of a tensor. F16, BF16 and F64 are converted to the nearest f32.
     ///
     /// # Errors
     /// A sentence that names the tensor, if it is of another type or holds a number that is not finite.
@@ -249,11 +249,12 @@ impl FloatReader {
         Ok(data)
     }
 
-    /// Compares the checksum of the file and tells what was converted. A file that holds other types than F32 was rewritten by
-    /// another program, so its checksum is not that of its bytes; the notices say so.
+    /// Compares the checksum of the file and returns notices about conversions.
+    ///
+    /// A file with other types than F32 was rewritten by another program, so its checksum is not compared and a notice says so.
     ///
     /// # Errors
-    /// A sentence, if the checksum does not fit.
+    /// A sentence, if the checksum does not match.
     pub fn finish(self, head: &Head, file: &[u8]) -> Result<Vec<String>, String> {
         let mut notices = self.notices();
         if notices.is_empty() {
@@ -264,7 +265,7 @@ impl FloatReader {
         Ok(notices)
     }
 
-    /// What was converted, a sentence for each type.
+    /// Notices about conversions, one sentence for each type.
     fn notices(&self) -> Vec<String> {
         let sentence = |(dtype, (first, count, rounded)): (&String, &(String, usize, bool))| {
             let more = match count {

@@ -1,17 +1,17 @@
-//! The U-Net, in plain Burn modules: residual blocks, self-attention, and skips across the levels.
+//! The U-Net in plain Burn modules: residual blocks, self-attention and skip connections.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::interpolate::{Interpolate2d, Interpolate2dConfig, InterpolateMode};
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
-use burn_cpu_kernels::{Norm, silu};
+use burn_cpu_kernels::{GroupNormOptions, silu};
 
 use crate::DiffusionError;
 use crate::config::UNetConfig;
 use crate::weights;
 
-/// Most weights of a network: 4 GiB of them, and four times that to train.
+/// Largest number of weights of a network: 4 GiB, and four times that for training.
 const MAX_NUMBERS: u64 = 1 << 30;
 
 /// The network `F` of the preconditioning: `(x [n, c, h, w], c_noise [n]) → [n, c, h, w]`.
@@ -95,7 +95,7 @@ impl UNet {
                 .with_initializer(Initializer::Zeros)
                 .init(device),
         };
-        // Weights are drawn when they are first read, so that nothing has been asked of the memory yet.
+        // Weights are drawn when they are first read, so no memory has been used yet.
         let shapes = weights::shapes(&network);
         let numbers: u64 = shapes
             .values()
@@ -141,15 +141,15 @@ impl UNet {
     }
 }
 
-/// The blocks of one resolution, and the convolution that leaves it (halving on the way down, after
-/// doubling on the way up).
+/// The blocks of one resolution and the convolution to the next one: with stride 2 on the way down, after upsampling on the way
+/// up.
 #[derive(Module, Debug)]
 struct Level {
     blocks: Vec<Block>,
     resample: Option<Conv2d>,
 }
 
-/// A residual block, followed by self-attention where the resolution asks for it.
+/// A residual block, followed by self-attention at the configured resolutions.
 #[derive(Module, Debug)]
 struct Block {
     norm1: GroupNorm,
@@ -228,7 +228,7 @@ impl Attention {
     }
 }
 
-/// The same linear map of the channels at every pixel: a 1×1 convolution as one matrix product.
+/// A 1×1 convolution as one matrix product.
 #[derive(Module, Debug)]
 struct Pointwise {
     linear: Linear,
@@ -248,7 +248,7 @@ impl Pointwise {
     }
 }
 
-/// Sinusoids of the noise level through a two-layer perceptron.
+/// Embedding of the noise level: sinusoids through a two-layer perceptron.
 #[derive(Module, Debug)]
 struct NoiseEmbedding {
     linear1: Linear,
@@ -256,7 +256,7 @@ struct NoiseEmbedding {
     frequencies: usize,
 }
 
-/// The fastest sinusoid of the embedding: a period of 0.2 in `ln(σ)/4`, about a factor 2 in `σ`.
+/// Frequency of the fastest sinusoid: a period of 0.2 in `ln(σ)/4`, about a factor of 2 in `σ`.
 const MAX_FREQUENCY: f64 = 32.0;
 
 impl NoiseEmbedding {
@@ -285,12 +285,12 @@ impl NoiseEmbedding {
     }
 }
 
-/// A 3×3 convolution that keeps the resolution (halves it with stride 2).
+/// A 3×3 convolution that keeps the resolution, or halves it with stride 2.
 fn conv(input: usize, output: usize) -> Conv2dConfig {
     Conv2dConfig::new([input, output], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
 }
 
-/// A [`conv`] with stride 1, by the kernel for it.
+/// A [`conv`] with stride 1, computed by its CPU kernel.
 fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias(conv))
 }
@@ -301,13 +301,13 @@ fn bias(conv: &Conv2d) -> Tensor<2> {
     bias.val().unsqueeze()
 }
 
-/// A group normalisation, followed by SiLU or not, by the kernel for it.
+/// A group normalisation, optionally followed by SiLU, computed by its CPU kernel.
 fn normalize(norm: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
     let [gamma, beta] = [&norm.gamma, &norm.beta].map(|weight| {
         let weight = weight.as_ref().expect("every normalisation is affine");
         weight.val()
     });
-    let norm = Norm {
+    let norm = GroupNormOptions {
         groups: norm.num_groups,
         epsilon: norm.epsilon,
         silu,
@@ -315,7 +315,7 @@ fn normalize(norm: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
     burn_cpu_kernels::group_norm(x, gamma, beta, norm)
 }
 
-/// Groups of at least four channels, at most 32 groups, and always a divisor of the channels.
+/// Number of groups: at most 32, each of at least four channels, a divisor of the channels.
 fn group_norm(channels: usize, device: &Device) -> GroupNorm {
     let groups = (1..=32.min(channels.div_ceil(4)))
         .rev()
@@ -324,7 +324,7 @@ fn group_norm(channels: usize, device: &Device) -> GroupNorm {
     GroupNormConfig::new(groups, channels).init(device)
 }
 
-/// Nearest-neighbour doubling of the resolution.
+/// Nearest-neighbour upsampling by a factor of 2.
 fn double() -> Interpolate2d {
     Interpolate2dConfig::new()
         .with_scale_factor(Some([2.0, 2.0]))

@@ -1,4 +1,6 @@
-//! JSON objects in which every name stands once. A plain map keeps the last of two values and says nothing.
+//! JSON objects with unique names.
+//!
+//! A plain map silently keeps the last of two values with the same name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +8,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-/// An object of `V` whose names have been seen to be unique; what it held is not kept.
+/// An object of `V` with unique names. Its content is checked and dropped.
 pub(crate) struct Unique<V>(PhantomData<V>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
@@ -15,10 +17,10 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
     }
 }
 
-/// Reads a map with `#[serde(deserialize_with = "diffusion::unique::map")]`.
+/// Deserialises a map, for `#[serde(deserialize_with = "datasway_diffusion::unique::map")]`.
 ///
 /// # Errors
-/// If a name stands twice, or a value is of another type.
+/// If a name occurs twice, or a value has another type.
 pub fn map<'de, D: Deserializer<'de>, V: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, V>, D::Error> {

@@ -1,4 +1,4 @@
-//! Weights by path: what a checkpoint stores of a module.
+//! Weights of a module by path, as a checkpoint stores them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::DiffusionError;
 
-/// One parameter: its identity (what the optimiser's state is keyed by) and its values.
+/// A parameter: its id, by which the optimiser's state is keyed, and its values.
 #[derive(Debug, Clone)]
 pub struct Weight {
     /// Burn's parameter id; 0 if it has none yet.
@@ -18,7 +18,7 @@ pub struct Weight {
     pub data: TensorData,
 }
 
-/// Weights with their ids, 0 where there is none.
+/// Weights with their ids, or 0 if there are none.
 pub fn with_ids(
     weights: BTreeMap<String, TensorData>,
     ids: &BTreeMap<String, u64>,
@@ -38,16 +38,16 @@ pub fn with_ids(
         .collect()
 }
 
-/// A new module with weights of this seed and ids of their paths: a run's file depends on nothing else.
+/// A new module with weights of this seed and ids derived from their paths, so that a run's file depends on nothing else.
 ///
 /// # Errors
-/// What `build` fails with.
+/// The error of `build`.
 pub fn draw<M: Module>(
     seed: u64,
     device: &Device,
     build: impl FnOnce() -> Result<M, DiffusionError>,
 ) -> Result<M, DiffusionError> {
-    // A device has one generator, whoever draws from it.
+    // A device has a single generator, so draws must not interleave.
     static DRAWING: Mutex<()> = Mutex::new(());
     let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     device.seed(seed);
@@ -58,7 +58,7 @@ pub fn draw<M: Module>(
     apply(module, drawn.collect()).map_err(DiffusionError::Invalid)
 }
 
-/// Checks that every path has an id of its own: an optimiser's state can only be resumed with those.
+/// Checks that every path has a unique id, without which an optimiser's state cannot be resumed.
 ///
 /// # Errors
 /// A clause that names the first path without one.
@@ -87,17 +87,17 @@ pub fn collect<M: Module>(module: &M) -> BTreeMap<String, Weight> {
     collector.weights
 }
 
-/// The shape of every float parameter of a module, by its dotted path; no parameter is drawn for it.
+/// The shape of every float parameter of a module, by its dotted path. No parameter is drawn.
 pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
     let mut shapes = Shapes::default();
     module.visit(&mut shapes);
     shapes.found
 }
 
-/// Checks that parameters are those of a module, by path and shape.
+/// Checks that paths and shapes are those of a module.
 ///
 /// # Errors
-/// A sentence that lists what is missing, what is too much, and what has another shape.
+/// A sentence that lists missing parameters, unknown ones, and those of another shape.
 pub fn check_shapes<'a>(
     needed: &BTreeMap<String, Vec<usize>>,
     found: impl IntoIterator<Item = (&'a str, &'a [usize])>,
@@ -136,7 +136,7 @@ pub fn check_shapes<'a>(
     }
 }
 
-/// The first few of many things, and how many more there are.
+/// The first few items and the number of further ones.
 fn enumerate(all: &[String]) -> String {
     const SHOWN: usize = 3;
     match all.len() {
@@ -145,18 +145,19 @@ fn enumerate(all: &[String]) -> String {
     }
 }
 
-/// The id of a parameter that has none of its own: a function of its path, the same in every run.
+/// The id of a parameter without one: a function of its path.
 fn id_of(path: &str) -> u64 {
     let digest: [u8; 32] = Sha256::digest(path.as_bytes()).into();
     let id = u64::from_le_bytes(*digest.first_chunk().expect("32 bytes"));
     id.max(1)
 }
 
-/// The module with its parameters replaced by those of the same path. Where an id is 0 or stands twice, ids are given
-/// by path: two different parameters never share one.
+/// The module with its parameters replaced by those of the same path.
+///
+/// If an id is 0 or occurs twice, ids are derived from the paths, so that no two parameters share one.
 ///
 /// # Errors
-/// A sentence that lists the parameters that are missing, have another shape, or are not the module's.
+/// A sentence that lists missing parameters, unknown ones, and those of another shape.
 pub fn apply<M: Module>(module: M, weights: BTreeMap<String, Weight>) -> Result<M, String> {
     let found = weights
         .iter()
@@ -220,7 +221,7 @@ impl ModuleVisitor for Shapes {
     }
 }
 
-/// Puts weights in the place of parameters; their shapes have been checked.
+/// Replaces the parameters of a module by weights of checked shapes.
 struct Applier {
     path: Vec<String>,
     weights: BTreeMap<String, Weight>,

@@ -1,9 +1,9 @@
-//! Claims of folders: one process at a time, and a killed one cannot keep it.
+//! Claims of folders, so that one process at a time writes into each.
 //!
-//! A claim is a file that names its holder and is written again every few seconds. It may be taken over if its holder
-//! is a process of this machine that is gone, or if it has not been written for [`STALE`], by the clock of the file
-//! system, which all machines that share it agree on. Should two processes hold one claim after all (a machine that slept),
-//! each writes its files completely all the same.
+//! A claim is a file that names its holder and is written again every few seconds.
+//! It may be taken over if its holder is a process of this machine that no longer runs, or if it has not been written for
+//! [`STALE`]. Ages are measured by the clock of the file system, which all machines that share it have in common.
+//! If two processes hold one claim after all, for example because a machine was suspended, each still writes complete files.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -15,13 +15,13 @@ use std::time::{Duration, SystemTime};
 
 use crate::{WriteError, failed, folder_of};
 
-/// Name of the file in the folder.
+/// Name of the claim's file in the folder.
 pub(crate) const FILE: &str = ".datasway-claim";
 
-/// A claim not written for so long is nobody's.
+/// Age from which a claim is abandoned.
 pub const STALE: Duration = Duration::from_secs(60);
 
-/// Between two heartbeats.
+/// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// A claim held by this process until it is dropped.
@@ -31,12 +31,12 @@ pub struct Claim {
     heart: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-/// Who holds a claim.
+/// Holder of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// The machine's name.
+    /// Host name of the machine.
     pub host: String,
-    /// The process on it.
+    /// Process id on that machine.
     pub pid: u32,
 }
 
@@ -66,8 +66,8 @@ impl Holder {
         })
     }
 
-    /// Whether it is known to be gone: a process of this machine that is not there. A claim under this very process's
-    /// number, asked about before taking it, is left over from an earlier process of that number.
+    /// Tells whether the holder was a process of this machine that no longer runs.
+    /// A claim with the id of this process, read before this process takes one, was left by an earlier process with that id.
     fn gone(&self) -> bool {
         let me = Self::me();
         let known = Path::new("/proc/self").exists();
@@ -77,15 +77,15 @@ impl Holder {
 }
 
 impl Claim {
-    /// Claims a folder, which exists; none if another process holds it.
+    /// Claims an existing folder. Returns `None` if another process holds it.
     ///
     /// # Errors
     /// If the folder cannot be written.
     pub fn take(folder: &Path) -> Result<Option<Self>, WriteError> {
         let path = folder.join(FILE);
         let fail = failed(&path);
-        // Only one process at a time may judge claims and take them over. Systems that cannot lock a folder are left with
-        // the create_new below, which is enough but where two processes find the same stale claim at once.
+        // Only one process at a time may examine claims and take them over. Where a folder cannot be locked, `create_new` below
+        // suffices unless two processes find the same abandoned claim at once.
         let guard = File::open(folder);
         let _ = guard.as_ref().map(File::lock);
         let create = || {
@@ -108,7 +108,7 @@ impl Claim {
         let (stop, stopped) = channel::<()>();
         let heart = std::thread::spawn(move || {
             while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                // A beat that cannot be written is one that others do not see: they may take over, as they should.
+                // Other processes may take over a claim whose heartbeat cannot be written.
                 let _ = beat(&file, &words);
             }
         });
@@ -118,7 +118,7 @@ impl Claim {
         }))
     }
 
-    /// Who holds the claim on a folder, if anybody.
+    /// Holder of the claim on a folder, if there is one.
     pub fn holder(folder: &Path) -> Option<Holder> {
         let path = folder.join(FILE);
         match stale(&path) {
@@ -146,7 +146,7 @@ fn beat(mut file: &File, words: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Whether a claim is nobody's; an error if there is none.
+/// Tells whether a claim is abandoned. Fails if there is no claim.
 fn stale(path: &Path) -> std::io::Result<bool> {
     if Holder::read(path).is_some_and(|holder| holder.gone()) {
         return Ok(true);

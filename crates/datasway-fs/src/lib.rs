@@ -1,6 +1,10 @@
-//! Files and folders that are complete or absent: written beside their place, flushed to disk, then renamed into it.
+//! Files and folders that are complete or absent, and small helpers for result files.
+//!
+//! A file is written under a temporary name in the same folder, flushed to disk and then renamed.
 
+pub mod arrays;
 pub mod claim;
+pub mod csv;
 mod line;
 pub mod names;
 pub mod output;
@@ -14,55 +18,55 @@ use tempfile::Builder;
 
 pub use line::one_line;
 
-/// What is written stands beside its place under a name that begins like this; only a process that was killed leaves one.
+/// Prefix of temporary names. Only a killed process leaves such a file.
 pub(crate) const BESIDE: &str = ".datasway-";
 
 /// A file or folder that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{} cannot be written ({reason}); check its permissions and the disk", path.display())]
 pub struct WriteError {
-    /// What was to be written.
+    /// The file or folder.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub reason: std::io::Error,
 }
 
 /// A file that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The system refuses.
+    /// The system reports an error.
     #[error("{}: cannot be read ({reason})", path.display())]
     System {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// A folder, a pipe or a device.
+    /// It is a folder, a pipe or a device.
     #[error("{}: is not a file", .0.display())]
     NotFile(PathBuf),
-    /// Larger than anything of its kind.
+    /// It is larger than any valid file of its kind.
     #[error("{}: has {size} bytes, which is more than the {most} that are read", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its bytes.
+        /// Its size in bytes.
         size: u64,
-        /// Those of the largest that is read.
+        /// The largest size that is read, in bytes.
         most: u64,
     },
 }
 
-/// Reads a whole file of `most` bytes at most.
+/// Reads a whole file of at most `most` bytes.
 ///
 /// # Errors
-/// If it is missing, no file, larger, or cannot be read.
+/// If the file is missing, is not a regular file, is larger, or cannot be read.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     let fail = |reason| ReadError::System {
         path: path.to_owned(),
         reason,
     };
-    // A pipe would be waited for.
+    // Opening a pipe would block.
     let metadata = std::fs::metadata(path).map_err(fail)?;
     if !metadata.is_file() {
         return Err(ReadError::NotFile(path.to_owned()));
@@ -84,10 +88,10 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     }
 }
 
-/// [`read`] as text.
+/// Reads a whole text file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`read`], and if it is not UTF-8.
+/// As [`read`], and if the file is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String, ReadError> {
     let text = String::from_utf8(read(path, most)?);
     text.map_err(|error| ReadError::System {
@@ -96,18 +100,20 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, ReadError> {
     })
 }
 
-/// Writes `bytes` to `path`. A reader, or a crash at any moment, sees the old file or the new one and nothing between.
+/// Writes `bytes` to `path`.
+///
+/// At every moment, also after a crash, `path` holds either the old file or the new one.
 ///
 /// # Errors
-/// If its folder is missing, or the disk is full or refuses.
+/// If the folder is missing, or the disk is full or not writable.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// [`write()`] in pieces: `fill` is handed the new file.
+/// Writes a file in pieces: as [`write()`], with `fill` writing the content.
 ///
 /// # Errors
-/// As [`write()`], and what `fill` fails with.
+/// As [`write()`], and the error of `fill`.
 pub fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut File) -> std::io::Result<()>,
@@ -123,7 +129,7 @@ pub fn write_with(
     attempt().map_err(failed(path))
 }
 
-/// Refuses places that a file cannot take without harm: renaming would put a plain file in place of a device or pipe.
+/// Refuses paths of folders, pipes and devices, which renaming would replace by a regular file.
 fn ensure_replaceable(path: &Path) -> std::io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(state) if !(state.is_file() || state.is_symlink()) => Err(std::io::Error::other(
@@ -133,10 +139,10 @@ fn ensure_replaceable(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Checks that a folder takes new files.
+/// Checks that new files can be created in a folder.
 ///
 /// # Errors
-/// If it does not.
+/// If they cannot.
 pub fn ensure_writable(folder: &Path) -> Result<(), WriteError> {
     match beside(0o600).tempfile_in(folder) {
         Ok(_) => Ok(()),
@@ -144,10 +150,10 @@ pub fn ensure_writable(folder: &Path) -> Result<(), WriteError> {
     }
 }
 
-/// Removes what killed processes left beside their files in a folder that this process has claimed.
+/// Removes temporary files that killed processes left in a folder claimed by this process.
 ///
 /// # Errors
-/// If the folder cannot be read or the disk refuses.
+/// If the folder cannot be read or a file cannot be removed.
 pub fn remove_leftovers(folder: &Path) -> Result<(), WriteError> {
     let attempt = || {
         for entry in std::fs::read_dir(folder)? {
@@ -165,7 +171,7 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), WriteError> {
     attempt().map_err(failed(folder))
 }
 
-/// The folder that a file is in: `.` for a bare name.
+/// The folder of a file; `.` for a bare file name.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -173,7 +179,9 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Temporary files are private by default; what is made here is to be read like any other new file, so far as the umask allows.
+/// A builder of temporary files with this mode, as far as the umask allows.
+///
+/// The default mode of temporary files is private, but results are meant to be readable like any other new file.
 pub(crate) fn beside(mode: u32) -> Builder<'static, 'static> {
     let mut builder = Builder::new();
     builder.prefix(BESIDE);
@@ -217,7 +225,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
-    /// A checkpoint in a folder that a group shares is no use if only its writer can read it.
+    /// New files get the mode that the umask allows, so that a group that shares a folder can read them.
     #[cfg(unix)]
     #[test]
     fn a_file_can_be_read_by_whoever_can_read_new_files() {

@@ -1,9 +1,9 @@
-//! Text of others in a line of ours.
+//! Foreign text on one line.
 
-/// Characters of a line at most.
+/// Largest number of characters of a line.
 const LONGEST: usize = 1_000;
 
-/// A text as one line: what controls a terminal becomes a space, and the middle of a very long one is left out.
+/// A text as one line. Control characters become spaces, and the middle of a very long text is left out.
 pub fn one_line(text: &str) -> String {
     let plain = |c: char| {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {

@@ -1,18 +1,19 @@
-//! File names made of labels: distinct and portable.
+//! Distinct and portable file names made from labels.
 
 use std::collections::HashSet;
 
-/// Bytes of a name at most; an ending still fits beside it into what file systems allow.
+/// Largest length of a name in bytes. An extension still fits into what file systems allow.
 const LONGEST: usize = 120;
 
-/// Names that Windows keeps for devices, with any ending.
+/// Names that Windows reserves for devices, with any extension.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
-/// Beginnings of such names, with one digit behind.
+/// Prefixes of such names that end in one digit.
 const NUMBERED: [&str; 2] = ["com", "lpt"];
 
-/// Names of files without their endings, one a label, in order: distinct even where capitals count for nothing, of letters and digits
-/// of any script, `_` and `-`, and of 120 bytes at most. `attr:!Smiling` becomes `attr-not-Smiling`; where two labels would
-/// share a name, the later one gets a number.
+/// File names without extensions, one for each label, in order.
+///
+/// Names consist of letters and digits of any script, `_` and `-`, and have at most 120 bytes. They differ even where case is
+/// ignored. `attr:!Smiling` becomes `attr-not-Smiling`. If two labels would share a name, the later one gets a number.
 pub fn unique_names(labels: &[String]) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut unique = |label: &String| {
@@ -28,12 +29,12 @@ pub fn unique_names(labels: &[String]) -> Vec<String> {
     labels.iter().map(&mut unique).collect()
 }
 
-/// The longest beginning of a text that has so many bytes at most.
+/// The longest prefix of a text with at most this many bytes.
 pub fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// The words of a label with hyphens between.
+/// The words of a label, joined by hyphens.
 fn plain(label: &str) -> String {
     let label = label.replace('!', "not-");
     let words = label.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -55,7 +56,7 @@ fn reserved(name: &str) -> bool {
     DEVICES.contains(&name.as_str()) || NUMBERED.iter().any(numbered)
 }
 
-/// What names have in common that differ in capitals only.
+/// A key that is equal for names that differ in case only.
 fn folded(name: &str) -> String {
     name.to_uppercase().to_lowercase()
 }

@@ -1,4 +1,6 @@
-//! Output folders: one run at a time, nothing foreign touched, and results replaced whole.
+//! Output folders.
+//!
+//! A folder belongs to one run at a time. Files that are not results are never touched. Results are replaced all together.
 
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -8,55 +10,57 @@ use tempfile::TempDir;
 use crate::claim::{self, Claim, Holder};
 use crate::{BESIDE, WriteError, beside, failed};
 
-/// Name of the list of a folder's files: a line with the kind, then a line for each name.
+/// Name of the list of a folder's files: one line with the kind, then one line for each name.
 pub(crate) const LIST: &str = ".datasway-files";
 /// First word of the list.
 const TITLE: &str = "datasway ";
-/// Bytes of a file that are searched for a mark.
+/// Number of leading bytes of a file that are searched for a mark.
 const SEARCHED: u64 = 1 << 16;
 
-/// A kind of output, by the names of its files. In names `*` stands for any characters; a kind that has its folder to itself has
-/// `*` alone.
+/// A kind of output and the names of its files.
+///
+/// In a name, `*` stands for any characters. A kind that owns its whole folder has the single name `*`.
 #[derive(Debug)]
 pub struct Kind {
-    /// What it is called, such as `training run`.
+    /// Name for messages, such as `training run`.
     pub name: &'static str,
-    /// Its files. The last of them is put into place last, and tells that the others are complete.
+    /// File names. The last one is put into place last, so its presence means that the others are complete.
     pub files: &'static [&'static str],
-    /// What tells it in a folder without a list of files, as earlier versions left them: files, each with words near its beginning.
+    /// Files, each with words near its beginning, by which a folder without a list of files is recognised.
+    /// Earlier versions wrote such folders.
     pub marks: &'static [(&'static str, &'static str)],
 }
 
-/// Why a folder cannot take results.
+/// Errors of opening an output folder.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// The place is taken by a file.
+    /// The path is a file.
     #[error("{} is not a folder", .0.display())]
     NotFolder(PathBuf),
-    /// The folder holds something else.
+    /// The folder holds foreign files.
     #[error("{} holds {found} and is not the folder of a {kind}", path.display())]
     Foreign {
         /// The folder.
         path: PathBuf,
-        /// One of the things in it.
+        /// One of the foreign files.
         found: String,
-        /// What was to be written.
+        /// The kind of output that was to be written.
         kind: &'static str,
     },
-    /// Another process writes there.
+    /// Another process writes into the folder.
     #[error("{} is in use by {}", path.display(), holder.as_ref().map_or_else(|| "another process".to_owned(), Holder::to_string))]
     Held {
         /// The folder.
         path: PathBuf,
-        /// The process, unless it has just ended.
+        /// That process, unless it has just ended.
         holder: Option<Holder>,
     },
-    /// The system refuses.
+    /// The system reports an error.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-/// A folder that belongs to one run until this is dropped.
+/// A folder that is claimed by this process until the value is dropped.
 #[derive(Debug)]
 pub struct OutputFolder {
     path: PathBuf,
@@ -66,10 +70,10 @@ pub struct OutputFolder {
 }
 
 impl OutputFolder {
-    /// Makes the folder, if it is not there, and claims it. What it holds stays as it is.
+    /// Creates the folder if necessary and claims it. Existing files stay.
     ///
     /// # Errors
-    /// If it is no folder, cannot be written, holds something that is not of this kind, or is in use.
+    /// If the path is not a folder, cannot be written, holds foreign files, or is in use.
     pub fn open(path: &Path, kind: &'static Kind) -> Result<Self, OutputError> {
         if path.exists() && !path.is_dir() {
             return Err(OutputError::NotFolder(path.to_owned()));
@@ -94,30 +98,30 @@ impl OutputFolder {
         })
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes what an earlier run of this kind left, and marks the folder as one of this kind, whose files grow in place.
+    /// Removes the files of an earlier run and marks the folder as one of this kind, whose files grow in place.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If the disk is full or not writable.
     pub fn start_over(&self) -> Result<(), OutputError> {
         let earlier = self.earlier()?;
         self.go_on()?;
         Ok(self.remove(&earlier)?)
     }
 
-    /// Marks the folder as one of this kind, whose files grow in place, and keeps what is there.
+    /// Keeps existing files and marks the folder as one of this kind, whose files grow in place.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If the disk is full or not writable.
     pub fn go_on(&self) -> Result<(), OutputError> {
         Ok(self.record(self.kind.files)?)
     }
 
-    /// The files that earlier runs of this kind left, and what killed ones left beside them.
+    /// Names of the files of earlier runs of this kind, and of temporary files that killed runs left.
     fn earlier(&self) -> Result<Vec<String>, OutputError> {
         let list = List::read(&self.path);
         let whole = self.kind.files == ["*"];
@@ -167,14 +171,15 @@ impl Drop for OutputFolder {
     fn drop(&mut self) {
         self.claim.take();
         if self.made {
-            // Gone only if nothing was written.
+            // The folder is removed only if it is empty.
             let _ = std::fs::remove_dir(&self.path);
         }
     }
 }
 
-/// A folder whose files are written beside their places, and put into them all at once when they are complete. Until then, and if
-/// the run fails, the results of the last run stay.
+/// A folder whose files are put into place all together when they are complete.
+///
+/// Until then, and if the run fails, the results of the previous run stay.
 #[derive(Debug)]
 pub struct ResultFolder {
     stage: TempDir,
@@ -182,7 +187,7 @@ pub struct ResultFolder {
 }
 
 impl ResultFolder {
-    /// Makes the folder, if it is not there, and claims it.
+    /// Creates the folder if necessary and claims it.
     ///
     /// # Errors
     /// As [`OutputFolder::open`].
@@ -195,15 +200,15 @@ impl ResultFolder {
         Ok(Self { stage, folder })
     }
 
-    /// Where to write the files.
+    /// The temporary folder into which the files are written.
     pub fn path(&self) -> &Path {
         self.stage.path()
     }
 
-    /// Puts the files into the place of what the last run left.
+    /// Replaces the results of the previous run by the new files.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If the disk is full or not writable.
     pub fn finish(self) -> Result<(), OutputError> {
         let Self { stage, folder } = self;
         let last = folder.kind.files.last().copied().unwrap_or_default();
@@ -211,9 +216,9 @@ impl ResultFolder {
         names.sort_by_key(|name| (name == last, name.clone()));
         let mut old = folder.earlier()?;
         old.retain(|name| !name.starts_with(BESIDE));
-        // From here to the end a run that is killed leaves files that the next one knows as its own.
+        // From here on, a killed run leaves files that the next run recognises as results.
         folder.record(&[&names[..], &old[..]].concat())?;
-        // Without the last file the folder is not complete.
+        // The last file is removed first and put into place last, because it marks a complete folder.
         old.retain(|name| !names.contains(name) || name == last);
         old.sort_by_key(|name| name != last);
         folder.remove(&old)?;
@@ -225,7 +230,7 @@ impl ResultFolder {
     }
 }
 
-/// What a folder of a kind holds, by name; an error if it holds something that is not of this kind, unless it is marked as one.
+/// Names of the entries of a folder. Fails if the folder holds foreign files and is not marked as one of this kind.
 fn entries(path: &Path, kind: &'static Kind) -> Result<Vec<String>, OutputError> {
     let names = names(path)?;
     let ours = match List::read(path) {
@@ -247,7 +252,7 @@ fn entries(path: &Path, kind: &'static Kind) -> Result<Vec<String>, OutputError>
     }
 }
 
-/// The names in a folder, in order.
+/// Names of the entries of a folder, sorted.
 fn names(path: &Path) -> Result<Vec<String>, WriteError> {
     let fail = failed(path);
     let mut names = Vec::new();
@@ -259,7 +264,7 @@ fn names(path: &Path) -> Result<Vec<String>, WriteError> {
     Ok(names)
 }
 
-/// Whether a file is there and has some words near its beginning.
+/// Tells whether a file exists and has certain words near its beginning.
 fn marked(folder: &Path, (name, words): &(&str, &str)) -> bool {
     let path = folder.join(name);
     if words.is_empty() {
@@ -271,7 +276,7 @@ fn marked(folder: &Path, (name, words): &(&str, &str)) -> bool {
     path.is_file() && read.is_ok() && String::from_utf8_lossy(&start).contains(words)
 }
 
-/// Whether a name is that of a pattern with at most one `*`.
+/// Tells whether a name matches a pattern with at most one `*`.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -289,7 +294,7 @@ struct List {
 }
 
 impl List {
-    /// The list, if there is one.
+    /// Reads the list, if there is one.
     fn read(folder: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(folder.join(LIST)).ok()?;
         let mut lines = text.lines();
@@ -315,7 +320,7 @@ mod tests {
         ..PICTURES
     };
 
-    /// Names that are not hidden, and whether the folder holds anything that is.
+    /// Names that are not hidden, and whether there are hidden ones.
     fn visible(path: &Path) -> Vec<String> {
         let mut names = names(path).unwrap();
         names.retain(|name| !name.starts_with('.') || name.starts_with(BESIDE) && name != LIST);
@@ -340,14 +345,14 @@ mod tests {
         run(&path, &["b.png", "c.png", "summary.json"]).unwrap();
         let expected = ["b.png", "c.png", "mine.png", "notes.txt", "summary.json"];
         assert_eq!(visible(&path), expected);
-        // A run that fails leaves what is there.
+        // A failed run leaves existing files.
         let failing = ResultFolder::begin(&path, &KIND).unwrap();
         crate::write(&failing.path().join("d.png"), b"half").unwrap();
         drop(failing);
         assert_eq!(visible(&path), expected);
     }
 
-    /// The list may have been written by anybody.
+    /// The list is untrusted input.
     #[test]
     fn a_list_names_nothing_outside_its_folder() {
         let folder = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@ pub struct Cost {
 
 /// Does some work and measures its cost.
 pub fn measured<T>(work: impl FnOnce() -> T) -> (T, Cost) {
-    // Linux forgets the peak so far when 5 is written here (proc(5)); where that fails, the peak is the process's own.
+    // Writing 5 resets the peak on Linux (proc(5)). If that fails, the peak is that of the whole process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let started = Instant::now();
     let result = work();

@@ -9,16 +9,16 @@ use crate::words::in_plot;
 /// Arrows of one colour.
 #[derive(Debug, Clone, Default)]
 pub struct Arrows {
-    /// For the legend; an empty name keeps them out of it.
+    /// Name in the legend; empty for none.
     pub name: String,
     /// `[x, y, Δx, Δy]`; arrows that are not finite are left out.
     pub arrows: Vec<[f64; 4]>,
 }
 
-/// The head's length, as a part of the arrow.
+/// Length of the head as a fraction of the arrow.
 const HEAD: f64 = 0.3;
 
-/// Sets of arrows over grey dots. Both axes cover the same range, so that angles are true on a square plot.
+/// Draws sets of arrows over grey dots. Both axes cover the same range, so angles are true on a square plot.
 ///
 /// # Errors
 /// If the plot cannot be drawn.
@@ -41,7 +41,7 @@ pub fn arrow_plot(
         let grey = BLACK.mix(0.25).filled();
         chart.draw_series(dots().map(|dot| Circle::new(*dot, 1, grey)))?;
         for (i, (name, arrows)) in sets.iter().enumerate() {
-            // The first set is drawn broad, so that a second one over it leaves it in sight.
+            // The first set is drawn broad, so that it stays visible below the second one.
             let width = if i + 1 < sets.len() { 3 } else { 1 };
             let style = colour(i).stroke_width(width);
             let series =
@@ -91,7 +91,7 @@ mod tests {
             text.matches(&format!("stroke=\"#{r:02X}{g:02X}{b:02X}\""))
                 .count()
         };
-        // One line each, and one in the legend.
+        // One line for each set, and one in the legend.
         assert_eq!((of(0), of(1)), (2, 3), "{text}");
         assert!(text.contains("real") && text.contains("predicted") && !text.contains("NaN"));
     }

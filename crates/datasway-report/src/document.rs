@@ -1,10 +1,10 @@
-//! What every page has: one file of HTML that asks for nothing else.
+//! A self-contained HTML document.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::words::on_page;
 
-/// A page of this title, style sheet and body, with the footer that says it is complete.
+/// An HTML page with a title, a style sheet, a body and the common footer.
 pub fn document(title: &str, css: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -12,7 +12,7 @@ pub fn document(title: &str, css: &str, body: &Markup) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                // An empty icon, so that a browser does not ask a server for one.
+                // An empty icon keeps browsers from requesting one.
                 link rel="icon" href="data:,";
                 title { (title) }
                 style { (PreEscaped(css)) }

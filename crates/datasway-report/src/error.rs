@@ -1,6 +1,6 @@
-//! What can go wrong here.
+//! Errors of rendering and writing reports.
 
-/// Why a picture, a plot or a file could not be made.
+/// Errors of rendering and writing reports.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The values do not fill the shape, or the shape is empty or has a channel count other than 1 or 3.
@@ -8,16 +8,16 @@ pub enum ReportError {
         "a picture of shape {channels}×{height}×{width} cannot be made from {values} values (1 or 3 channels, none empty)"
     )]
     Shape {
-        /// Channels asked for.
+        /// Requested channels.
         channels: usize,
-        /// Rows asked for.
+        /// Requested rows.
         height: usize,
-        /// Columns asked for.
+        /// Requested columns.
         width: usize,
-        /// Values given.
+        /// Number of values.
         values: usize,
     },
-    /// Pictures that must have one size do not.
+    /// Pictures that must have the same size differ.
     #[error(
         "pictures differ in size: expected {expected:?}, found {found:?} (channels, height, width)"
     )]
@@ -30,15 +30,15 @@ pub enum ReportError {
     /// A grid of no pictures.
     #[error("a grid needs at least one picture")]
     Empty,
-    /// The drawing library refused a plot.
+    /// The drawing library failed.
     #[error("could not draw the plot \"{title}\": {reason}")]
     Plot {
         /// The plot's title.
         title: String,
-        /// What the drawing library said.
+        /// Its error.
         reason: String,
     },
-    /// The image library refused to encode.
+    /// The image library failed to encode an image.
     #[error("could not encode a PNG")]
     Encode(#[from] image::ImageError),
     /// A file could not be written.

@@ -1,12 +1,11 @@
-//! Changes too small to see, made visible.
+//! Scaling of small changes of a picture to visible ones.
 
 use crate::Picture;
 
-/// Exaggerated changes are scaled so that their root mean square is this, in pixels of [-1, 1].
+/// Root mean square of a scaled change, in pixels of [-1, 1].
 const EXAGGERATED_RMS: f64 = 0.25;
 
-/// The factor c that makes a change δ visible, rounded to two digits so that it can be quoted; 1 for a change that is
-/// nothing.
+/// The factor c that makes a change δ visible, rounded to two digits; 1 for a zero change.
 pub(crate) fn exaggeration(delta: &Picture<'_>) -> f64 {
     let finite: Vec<f64> = delta
         .values
@@ -23,7 +22,7 @@ pub(crate) fn exaggeration(delta: &Picture<'_>) -> f64 {
         .unwrap_or(1.0)
 }
 
-/// The values of `x + c·δ`, and of x where δ is not finite.
+/// The values of `x + c·δ`, or of x where δ is not finite.
 pub(crate) fn moved(sample: &Picture<'_>, delta: &Picture<'_>, c: f64) -> Vec<f32> {
     let pixels = sample.values.iter().zip(delta.values);
     pixels

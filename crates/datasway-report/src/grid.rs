@@ -1,16 +1,16 @@
-//! Pictures side by side, enlarged by whole numbers so that each pixel stays a square.
+//! Grids of pictures, enlarged by integer factors.
 
 use crate::{Picture, ReportError, png::png_bytes};
 use image::{Rgb, RgbImage};
 
-/// How a grid is laid out.
+/// Layout of a grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GridStyle {
-    /// Pictures in a row; 0 chooses a nearly square grid.
+    /// Pictures per row; 0 for a nearly square grid.
     pub columns: usize,
-    /// Each pixel becomes a square of this side; 0 enlarges to about 64 pixels a picture.
+    /// Integer enlargement; 0 for about 64 pixels per picture.
     pub scale: usize,
-    /// Pixels between pictures and around them.
+    /// Padding between and around pictures in pixels.
     pub padding: usize,
     /// Colour of the padding and of empty places.
     pub background: [u8; 3],

@@ -1,9 +1,9 @@
-//! A sensitivity as a signed map: where it darkens the image (blue), where it lightens it (red), where it does nothing (white).
+//! Signed heat maps: blue where a change darkens the image, red where it lightens it, white where it is zero.
 
 use crate::{Picture, ReportError};
 use image::{Rgb, RgbImage};
 
-/// ColorBrewer's RdBu, from blue to red: told apart with every common form of colour blindness.
+/// ColorBrewer's RdBu, from blue to red. It is safe for the common forms of colour blindness.
 pub const DIVERGING: [[u8; 3]; 9] = [
     [33, 102, 172],
     [67, 147, 195],
@@ -16,7 +16,7 @@ pub const DIVERGING: [[u8; 3]; 9] = [
     [178, 24, 43],
 ];
 
-/// A heat map and the value its strongest colour stands for.
+/// A heat map and the value of its strongest colour.
 #[derive(Debug, Clone)]
 pub struct HeatMap {
     /// One pixel per pixel of the sensitivity.
@@ -48,7 +48,7 @@ pub fn heat_map(delta: &Picture<'_>, scale: Option<f32>) -> Result<HeatMap, Repo
     Ok(HeatMap { image, scale })
 }
 
-/// The colour of a value in [-1, 1]; beyond it is clipped, not-a-number is grey.
+/// The colour of a value in [-1, 1]. Larger values are clipped, and NaN is grey.
 pub fn diverging(value: f32) -> [u8; 3] {
     if value.is_nan() {
         return [128; 3];

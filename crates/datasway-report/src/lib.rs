@@ -1,7 +1,7 @@
-//! Picture grids, plots and self-contained HTML pages.
+//! Building blocks of reports: picture grids, plots and self-contained HTML pages.
 //!
-//! Knows nothing of diffusion models or of Burn: it takes plain slices and writes pictures and pages. Every file it writes
-//! is complete or absent ([`files`]), and a page needs no network, no script and no second file.
+//! The crate takes plain slices and knows nothing of diffusion models or of Burn. Every file is complete or absent
+//! ([`datasway_fs`]). A page needs no network, no script and no second file.
 
 pub mod arrows;
 pub mod document;

@@ -1,9 +1,9 @@
-//! A borrowed image in the network's own terms, and its way to 8-bit RGB.
+//! A borrowed image and its conversion to 8-bit RGB.
 
 use crate::ReportError;
 use image::{Rgb, RgbImage};
 
-/// A borrowed CHW image. Pixels are nominally in [-1, 1]; a sensitivity has the same layout and no such bound.
+/// A borrowed image in CHW layout. Pixels are nominally in [-1, 1]; sensitivities have the same layout without this bound.
 #[derive(Debug, Clone, Copy)]
 pub struct Picture<'a> {
     /// 1 (grey) or 3 (red, green, blue).
@@ -69,7 +69,7 @@ impl<'a> Picture<'a> {
             .sqrt()
     }
 
-    /// 8-bit RGB: -1 is black, 1 is white, values outside are clipped.
+    /// Converts to 8-bit RGB: -1 is black, 1 is white, values outside are clipped.
     pub fn to_rgb(&self) -> Result<RgbImage, ReportError> {
         self.check()?;
         let plane = self.height * self.width;
@@ -85,7 +85,7 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// [-1, 1] to 0…255, rounded and clipped; not-a-number is black.
+/// Converts [-1, 1] to 0…255, rounded and clipped. NaN is black.
 pub fn to_byte(value: f32) -> u8 {
     ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
 }

@@ -1,6 +1,6 @@
 //! Line plots, histograms and scatter plots as SVG text.
 //!
-//! Text, axes and grid take the colour of the page around them (`currentColor`), so one plot serves light and dark.
+//! Text, axes and grid use `currentColor`, so one plot serves light and dark pages.
 
 use crate::ReportError;
 use crate::words::in_plot;
@@ -10,7 +10,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::ops::Range;
 
-/// Okabe and Ito's colours without black and yellow: told apart with every common form of colour blindness.
+/// Okabe and Ito's colours without black and yellow. They are safe for the common forms of colour blindness.
 pub const PALETTE: [[u8; 3]; 6] = [
     [0, 114, 178],
     [213, 94, 0],
@@ -20,18 +20,18 @@ pub const PALETTE: [[u8; 3]; 6] = [
     [230, 159, 0],
 ];
 
-/// Words and size of a plot.
+/// Titles, size and axes of a plot.
 #[derive(Debug, Clone)]
 pub struct Axes {
-    /// Above the plot; empty for none.
+    /// Title above the plot; empty for none.
     pub title: String,
-    /// Along the horizontal axis, with its unit.
+    /// Label of the horizontal axis, with its unit.
     pub x_label: String,
-    /// Along the vertical axis, with its unit.
+    /// Label of the vertical axis, with its unit.
     pub y_label: String,
     /// Logarithmic horizontal axis ([`line_plot`] only): points at or below zero are left out.
     pub log_x: bool,
-    /// Where the legend finds room.
+    /// Corner of the legend.
     pub legend: Corner,
     /// Pixels.
     pub width: u32,
@@ -42,11 +42,11 @@ pub struct Axes {
 /// A corner of a plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Corner {
-    /// Where most data are not.
+    /// Upper right, the default.
     UpperRight,
-    /// What curves that fall leave free.
+    /// Lower left, which falling curves leave free.
     LowerLeft,
-    /// What points that rise leave free.
+    /// Upper left, which rising points leave free.
     UpperLeft,
 }
 
@@ -75,10 +75,10 @@ impl Default for Axes {
     }
 }
 
-/// A named line, or named dots. An empty name keeps it out of the legend.
+/// A named line or named dots.
 #[derive(Debug, Clone, Default)]
 pub struct Curve {
-    /// For the legend.
+    /// Name in the legend; empty for none.
     pub name: String,
     /// (x, y); points that are not finite are left out.
     pub points: Vec<(f64, f64)>,
@@ -103,7 +103,7 @@ pub(crate) fn svg(
         title: axes.title.clone(),
         reason: e.to_string(),
     })?;
-    // Scalable in a page, and coloured by it.
+    // The plot scales with the page and uses its colour.
     let size = format!("width=\"{}\" height=\"{}\"", axes.width, axes.height);
     Ok(text
         .replacen(
@@ -137,18 +137,18 @@ fn escape(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// Numbers of this size are drawn; what is larger is no more a place than what is not finite.
+/// Largest magnitude that is drawn. Larger numbers are left out like infinite ones.
 const LARGEST: f64 = 1e100;
 
-/// A range narrower than this part of its numbers is that of a constant: between its ends f64 has no room for ticks.
+/// Relative width below which a range counts as constant, because f64 cannot resolve ticks in it.
 const NARROW: f64 = 1e-9;
 
-/// Whether a number has a place in a plot.
+/// Tells whether a number is drawn.
 pub(crate) fn drawn(value: f64) -> bool {
     value.abs() <= LARGEST
 }
 
-/// The range of those `values` that are drawn, never empty, with a little air.
+/// The range of the drawn `values` with a margin. It is never empty.
 pub(crate) fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = values
         .filter(|v| drawn(*v))
@@ -169,7 +169,7 @@ pub(crate) fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
     low - air..high + air
 }
 
-/// A short number for an axis: plain where that is readable, else with an exponent.
+/// A short number for an axis: plain if that is readable, else with an exponent.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
@@ -188,7 +188,7 @@ pub fn number(value: f64) -> String {
     text.replace('-', "−")
 }
 
-/// A number at an axis: zero, which adding up steps misses by a rounding, is zero.
+/// A number at an axis. Zero that rounding of added steps has missed is printed as zero.
 fn tick(value: f64, axis: &Range<f64>) -> String {
     let rounding = axis.start < 0.0 && value.abs() < 1e-9 * (axis.end - axis.start);
     number(if rounding { 0.0 } else { value })
@@ -238,7 +238,7 @@ pub(crate) fn colour(i: usize) -> RGBColor {
     RGBColor(r, g, b)
 }
 
-/// Several curves on one pair of axes.
+/// Draws several curves on one pair of axes.
 pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
     let place = |x: f64| drawn(x) && (!axes.log_x || x >= 1.0 / LARGEST);
     let good = |p: &&(f64, f64)| place(p.0) && drawn(p.1);
@@ -317,7 +317,7 @@ pub fn log_ratio_plot(title: &str, curves: &[Curve]) -> Result<String, ReportErr
     line_plot(&log_ratio_axes(title), curves)
 }
 
-/// Counts of `values` in `bins` equal bins.
+/// Draws a histogram of `values` in `bins` equal bins.
 pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, ReportError> {
     let bins = bins.max(1);
     let x = range(values.iter().copied());
@@ -344,7 +344,7 @@ pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, Rep
     })
 }
 
-/// A dot for each point, a colour for each group.
+/// Draws a dot for each point and a colour for each group.
 pub fn scatter(axes: &Axes, groups: &[Curve]) -> Result<String, ReportError> {
     let finite = |p: &(f64, f64)| drawn(p.0) && drawn(p.1);
     let all = || {

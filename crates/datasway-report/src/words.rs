@@ -1,6 +1,6 @@
-//! Names of others on a page and in a plot.
+//! Foreign text on a page and in a plot.
 
-/// Characters of a name in a plot at most: more have no room.
+/// Largest number of characters of a name in a plot.
 const LONGEST: usize = 80;
 
 /// A name for a plot: one line, and short.
@@ -12,7 +12,7 @@ pub(crate) fn in_plot(name: &str) -> String {
     }
 }
 
-/// A text for a page: without characters that HTML and SVG forbid.
+/// A text for a page, without characters that HTML and SVG forbid.
 pub(crate) fn on_page(text: &str) -> String {
     let allowed = |c: char| match c {
         '\n' => '\n',

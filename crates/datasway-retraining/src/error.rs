@@ -23,6 +23,9 @@ pub enum RetrainError {
     /// A model, its training or its samples failed.
     #[error(transparent)]
     Model(#[from] datasway_diffusion::DiffusionError),
+    /// An attribution method failed.
+    #[error(transparent)]
+    Attribution(#[from] datasway_attribution::AttributionError),
     /// A plot or a page could not be made.
     #[error(transparent)]
     Report(#[from] datasway_report::ReportError),

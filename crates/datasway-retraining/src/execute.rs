@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Tensor, TensorData};
+use datasway_attribution::target::losses;
+use datasway_attribution::{AttributionContext, AttributionTarget, Attributor, Scores};
 use datasway_data::Dataset;
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::denoiser::Denoiser;
@@ -21,9 +23,8 @@ use datasway_training::config::TrainConfig;
 use datasway_training::trainer::ScoreTrainer;
 
 use crate::RetrainError;
+use crate::attribution::Benchmark;
 use crate::attribution::counterfactual::{random, responsible};
-use crate::attribution::functional::{Draws, Functional, losses};
-use crate::attribution::{self, Attributor, Benchmark};
 use crate::baselines::Scene;
 use crate::cost::to_array;
 use crate::jobs::{Plan, Shown, Work};
@@ -288,13 +289,13 @@ impl Executor<'_> {
     fn losses(&self, job: usize, model: usize, samples: usize) -> Result<(), RetrainError> {
         let (benchmark, held_out) = self.benchmark()?;
         let (_, model) = self.model(model)?;
-        let draws = Draws::new(benchmark, &self.setup.config.noise);
+        let draws = benchmark.targets().loss_noise(&self.setup.config.noise);
         let samples = self.samples(samples)?;
         let held_out = points(held_out, false, &self.setup.device);
         let mut arrays = Vec::new();
         for (functional, points) in [
-            (Functional::SampleLoss, samples),
-            (Functional::HeldOutLoss, held_out),
+            (AttributionTarget::SampleLoss, samples),
+            (AttributionTarget::HeldOutLoss, held_out),
         ] {
             let values = losses(
                 &model,
@@ -330,8 +331,9 @@ impl Executor<'_> {
         let scene = self.scene(&checkpoint, &model, self.samples(samples)?)?;
         let method = &benchmark.methods[method];
         let (scores, cost) = measured(|| method.attribute(&scene));
-        let scores = scores?.into_iter().map(|scores| scores.fold(&scene));
-        let mut arrays: BTreeMap<String, Array> = scores.map(|scores| scores.array()).collect();
+        let scores = scores?.into_iter();
+        let scores = scores.map(|scores| array_of(scores.merge_mirrored(scene.images.len())));
+        let mut arrays: BTreeMap<String, Array> = scores.collect();
         for (name, array) in &arrays {
             if !array.values.iter().any(|value| value.is_finite()) {
                 return Err(self.not_finite(job, &format!("{name} has no finite score")));
@@ -347,17 +349,23 @@ impl Executor<'_> {
         checkpoint: &'a Checkpoint,
         model: &'a NetworkDenoiser,
         samples: Tensor<2>,
-    ) -> Result<attribution::Scene<'a>, RetrainError> {
+    ) -> Result<AttributionContext<'a>, RetrainError> {
         let (benchmark, held_out) = self.benchmark()?;
         let setup = self.setup;
-        Ok(attribution::Scene {
-            setup,
-            benchmark,
-            checkpoint,
+        Ok(AttributionContext {
             model,
+            checkpoint,
+            precondition: setup.precondition(),
+            training_noise: setup.config.noise,
+            images: &setup.images,
+            mirrored: setup.config.flip,
+            image_points: points(&setup.images, setup.config.flip, &setup.device),
+            subsets: &setup.subsets,
             samples,
+            sample_spec: &setup.experiment.samples,
             held_out: points(held_out, false, &setup.device),
-            images: points(&setup.images, setup.config.flip, &setup.device),
+            targets: benchmark.targets(),
+            device: &setup.device,
         })
     }
 
@@ -385,7 +393,7 @@ impl Executor<'_> {
         let held_out = setup.held_out.as_ref().map_or(0, Dataset::len);
         let shape = match (&self.plan.jobs[job].work, name) {
             (Work::Sample { .. }, _) => vec![n, d],
-            (Work::Losses { .. }, name) if name == Functional::HeldOutLoss.name() => {
+            (Work::Losses { .. }, name) if name == AttributionTarget::HeldOutLoss.name() => {
                 vec![2, held_out]
             }
             (Work::Losses { .. }, _) => vec![2, n],
@@ -419,6 +427,13 @@ impl Executor<'_> {
             .map(|(name, array)| (name.to_owned(), array));
         write_arrays(&self.result(job), &BTreeMap::from_iter(arrays))
     }
+}
+
+/// Scores as a named array of a result file.
+fn array_of(scores: Scores) -> (String, Array) {
+    let (name, shape) = (scores.array_name(), scores.rows.dims().to_vec());
+    let values = scores.rows.into_data().iter::<f32>().collect();
+    (name, Array { shape, values })
 }
 
 fn remove(path: &Path) -> Result<(), RetrainError> {

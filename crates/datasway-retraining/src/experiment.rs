@@ -1,15 +1,13 @@
 //! The experiment file: what is trained, changed, predicted and compared.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use datasway_data::Selection;
-use datasway_diffusion::{DiffusionError, schedule};
-use datasway_sensitivity::density::{
-    Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions,
-};
+use datasway_diffusion::{DiffusionError, validate};
+use datasway_sensitivity::density::EstimatorSpec;
+use datasway_sensitivity::sample_spec::SampleSpec;
 use datasway_training::config::TrainConfig;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +38,7 @@ pub struct Experiment {
     pub seeds: Vec<u64>,
     /// The samples that are compared.
     #[serde(default)]
-    pub samples: Samples,
+    pub samples: SampleSpec,
     /// What "really changing the data" means.
     #[serde(default)]
     pub variants: Vec<Variant>,
@@ -55,31 +53,6 @@ pub struct Experiment {
     pub baselines: Vec<Baseline>,
     /// What single training images do, instead of or beside the changes above.
     pub attribution: Option<Benchmark>,
-}
-
-/// The samples, drawn by Heun's method from noise that every model shares.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Samples {
-    /// How many.
-    pub count: usize,
-    /// Seed of their noise and of probes.
-    pub seed: u64,
-    /// Steps of the sampler.
-    pub steps: usize,
-    /// Samples at a time; results do not depend on it beyond rounding.
-    pub batch: usize,
-}
-
-impl Default for Samples {
-    fn default() -> Self {
-        Self {
-            count: 256,
-            seed: 0,
-            steps: 18,
-            batch: 64,
-        }
-    }
 }
 
 /// One way to make a model of the changed data.
@@ -221,39 +194,6 @@ impl Direction {
     }
 }
 
-/// A way to predict: the estimator of the log-density and its options (see `sensitivity --help`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EstimatorSpec {
-    /// Name in the tables; made of the options if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    /// Which estimator.
-    pub density: DensityKind,
-    /// Estimate of the trace, for `probability-flow`. Where it is the usual one it is no part of a job's key.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub trace: TraceKind,
-    /// Random probes of the trace, for `hutchinson`.
-    #[serde(default = "one")]
-    pub probes: usize,
-    /// Pixels from one of a colour to the next, for `probing`; 3 if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub period: Option<usize>,
-    /// Bandwidth h of the smoothed comparison, for `empirical`; the network's own D if absent.
-    pub bandwidth: Option<Bandwidth>,
-    /// Noise level below which directions move nothing.
-    #[serde(default)]
-    pub sigma_cut: f64,
-}
-
-fn one() -> usize {
-    1
-}
-
-fn is_default(kind: &TraceKind) -> bool {
-    *kind == TraceKind::default()
-}
-
 /// Bytes of an experiment file at most.
 const LARGEST: u64 = 1 << 20;
 
@@ -268,95 +208,6 @@ const MASS_ADDED: RangeInclusive<f64> = 1e-9..=1e6;
 
 /// Masses that can be removed, if the group is that large.
 const MASS_REMOVED: RangeInclusive<f64> = 1e-9..=1.0;
-
-/// The highest cut-off that leaves the sampler something: its first noise level lies above.
-const LAST_CUT: f64 = 0.99 * schedule::SIGMA_MAX;
-
-/// Colours of a 3×3 neighbourhood: as few as still pay (docs/closed-form.md).
-const PERIOD: usize = 3;
-
-impl EstimatorSpec {
-    /// Checks that every number is in its range and that they go together.
-    pub(crate) fn check(&self) -> Result<(), RetrainError> {
-        let field = |name: &str| format!("estimator {}: {name}", self.name());
-        if let Some(name) = &self.name {
-            range::title("an estimator's name", name)?;
-        }
-        within(&field("probes"), self.probes, 1..=10_000)?;
-        // A period of 0 has a sentence of its own.
-        within(&field("period"), self.period.unwrap_or(PERIOD), 0..=1_024)?;
-        if let Some(Bandwidth::Fixed(h)) = self.bandwidth {
-            within(&field("bandwidth"), h, 0.0..=1e6)?;
-        }
-        within(&field("sigma_cut"), self.sigma_cut, 0.0..=LAST_CUT)?;
-        let flow = self.density == DensityKind::ProbabilityFlow;
-        for (option, given, kind) in [
-            ("trace", self.trace != TraceKind::default(), None),
-            ("probes", self.probes != one(), Some(TraceKind::Hutchinson)),
-            ("period", self.period.is_some(), Some(TraceKind::Probing)),
-        ] {
-            if given && (!flow || kind.is_some_and(|kind| self.trace != kind)) {
-                let of = match kind {
-                    Some(TraceKind::Hutchinson) => " with the trace hutchinson",
-                    Some(TraceKind::Probing) => " with the trace probing",
-                    _ => "",
-                };
-                return Err(RetrainError::experiment(format!(
-                    "{} is for the density probability-flow{of}: leave it out or use that",
-                    field(option)
-                )));
-            }
-        }
-        let options = self.options(0).check();
-        options.map_err(|error| RetrainError::experiment(field(&error.to_string())))
-    }
-
-    /// What `sensitivity` is asked for, its probes from this seed.
-    pub(crate) fn options(&self, seed: u64) -> DensityConfig {
-        DensityConfig {
-            density: self.density,
-            trace: TraceOptions {
-                kind: self.trace,
-                probes: self.probes,
-                period: self.period.unwrap_or(PERIOD),
-                seed,
-            },
-            bandwidth: self.bandwidth,
-        }
-    }
-
-    /// What tells it from others, in a few characters.
-    pub fn label(&self) -> String {
-        let mut text = match self.density {
-            DensityKind::Empirical => "empirical".to_owned(),
-            DensityKind::ProbabilityFlow => match self.trace {
-                TraceKind::Hutchinson => format!("flow-{}", self.probes),
-                TraceKind::Probing => format!("flow-probing-{}", self.period.unwrap_or(PERIOD)),
-                TraceKind::Exact => "flow-exact".to_owned(),
-            },
-        };
-        if let Some(bandwidth) = self.bandwidth {
-            text += &format!("-h{bandwidth}");
-        }
-        if self.sigma_cut > 0.0 {
-            text += &format!("-c{}", self.sigma_cut);
-        }
-        text
-    }
-
-    /// Name in the tables.
-    pub fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.label())
-    }
-
-    /// The same estimator, whatever it is called.
-    pub(crate) fn unnamed(&self) -> Self {
-        Self {
-            name: None,
-            ..self.clone()
-        }
-    }
-}
 
 impl Experiment {
     /// Reads an experiment file.
@@ -493,16 +344,7 @@ pub(crate) fn distinct(
     what: &str,
     names: impl Iterator<Item = String>,
 ) -> Result<(), RetrainError> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        if seen.contains(&name) {
-            return Err(RetrainError::experiment(format!(
-                "two {what} are called {name}; rename or remove one"
-            )));
-        }
-        seen.insert(name);
-    }
-    Ok(())
+    Ok(validate::distinct(what, names)?)
 }
 
 /// A configuration with the fields of a table replaced; tables in it are groups of fields.
@@ -568,32 +410,6 @@ mod tests {
         );
         assert_eq!(small.directions[0].name(), "add attr:Eyeglasses 0.3");
         assert_eq!(small.variants[0].name(), "fine-tune");
-    }
-
-    /// What an estimator is in a job's key must not change while its predictions do not.
-    #[test]
-    fn the_trace_is_named_only_where_it_is_not_the_usual_one() {
-        let estimator = |options: &str| -> EstimatorSpec {
-            let text = format!("density = \"probability-flow\"\n{options}");
-            toml::from_str(&text).unwrap()
-        };
-        let (usual, probing) = (estimator(""), estimator("trace = \"probing\""));
-        assert_eq!(
-            serde_json::to_value(usual.unnamed()).unwrap(),
-            serde_json::json!({
-                "density": "probability-flow",
-                "probes": 1,
-                "bandwidth": null,
-                "sigma_cut": 0.0,
-            })
-        );
-        assert_ne!(
-            serde_json::to_value(usual.unnamed()).unwrap(),
-            serde_json::to_value(probing.unnamed()).unwrap()
-        );
-        assert_eq!(usual.name(), "flow-1");
-        assert_eq!(probing.name(), "flow-probing-3");
-        assert_eq!(probing.options(7).trace.period, 3);
     }
 
     #[test]

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 
+use datasway_attribution::Attributor;
 use datasway_sensitivity::density::AUTO_BANDWIDTH_REVISION;
 use datasway_training::config::TrainConfig;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::RetrainError;
-use crate::attribution::{Attributor, Benchmark, subsets};
+use crate::attribution::{Benchmark, subsets};
 use crate::experiment::{VariantKind, replace};
 use crate::prepared::PreparedExperiment;
 

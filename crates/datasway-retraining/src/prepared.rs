@@ -7,8 +7,7 @@ use datasway_data::{DataError, Dataset, LoadOptions, Selected, Selection, Source
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::device;
 use datasway_diffusion::precondition::Precondition;
-use datasway_diffusion::sampler::Sampler;
-use datasway_diffusion::schedule;
+use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::measure::Empirical;
 use datasway_sensitivity::sensitivities::SensitivityConfig;
 use datasway_training::batches::Batches;
@@ -17,7 +16,7 @@ use datasway_training::training_set::TrainingSetInfo;
 
 use crate::RetrainError;
 use crate::attribution::subsets;
-use crate::experiment::{Direction, EstimatorSpec, Experiment};
+use crate::experiment::{Direction, Experiment};
 
 /// Where an experiment finds its data and computes; nothing here changes a result beyond rounding.
 #[derive(Debug, Clone)]
@@ -181,22 +180,8 @@ impl PreparedExperiment {
         estimator: &EstimatorSpec,
     ) -> Result<SensitivityConfig, RetrainError> {
         let samples = &self.experiment.samples;
-        Ok(SensitivityConfig {
-            samples: samples.count,
-            batch: samples.batch,
-            sampler: Sampler::Heun,
-            sigmas: schedule::edm(samples.steps),
-            density: estimator.options(samples.seed).estimator(
-                checkpoint,
-                &self.images,
-                self.config.flip,
-                &self.device,
-            )?,
-            cutoff: estimator.sigma_cut,
-            seed: samples.seed,
-            curvature: false,
-            whole: None,
-        })
+        let (images, mirrored) = (&self.images, self.config.flip);
+        Ok(samples.sensitivity_config(estimator, checkpoint, images, mirrored, &self.device)?)
     }
 
     /// ImagePoints as the measure that training sees: with their mirror images, if it mirrors.

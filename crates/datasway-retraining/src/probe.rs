@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use burn::tensor::{DType, Tensor};
+use datasway_attribution::target::losses;
+use datasway_attribution::{AttributionTarget, Attributor, CostScaling, Method};
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
@@ -15,8 +17,6 @@ use datasway_training::config::TrainConfig;
 use datasway_training::trainer::ScoreTrainer;
 
 use crate::RetrainError;
-use crate::attribution::functional::{Functional, losses};
-use crate::attribution::{Attributor, CostScaling, Method};
 use crate::baselines::Scene;
 use crate::execute::Executor;
 use crate::jobs::Work;
@@ -190,14 +190,14 @@ fn losses_of(executor: &Executor<'_>, config: &TrainConfig) -> Result<f64, Retra
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &setup.device)?;
     let scene = executor.scene(&checkpoint, &model, stand_ins(executor))?;
     let points = Tensor::cat(vec![scene.samples.clone(), scene.held_out.clone()], 0);
-    let draws = scene.draws();
+    let draws = scene.loss_noise();
     let one = draws.first();
     let started = Instant::now();
     losses(
         &model,
         setup.precondition(),
         &points,
-        Functional::SampleLoss,
+        AttributionTarget::SampleLoss,
         &one,
     )?;
     Ok(started.elapsed().as_secs_f64() * draws.sigmas.len() as f64)
@@ -217,17 +217,17 @@ fn attribution(
         points.clone().slice_dim(0, 0..few)
     };
     let points = scene.samples.dims()[0].max(scene.held_out.dims()[0]);
-    let scale = match method.grows_with() {
-        CostScaling::Points => {
+    let scale = match method.cost_scaling() {
+        CostScaling::AttributedPoints => {
             scene.samples = few(&scene.samples);
             scene.held_out = few(&scene.held_out);
             points as f64 / points.min(ATTRIBUTED) as f64
         }
-        CostScaling::ImagePoints => {
-            let [m, _] = scene.images.dims();
+        CostScaling::TrainingImages => {
+            let [m, _] = scene.image_points.dims();
             scene.samples = few(&scene.samples);
             scene.held_out = few(&scene.held_out);
-            scene.images = few(&scene.images);
+            scene.image_points = few(&scene.image_points);
             m as f64 / m.min(ATTRIBUTED) as f64
         }
     };

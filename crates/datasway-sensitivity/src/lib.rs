@@ -11,6 +11,7 @@ pub mod influence;
 pub mod jacobian_trace;
 pub mod measure;
 pub mod ranking;
+pub mod sample_spec;
 pub mod sensitivities;
 pub mod trajectory;
 

@@ -1,15 +1,17 @@
-//! Efron's percentile bootstrap.
+//! The percentile bootstrap (Efron & Tibshirani 1993, ch. 13).
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::quantile;
 
-/// Resamples drawn.
+/// Number of resamples.
 const RESAMPLES: usize = 2000;
 
-/// The 95 % percentile interval of a statistic over `n` independent units, drawn with replacement: `statistic` gets
-/// the indices of each draw. The draws depend on n only, so intervals are reproducible.
+/// The 95 % percentile interval of a statistic over `n` independent units.
+///
+/// `statistic` gets the indices of each resample, drawn with replacement. The resamples depend on `n` only, so intervals are
+/// reproducible. Returns NaN for `n = 0`.
 pub fn bootstrap(n: usize, statistic: impl Fn(&[usize]) -> f64) -> [f64; 2] {
     if n == 0 {
         return [f64::NAN; 2];

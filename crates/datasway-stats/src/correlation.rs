@@ -1,12 +1,13 @@
-//! Agreement of two lists of numbers.
+//! Correlations that are 0 where they are undefined, and precision of a ranking.
 
-/// Pearson's correlation; 0 where one of the two lists does not vary or is not finite: there is nothing in it
-/// that could agree.
+/// Pearson's correlation, or 0 if it is undefined because a list is constant or not finite.
+///
+/// A prediction without variation agrees with nothing.
 pub fn pearson_or_zero(a: &[f64], b: &[f64]) -> f64 {
     defined(crate::pearson(a, b))
 }
 
-/// Spearman's correlation: Pearson's of the ranks; 0 where it is not defined.
+/// Spearman's rank correlation, or 0 if it is undefined.
 pub fn spearman_or_zero(a: &[f64], b: &[f64]) -> f64 {
     defined(crate::spearman(a, b))
 }
@@ -19,8 +20,9 @@ fn defined(correlation: f64) -> f64 {
     }
 }
 
-/// Of the `share` of items that are largest by `predicted`, the part that is among as many largest by `real`. Equal
-/// values are taken in the order they come in.
+/// The precision of a ranking: the fraction of the top `share` by `predicted` that is in the top `share` by `real`.
+///
+/// Equal values are ranked in the order of the list.
 pub fn precision(predicted: &[f64], real: &[f64], share: f64) -> f64 {
     let count = (share * real.len() as f64).ceil().max(1.0) as usize;
     let top = |values: &[f64]| {

@@ -20,7 +20,9 @@ pub fn root_mean_square(values: &[f64]) -> f64 {
     norm(values) / (values.len().max(1) as f64).sqrt()
 }
 
-/// The q-quantile, interpolated between neighbours; what is not a number counts as infinite. Not a number of nothing.
+/// The q-quantile, interpolated linearly between neighbours.
+///
+/// NaN counts as infinite. The quantile of an empty list is NaN.
 pub fn quantile(values: &[f64], q: f64) -> f64 {
     let key = |v: &f64| if v.is_nan() { f64::INFINITY } else { *v };
     let mut sorted: Vec<f64> = values.iter().map(key).collect();
@@ -34,12 +36,12 @@ pub fn quantile(values: &[f64], q: f64) -> f64 {
     }
 }
 
-/// The middle value.
+/// The median. NaN counts as infinite.
 pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// Pearson's correlation; not a number where one side does not vary.
+/// Pearson's correlation; NaN if a list is constant.
 pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len()) as f64;
     let mean = |v: &[f64]| v.iter().sum::<f64>() / n;
@@ -54,19 +56,19 @@ pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
     ab / (aa.sqrt() * bb.sqrt())
 }
 
-/// Spearman's correlation: Pearson's of the ranks.
+/// Spearman's rank correlation: Pearson's correlation of the ranks.
 pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     pearson(&ranks(a), &ranks(b))
 }
 
-/// Ranks from 1, equal values sharing the mean of theirs; +∞ is a value like others.
+/// Ranks from 1. Equal values share the mean of their ranks. +∞ is a value like others.
 pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
     let mut ranks = vec![0.0; values.len()];
     let mut start = 0;
     for group in order.chunk_by(|&i, &j| values[i] == values[j]) {
-        // Places start + 1 … start + |group|.
+        // Ranks start + 1 … start + |group|.
         let shared = start as f64 + (group.len() + 1) as f64 / 2.0;
         group.iter().for_each(|&i| ranks[i] = shared);
         start += group.len();
@@ -74,7 +76,7 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// A straight line `y = intercept + slope·x` by least squares.
+/// A straight line `y = intercept + slope·x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Line {
     /// y at x = 0.
@@ -83,7 +85,7 @@ pub struct Line {
     pub slope: f64,
 }
 
-/// The line through points; none from fewer than two different x.
+/// The least-squares line through points `(x, y)`, or `None` for fewer than two different x.
 pub fn fit(points: &[(f64, f64)]) -> Option<Line> {
     let n = points.len() as f64;
     let (mx, my) = (

@@ -1,6 +1,6 @@
-//! The median, quick enough for the bootstrap.
+//! A median for inner loops.
 
-/// The 0.5-quantile.
+/// The median by selection, in linear time. NaN counts as the largest value; the median of an empty list is NaN.
 pub fn fast_median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     let n = values.len();

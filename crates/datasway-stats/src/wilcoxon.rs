@@ -1,19 +1,20 @@
-//! Wilcoxon's signed-rank test.
+//! Wilcoxon's signed-rank test (Wilcoxon 1945).
 
 use super::ranks;
 
-/// What the test found.
+/// Result of the test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SignedRank {
     /// The smaller of the sums of ranks of the positive and of the negative differences.
     pub statistic: f64,
-    /// Two-sided probability of a statistic as small, if differences were symmetric about 0.
+    /// Two-sided p-value under differences that are symmetric about 0.
     pub p: f64,
 }
 
-/// Tests paired differences against a distribution symmetric about 0. Differences of 0 are left out (Wilcoxon's own
-/// treatment); p is by the normal approximation with ties accounted for, good from about 10 pairs on. Without
-/// any difference, p = 1.
+/// Tests paired differences against a distribution that is symmetric about 0.
+///
+/// Zero differences are left out, as Wilcoxon did. The p-value uses the normal approximation with a correction for ties,
+/// which is accurate from about 10 pairs on. Without any nonzero difference, p = 1.
 pub fn signed_rank(differences: &[f64]) -> SignedRank {
     let kept = || differences.iter().copied().filter(|d| *d != 0.0);
     let sizes: Vec<f64> = kept().map(f64::abs).collect();
@@ -43,8 +44,9 @@ pub fn signed_rank(differences: &[f64]) -> SignedRank {
     }
 }
 
-/// Probability of a standard normal number farther from 0 than z: `erfc(|z|/√2)`, by the Chebyshev fit of
-/// *Numerical Recipes* (2nd edition, §6.2), whose relative error is below 1.2e-7.
+/// Two-sided tail probability of the standard normal distribution, `erfc(|z|/√2)`.
+///
+/// Chebyshev fit of *Numerical Recipes* (2nd edition, §6.2), with a relative error below 1.2e-7.
 fn tails(z: f64) -> f64 {
     const FIT: [f64; 10] = [
         -1.265_512_23,

@@ -1,4 +1,4 @@
-//! Batches from the training distribution ρ, or from a changed one.
+//! Training batches from the distribution ρ or a perturbed one.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
@@ -10,8 +10,8 @@ use crate::config::TrainConfig;
 
 /// The distribution `ρ_η ∝ ρ + ην` from which batches are drawn, with replacement.
 ///
-/// The batches of a step are a function of (seed, step), and the same images come at the same places
-/// for every change, but where the change strikes: two runs share as much noise as they can.
+/// A batch is a function of seed and step. Two perturbations share all images of a batch that neither of them replaces, so two
+/// runs have as much noise in common as possible.
 #[derive(Debug, Clone)]
 pub struct Batches<'a> {
     images: &'a Dataset,
@@ -21,12 +21,12 @@ pub struct Batches<'a> {
 #[derive(Debug, Clone)]
 enum Change<'a> {
     None,
-    /// With this probability an image comes from the other set.
+    /// With this probability, an image is drawn from the other set.
     Add {
         images: &'a Dataset,
         probability: f64,
     },
-    /// An image of the group is rejected with this probability and another one drawn.
+    /// With this probability, an image of the group is rejected and another one is drawn.
     Remove {
         group: Vec<bool>,
         probability: f64,
@@ -34,7 +34,7 @@ enum Change<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// ρ: every image alike.
+    /// The unperturbed distribution ρ, uniform on the images.
     pub fn new(images: &'a Dataset) -> Self {
         Self {
             images,
@@ -42,7 +42,7 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// `ρ + ην` for η = `mass` > 0, ν being uniform on `added`, images of the same shape.
+    /// The perturbed distribution `ρ + ην` for η = `mass` > 0 and ν uniform on `added`, images of the same shape.
     ///
     /// # Errors
     /// If the mass is not positive, or the shapes differ.
@@ -72,11 +72,10 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// `ρ − |η|ν` for |η| = `mass`, ν being uniform on the images of these indices.
+    /// The perturbed distribution `ρ − |η|ν` for |η| = `mass` and ν uniform on the images of these indices.
     ///
     /// # Errors
-    /// If the mass is not positive, or more than the share of the group in ρ: the measure would be
-    /// negative.
+    /// If the mass is not positive, or larger than the share of the group in ρ, where the measure would be negative.
     pub fn removing(
         images: &'a Dataset,
         indices: &[usize],
@@ -88,7 +87,7 @@ impl<'a> Batches<'a> {
         }
         let n = images.len() as f64;
         let share = group.iter().filter(|inside| **inside).count() as f64 / n;
-        // Whatever is left must be as much as an image, or none is ever drawn.
+        // At least the mass of one image must remain, or no image is ever drawn.
         if !(mass > 0.0 && mass <= share && (1.0 - mass) * n > 0.5) {
             return Err(DiffusionError::Invalid(format!(
                 "the mass to remove must be in (0, {share:.4}], the group's share of the data, and leave something; it is {mass}"
@@ -110,7 +109,7 @@ impl<'a> Batches<'a> {
         let mut pixels = Vec::new();
         let shape = self.images.shape;
         for slot in 0..config.batch as u64 {
-            // A generator of its own for each place, so that a rejection moves no other place.
+            // Each slot has its own generator, so a rejection changes no other slot.
             let mut rng = generator(config.seed, RandomStream::Batch, [step, slot]);
             let index = rng.random_range(0..self.images.len());
             let mirrored = config.flip && rng.random::<bool>();

@@ -1,16 +1,16 @@
-//! Training configurations and the presets they start from.
+//! Training configurations and presets.
 
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::{DiffusionError, range};
 use serde::{Deserialize, Serialize};
 
-/// Most steps of a run.
+/// Largest number of steps of a run.
 const MAX_STEPS: u64 = 1_000_000_000;
-/// Most numbers in the finest layer of a batch, 4 GiB of them.
+/// Largest number of values in the finest layer of a batch: 4 GiB.
 const MAX_NUMBERS: usize = 1 << 30;
 
-/// Everything that decides the result of a training run, apart from the images.
+/// Configuration of a training run: together with the images it determines the result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -18,7 +18,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Optimiser steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Peak learning rate of AdamW.
     pub learning_rate: f64,
@@ -30,7 +30,7 @@ pub struct TrainConfig {
     pub clip_norm: f64,
     /// Decay of the averaged weights.
     pub ema_decay: f64,
-    /// Whether images are mirrored at random.
+    /// True if images are mirrored at random.
     pub flip: bool,
     /// Training noise levels.
     pub noise: NoiseDistribution,
@@ -118,7 +118,7 @@ impl TrainConfig {
             };
         }
         let value = parsed["value"].clone();
-        // A whole number is a fine value for a fractional field.
+        // An integer is a valid value of a fractional field.
         let value = match (place.get(last), value) {
             (Some(toml::Value::Float(_)), toml::Value::Integer(n)) => toml::Value::Float(n as f64),
             (_, value) => value,
@@ -143,7 +143,7 @@ impl TrainConfig {
     /// # Errors
     /// A sentence that names the field.
     pub fn validate(&self) -> Result<(), DiffusionError> {
-        // The configuration is kept as TOML, whose integers have a sign.
+        // The configuration is stored as TOML, whose integers are signed.
         range::check("seed", self.seed, 0..=i64::MAX as u64)?;
         range::check("steps", self.steps, 1..=MAX_STEPS)?;
         range::check("batch", self.batch, 1..=65_536)?;

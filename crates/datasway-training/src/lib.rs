@@ -1,4 +1,4 @@
-//! Training of a score model, resumable bit for bit.
+//! Training of score models. A resumed run gives the same bytes as an uninterrupted one.
 
 pub mod batches;
 pub mod config;

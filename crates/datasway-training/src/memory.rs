@@ -8,10 +8,10 @@ const COPIES: u128 = 5;
 const KEPT: u128 = 2;
 /// Convolutions of a block.
 const CONVOLUTIONS: u128 = 2;
-/// Blocks on the way down have others on the way up.
+/// The network has blocks on the way down and on the way up.
 const WAYS: u128 = 2;
 
-/// Bytes that training `network` with batches of `batch` images takes at least.
+/// A lower bound of the bytes for training `network` with batches of `batch` images.
 pub fn network_bytes(network: &UNetConfig, batch: usize) -> u128 {
     let (mut weights, mut activations) = (0u128, 0u128);
     for (level, &multiplier) in network.multipliers.iter().enumerate() {
@@ -28,7 +28,7 @@ pub fn network_bytes(network: &UNetConfig, batch: usize) -> u128 {
     all.saturating_mul(4)
 }
 
-/// Bytes that training a classifier of `size`×`size` images takes at least.
+/// A lower bound of the bytes for training a classifier of `size`×`size` images.
 pub fn classifier_bytes(channels: usize, size: usize, batch: usize) -> u128 {
     let activations = product([channels, size, size, batch]).saturating_mul(KEPT * CONVOLUTIONS);
     let weights = product([channels, channels]).saturating_mul(9 * COPIES);

@@ -1,4 +1,4 @@
-//! One training run: weights, optimiser, average and step count, and how they go to disk and back.
+//! Training of a score model: weights, optimiser, average, step count and their checkpoint.
 
 use std::collections::BTreeMap;
 
@@ -199,7 +199,7 @@ impl ScoreTrainer {
         Ok(value)
     }
 
-    /// Everything needed to continue, and to sample.
+    /// A checkpoint with everything that is needed to continue and to sample.
     ///
     /// # Errors
     /// If a weight is not finite, or the optimiser's state cannot be written as bytes.
@@ -301,7 +301,7 @@ pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), D
     }
 }
 
-/// The same weights, with the same ids, where gradients are recorded.
+/// The same weights with the same ids on the autodiff device.
 fn trainable(network: &UNet) -> UNet {
     network.clone().set_require_grad(true).train()
 }

@@ -1,17 +1,17 @@
-//! What a run, its preconditioning and its checkpoints need to know of the images.
+//! Statistics of a training set for preconditioning and checkpoints.
 
 use datasway_data::Dataset;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::precondition::Precondition;
 
-/// The images that a run trains on, as a checkpoint remembers them.
+/// Name, fingerprint and statistics of the training images, as stored in a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSetInfo {
-    /// How the set was named on the command line.
+    /// The data set, as it was named on the command line.
     pub name: String,
     /// At most this many of its images are used.
     pub limit: Option<usize>,
-    /// Whether images that could not be read were left out.
+    /// True if unreadable images were left out.
     pub skip_bad: bool,
     /// Fingerprint of the decoded images.
     pub fingerprint: String,
@@ -24,7 +24,7 @@ pub struct TrainingSetInfo {
 }
 
 impl TrainingSetInfo {
-    /// The images under a name, and their mirror images too if training shows them (`flip`).
+    /// The statistics of images, including their mirror images if `flip` is set.
     pub fn of(images: &Dataset, name: &str, flip: bool) -> Self {
         let (d, width) = (images.shape.dim(), images.shape.width);
         let (mut sums, mut squares) = (vec![0.0; d], vec![0.0; d]);
@@ -54,7 +54,7 @@ impl TrainingSetInfo {
             limit: None,
             skip_bad: false,
             fingerprint: images.fingerprint.clone(),
-            // Rounding can make the variance of what does not vary negative.
+            // Rounding can make the variance of a constant entry negative.
             sigma_data: (mean(&squares) - mean(&sums).powi(2)).max(0.0).sqrt(),
             variance: entries
                 .map(|(s, q)| (q / n - (s / n).powi(2)).max(0.0) as f32)
@@ -66,7 +66,7 @@ impl TrainingSetInfo {
     /// The preconditioning for these images.
     ///
     /// # Errors
-    /// If they are all one colour: there is nothing to learn.
+    /// If all pixels of all images are equal, so there is nothing to learn.
     pub fn precondition(&self) -> Result<Precondition, DiffusionError> {
         Precondition::new(self.sigma_data).map_err(|_| {
             DiffusionError::Invalid(format!(

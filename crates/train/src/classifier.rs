@@ -1,4 +1,4 @@
-//! `train classifier`: a small classifier of a data set's labels, whose log-odds can be asked of samples.
+//! `train classifier`: trains a small classifier of a data set's labels, whose log-odds `sensitivity influence` can attribute.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use datasway_training::training_loop::TrainingRun;
 
 use crate::place;
 
-/// The folder of a classifier.
+/// Output files of `train classifier`.
 static FOLDER: Kind = Kind {
     name: "classifier",
     files: &["loss.csv", "labels.csv", "classifier.safetensors"],
@@ -166,7 +166,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// A classifier in training, and its file.
+/// A classifier in training and its file.
 struct ClassifierRun<'a, 'b> {
     trainer: &'b mut ClassifierTrainer<'a>,
     file: &'b Path,

@@ -1,16 +1,16 @@
-//! Images as the commands load them.
+//! Loading of images with messages for the command line.
 
 use anyhow::{Result, anyhow};
 use datasway_data::{DataError, Dataset, LoadOptions, Source};
 
-/// Loads the images of `source` and says what was found; `size` is the option that sets their size.
+/// Loads the images of `source` and prints a summary. `size` is the option that sets their size, for errors.
 pub fn load(source: &Source, options: &LoadOptions, size: &str) -> Result<Dataset> {
     let images = datasway_data::load(source, options).map_err(|error| advised(error, size))?;
     datasway_cli::tell(images.summary());
     Ok(images)
 }
 
-/// The error with the options that help.
+/// The error with advice on options.
 fn advised(error: DataError, size: &str) -> anyhow::Error {
     match error {
         DataError::TooSmall { .. } => anyhow!(

@@ -90,13 +90,13 @@ struct Arguments {
     checkpoint_minutes: f64,
 }
 
-/// What else can be trained.
+/// Subcommands.
 #[derive(Subcommand)]
 enum Command {
     Classifier(classifier::Arguments),
 }
 
-/// The folder of a run.
+/// Output files of a training run.
 static FOLDER: Kind = Kind {
     name: "training run",
     files: &[
@@ -108,10 +108,10 @@ static FOLDER: Kind = Kind {
     marks: &[("run.toml", "sway = ")],
 };
 
-/// The preset of colour images, and that of grey ones.
+/// Default presets of colour images and of grey images.
 const USUAL: [&str; 2] = ["faces16", "mnist16"];
 
-/// Bytes of a configuration file at most.
+/// Largest size of a configuration file in bytes.
 const LARGEST: u64 = 1 << 20;
 
 fn main() -> ExitCode {
@@ -192,8 +192,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     train(arguments, &config, &images, &mut trainer, &path)
 }
 
-/// `run.toml`: what was asked for and on which data, for people; a checkpoint says the same of itself.
-/// Its `[config]` is a file for `--config`.
+/// Writes `run.toml`: version, data, device and configuration. It can be used for `--config`.
 fn record(arguments: &Arguments, config: &TrainConfig, set: &TrainingSetInfo) -> Result<()> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let text = format!(
@@ -242,7 +241,7 @@ fn train(
     Ok(())
 }
 
-/// A score model in training, of which samples are drawn now and then.
+/// A score model in training that draws sample grids at intervals.
 struct ScoreRun<'a> {
     arguments: &'a Arguments,
     config: &'a TrainConfig,
@@ -275,7 +274,7 @@ impl TrainingRun for ScoreRun<'_> {
     }
 }
 
-/// The configuration from preset or file, with the flags on top.
+/// The configuration from a preset or file, modified by options.
 fn configuration(arguments: &Arguments, grey: bool) -> Result<TrainConfig> {
     let mut config = match (&arguments.config, &arguments.preset) {
         (None, Some(preset)) => TrainConfig::preset(preset)?,
@@ -315,7 +314,7 @@ fn configuration(arguments: &Arguments, grey: bool) -> Result<TrainConfig> {
     Ok(config)
 }
 
-/// A configuration alone, or the `[config]` of a `run.toml`.
+/// Parses a configuration file or the `[config]` of a `run.toml`.
 fn parse(text: &str) -> Result<TrainConfig> {
     let mut table: toml::Table = text.parse()?;
     Ok(match table.remove("config") {
@@ -324,8 +323,7 @@ fn parse(text: &str) -> Result<TrainConfig> {
     })
 }
 
-/// Draws 64 samples of the averaged network with Heun's method in 18 steps, always from the same
-/// noise, and writes them as a picture.
+/// Draws 64 samples of the averaged network with Heun's method in 18 steps, always from the same noise, and writes a PNG grid.
 fn sample_grid(config: &TrainConfig, trainer: &ScoreTrainer, path: &Path) -> Result<()> {
     let network = &config.network;
     let model = NetworkDenoiser::new(

@@ -1,11 +1,11 @@
-//! What a run finds and leaves on disk, checked before it begins.
+//! Checks of input and output files before a run starts.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use datasway_diffusion::DiffusionError;
 
-/// Refuses a network whose channels are not those of the images.
+/// Refuses a network whose channels do not match the images.
 pub fn ensure_channels(data: &str, grey: bool, channels: usize) -> Result<()> {
     match (grey, channels) {
         (_, 1) | (false, 3) => Ok(()),
@@ -19,7 +19,7 @@ pub fn ensure_channels(data: &str, grey: bool, channels: usize) -> Result<()> {
     }
 }
 
-/// Refuses a place for `--export` that cannot be written, or that is the run's own checkpoint, whose folder exists.
+/// Refuses an `--export` file that cannot be written or belongs to the run itself.
 pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
     let name = file.display();
     let folder = datasway_fs::folder_of(file);
@@ -55,7 +55,7 @@ pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
     datasway_fs::ensure_writable(folder).with_context(|| format!("--export {name}"))
 }
 
-/// What `--resume` goes on from.
+/// Loads the file from which `--resume` continues.
 pub fn resumed<T>(file: &Path, load: impl FnOnce(&Path) -> Result<T, DiffusionError>) -> Result<T> {
     ensure!(
         file.exists(),

@@ -52,7 +52,7 @@ impl Loop<'_> {
     }
 }
 
-/// A bar, or lines where there is no terminal.
+/// A progress bar, or lines if there is no terminal.
 struct Progress {
     bar: ProgressBar,
     steps: u64,
@@ -68,7 +68,7 @@ impl Progress {
         bar.set_style(ProgressStyle::with_template(
             "{bar:30} {pos}/{len} steps  {msg}  {eta} left",
         )?);
-        // Steps of an earlier run say nothing about the speed of this one.
+        // The time left is estimated from the steps of this process only.
         bar.reset_eta();
         Ok(Self {
             bar,

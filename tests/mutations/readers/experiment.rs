@@ -27,7 +27,7 @@ pub struct Experiments {
 impl Experiments {
     /// The experiments that are published, and one of every kind of entry.
     pub fn new(_: &Path) -> Self {
-        let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+        let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
         let entries = std::fs::read_dir(published).expect("the published experiments");
         let paths = entries.map(|entry| entry.expect("a file").path());
         let mut paths: Vec<_> = paths

@@ -11,16 +11,16 @@
 mod attention;
 #[path = "../../src/conv.rs"]
 mod conv;
-#[path = "../../src/isa.rs"]
-mod isa;
+#[path = "../../src/simd.rs"]
+mod simd;
 #[path = "../../src/matrix.rs"]
 mod matrix;
 #[path = "../../src/norm.rs"]
 mod norm;
 #[path = "../../src/pointwise.rs"]
 mod pointwise;
-#[path = "../../src/swish.rs"]
-mod swish;
+#[path = "../../src/silu.rs"]
+mod silu;
 
 /// Numbers that look random, the same everywhere.
 fn numbers(count: usize, seed: u32) -> Box<[f32]> {
@@ -90,7 +90,7 @@ fn convolutions() {
             truth[1][from] += weight * grad;
             truth[2][tap] += x * grad;
         }
-        let size = conv::Size {
+        let size = conv::ConvShape {
             images,
             inputs,
             outputs,
@@ -139,7 +139,7 @@ fn pointwise_maps() {
                 truth[2][entry] += x * grad;
             }
         }
-        let size = pointwise::Size {
+        let size = pointwise::PointwiseShape {
             images,
             inputs,
             outputs,
@@ -192,13 +192,13 @@ fn same_jacobian(
 #[test]
 fn group_norms() {
     for (groups, each, pixels, silu) in [(1, 3, 1, true), (3, 4, 35, true), (2, 5, 9, false)] {
-        let norm = norm::Norm {
+        let norm = norm::GroupNormOptions {
             groups,
             epsilon: 1e-5,
             silu,
         };
         let (images, channels) = (3, groups * each);
-        let size = norm::Size {
+        let size = norm::NormShape {
             images,
             channels,
             pixels,
@@ -221,7 +221,7 @@ fn group_norms() {
 #[test]
 fn attentions() {
     for (heads, channels, pixels) in [(1, 1, 1), (2, 5, 15), (1, 8, 64), (3, 3, 9), (1, 4, 49)] {
-        let size = attention::Size {
+        let size = attention::AttentionShape {
             heads,
             channels,
             pixels,

@@ -1,31 +1,28 @@
-//! Products with weights: matrix products and convolutions.
+//! Rules of matrix products and convolutions.
 
-use super::{Context, on_batch};
-use crate::value::{T, Value, add_maybe, dims, expand, lift, reshape};
+use crate::dual::{Dual, RawTensor, add_tangents, dims, expand, lift, on_batch, reshape};
+use crate::interpreter::Interpreter;
+use crate::rule::{Refusal, require_constant};
 use burn::backend::Dispatch as D;
-use burn::backend::ir::{FloatOperationIr, ModuleOperationIr, TensorIr};
+use burn::backend::ir::{MatmulOpIr, ModuleOperationIr, TensorIr};
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 
-/// `A·B`, where the tangents are `A'·B + A·B'`.
-pub(super) fn matmul(op: &FloatOperationIr, cx: &mut Context) -> Option<()> {
-    let FloatOperationIr::Matmul(op) = op else {
-        return None;
-    };
-    let (a, b) = (cx.take(&op.lhs), cx.take(&op.rhs));
-    let shape = cx.stacked(&op.out);
-    let tangent = add_maybe(
+/// `Y = A·B`: `Y' = A'·B + A·B'`.
+pub(super) fn matmul(op: &MatmulOpIr, interp: &mut Interpreter) {
+    let (a, b) = (interp.take(&op.lhs), interp.take(&op.rhs));
+    let shape = interp.stacked(&op.out);
+    let tangent = add_tangents(
         a.tangent
             .map(|t| expand(times_matrix(t, &b.primal), &shape)),
         b.tangent
             .map(|t| expand(D::float_matmul(lift(&a.primal), t), &shape)),
     );
     let primal = D::float_matmul(a.primal, b.primal);
-    cx.put(&op.out, Value { primal, tangent });
-    Some(())
+    interp.put(&op.out, Dual { primal, tangent });
 }
 
 /// `[K, …, m, n] · […, n, p]`; one flat product when the matrix is the same for the whole batch.
-fn times_matrix(t: T, b: &T) -> T {
+fn times_matrix(t: RawTensor, b: &RawTensor) -> RawTensor {
     let (shape, matrix) = (dims(&t), dims(b));
     let batch = matrix.len() - 2;
     if matrix[..batch].iter().any(|n| *n != 1) {
@@ -39,58 +36,61 @@ fn times_matrix(t: T, b: &T) -> T {
     reshape(y, &out)
 }
 
-/// A convolution in `x`. Weights and bias must not depend on a differentiated input.
+/// A convolution `y = f(x, w, b)` with constant weights: `y' = f(x', w, 0)`.
 fn convolution(
-    cx: &mut Context,
+    interp: &mut Interpreter,
     (x, weight, bias, out): (&TensorIr, &TensorIr, Option<&TensorIr>, &TensorIr),
-    f: impl Fn(T, T, Option<T>) -> T,
-) -> Option<()> {
-    let x = cx.take(x);
-    let w = cx.take(weight);
-    let b = bias.map(|b| cx.take(b));
-    cx.fixed([&w].into_iter().chain(&b))?;
+    f: impl Fn(RawTensor, RawTensor, Option<RawTensor>) -> RawTensor,
+) -> Result<(), Refusal> {
+    let x = interp.take(x);
+    let w = interp.take(weight);
+    let b = bias.map(|b| interp.take(b));
+    require_constant([&w].into_iter().chain(&b))?;
     let tangent = x
         .tangent
         .map(|t| on_batch(t, |t| f(t, w.primal.clone(), None)));
     let primal = f(x.primal, w.primal, b.map(|b| b.primal));
-    cx.put(out, Value { primal, tangent });
-    Some(())
+    interp.put(out, Dual { primal, tangent });
+    Ok(())
 }
 
 /// Convolutions. (Burn 0.22.1 records `Linear` as a matrix product and a sum.)
-pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
+pub(super) fn convolutions(
+    op: &ModuleOperationIr,
+    interp: &mut Interpreter,
+) -> Result<(), Refusal> {
     use ModuleOperationIr as M;
     match op {
         M::Conv1d(op) => convolution(
-            cx,
+            interp,
             (&op.x, &op.weight, op.bias.as_ref(), &op.out),
             |x, w, b| D::conv1d(x, w, b, op.options.clone().into()),
         ),
         M::Conv2d(op) => convolution(
-            cx,
+            interp,
             (&op.x, &op.weight, op.bias.as_ref(), &op.out),
             |x, w, b| D::conv2d(x, w, b, op.options.clone().into()),
         ),
         M::Conv3d(op) => convolution(
-            cx,
+            interp,
             (&op.x, &op.weight, op.bias.as_ref(), &op.out),
             |x, w, b| D::conv3d(x, w, b, op.options.clone().into()),
         ),
         M::ConvTranspose1d(op) => convolution(
-            cx,
+            interp,
             (&op.x, &op.weight, op.bias.as_ref(), &op.out),
             |x, w, b| D::conv_transpose1d(x, w, b, op.options.clone().into()),
         ),
         M::ConvTranspose2d(op) => convolution(
-            cx,
+            interp,
             (&op.x, &op.weight, op.bias.as_ref(), &op.out),
             |x, w, b| D::conv_transpose2d(x, w, b, op.options.clone().into()),
         ),
         M::ConvTranspose3d(op) => convolution(
-            cx,
+            interp,
             (&op.x, &op.weight, op.bias.as_ref(), &op.out),
             |x, w, b| D::conv_transpose3d(x, w, b, op.options.clone().into()),
         ),
-        _ => None,
+        _ => Err(Refusal::unknown()),
     }
 }

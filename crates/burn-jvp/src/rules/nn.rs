@@ -1,11 +1,14 @@
-//! Operations that arrive whole: activations, normalisations, attention, pooling, interpolation, embedding.
+//! Rules of the operations of neural networks that Burn records whole: activations, normalisations, attention, pooling,
+//! interpolation, embedding.
 
-use super::Context;
+use super::linear;
 use super::reduce::gather;
-use crate::value::{
-    T, Value, add, add_maybe, dims, div, expand, lift, mul, neg, reshape, scale, shift, stacked,
-    sub,
+use crate::dual::{
+    Dual, RawTensor, add, add_tangents, dims, div, expand, lift, mul, neg, reshape, scale, shift,
+    stacked, sub,
 };
+use crate::interpreter::Interpreter;
+use crate::rule::{Refusal, require_constant};
 use burn::backend::ir::{
     ActivationOperationIr, AttentionOpIr, LayerNormOpIr, ModuleOperationIr, TensorIr,
 };
@@ -15,14 +18,17 @@ use burn::backend::ops::{
 use burn::backend::{Dispatch as D, IntDType, Scalar, Shape, TensorData, TensorMetadata};
 use std::f64::consts::{PI, SQRT_2};
 
-/// Activations.
-pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option<()> {
+/// Activation functions.
+pub(super) fn activation(
+    op: &ActivationOperationIr,
+    interp: &mut Interpreter,
+) -> Result<(), Refusal> {
     use ActivationOperationIr as A;
     match op {
-        A::Relu(op) => cx.unary(&op.input, &op.out, D::relu, |_, y| D::float_sign(y)),
+        A::Relu(op) => interp.unary(&op.input, &op.out, D::relu, |_, y| D::float_sign(y)),
         A::LeakyRelu(op) => {
             let (slope, s): (f64, Scalar) = (op.rhs.elem(), op.rhs.into());
-            cx.unary(
+            interp.unary(
                 &op.lhs,
                 &op.out,
                 |x| D::leaky_relu(x, s),
@@ -30,9 +36,9 @@ pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option
             );
         }
         A::PRelu(op) => {
-            let x = cx.take(&op.lhs);
-            let slope = cx.take(&op.rhs);
-            cx.fixed([&slope])?;
+            let x = interp.take(&op.lhs);
+            let slope = interp.take(&op.rhs);
+            require_constant([&slope])?;
             let tangent = x.tangent.map(|t| {
                 // Broadcast to the shape of x by the function itself: prelu(−1) = −slope.
                 let minus_one = shift(scale(x.primal.clone(), 0.0), -1.0);
@@ -42,18 +48,18 @@ pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option
                 mul(t, lift(&add(below, mul(above, gap))))
             });
             let primal = D::prelu(x.primal, slope.primal);
-            cx.put(&op.out, Value { primal, tangent });
+            interp.put(&op.out, Dual { primal, tangent });
         }
-        A::Sigmoid(op) => cx.unary(&op.input, &op.out, D::sigmoid, |_, y| {
+        A::Sigmoid(op) => interp.unary(&op.input, &op.out, D::sigmoid, |_, y| {
             mul(y.clone(), shift(neg(y), 1.0))
         }),
-        A::LogSigmoid(op) => cx.unary(&op.input, &op.out, D::log_sigmoid, |x, _| {
+        A::LogSigmoid(op) => interp.unary(&op.input, &op.out, D::log_sigmoid, |x, _| {
             D::sigmoid(neg(x))
         }),
         A::HardSigmoid(op) => {
             let slope: f64 = op.alpha.elem();
             let (alpha, beta): (Scalar, Scalar) = (op.alpha.into(), op.beta.into());
-            cx.unary(
+            interp.unary(
                 &op.tensor,
                 &op.out,
                 |x| D::hard_sigmoid(x, alpha, beta),
@@ -64,7 +70,7 @@ pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option
             );
         }
         // gelu(x) = x·Φ(x), so gelu' = Φ(x) + x·φ(x).
-        A::Gelu(op) => cx.unary(&op.input, &op.out, D::gelu, |x, _| {
+        A::Gelu(op) => interp.unary(&op.input, &op.out, D::gelu, |x, _| {
             let cdf = scale(
                 shift(D::float_erf(scale(x.clone(), 1.0 / SQRT_2)), 1.0),
                 0.5,
@@ -75,14 +81,22 @@ pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option
             );
             add(cdf, mul(x, pdf))
         }),
-        A::Softmax(op) => along(cx, (&op.input, &op.out), op.axis, D::softmax, |t, y, d| {
-            softmax_tangent(t, y, d)
-        }),
-        A::Softmin(op) => along(cx, (&op.input, &op.out), op.axis, D::softmin, |t, y, d| {
-            softmax_tangent(neg(t), y, d)
-        }),
+        A::Softmax(op) => along(
+            interp,
+            (&op.input, &op.out),
+            op.axis,
+            D::softmax,
+            |t, y, d| softmax_tangent(t, y, d),
+        ),
+        A::Softmin(op) => along(
+            interp,
+            (&op.input, &op.out),
+            op.axis,
+            D::softmin,
+            |t, y, d| softmax_tangent(neg(t), y, d),
+        ),
         A::LogSoftmax(op) => along(
-            cx,
+            interp,
             (&op.input, &op.out),
             op.axis,
             D::log_softmax,
@@ -91,38 +105,38 @@ pub(super) fn activation(op: &ActivationOperationIr, cx: &mut Context) -> Option
                 sub(t, mean)
             },
         ),
-        _ => return None,
+        _ => return Err(Refusal::unknown()),
     }
-    Some(())
+    Ok(())
 }
 
-/// A function along one axis: `tangent(t, f(x) lifted, axis of the tangents)`.
+/// A function `y = f(x)` along one axis: `y' = tangent(x', y, axis)`, where y and the axis are those of `[K, …]`.
 fn along(
-    cx: &mut Context,
+    interp: &mut Interpreter,
     (input, out): (&TensorIr, &TensorIr),
     dim: usize,
-    f: fn(T, usize) -> T,
-    tangent: impl Fn(T, T, usize) -> T,
+    f: fn(RawTensor, usize) -> RawTensor,
+    tangent: impl Fn(RawTensor, RawTensor, usize) -> RawTensor,
 ) {
-    let x = cx.take(input);
+    let x = interp.take(input);
     let primal = f(x.primal, dim);
     let tangent = x.tangent.map(|t| tangent(t, lift(&primal), dim + 1));
-    cx.put(out, Value { primal, tangent });
+    interp.put(out, Dual { primal, tangent });
 }
 
-/// p' = p·(t − Σ p·t).
-fn softmax_tangent(t: T, p: T, dim: usize) -> T {
+/// `p = softmax(x)`: `p' = p·(x' − Σ p·x')`.
+fn softmax_tangent(t: RawTensor, p: RawTensor, dim: usize) -> RawTensor {
     let pt = mul(p.clone(), t);
     let total = D::float_sum_dim(pt.clone(), dim);
     sub(pt, mul(p, total))
 }
 
-/// Layers.
-pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
+/// Layers with constant weights.
+pub(super) fn module(op: &ModuleOperationIr, interp: &mut Interpreter) -> Result<(), Refusal> {
     use ModuleOperationIr as M;
     match op {
         // Linear on a batch.
-        M::AvgPool1d(op) => cx.batched(&op.x, &op.out, |x| {
+        M::AvgPool1d(op) => interp.batched(&op.x, &op.out, |x| {
             D::avg_pool1d(
                 x,
                 op.kernel_size,
@@ -132,7 +146,7 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
                 op.ceil_mode,
             )
         }),
-        M::AvgPool2d(op) => cx.batched(&op.x, &op.out, |x| {
+        M::AvgPool2d(op) => interp.batched(&op.x, &op.out, |x| {
             D::avg_pool2d(
                 x,
                 op.kernel_size,
@@ -142,19 +156,19 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
                 op.ceil_mode,
             )
         }),
-        M::AdaptiveAvgPool1d(op) => cx.batched(&op.x, &op.out, |x| {
+        M::AdaptiveAvgPool1d(op) => interp.batched(&op.x, &op.out, |x| {
             D::adaptive_avg_pool1d(x, op.output_size)
         }),
-        M::AdaptiveAvgPool2d(op) => cx.batched(&op.x, &op.out, |x| {
+        M::AdaptiveAvgPool2d(op) => interp.batched(&op.x, &op.out, |x| {
             D::adaptive_avg_pool2d(x, op.output_size)
         }),
-        M::AdaptiveAvgPool3d(op) => cx.batched(&op.x, &op.out, |x| {
+        M::AdaptiveAvgPool3d(op) => interp.batched(&op.x, &op.out, |x| {
             D::adaptive_avg_pool3d(x, op.output_size)
         }),
-        M::Interpolate(op) => cx.batched(&op.x, &op.out, |x| {
+        M::Interpolate(op) => interp.batched(&op.x, &op.out, |x| {
             D::interpolate(x, op.output_size, op.options.clone().into())
         }),
-        M::Unfold4d(op) => cx.batched(&op.x, &op.out, |x| {
+        M::Unfold4d(op) => interp.batched(&op.x, &op.out, |x| {
             let o = &op.options;
             D::unfold4d(
                 x,
@@ -163,7 +177,7 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
             )
         }),
         M::MaxPool1d(op) => max_pool(
-            cx,
+            interp,
             (&op.x, &op.out),
             |x| {
                 D::max_pool1d(
@@ -189,7 +203,7 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
             },
         ),
         M::MaxPool2d(op) => max_pool(
-            cx,
+            interp,
             (&op.x, &op.out),
             |x| {
                 D::max_pool2d(
@@ -215,18 +229,18 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
             },
         ),
         M::Embedding(op) => {
-            let w = cx.take(&op.weights);
-            let indices = cx.primal(&op.indices);
-            cx.fixed([&w])?;
-            cx.put_constant(&op.out, D::embedding(w.primal, indices));
+            let w = interp.take(&op.weights);
+            let indices = interp.take_primal(&op.indices);
+            require_constant([&w])?;
+            interp.put_constant(&op.out, D::embedding(w.primal, indices));
         }
-        M::LayerNorm(op) => return layer_norm(op, cx),
+        M::LayerNorm(op) => return layer_norm(op, interp),
         // Inference: the running statistics are constants, so the layer is affine.
         M::BatchNorm(op) => {
-            let x = cx.take(&op.x);
+            let x = interp.take(&op.x);
             let [gamma, beta, mean, variance] =
-                [&op.gamma, &op.beta, &op.mean, &op.variance].map(|t| cx.take(t));
-            cx.fixed([&gamma, &beta, &mean, &variance])?;
+                [&op.gamma, &op.beta, &op.mean, &op.variance].map(|t| interp.take(t));
+            require_constant([&gamma, &beta, &mean, &variance])?;
             let epsilon: f64 = op.epsilon.elem();
             let tangent = x.tangent.map(|t| {
                 let slope = div(
@@ -245,22 +259,22 @@ pub(super) fn module(op: &ModuleOperationIr, cx: &mut Context) -> Option<()> {
                 variance.primal,
                 epsilon,
             );
-            cx.put(&op.out, Value { primal, tangent });
+            interp.put(&op.out, Dual { primal, tangent });
         }
-        M::Attention(op) => attention(op, cx),
-        _ => return None,
+        M::Attention(op) => attention(op, interp),
+        _ => return linear::convolutions(op, interp),
     }
-    Some(())
+    Ok(())
 }
 
-/// A maximum follows its winner: `indices` are places within the flattened space of `[n, c, …]`.
+/// `y = x[i]`: `y' = x'[i]`, with i the places of the maxima, counted within one channel of `[n, c, …]`.
 fn max_pool(
-    cx: &mut Context,
+    interp: &mut Interpreter,
     (input, out): (&TensorIr, &TensorIr),
-    f: impl Fn(T) -> T,
-    indices: impl Fn(T) -> T,
+    f: impl Fn(RawTensor) -> RawTensor,
+    indices: impl Fn(RawTensor) -> RawTensor,
 ) {
-    let x = cx.take(input);
+    let x = interp.take(input);
     let tangent = x.tangent.map(|t| {
         let winners = indices(x.primal.clone());
         let (shape, picked) = (dims(&t), dims(&winners));
@@ -273,19 +287,19 @@ fn max_pool(
         reshape(gather(flat, 2, winners), &stacked(k, &picked))
     });
     let primal = f(x.primal);
-    cx.put(out, Value { primal, tangent });
+    interp.put(out, Dual { primal, tangent });
 }
 
-/// y = x̂·γ + β with x̂ = (x − mean)/√(var + ε): x̂' = (x' − mean(x') − x̂·mean(x̂·x'))/√(var + ε).
-fn layer_norm(op: &LayerNormOpIr, cx: &mut Context) -> Option<()> {
-    let x = cx.take(&op.input);
-    let gamma = cx.take(&op.gamma);
-    let beta = op.beta.as_ref().map(|b| cx.take(b));
-    cx.fixed([&gamma].into_iter().chain(&beta))?;
+/// `y = x̂·γ + β` with `x̂ = (x − mean)/√(var + ε)`: `y' = γ·(x' − mean(x') − x̂·mean(x̂·x'))/√(var + ε)`.
+fn layer_norm(op: &LayerNormOpIr, interp: &mut Interpreter) -> Result<(), Refusal> {
+    let x = interp.take(&op.input);
+    let gamma = interp.take(&op.gamma);
+    let beta = op.beta.as_ref().map(|b| interp.take(b));
+    require_constant([&gamma].into_iter().chain(&beta))?;
     let epsilon: f64 = op.epsilon.elem();
     let tangent = x.tangent.map(|t| {
         let last = dims(&x.primal).len() - 1;
-        let mean = |t: T, dim| D::float_mean_dim(t, dim);
+        let mean = |t: RawTensor, dim| D::float_mean_dim(t, dim);
         let centred = sub(x.primal.clone(), mean(x.primal.clone(), last));
         let variance = mean(mul(centred.clone(), centred.clone()), last);
         let rate = D::float_recip(D::float_sqrt(shift(variance, epsilon)));
@@ -300,15 +314,15 @@ fn layer_norm(op: &LayerNormOpIr, cx: &mut Context) -> Option<()> {
         )
     });
     let primal = D::layer_norm(x.primal, gamma.primal, beta.map(|b| b.primal), epsilon);
-    cx.put(&op.out, Value { primal, tangent });
-    Some(())
+    interp.put(&op.out, Dual { primal, tangent });
+    Ok(())
 }
 
-/// y = P·V, P = softmax(S), S = scale·Q·Kᵀ (capped, masked, biased): y' = P'·V + P·V'.
-fn attention(op: &AttentionOpIr, cx: &mut Context) {
-    let [q, k, v] = [&op.query, &op.key, &op.value].map(|t| cx.take(t));
-    let mask = op.mask.as_ref().map(|t| cx.primal(t));
-    let bias = op.attn_bias.as_ref().map(|t| cx.take(t));
+/// `Y = P·V`, `P = softmax(S)`, `S = scale·Q·Kᵀ` (capped, masked, biased): `Y' = P'·V + P·V'`.
+fn attention(op: &AttentionOpIr, interp: &mut Interpreter) {
+    let [q, k, v] = [&op.query, &op.key, &op.value].map(|t| interp.take(t));
+    let mask = op.mask.as_ref().map(|t| interp.take_primal(t));
+    let bias = op.attn_bias.as_ref().map(|t| interp.take(t));
     let options: AttentionModuleOptions = op.options.clone().into();
     let score_active = q.tangent.is_some()
         || k.tangent.is_some()
@@ -335,7 +349,7 @@ fn attention(op: &AttentionOpIr, cx: &mut Context) {
         };
         let p = probabilities(scores, mask.clone(), bias.as_ref(), options.is_causal);
         if score_active {
-            let ts = add_maybe(
+            let ts = add_tangents(
                 q.tangent
                     .map(|t| D::float_matmul(t, lift(&D::float_transpose(k.primal.clone())))),
                 k.tangent
@@ -348,17 +362,17 @@ fn attention(op: &AttentionOpIr, cx: &mut Context) {
             });
             let mut full = dims(&p);
             full[nq.len() - 1] = nk[nk.len() - 2];
-            let full = stacked(cx.k, &full);
+            let full = stacked(interp.k, &full);
             let tb = bias
                 .as_ref()
                 .and_then(|b| b.tangent.clone())
                 .map(|t| expand(t, &full));
-            let ts = add_maybe(ts, tb).expect("a score input is active");
+            let ts = add_tangents(ts, tb).expect("a score input is active");
             let dim = full.len() - 1;
             let tp = softmax_tangent(ts, lift(&p), dim);
             tangent = Some(D::float_matmul(tp, lift(&v.primal)));
         }
-        tangent = add_maybe(tangent, v.tangent.map(|t| D::float_matmul(lift(&p), t)));
+        tangent = add_tangents(tangent, v.tangent.map(|t| D::float_matmul(lift(&p), t)));
     }
     let primal = D::attention(
         q.primal,
@@ -368,11 +382,16 @@ fn attention(op: &AttentionOpIr, cx: &mut Context) {
         bias.map(|b| b.primal),
         options,
     );
-    cx.put(&op.out, Value { primal, tangent });
+    interp.put(&op.out, Dual { primal, tangent });
 }
 
-/// The attention weights, zero in rows that are masked entirely.
-fn probabilities(scores: T, mask: Option<T>, bias: Option<&Value>, causal: bool) -> T {
+/// The attention weights `softmax(scores + bias)` over the last axis, zero in rows that are masked entirely.
+fn probabilities(
+    scores: RawTensor,
+    mask: Option<RawTensor>,
+    bias: Option<&Dual>,
+    causal: bool,
+) -> RawTensor {
     let shape = dims(&scores);
     let (rows, columns) = (shape[2], shape[3]);
     let mut scores = scores;
@@ -382,9 +401,12 @@ fn probabilities(scores: T, mask: Option<T>, bias: Option<&Value>, causal: bool)
     if causal {
         // The last query sees every key: the boundary ends in the lower right corner.
         let data: Vec<f32> = (0..rows * columns)
-            .map(|i| match i % columns + rows > i / columns + columns {
-                true => f32::NEG_INFINITY,
-                false => 0.0,
+            .map(|i| {
+                if i % columns + rows > i / columns + columns {
+                    f32::NEG_INFINITY
+                } else {
+                    0.0
+                }
             })
             .collect();
         let future = TensorData::new(data, [1, 1, rows, columns]).convert_dtype(scores.dtype());

@@ -9,7 +9,7 @@ use tiny_skia::{
 /// Red, green, blue in [0, 1].
 pub(super) type Colour = [f32; 3];
 
-/// Pixels drawn for one kept, along each side.
+/// Drawn pixels for each final pixel, along each side.
 const OVERSAMPLING: u32 = 4;
 
 /// A colour at each end, with its opacity.
@@ -35,7 +35,7 @@ impl Canvas {
         }
     }
 
-    /// Moves what follows by `pose`, in face coordinates.
+    /// Applies `pose` to everything that is drawn later, in face coordinates.
     pub fn pose(&mut self, pose: Transform) {
         self.at = pose.post_concat(self.frame);
     }
@@ -76,7 +76,7 @@ impl Canvas {
         );
     }
 
-    /// A spot that fades to nothing at `radius`.
+    /// A spot that fades out at `radius`.
     pub fn glow(&mut self, centre: (f32, f32), radius: f32, colour: Colour, alpha: f32) {
         let path = oval(centre, (radius, radius));
         self.radial(&path, centre, radius, [(colour, alpha), (colour, 0.0)]);

@@ -1,4 +1,4 @@
-//! From a look to pixels, back to front.
+//! Drawing of a face from its parameters, back to front.
 
 use image::RgbImage;
 use tiny_skia::{Path, Transform};

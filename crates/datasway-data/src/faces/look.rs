@@ -1,5 +1,6 @@
-//! All that varies from face to face. Every number is drawn whatever the attributes are, so an attribute
-//! changes what it names and nothing else.
+//! Parameters of a face.
+//!
+//! Every parameter is drawn whatever the attributes are, so an attribute changes only the feature that it names.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +30,7 @@ pub(super) struct Look {
     pub roll: f32,
     pub shift: (f32, f32),
     pub scale: f32,
-    /// How far the features move sideways.
+    /// Horizontal shift of the features.
     pub yaw: f32,
 
     /// The direction that light comes from (a unit vector), its strength, and the gain of each channel.

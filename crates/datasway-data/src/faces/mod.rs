@@ -34,10 +34,10 @@ pub const ATTRIBUTES: [&str; 11] = [
     "Wearing_Lipstick",
 ];
 
-/// Most faces of a set.
+/// Largest number of faces of a set.
 pub(crate) const MOST: usize = 1_000_000;
 
-/// How often each attribute holds.
+/// Probability of each attribute.
 const FREQUENCIES: [f64; ATTRIBUTES.len()] =
     [0.3, 0.3, 0.25, 0.45, 0.4, 0.7, 0.3, 0.5, 0.25, 0.2, 0.3];
 
@@ -72,10 +72,10 @@ pub(crate) fn list(count: usize, seed: u64, size: usize) -> Listing {
 
 /// Writes `n` faces in CelebA's layout under `dir`; CelebA's crop of each has side `size` pixels.
 ///
-/// The attribute table comes last, so a folder that has it is whole.
+/// The attribute table is written last, so its presence means that the folder is complete.
 ///
 /// # Errors
-/// A folder or file that cannot be written.
+/// If a folder or file cannot be written.
 pub fn write_celeba(dir: &Path, n: usize, seed: u64, size: usize) -> Result<(), DataError> {
     let folder = dir.join("img_align_celeba");
     std::fs::create_dir_all(&folder).map_err(|e| io(&folder, e))?;
@@ -127,7 +127,7 @@ fn frame(size: usize) -> (u32, u32) {
 mod tests {
     use super::*;
 
-    /// How much each attribute changes at 16 x 16: every other number of the face stays the same.
+    /// Each attribute changes the image at 16 x 16 by a minimum, with every other parameter unchanged.
     #[test]
     fn every_attribute_can_be_seen_at_16_pixels() {
         for (a, name) in ATTRIBUTES.iter().enumerate() {

@@ -2,14 +2,13 @@
 //!
 //! For each of the first samples and each method a model is trained without the `remove` images that are most responsible. The
 //! more the sample then moves, from the same noise, against a model of all images made in the same way, the better they were chosen.
-//! ImagePoints taken away at random tell how much it moves anyway.
+//! Images taken away at random tell how much it moves anyway.
 
+use datasway_attribution::{AttributionTarget, Attributor, Method};
 use datasway_diffusion::random::{RandomStream, generator};
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::functional::Functional;
-use super::{Attributor, Method};
 use crate::RetrainError;
 use crate::execute::Executor;
 use crate::jobs::Counterfactuals;
@@ -51,9 +50,9 @@ impl Counterfactual {
     /// If none does.
     pub fn method(&self, form: usize, methods: &[Method]) -> Result<usize, RetrainError> {
         let form = &self.forms[form];
-        let makes = |method: &Method| method.choosing().contains(form);
+        let makes = |method: &Method| method.removal_forms().contains(form);
         methods.iter().position(makes).ok_or_else(|| {
-            let forms: Vec<String> = methods.iter().flat_map(Attributor::choosing).collect();
+            let forms: Vec<String> = methods.iter().flat_map(Attributor::removal_forms).collect();
             RetrainError::experiment(format!(
                 "attribution: counterfactual.forms names {form}, but those that can choose images are: {}",
                 forms.join("; ")
@@ -82,11 +81,11 @@ pub fn responsible(
     remove: usize,
 ) -> Result<Vec<usize>, RetrainError> {
     let arrays = read_arrays(scores)?;
-    let of = |functional: Functional| {
+    let of = |functional: AttributionTarget| {
         let array = arrays.get(&format!("images/{}/{form}", functional.name()));
         array.map(|array| (functional, array))
     };
-    let found = of(Functional::Principal).or_else(|| of(Functional::SampleLoss));
+    let found = of(AttributionTarget::Principal).or_else(|| of(AttributionTarget::SampleLoss));
     let (functional, array) = found.ok_or_else(|| {
         RetrainError::experiment(format!(
             "attribution: counterfactual.forms names {form}, but its method scores no such form of the loss at samples"
@@ -104,7 +103,11 @@ pub fn responsible(
             return Err(fail(format!("its scores have the shape {:?}", array.shape)));
         }
     };
-    Ok(extreme(row, remove, functional == Functional::Principal))
+    Ok(extreme(
+        row,
+        remove,
+        functional == AttributionTarget::Principal,
+    ))
 }
 
 /// The places of the smallest numbers; or of the largest ones, if either end will do and theirs weighs more.

@@ -1,9 +1,9 @@
 //! The linear datamodeling score of every method, and what limits it.
 
 use burn::tensor::Tensor;
+use datasway_attribution::AttributionTarget;
 use serde::Serialize;
 
-use super::functional::{self, Functional};
 use crate::RetrainError;
 use crate::cost::{from_array, peak_mib};
 use crate::execute::Executor;
@@ -39,7 +39,7 @@ pub struct Evaluation {
     pub queries: Vec<Query>,
     /// The real values behind all scores: kind of functional, seed, values.
     #[serde(skip)]
-    pub real: Vec<(Functional, String, Values)>,
+    pub real: Vec<(AttributionTarget, String, Values)>,
     /// Seeds and methods left out because their jobs are not done.
     pub missing: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub struct Evaluation {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The kind of functional.
-    pub functional: Functional,
+    pub functional: AttributionTarget,
     /// The method.
     pub method: String,
     /// The seed of the models of the parts, or `mean`: their mean over the seeds.
@@ -69,7 +69,7 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ceiling {
     /// The kind of functional.
-    pub functional: Functional,
+    pub functional: AttributionTarget,
     /// How many seeds there are.
     pub seeds: usize,
     /// Spearman's correlation over the parts of two seeds' values, averaged over functionals and pairs of seeds: what
@@ -90,7 +90,7 @@ pub struct Ceiling {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
     /// The kind of functional.
-    pub functional: Functional,
+    pub functional: AttributionTarget,
     /// The sample or image.
     pub point: usize,
     /// Which of its functionals.
@@ -190,7 +190,7 @@ pub fn evaluate(
         return Ok(None);
     }
     let base = executor.samples(trials.samples)?;
-    let directions = functional::directions(benchmark, &base);
+    let directions = benchmark.targets().directions(&base);
     let mut all = Evaluation {
         design,
         rows: Vec::new(),
@@ -199,9 +199,9 @@ pub fn evaluate(
         real: Vec::new(),
         missing: Vec::new(),
     };
-    for functional in Functional::ALL {
+    for functional in AttributionTarget::ALL {
         let each = match functional {
-            Functional::Sample => benchmark.functionals,
+            AttributionTarget::Sample => benchmark.functionals,
             _ => 1,
         };
         let mut by_seed = Vec::new();
@@ -242,14 +242,14 @@ pub fn evaluate(
 fn real(
     executor: &Executor<'_>,
     outcomes: &[Outcome],
-    functional: Functional,
+    functional: AttributionTarget,
     directions: &Tensor<3>,
 ) -> Result<(Values, Option<[Values; 2]>), RetrainError> {
     let columns = |of: &dyn Fn(&Outcome) -> Result<Vec<f64>, RetrainError>| {
         let columns: Vec<Vec<f64>> = outcomes.iter().map(of).collect::<Result<_, _>>()?;
         Ok::<Values, RetrainError>(transposed(&columns))
     };
-    if functional == Functional::Sample {
+    if functional == AttributionTarget::Sample {
         let values = columns(&|outcome| {
             let samples = executor.samples(outcome.samples)?.unsqueeze_dim::<3>(1);
             let products = (directions.clone() * samples).sum_dim(2);
@@ -278,7 +278,7 @@ fn transposed(columns: &[Vec<f64>]) -> Values {
 }
 
 fn ceiling(
-    functional: Functional,
+    functional: AttributionTarget,
     seeds: &[&Values],
     halves: &[[Values; 2]],
     each: usize,
@@ -313,7 +313,7 @@ fn ceiling(
 fn predictions(
     executor: &Executor<'_>,
     job: usize,
-    functional: Functional,
+    functional: AttributionTarget,
     design: Design,
     parts: &[Vec<usize>],
 ) -> Result<Vec<(String, Values, Cost)>, RetrainError> {
@@ -365,7 +365,7 @@ fn predictions(
 impl Evaluation {
     fn add(
         &mut self,
-        functional: Functional,
+        functional: AttributionTarget,
         method: &str,
         predicted: &Values,
         real: &[(String, Values)],

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use datasway_attribution::AttributionTarget;
 use serde_json::json;
 
 use super::counterfactual::Moved;
 use super::evaluation::{Ceiling, Design, Evaluation, Row};
-use super::functional::Functional;
 use crate::RetrainError;
 use crate::execute::Executor;
 use crate::table::csv::{line, number, quoted};
@@ -98,12 +98,12 @@ pub fn write_counterfactuals(
 }
 
 /// A kind of functional, for people.
-fn title(functional: Functional) -> &'static str {
+fn title(functional: AttributionTarget) -> &'static str {
     match functional {
-        Functional::Sample => "Linear functionals of samples",
-        Functional::SampleLoss => "The loss at samples",
-        Functional::HeldOutLoss => "The loss at held-out images",
-        Functional::Principal => "The principal line of samples",
+        AttributionTarget::Sample => "Linear functionals of samples",
+        AttributionTarget::SampleLoss => "The loss at samples",
+        AttributionTarget::HeldOutLoss => "The loss at held-out images",
+        AttributionTarget::Principal => "The principal line of samples",
     }
 }
 

@@ -8,6 +8,7 @@ mod estimator;
 mod near_copies;
 mod probability_flow;
 mod smoothed;
+mod spec;
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
@@ -21,6 +22,7 @@ pub use estimator::{
 };
 pub use probability_flow::ProbabilityFlow;
 pub use smoothed::Smoothed;
+pub use spec::EstimatorSpec;
 
 pub use crate::jacobian_trace::Trace;
 

@@ -1,0 +1,151 @@
+//! The rules of the kernels: against central differences, against autodiff, K tangents against one, one input at a time
+//! against both (in f64, by Burn's own operations), and the kernels' f32 against that.
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Device, Tensor, TensorData, s};
+use burn_cpu_kernels::jvp::RULES;
+use burn_cpu_kernels::{GroupNormOptions, attention, conv3x3, group_norm, pointwise, silu};
+use burn_jvp::check::{CheckOptions, check_jvp};
+use burn_jvp::{DynTensor, Jvp, JvpError};
+
+/// A module with one weight.
+#[derive(Module, Debug)]
+struct Weight {
+    w: Param<Tensor<4>>,
+}
+
+/// A function of two inputs `[2, 4, 6, 6]` and `[1, 4, 1, 6]`.
+type Function = fn(Tensor<4>, Tensor<4>, &Weight) -> Tensor<4>;
+
+/// Numbers between 0.3 and 0.9 that look random, in f64, the same everywhere.
+fn random<const D: usize>(shape: [usize; D], seed: u32) -> Tensor<D> {
+    let mut state = seed.wrapping_mul(2_654_435_761).max(1);
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        0.3 + 0.6 * f64::from(state) / f64::from(u32::MAX)
+    };
+    let values: Vec<f64> = std::iter::repeat_with(next)
+        .take(shape.iter().product())
+        .collect();
+    Tensor::from_data(
+        TensorData::new(values, shape),
+        (&Device::flex(), DType::F64),
+    )
+}
+
+fn module() -> Weight {
+    Weight {
+        w: Param::from_tensor(random([4, 4, 3, 3], 1)),
+    }
+}
+
+fn check(name: &str, f: Function) {
+    let jvp = Jvp::new(|m: &Weight, i: &[DynTensor]| f(i[0].get(), i[1].get(), m).into())
+        .with_rules(RULES);
+    // The second input and its tangents are not contiguous.
+    let c = random([6, 1, 4, 1], 3).permute([1, 2, 3, 0]);
+    let tc = random([6, 1, 4, 1, 3], 5).permute([4, 1, 2, 3, 0]) - 0.6;
+    let inputs = [random([2, 4, 6, 6], 2).into(), c.into()];
+    let tangents = [
+        Some((random([3, 2, 4, 6, 6], 4) - 0.6).into()),
+        Some(tc.into()),
+    ];
+    let options = CheckOptions {
+        single: Some(1e-5),
+        ..CheckOptions::default()
+    };
+    check_jvp(&jvp, &module(), &inputs, &tangents, &options)
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
+}
+
+macro_rules! rules {
+    ($($name:ident: $f:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            check(stringify!($name), $f);
+        }
+    )*};
+}
+
+/// A row of biases for each of the two images.
+fn biases(weight: &Weight) -> Tensor<2> {
+    weight.w.val().reshape([36, 4]).slice(s![3..5])
+}
+
+/// γ or β of four channels.
+fn per_channel(weight: &Weight, row: usize) -> Tensor<1> {
+    weight
+        .w
+        .val()
+        .reshape([144])
+        .slice(s![4 * row..4 * row + 4])
+}
+
+fn options(silu: bool) -> GroupNormOptions {
+    GroupNormOptions {
+        groups: 2,
+        epsilon: 1e-3,
+        silu,
+    }
+}
+
+rules! {
+    kernel_convolution: |x, c, w| conv3x3(x * c, w.w.val(), biases(w).slice(s![0..1]));
+    kernel_convolution_with_biases_of_each: |x, c, w| conv3x3(x * c, w.w.val(), biases(w));
+    kernel_convolution_of_few_pixels: |x, c, w| {
+        let corner = (x * c).slice(s![.., .., 0..2, 1..4]);
+        conv3x3(corner, w.w.val(), biases(w).slice(s![0..1]))
+    };
+    kernel_convolution_of_few_pixels_with_biases_of_each: |x, c, w| {
+        conv3x3((x * c).slice(s![.., .., 0..2, 1..4]), w.w.val(), biases(w))
+    };
+    kernel_silu: |x, c, _| silu((x - 0.6) * c * 4.0);
+    kernel_group_norm: |x, c, w| group_norm(x * c, per_channel(w, 0), per_channel(w, 1), options(false));
+    kernel_group_norm_with_silu: |x, c, w| {
+        group_norm(x * c, per_channel(w, 0), per_channel(w, 1), options(true))
+    };
+    kernel_pointwise: |x, c, w| {
+        pointwise(x * c, w.w.val().reshape([4, 36]).slice(s![.., 0..5]), random([5], 6).cast(w.w.dtype()))
+    };
+    kernel_attention: |x, c, w| {
+        let map = w.w.val().reshape([4, 36]).slice(s![.., 0..12]);
+        attention(pointwise((x - 0.6) * c * 4.0, map, Tensor::zeros([12], (&Device::flex(), w.w.dtype()))), 2)
+    };
+}
+
+#[test]
+fn weights_that_depend_on_an_input_are_refused() {
+    let jvp = Jvp::new(|m: &Weight, i: &[DynTensor]| {
+        let weight = m.w.val() * i[1].get::<4>().slice(s![.., .., .., 0..1]);
+        conv3x3(i[0].get(), weight, biases(m)).into()
+    })
+    .with_rules(RULES);
+    let inputs = [
+        random([2, 4, 6, 6], 2).into(),
+        random([1, 4, 1, 6], 3).into(),
+    ];
+    let tangents = [None, Some(random([1, 1, 4, 1, 6], 4).into())];
+    let error = jvp
+        .call(&module(), &inputs, &tangents)
+        .expect_err("the rule covers the data");
+    let JvpError::Unsupported { operation, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(operation, "Custom(burn_cpu_kernels.conv3x3)");
+    assert!(error.to_string().contains("its weights depend"), "{error}");
+}
+
+#[test]
+fn without_rules_a_kernel_is_refused() {
+    let jvp = Jvp::new(|_: &Weight, i: &[DynTensor]| silu(i[0].get::<4>()).into());
+    let (x, t) = (random([1, 4, 2, 2], 2), random([1, 1, 4, 2, 2], 3));
+    let error = jvp
+        .call(&module(), &[x.into()], &[Some(t.into())])
+        .expect_err("no rule");
+    assert!(
+        error.to_string().contains("Custom(burn_cpu_kernels.silu)"),
+        "{error}"
+    );
+}

@@ -1,0 +1,65 @@
+//! A checkpoint of a small network that nobody trained.
+
+use burn::tensor::Device;
+use datasway_data::{Dataset, LoadOptions, Source};
+use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use datasway_diffusion::config::UNetConfig;
+use datasway_diffusion::unet::UNet;
+use datasway_diffusion::weights;
+
+use crate::common::Folder;
+
+/// Where the checkpoint says that it was trained.
+const DATA: &str = "faces:60";
+
+/// The training images of [`model`]: 60 faces of 8×8 pixels.
+pub fn images() -> Dataset {
+    let options = LoadOptions {
+        size: Some(8),
+        ..LoadOptions::default()
+    };
+    datasway_data::load(&Source::parse(DATA).unwrap(), &options).unwrap()
+}
+
+/// Writes `model.safetensors`, as if trained on [`images`].
+pub fn model(folder: &Folder) {
+    save(folder, 3, 8, &images().fingerprint);
+}
+
+/// Writes `model.safetensors` for square images of this size, as if trained on `faces:60` of this fingerprint.
+pub fn save(folder: &Folder, image_channels: usize, image_size: usize, fingerprint: &str) {
+    let network = UNetConfig {
+        image_channels,
+        image_size,
+        channels: 8,
+        multipliers: vec![1],
+        blocks: 1,
+        attention: vec![],
+        head_channels: 8,
+    };
+    let d = network.dim();
+    let weights = weights::collect(&UNet::new(&network, &Device::flex()).unwrap());
+    let checkpoint = Checkpoint {
+        header: Header {
+            format: FORMAT,
+            version: "test".into(),
+            network,
+            sigma_data: 0.5,
+            data: DATA.into(),
+            limit: None,
+            skip_bad: false,
+            fingerprint: fingerprint.into(),
+            step: 0,
+            seed: 0,
+            training: "flip = false".into(),
+            parameter_ids: weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
+        },
+        model: None,
+        ema: weights.into_iter().map(|(p, w)| (p, w.data)).collect(),
+        optimizer: None,
+        data_mean: vec![0.0; d],
+        data_variance: vec![0.25; d],
+        notices: Vec::new(),
+    };
+    checkpoint.save(&folder.join("model.safetensors")).unwrap();
+}

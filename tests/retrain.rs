@@ -1,0 +1,382 @@
+//! `retrain` on experiments of a minute: jobs, what becomes of them when runners are killed or many, and tables.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Folder, Said};
+use safetensors::SafeTensors;
+
+const TINY: &str = include_str!("experiments/tiny.toml");
+const SMALL: &str = include_str!("experiments/small.toml");
+
+/// A folder with both experiments.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("tiny.toml", TINY);
+    folder.write("small.toml", SMALL);
+    folder
+}
+
+/// Standard output and error of a command that succeeds.
+#[track_caller]
+fn succeed(folder: &Folder, arguments: &[&str]) -> (String, String) {
+    let said = folder.run("retrain", arguments).succeeded();
+    (said.output, said.errors)
+}
+
+/// Names of the jobs that a runner began.
+fn begun(stderr: &str) -> Vec<&str> {
+    let lines = stderr.lines().filter(|line| line.starts_with('['));
+    lines.filter_map(|line| line.split("] ").nth(1)).collect()
+}
+
+/// Every job's result, as a hash of its numbers; the rest of a model's file holds parameter ids, which are random.
+fn results(folder: &Folder, out: &str) -> BTreeMap<String, u64> {
+    let out = folder.join(out);
+    let mut results = BTreeMap::new();
+    for job in std::fs::read_dir(out.join("jobs")).unwrap() {
+        let job = job.unwrap();
+        for file in std::fs::read_dir(job.path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|e| e == "safetensors") {
+                let name = path.strip_prefix(&out).unwrap().display().to_string();
+                let bytes = std::fs::read(&path).unwrap();
+                let tensors = SafeTensors::deserialize(&bytes).unwrap();
+                let mut hasher = DefaultHasher::new();
+                let tensors: BTreeMap<_, _> = tensors.tensors().into_iter().collect();
+                for (name, view) in &tensors {
+                    (name, view.shape(), view.data()).hash(&mut hasher);
+                }
+                results.insert(name, hasher.finish());
+            }
+        }
+    }
+    results
+}
+
+/// Whether a training job has a checkpoint to go on from.
+fn unfinished(folder: &Folder, out: &str) -> bool {
+    let jobs = std::fs::read_dir(folder.join(out).join("jobs"));
+    let mut jobs = jobs.into_iter().flatten().map(|job| job.unwrap().path());
+    jobs.any(|job| job.join("checkpoint.safetensors").exists())
+}
+
+#[test]
+fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
+    let folder = folder();
+    succeed(&folder, &["run", "tiny.toml"]);
+    let (markdown, _) = succeed(&folder, &["table", "tiny.toml"]);
+    assert!(markdown.contains("| paper | "), "{markdown}");
+    let json = folder.json("runs/tiny/table/statistics.json");
+    let rows = json["evaluation"]["rows"].as_array().unwrap();
+    let median = |prediction: &str| {
+        let mut rows = rows.iter();
+        let row = rows.find(|r| r["direction"] == "pooled" && r["prediction"] == prediction);
+        row.unwrap()["median"].as_f64().unwrap()
+    };
+    let (ours, random) = (median("paper"), median("random"));
+    assert!(ours > 0.4 && random.abs() < 0.15, "{ours} against {random}");
+    let mut tests = json["evaluation"]["tests"].as_array().unwrap().iter();
+    let test = tests
+        .find(|t| t["direction"] == "pooled" && t["baseline"] == "random")
+        .unwrap();
+    assert!(test["interval"][0].as_f64().unwrap() > 0.3, "{test}");
+    assert!(test["p"].as_f64().unwrap() < 1e-4, "{test}");
+
+    // A bandwidth that nobody wrote down is said.
+    let h = json["bandwidths"]["empirical-hauto"].as_f64().unwrap();
+    assert!(h > 0.0);
+    let line = format!("empirical-hauto: the images choose h = {h:.2}.");
+    assert!(markdown.contains(&line), "{markdown}");
+
+    // Raw numbers for every sample, plots, and a page that can do without pictures.
+    let read = |name: &str| folder.text(&format!("runs/tiny/table/{name}"));
+    assert_eq!(read("samples.csv").lines().count(), 1 + 48);
+    assert!(read("correlations-fine-tune.svg").starts_with("<svg"));
+    assert!(read("index.html").contains("data:image/png"));
+    let foreign = "runs/tiny/table/of-another-experiment.svg";
+    folder.write(foreign, "");
+    succeed(&folder, &["table", "tiny.toml", "--no-photos"]);
+    assert!(!folder.has(foreign));
+    let page = read("index.html");
+    assert!(!page.contains("data:image/png") && page.contains("<svg"));
+    // The number of the table, and the same of its only direction.
+    let cell = format!("{ours:.2}");
+    assert!(page.contains(&format!("<b>{cell}</b>")), "{cell}");
+    assert!(page.contains(&format!("%\">{cell}</td>")), "{cell}");
+}
+
+#[test]
+fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
+    let folder = folder();
+    let (_, errors) = succeed(&folder, &["run", "small.toml"]);
+    assert_eq!(begun(&errors).len(), 14, "{errors}");
+    let before = results(&folder, "runs/small");
+    let (_, errors) = succeed(&folder, &["run", "small.toml"]);
+    assert!(begun(&errors).is_empty(), "{errors}");
+
+    // Another mass: its two models and their samples, and nothing else; predictions are per unit of mass.
+    let text = SMALL.replace("mass = 0.3", "mass = 0.2");
+    folder.write("small.toml", &text);
+    let (status, _) = succeed(&folder, &["status", "small.toml"]);
+    assert!(status.contains("10 of 14 jobs are done"), "{status}");
+    let (_, errors) = succeed(&folder, &["run", "small.toml"]);
+    let new = [
+        "retrain s0 add attr:Eyeglasses 0.2",
+        "samples retrain s0 add attr:Eyeglasses 0.2",
+        "fine-tune s0 add attr:Eyeglasses 0.2",
+        "samples fine-tune s0 add attr:Eyeglasses 0.2",
+    ];
+    assert_eq!(begun(&errors), new);
+
+    // One direction is for choosing, the other judges.
+    let (markdown, _) = succeed(&folder, &["table", "small.toml"]);
+    let chosen = "Best of the estimators on the tuning directions: empirical (";
+    assert_eq!(markdown.matches(chosen).count(), 2, "{markdown}");
+
+    // Another seed: its own jobs, and each seed is compared with the other.
+    let text = text.replace("seeds = [0]", "seeds = [0, 1]");
+    folder.write("small.toml", text);
+    let (_, errors) = succeed(&folder, &["run", "small.toml"]);
+    assert_eq!(begun(&errors).len(), 14, "{errors}");
+    succeed(&folder, &["table", "small.toml"]);
+    let rows = folder.rows("runs/small/table/statistics.csv");
+    let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
+    let value = |seed: &str, name: &str| -> f64 {
+        let row = rows
+            .iter()
+            .find(|row| row[..4] == ["fine-tune", seed, "pooled", "empirical"]);
+        row.unwrap()[column(name)].parse().unwrap()
+    };
+    let crossed = ["0", "1", "mean"].map(|seed| value(seed, "next_seed"));
+    assert!((crossed[2] - (crossed[0] + crossed[1]) / 2.0).abs() < 1e-4);
+    assert_ne!(crossed[0], crossed[1]);
+    assert_ne!(crossed[0], value("0", "median"));
+
+    // What was there is as it was.
+    let after = results(&folder, "runs/small");
+    assert!(before.iter().all(|(name, hash)| after[name] == *hash));
+    assert_eq!(after.len(), before.len() + new.len() + 14);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_runner_killed_again_and_again_ends_with_the_same_numbers() {
+    let folder = folder();
+    succeed(&folder, &["run", "small.toml", "--out", "straight"]);
+    let (mut kills, mut in_training) = (0, 0);
+    // Longer and longer, so that a busy machine comes to an end too.
+    for delay in (0..).map(|i| Duration::from_millis(60 + 37 * (i % 7) + 5 * i)) {
+        let arguments = [
+            "run",
+            "small.toml",
+            "--out",
+            "killed",
+            "--checkpoint-minutes",
+            "0",
+        ];
+        let mut command = folder.command("retrain", &arguments);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(delay);
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+        kills += 1;
+        in_training += usize::from(unfinished(&folder, "killed"));
+        assert!(kills < 200, "no run comes to an end");
+    }
+    assert!(
+        in_training > 1,
+        "{in_training} of {kills} kills hit a training job after its first checkpoint"
+    );
+    assert_eq!(results(&folder, "straight"), results(&folder, "killed"));
+}
+
+#[test]
+fn two_runners_share_one_folder() {
+    let folder = folder();
+    succeed(&folder, &["run", "small.toml", "--out", "alone"]);
+    let expected = results(&folder, "alone");
+    let parts: [&[&[&str]]; 2] = [
+        &[&[], &[]],
+        &[
+            &["--shard", "0/3"],
+            &["--shard", "1/3"],
+            &["--shard", "2/3"],
+        ],
+    ];
+    for (out, runners) in ["claims", "shards"].iter().zip(parts) {
+        let children: Vec<_> = runners
+            .iter()
+            .map(|part| {
+                let arguments = [&["run", "small.toml", "--out", out], *part].concat();
+                let mut command = folder.command("retrain", &arguments);
+                command.stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let mut jobs = Vec::new();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            let errors = Said::from(output).succeeded().errors;
+            jobs.extend(begun(&errors).iter().map(|job| (*job).to_owned()));
+        }
+        // Each job once, whoever did it.
+        assert_eq!(jobs.len(), 14, "{out}: {jobs:?}");
+        assert_eq!(results(&folder, out), expected, "{out}");
+    }
+}
+
+/// A scheduler with one place starts the second part when the first has ended.
+#[test]
+fn parts_that_run_one_after_the_other_wait_for_nothing() {
+    let folder = folder();
+    let mut jobs = Vec::new();
+    for shard in ["2/3", "0/3", "1/3"] {
+        let (_, errors) = succeed(&folder, &["run", "small.toml", "--shard", shard]);
+        assert!(!errors.contains("waiting"), "{errors}");
+        jobs.extend(begun(&errors).iter().map(|job| (*job).to_owned()));
+    }
+    assert_eq!(jobs.len(), 14, "{jobs:?}");
+}
+
+#[test]
+fn a_plan_tells_what_jobs_cost() {
+    let folder = folder();
+    let (plan, _) = succeed(&folder, &["plan", "small.toml"]);
+    assert_eq!(plan.lines().count(), 14 + 1, "{plan}");
+    assert!(plan.contains("fine-tune s0 unchanged"), "{plan}");
+    assert!(plan.contains("14 jobs of "), "{plan}");
+}
+
+#[test]
+fn mistakes_get_one_sentence_and_exit_code_1() {
+    let folder = folder();
+    for (name, old, new, says) in [
+        ("out", "\"small\"", "\"../../x\"", "name must be"),
+        (
+            "count",
+            "count = 4",
+            "count = 4000000000",
+            "samples.count must be from 2 to",
+        ),
+        (
+            "seed",
+            "seeds = [0]",
+            "seeds = [9223372036854775807]",
+            "a seed must be from",
+        ),
+        (
+            "cut",
+            "\"empirical\"",
+            "\"empirical\"\nsigma_cut = 1e9",
+            "sigma_cut must be from",
+        ),
+        (
+            "h",
+            "\"empirical\"",
+            "\"empirical\"\nbandwidth = nan",
+            "bandwidth must be from",
+        ),
+        (
+            "grey",
+            "faces:64",
+            "mnist:absent",
+            "are grey, but the network takes 3",
+        ),
+        ("batch", "batch = 4", "batch = 60000000", "batch"),
+        (
+            "network",
+            "set = { steps = 30 }",
+            "set = { network = { blocks = 2 } }",
+            "variant fine-tune: fine-tuning goes on",
+        ),
+        (
+            "mass",
+            "mass = 0.1",
+            "mass = 0.9",
+            "the mass to remove must be in (0, ",
+        ),
+        ("attribute", "attr:Smiling", "attr:Smilling", "Smiling"),
+        ("field", "steps = 60", "stpes = 60", "no such field"),
+        ("preset", "faces16", "faces17", "there is no preset"),
+        (
+            "seeds",
+            "seeds = [0]",
+            "seeds = []",
+            "seeds.toml: cannot be run: seeds is empty",
+        ),
+    ] {
+        let path = format!("{name}.toml");
+        folder.write(&path, SMALL.replacen(old, new, 1));
+        folder.run("retrain", &["run", &path]).refused(1, says);
+    }
+    for (arguments, code, says) in [
+        (
+            &["table", "small.toml", "--out", "none"][..],
+            1,
+            "none holds no results yet: begin with `retrain run`",
+        ),
+        (&["run", "absent.toml"], 1, "absent.toml: cannot be read"),
+        (
+            &["run", "small.toml", "--data", "celeba:absent"],
+            1,
+            "absent",
+        ),
+        (
+            &["run", "small.toml", "--shard", "3/3"],
+            2,
+            "write I/N with I from 0 to N-1",
+        ),
+        (
+            &["run", "small.toml", "--checkpoint-minutes", "inf"],
+            2,
+            "write minutes",
+        ),
+    ] {
+        folder.run("retrain", arguments).refused(code, says);
+    }
+    succeed(&folder, &["status", "small.toml", "--out", "none"]);
+    assert!(!folder.has("none"));
+}
+
+#[test]
+fn a_table_never_takes_the_place_of_anything_foreign() {
+    let folder = folder();
+    folder.write("out/table/photo.jpg", "mine");
+    // Nothing beside it tells that it is a folder of tables.
+    let said = folder.run("retrain", &["table", "small.toml", "--out", "out"]);
+    assert_eq!(said.code, Some(1), "{}", said.errors);
+    assert!(folder.has("out/table/photo.jpg"));
+}
+
+#[test]
+fn jobs_are_not_put_beside_anything_foreign() {
+    let folder = folder();
+    folder.write("photos/a.jpg", "mine");
+    let said = folder.run("retrain", &["run", "small.toml", "--out", "photos"]);
+    said.refused(1, "photos holds a.jpg");
+    assert_eq!(folder.names("photos"), ["a.jpg"]);
+}
+
+/// A reader that has seen enough is no reason to panic.
+#[cfg(unix)]
+#[test]
+fn a_reader_may_stop_reading() {
+    let folder = folder();
+    let mut child = folder
+        .command("retrain", &["status", "small.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let said = Said::from(child.wait_with_output().unwrap()).succeeded();
+    assert!(!said.errors.contains("panicked"), "{}", said.errors);
+}

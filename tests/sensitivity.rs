@@ -1,0 +1,163 @@
+//! `sensitivity` on a small untrained network over procedural faces: the files of a ranking, and what they say.
+
+mod common;
+#[path = "common/untrained.rs"]
+mod untrained;
+
+use common::{Folder, Said};
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    untrained::model(&folder);
+    folder
+}
+
+/// Five samples, in batches of three unless the arguments say otherwise.
+fn sensitivity(folder: &Folder, arguments: &[&str]) -> Said {
+    let small = [
+        "--checkpoint",
+        "model.safetensors",
+        "--samples",
+        "5",
+        "--steps",
+        "4",
+    ];
+    let batch = match arguments.contains(&"--batch") {
+        true => &[][..],
+        false => &["--batch", "3"],
+    };
+    folder.run("sensitivity", &[&small, batch, arguments].concat())
+}
+
+#[test]
+fn two_directions_fill_the_folder_and_the_same_seed_gives_the_same_bytes() {
+    let folder = folder();
+    let change = ["--add", "attr:Eyeglasses", "--remove", "attr:!Smiling"];
+    for out in ["a", "b"] {
+        sensitivity(&folder, &[&change[..], &["--out", out]].concat()).succeeded();
+    }
+    for file in ["sensitivities.safetensors", "ranking.csv"] {
+        let [a, b] = ["a", "b"].map(|out| folder.bytes(&format!("{out}/{file}")));
+        assert_eq!(a, b, "{file}");
+    }
+    let bytes = folder.bytes("a/sensitivities.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let shape = |name: &str| tensors.tensor(name).unwrap().shape().to_vec();
+    assert_eq!(shape("samples"), [5, 192]);
+    assert_eq!(shape("sensitivity/add attr:Eyeglasses"), [5, 192]);
+    assert_eq!(shape("log_ratio/remove attr:!Smiling"), [5, 4]);
+    assert_eq!(folder.rows("a/ranking.csv").len(), 1 + 2 * 5);
+    let summary = folder.json("a/summary.json");
+    // Heun: two evaluations a step but one in the last, and two directions.
+    assert_eq!(summary["evaluations_per_sample"]["path"], 7);
+    assert_eq!(summary["evaluations_per_sample"]["tangent"], 14);
+    for strip in ["a/add-attr-Eyeglasses.png", "a/remove-attr-not-Smiling.png"] {
+        assert!(folder.bytes(strip).starts_with(b"\x89PNG"), "{strip}");
+    }
+    assert!(folder.text("a/index.html").contains("Eyeglasses"));
+}
+
+#[test]
+fn without_arguments_the_shipped_model_is_ranked() {
+    let folder = Folder::new();
+    let said = folder.run("sensitivity", &["--samples", "3", "--steps", "2"]);
+    let errors = said.succeeded().errors;
+    for words in [
+        "adding attr:Eyeglasses",
+        "removing attr:Blond_Hair",
+        "open runs/sensitivity/index.html",
+    ] {
+        assert!(errors.contains(words), "{errors}");
+    }
+    assert!(folder.has("runs/sensitivity/index.html"));
+}
+
+#[test]
+fn another_model_can_be_the_direction() {
+    let folder = folder();
+    let itself = ["--add", "model:model.safetensors", "--out", "a"];
+    sensitivity(&folder, &itself).succeeded();
+    // The direction is the model itself: r = 1 but for the quadrature, and D^ν − D = 0, so nothing moves.
+    for row in &folder.rows("a/ranking.csv")[1..] {
+        let score: f64 = row[3].parse().unwrap();
+        assert!(score < 1e-3, "{row:?}");
+    }
+    let removed = sensitivity(&folder, &["--remove", "model:model.safetensors"]);
+    removed.refused(1, "only images of the training set");
+}
+
+#[test]
+fn the_batch_does_not_change_the_ranking() {
+    let folder = folder();
+    let order = |batch: &str| -> Vec<String> {
+        let arguments = ["--add", "attr:Eyeglasses", "--out", batch, "--batch", batch];
+        sensitivity(&folder, &arguments).succeeded();
+        let rows = folder.rows(&format!("{batch}/ranking.csv"));
+        rows[1..].iter().map(|row| row[2].clone()).collect()
+    };
+    assert_eq!(order("3"), order("5"));
+}
+
+#[test]
+fn mistakes_get_one_sentence_and_exit_code_1() {
+    let folder = folder();
+    for (arguments, says) in [
+        (&[][..], "name a change of the data"),
+        (&["--add", "attr:Eyeglases"], "Eyeglasses"),
+        (
+            &["--add", "attr:Eyeglasses", "--data", "faces:61"],
+            "fingerprint",
+        ),
+        (
+            &[
+                "--add",
+                "attr:Eyeglasses",
+                "--sampler",
+                "stochastic",
+                "--density",
+                "probability-flow",
+            ],
+            "--density empirical",
+        ),
+        (
+            &["--add", "model:model.safetensors", "--bandwidth", "auto"],
+            "use --density probability-flow",
+        ),
+        (
+            &["--add", "model:model.safetensors", "--density", "empirical"],
+            "use --density probability-flow",
+        ),
+        (
+            &["--add", "attr:Eyeglasses", "--probes", "8"],
+            "are for --density probability-flow",
+        ),
+        (
+            &["--add", "attr:Eyeglasses", "--sigma-max", "0.001"],
+            "--sigma-max",
+        ),
+        (
+            &[
+                "--add",
+                "attr:Eyeglasses",
+                "--bandwidth",
+                "4",
+                "--density",
+                "probability-flow",
+            ],
+            "--bandwidth is for --density empirical",
+        ),
+        (
+            &[
+                "--add",
+                "attr:Eyeglasses",
+                "--limit",
+                "--density",
+                "empirical",
+            ],
+            "--density probability-flow",
+        ),
+    ] {
+        sensitivity(&folder, arguments).refused(1, says);
+        assert!(!folder.has("runs/sensitivity"));
+    }
+}

@@ -1,0 +1,338 @@
+//! Mistakes that a user can make with `sensitivity`: each gets one sentence before any work.
+
+mod common;
+#[path = "common/untrained.rs"]
+mod untrained;
+
+use common::Folder;
+use safetensors::tensor::{Dtype, TensorView};
+
+#[test]
+fn every_number_has_a_range() {
+    let folder = Folder::new();
+    let whole = [
+        "0",
+        "-1",
+        "1.5",
+        "1e12",
+        "4000000000",
+        "99999999999999999999",
+    ];
+    let real = ["-1", "nan", "inf", "-inf", "1e30", "1e300", "much"];
+    let options: [(&str, &[&str]); 11] = [
+        ("--samples", &whole),
+        ("--batch", &whole),
+        ("--steps", &whole),
+        ("--probes", &whole),
+        ("--period", &whole),
+        ("--seed", &["-1", "1.5", "99999999999999999999"]),
+        ("--sigma-max", &[&real[..], &["0"]].concat()),
+        ("--sigma-min", &[&real[..], &["0"]].concat()),
+        ("--sigma-cut", &[&real[..], &["1e9"]].concat()),
+        ("--bandwidth", &real),
+        ("--device", &["", "tpu"]),
+    ];
+    for command in [&[][..], &["influence"]] {
+        for (option, values) in options {
+            for value in values {
+                let argument = format!("{option}={value}");
+                let arguments = [command, &[argument.as_str()]].concat();
+                folder.run("sensitivity", &arguments).refused(2, option);
+                // As a word of its own a negative number is a value too.
+                if value.starts_with('-') && value.parse::<f64>().is_ok_and(f64::is_finite) {
+                    let arguments = [command, &[option, *value]].concat();
+                    folder.run("sensitivity", &arguments).refused(2, option);
+                }
+            }
+        }
+    }
+    for value in ["-1", "1e12", "4000000000"] {
+        let argument = format!("--top={value}");
+        let said = folder.run("sensitivity", &["influence", &argument]);
+        said.refused(2, "--top");
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_said_before_the_model_is_read() {
+    let folder = Folder::new();
+    for name in ["file", "a.safetensors", "photos/a.jpg"] {
+        folder.write(name, "");
+    }
+    let both: [(&[&str], &str); 7] = [
+        (
+            &["--sigma-min", "2", "--sigma-max", "1"],
+            "--sigma-min 2 must be below",
+        ),
+        (&["--sigma-cut", "80"], "nothing would move"),
+        (
+            &["--density", "probability-flow", "--bandwidth", "1"],
+            "empirical",
+        ),
+        (
+            &["--sampler", "stochastic", "--density", "probability-flow"],
+            "stochastic",
+        ),
+        (&["--probes", "2"], "are for --density probability-flow"),
+        (
+            &[
+                "--density",
+                "probability-flow",
+                "--trace",
+                "exact",
+                "--probes",
+                "2",
+            ],
+            "--probes is for",
+        ),
+        (
+            &[
+                "--density",
+                "probability-flow",
+                "--trace",
+                "exact",
+                "--period",
+                "2",
+            ],
+            "--period is for",
+        ),
+    ];
+    for (arguments, says) in both {
+        for command in [&["--add", "all"][..], &["influence"]] {
+            let model = ["--checkpoint", "absent.safetensors"];
+            let arguments = [command, &model, arguments].concat();
+            folder.run("sensitivity", &arguments).refused(1, says);
+        }
+    }
+    let cases: [(&[&str], &str); 22] = [
+        (
+            &["--add", "all", "--add", "all"],
+            "--add all is given twice",
+        ),
+        (
+            &["--remove", "all", "--remove", "all"],
+            "--remove all is given twice",
+        ),
+        (&["--add", "attr:A&B", "--add", "attr:B&A"], "are the same"),
+        (
+            &["--add", "index:1,2", "--add", "index:2,1"],
+            "are the same",
+        ),
+        (&["--add", "wings"], "wings"),
+        (&["--remove", "attr:"], "attr:"),
+        (
+            &["influence", "--of", "principal", "--of", "principal"],
+            "--of principal is given twice",
+        ),
+        (
+            &["influence", "--of", "image:7", "--of", "image:07"],
+            "are the same",
+        ),
+        (
+            &[
+                "influence",
+                "--of",
+                "region:0,0,1,1",
+                "--of",
+                "region:0, 0, 1, 1",
+            ],
+            "are the same",
+        ),
+        (
+            &["influence", "--of", "image:file", "--of", "image:./file"],
+            "are the same",
+        ),
+        (
+            &[
+                "influence",
+                "--of",
+                "linear:a.safetensors:x",
+                "--of",
+                "linear:./a.safetensors:x",
+            ],
+            "are the same",
+        ),
+        (
+            &["--add", "folder:photos", "--add", "folder:./photos/"],
+            "are the same",
+        ),
+        (
+            &["--add", "model:file", "--add", "model:photos/../file"],
+            "are the same",
+        ),
+        (&["--add", "model:"], "name a checkpoint"),
+        (
+            &["--remove", "folder:photos"],
+            "only images of the training set",
+        ),
+        (
+            &["--remove", "image:file"],
+            "only images of the training set",
+        ),
+        (
+            &["--remove", "model:file"],
+            "only images of the training set",
+        ),
+        (
+            &["--add", "all", "--limit", "--sampler", "stochastic"],
+            "use heun or euler",
+        ),
+        (
+            &["--add", "model:file", "--sampler", "stochastic"],
+            "use heun or euler",
+        ),
+        (&["influence", "--out", "file"], "file is not a folder"),
+        (&["influence", "--out", "file/below"], "below"),
+        (&["influence", "--out", "photos"], "photos holds a.jpg"),
+    ];
+    for (arguments, says) in cases {
+        let arguments = [arguments, &["--checkpoint", "absent.safetensors"]].concat();
+        folder.run("sensitivity", &arguments).refused(1, says);
+    }
+}
+
+/// Directions of every kind in the bytes of one file; samples have 192 entries.
+fn directions() -> Vec<u8> {
+    let mut parts: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let ones = |count: usize| [1.0f32.to_le_bytes()].concat().repeat(count);
+    parts.push(("one", Dtype::F32, vec![192], ones(192)));
+    parts.push(("each", Dtype::F32, vec![3, 192], ones(3 * 192)));
+    parts.push(("turned", Dtype::F32, vec![192, 3], ones(3 * 192)));
+    parts.push(("few", Dtype::F32, vec![1, 192], ones(192)));
+    parts.push(("short", Dtype::F32, vec![191], ones(191)));
+    parts.push(("picture", Dtype::F32, vec![3, 8, 8], ones(192)));
+    parts.push(("none", Dtype::F32, vec![0, 192], Vec::new()));
+    parts.push(("zero", Dtype::F32, vec![192], vec![0; 4 * 192]));
+    let rows = [ones(192), vec![0; 4 * 192]].concat();
+    parts.push(("zero row", Dtype::F32, vec![2, 192], rows));
+    parts.push((
+        "nan",
+        Dtype::F32,
+        vec![192],
+        f32::NAN.to_le_bytes().repeat(192),
+    ));
+    for (name, number) in [("long", 3e38f32), ("faint", 1e-42)] {
+        parts.push((
+            name,
+            Dtype::F32,
+            vec![192],
+            number.to_le_bytes().repeat(192),
+        ));
+    }
+    parts.push((
+        "whole",
+        Dtype::I32,
+        vec![192],
+        1i32.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "double",
+        Dtype::F64,
+        vec![192],
+        1f64.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "huge",
+        Dtype::F64,
+        vec![192],
+        1e300f64.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "half",
+        Dtype::F16,
+        vec![192],
+        0x3c00u16.to_le_bytes().repeat(192),
+    ));
+    parts.push((
+        "brain",
+        Dtype::BF16,
+        vec![192],
+        0x3f80u16.to_le_bytes().repeat(192),
+    ));
+    let views = parts.iter().map(|(name, dtype, shape, bytes)| {
+        (
+            *name,
+            TensorView::new(*dtype, shape.clone(), bytes).unwrap(),
+        )
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+#[test]
+fn questions_fit_the_samples_or_are_refused() {
+    let folder = Folder::new();
+    untrained::model(&folder);
+    folder.write("d.safetensors", directions());
+    folder.write("large,mask.png", "no picture");
+    let ask = |question: &str| {
+        let model = [
+            "--checkpoint",
+            "model.safetensors",
+            "--samples",
+            "2",
+            "--steps",
+            "2",
+        ];
+        let arguments = [
+            &["influence", "--bandwidth", "1", "--of", question],
+            &model[..],
+        ]
+        .concat();
+        folder.run("sensitivity", &arguments)
+    };
+    for (question, says) in [
+        (
+            "linear:d.safetensors:turned",
+            "has the shape [192, 3], but a direction has [192]",
+        ),
+        ("linear:d.safetensors:few", "has the shape [1, 192]"),
+        ("linear:d.safetensors:short", "has the shape [191]"),
+        ("linear:d.safetensors:picture", "has the shape [3, 8, 8]"),
+        ("linear:d.safetensors:none", "has the shape [0, 192]"),
+        ("linear:d.safetensors:zero", "zero everywhere"),
+        ("linear:d.safetensors:zero row", "zero everywhere in row 1"),
+        ("linear:d.safetensors:nan", "not finite"),
+        ("linear:d.safetensors:huge", "not finite"),
+        ("linear:d.safetensors:long", "scale it"),
+        ("linear:d.safetensors:faint", "scale it"),
+        ("linear:d.safetensors:whole", "I32"),
+        ("linear:.safetensors:x", ".safetensors"),
+        ("linear:d.safetensors", "write linear:FILE"),
+        ("region:18446744073709551615,0,1,1", "inside the 8×8 pixels"),
+        ("region:0,18446744073709551615,1,1", "inside the 8×8 pixels"),
+        ("region:0,0,18446744073709551615,1", "inside the 8×8 pixels"),
+        ("region:0,0,0,1", "at least one pixel"),
+        ("region:-1,0,1,1", "a box is X,Y,WIDTH,HEIGHT"),
+        ("region:0,0,1", "a box is X,Y,WIDTH,HEIGHT"),
+        ("region:1e3,0,1,1", "a box is X,Y,WIDTH,HEIGHT"),
+        ("region:large,mask.png", "not an image that can be used"),
+        ("region:.", "is a folder where a file is needed"),
+        ("image:60", "60"),
+        ("image:18446744073709551615", "18446744073709551615"),
+        ("image:", "image:"),
+        ("region:", "write region:"),
+        ("", "is not understood"),
+    ] {
+        ask(question).refused(1, says);
+        assert!(!folder.has("runs/influence"), "{question}");
+    }
+    for name in ["one", "each", "double", "half", "brain"] {
+        let said = ask(&format!("linear:d.safetensors:{name}"));
+        let errors = said.succeeded().errors;
+        let notice = errors.contains("is read from");
+        assert_eq!(notice, !["one", "each"].contains(&name), "{name}: {errors}");
+    }
+    // The folder is that of the last run alone.
+    folder.write("runs/influence/notes.txt", "mine");
+    ask("region: 0, 0, 1, 1").succeeded();
+    let expected = [
+        ".datasway-files",
+        "groups.csv",
+        "images.csv",
+        "index.html",
+        "influence.safetensors",
+        "notes.txt",
+        "summary.json",
+    ];
+    assert_eq!(folder.names("runs/influence"), expected);
+}
