@@ -82,8 +82,8 @@ impl ImagePoints {
 }
 
 impl Empirical {
-    /// ImagePoints as the measure that a training sees, with their mirror images if it `mirrored` them, summed in the widest
-    /// precision that the device has.
+    /// Images as the measure that a training sees, with their mirror images if it `mirrored` them, summed in the widest
+    /// precision that the device has. A device with a memory of its own holds them, unless they are very many.
     ///
     /// # Errors
     /// If there are no images.
@@ -92,7 +92,13 @@ impl Empirical {
         mirrored: bool,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let measure = Self::read(ImagePoints::new(images, mirrored, device))?;
+        let images = ImagePoints::new(images, mirrored, device);
+        let held = has_own_memory(device) && images.count() * images.dim() <= MAX_HELD;
+        let measure = if held {
+            Self::new(images.points(0..images.count()))?
+        } else {
+            Self::read(images)?
+        };
         Ok(measure.with_precision(widest_float(device)))
     }
 }
