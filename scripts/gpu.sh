@@ -8,9 +8,9 @@
 #     cargo build --release --bins --example benchmark -p datasway-diffusion -p sensitivity -p train \
 #         --features datasway-diffusion/cuda,sensitivity/cuda,train/cuda
 #
-# OUT gets card.txt, the tables as they were printed and the raw times as CSV. Kernels that were compiled and chosen are
-# kept in OUT/cache and used again by the next run. python3 needs PyTorch for CUDA, numpy and safetensors; the card's
-# driver and CUDA's compiler library (nvrtc) and headers must be installed (CUDA_PATH, or /usr/local/cuda).
+# OUT gets card.txt, the tables as they were printed and the raw times as CSV. python3 needs PyTorch for CUDA, numpy and
+# safetensors; the card's driver and CUDA's compiler library (nvrtc) and headers must be installed (CUDA_PATH, or
+# /usr/local/cuda). Every process of Datasway compiles and chooses its kernels anew: that is in the time of a whole ranking.
 set -euo pipefail
 
 bin=$(realpath "$1")
@@ -20,11 +20,6 @@ limit=${3:-480}
 scripts=$(realpath "$(dirname "$0")")
 begun=$SECONDS
 left() { echo $((limit - SECONDS + begun)); }
-
-# Burn keeps its kernels in the working folder, by this file.
-mkdir -p "$out/cache"
-cd "$out/cache"
-printf '[environment]\npath = "local"\n' >cubecl.toml
 
 {
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.max.sm --format=csv

@@ -143,13 +143,5 @@ pub trait KernelBackend: Backend {
 #[expect(deprecated, reason = "an independent backend to check against")]
 impl KernelBackend for burn::backend::NdArray {}
 
-/// Burn's backend of every GPU, by the name that the first of its runtimes has.
-#[cfg(feature = "cuda")]
-use burn::backend::Cuda as Cube;
-#[cfg(all(feature = "rocm", not(feature = "cuda")))]
-use burn::backend::Rocm as Cube;
-#[cfg(all(feature = "gpu", not(any(feature = "cuda", feature = "rocm"))))]
-use burn::backend::Wgpu as Cube;
-
 #[cfg(feature = "gpu")]
-impl KernelBackend for Cube {}
+impl KernelBackend for burn::backend::Cube {}

@@ -14,8 +14,6 @@ pub const DEVICES: [&str; 6] = ["flex", "cuda", "metal", "rocm", "wgpu", "ndarra
 /// # Errors
 /// If the name is unknown, or its feature was not compiled in.
 pub fn device(name: &str) -> Result<Device, DiffusionError> {
-    #[cfg(feature = "gpu")]
-    keep_kernels();
     match name {
         "flex" => Ok(Device::flex()),
         #[cfg(feature = "cuda")]
@@ -40,18 +38,6 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
             DEVICES.join(", ")
         ))),
     }
-}
-
-/// Has compiled kernels of a GPU stored on disk for later processes, beside the choice of the fastest. Where, and all
-/// else, is as `burn.toml` or `cubecl.toml` in the working folder or above it says.
-#[cfg(feature = "gpu")]
-fn keep_kernels() {
-    use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
-
-    let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
-    config.compilation.cache = true;
-    // Nothing happens at the second call.
-    CubeClRuntimeConfig::try_set(config);
 }
 
 /// Whether tensors of the device lie in a memory of its own, so that every transfer to it costs.
