@@ -2,11 +2,11 @@
 # requires-python = ">=3.11"
 # dependencies = ["numpy==2.4.6", "scipy==1.17.1"]
 # ///
-"""Reference values of the statistics of crates/retrain by NumPy and SciPy, for crates/retrain/tests/statistics.rs.
+"""Reference values of crates/datasway-stats by NumPy and SciPy, for crates/datasway-stats/tests/statistics.rs.
 
     python3 scripts/statistics_fixture.py
 
-writes crates/retrain/tests/fixtures/statistics.json.
+writes crates/datasway-stats/tests/fixtures/statistics.json.
 """
 
 import json
@@ -50,5 +50,5 @@ fixture = {
     "differences": (coarse_b - coarse_a).round(1).tolist(),
     "wilcoxon": {"statistic": wilcoxon.statistic, "p": wilcoxon.pvalue},
 }
-path = Path(__file__).parent.parent / "crates/retrain/tests/fixtures/statistics.json"
+path = Path(__file__).parent.parent / "crates/datasway-stats/tests/fixtures/statistics.json"
 path.write_text(json.dumps(fixture) + "\n")

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::Folder;
-use datasway_retraining::attribution::subsets;
-use datasway_retraining::experiment::Experiment;
+use datasway_retraining::spec::{Experiment, subsets};
 use safetensors::SafeTensors;
 
 const LDS: &str = include_str!("experiments/lds.toml");

@@ -159,13 +159,13 @@ fn a_model_is_trained_ranked_explained_and_checked_by_retraining() {
     for words in [
         "add attr:Eyeglasses",
         "remove attr:Blond_Hair",
-        "mean shift",
+        "mean-shift",
     ] {
         assert!(markdown.contains(words), "{words} is not in {markdown}");
     }
     let statistics = folder.rows("runs/faces/table/statistics.csv");
     let median = statistics[0].iter().position(|name| name == "median");
-    let pooled = |row: &&Vec<String>| row[..3] == ["fine-tune", "mean", "pooled"];
+    let pooled = |row: &&Vec<String>| row[..3] == ["fine-tune", "0", "pooled"];
     let pooled: Vec<&Vec<String>> = statistics.iter().filter(pooled).collect();
     assert!(pooled.len() >= 2, "{statistics:?}");
     for row in pooled {

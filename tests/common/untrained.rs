@@ -1,5 +1,8 @@
 //! A checkpoint of a small network that nobody trained.
 
+// Every test file includes this module and needs a part of it.
+#![allow(dead_code)]
+
 use burn::tensor::Device;
 use datasway_data::{Dataset, LoadOptions, Source};
 use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};

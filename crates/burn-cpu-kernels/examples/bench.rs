@@ -1,5 +1,5 @@
-//! Time of each kernel against Burn's own operation on Flex, as a ratio: both run in turn on the same
-//! inputs, and the median of the rounds' ratios is printed.
+//! Benchmark of each kernel against Burn's own operation on Flex. Both run in turn on the same inputs, and the median of
+//! the rounds' ratios is printed.
 //!
 //! ```sh
 //! cargo run -p burn-cpu-kernels --example bench [raw.csv]
@@ -17,8 +17,8 @@ use burn_cpu_kernels::GroupNormOptions;
 const ROUNDS: usize = 15;
 
 fn main() -> std::io::Result<()> {
-    let mut raw = String::from("operation,round,burn_ms,sway_ms\n");
-    println!("| operation, batch 64 | Burn, ms | ours, ms | ratio | ours, GFLOP/s |");
+    let mut raw = String::from("operation,round,burn_ms,kernel_ms\n");
+    println!("| operation, batch 64 | Burn, ms | kernel, ms | ratio | GFLOP/s |");
     println!("| --- | --- | --- | --- | --- |");
     for (inputs, outputs, side) in [
         (32, 32, 16),
@@ -142,7 +142,7 @@ fn layer<const W: usize>(
 }
 
 fn group_norm(raw: &mut String) {
-    let norm = GroupNormOptions {
+    let options = GroupNormOptions {
         groups: 8,
         epsilon: 1e-5,
         silu: true,
@@ -153,7 +153,7 @@ fn group_norm(raw: &mut String) {
         layer.beta = Some(Param::from_tensor(beta));
         activation::silu(layer.forward(x))
     };
-    let ours = |x, gamma, beta| burn_cpu_kernels::group_norm(x, gamma, beta, norm);
+    let ours = |x, gamma, beta| burn_cpu_kernels::group_norm(x, gamma, beta, options);
     let name = "GroupNorm and SiLU, 32 channels, 16×16";
     layer(name, ([64, 32, 16, 16], [32], 32), burns, ours, raw);
 }
@@ -174,10 +174,10 @@ fn pointwise(raw: &mut String) {
 fn attention(raw: &mut String) {
     let burns = |qkv: Tensor<4>, _: Tensor<1>, _: Tensor<1>| {
         let qkv = qkv.reshape([64, 6, 32, 64]);
-        let part = |i: usize| qkv.clone().narrow(1, 2 * i, 2);
-        let scores = part(0).transpose().matmul(part(1)) / 32_f64.sqrt();
+        let third = |i: usize| qkv.clone().narrow(1, 2 * i, 2);
+        let scores = third(0).transpose().matmul(third(1)) / 32_f64.sqrt();
         let weights = activation::softmax(scores, 3);
-        part(2).matmul(weights.transpose()).reshape([64, 64, 8, 8])
+        third(2).matmul(weights.transpose()).reshape([64, 64, 8, 8])
     };
     let ours = |qkv, _: Tensor<1>, _: Tensor<1>| burn_cpu_kernels::attention(qkv, 2);
     let name = "attention, 2 heads of 32 channels, 8×8";
@@ -201,9 +201,10 @@ fn compare(name: &str, giga: f64, burns: impl Fn(), ours: impl Fn(), raw: &mut S
         values.sort_by(f64::total_cmp);
         values[ROUNDS / 2]
     };
-    let rate = match giga > 0.0 {
-        true => format!("{:.0}", median(&|(_, ours)| giga / ours * 1e3)),
-        false => String::new(),
+    let rate = if giga > 0.0 {
+        format!("{:.0}", median(&|(_, ours)| giga / ours * 1e3))
+    } else {
+        String::new()
     };
     println!(
         "| {name} | {:.2} | {:.2} | {:.2} | {rate} |",

@@ -65,11 +65,11 @@ const SIZES: [[usize; 5]; 12] = [
 #[test]
 fn convolutions_agree_over_odd_sizes() {
     let device = Device::flex().autodiff();
-    for ([n, i, o, h, w], each) in SIZES.into_iter().flat_map(|s| [(s, false), (s, true)]) {
-        let what = format!("{n} images, {i} to {o} channels, {h}×{w}, bias of each {each}");
+    for ([n, i, o, h, w], per_image) in SIZES.into_iter().flat_map(|s| [(s, false), (s, true)]) {
+        let what = format!("{n} images, {i} to {o} channels, {h}×{w}, bias of each {per_image}");
         let x = numbers([n, i, h, w], 1, &device).require_grad();
         let weight = numbers([o, i, 3, 3], 2, &device).require_grad();
-        let bias = numbers([if each { n } else { 1 }, o], 3, &device).require_grad();
+        let bias = numbers([if per_image { n } else { 1 }, o], 3, &device).require_grad();
         let pull = numbers([n, o, h, w], 4, &device);
         let ours = conv3x3(x.clone(), weight.clone(), bias.clone());
         let theirs = burns_conv(x.clone(), weight.clone(), bias.clone());
@@ -78,14 +78,14 @@ fn convolutions_agree_over_odd_sizes() {
             (ours * pull.clone()).sum().backward(),
             (theirs * pull).sum().backward(),
         );
-        let of = |g: &_| {
+        let gradients = |g: &_| {
             (
                 x.grad(g).unwrap(),
                 weight.grad(g).unwrap(),
                 bias.grad(g).unwrap(),
             )
         };
-        let ((ax, aw, ab), (bx, bw, bb)) = (of(&a), of(&b));
+        let ((ax, aw, ab), (bx, bw, bb)) = (gradients(&a), gradients(&b));
         close(&format!("{what}, in x"), ax, bx);
         close(&format!("{what}, in the weight"), aw, bw);
         close(&format!("{what}, in the bias"), ab, bb);
@@ -127,13 +127,13 @@ fn views_are_read_in_their_own_order() {
         close("silu", silu(view.clone()), activation::silu(copy.clone()));
         let (gamma, beta) = (numbers([2, i], 10, &device), numbers([i, 1], 11, &device));
         let (gamma, beta) = (gamma.slice_dim(0, 1..2).reshape([i]), beta.reshape([i]));
-        let norm = GroupNormOptions {
+        let options = GroupNormOptions {
             groups: 1,
             epsilon: 1e-3,
             silu: true,
         };
-        let ours = group_norm(view.clone(), gamma.clone(), beta.clone(), norm);
-        let theirs = burns_norm(copy.clone(), gamma, beta, norm);
+        let ours = group_norm(view.clone(), gamma.clone(), beta.clone(), options);
+        let theirs = burns_norm(copy.clone(), gamma, beta, options);
         close("group norm", ours, theirs);
         let theirs = burns_conv(copy.clone(), weight.clone(), bias.clone());
         close("conv3x3", conv3x3(view.clone(), weight, bias), theirs);
@@ -169,15 +169,15 @@ fn burns_norm(
     x: Tensor<4>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
-    norm: GroupNormOptions,
+    options: GroupNormOptions,
 ) -> Tensor<4> {
     let [_, c, ..] = x.dims();
-    let mut layer = GroupNormConfig::new(norm.groups, c).init(&x.device());
+    let mut layer = GroupNormConfig::new(options.groups, c).init(&x.device());
     layer.gamma = Some(Param::initialized(ParamId::new(), gamma));
     layer.beta = Some(Param::initialized(ParamId::new(), beta));
-    layer.epsilon = norm.epsilon;
+    layer.epsilon = options.epsilon;
     let y = layer.forward(x);
-    if norm.silu { activation::silu(y) } else { y }
+    if options.silu { activation::silu(y) } else { y }
 }
 
 /// n, groups, channels of a group, h, w.
@@ -193,23 +193,26 @@ const GROUPS: [[usize; 5]; 6] = [
 #[test]
 fn group_norm_agrees_over_odd_sizes() {
     let device = Device::flex().autodiff();
-    for ([n, groups, each, h, w], silu) in GROUPS.into_iter().flat_map(|g| [(g, false), (g, true)])
+    for ([n, groups, group_channels, h, w], silu) in
+        GROUPS.into_iter().flat_map(|g| [(g, false), (g, true)])
     {
-        let what = format!("{n} images, {groups} groups of {each} channels, {h}×{w}, silu {silu}");
-        let norm = GroupNormOptions {
+        let what = format!(
+            "{n} images, {groups} groups of {group_channels} channels, {h}×{w}, silu {silu}"
+        );
+        let options = GroupNormOptions {
             groups,
             epsilon: 1e-5,
             silu,
         };
-        let c = groups * each;
+        let c = groups * group_channels;
         let x = (numbers([n, c, h, w], 1, &device) + 3.0)
             .detach()
             .require_grad();
         let gamma = numbers([c], 2, &device).require_grad();
         let beta = numbers([c], 3, &device).require_grad();
         let pull = numbers([n, c, h, w], 4, &device);
-        let ours = group_norm(x.clone(), gamma.clone(), beta.clone(), norm);
-        let theirs = burns_norm(x.clone(), gamma.clone(), beta.clone(), norm);
+        let ours = group_norm(x.clone(), gamma.clone(), beta.clone(), options);
+        let theirs = burns_norm(x.clone(), gamma.clone(), beta.clone(), options);
         close(&what, ours.clone().inner(), theirs.clone().inner());
         let (a, b) = (
             (ours * pull.clone()).sum().backward(),
@@ -227,16 +230,16 @@ fn group_norm_agrees_over_odd_sizes() {
 
         let (x_plain, gamma, beta) = (x.clone().inner(), gamma.inner(), beta.inner());
         let tangents = numbers([2, n, c, h, w], 5, &x_plain.device());
-        let of = |dtype| {
+        let tangent = |dtype| {
             Tensor::<5>::from_dispatch(Dispatch::group_norm_tangent(
                 x_plain.clone().cast(dtype).into_dispatch(),
                 gamma.clone().cast(dtype).into_dispatch(),
                 beta.clone().cast(dtype).into_dispatch(),
                 tangents.clone().cast(dtype).into_dispatch(),
-                norm,
+                options,
             ))
         };
-        let (moved, exact) = (of(DType::F32), of(DType::F64).cast(DType::F32));
+        let (moved, exact) = (tangent(DType::F32), tangent(DType::F64).cast(DType::F32));
         close(&format!("{what}, tangents"), moved.clone(), exact);
         same_jacobian(&what, moved, tangents, pull.inner(), x.grad(&b).unwrap());
     }
@@ -308,10 +311,10 @@ fn attention_agrees_over_odd_sizes() {
         let qkv = numbers([n, 3 * heads * c, h, w], 1, &device).require_grad();
         let pull = numbers([n, heads * c, h, w], 2, &device);
         let ours = attention(qkv.clone(), heads);
-        let parts = qkv.clone().reshape([n, 3 * heads, c, h * w]);
-        let part = |i: usize| parts.clone().narrow(1, i * heads, heads);
-        let scores = part(0).transpose().matmul(part(1)) / (c as f64).sqrt();
-        let theirs = part(2).matmul(activation::softmax(scores, 3).transpose());
+        let thirds = qkv.clone().reshape([n, 3 * heads, c, h * w]);
+        let third = |i: usize| thirds.clone().narrow(1, i * heads, heads);
+        let scores = third(0).transpose().matmul(third(1)) / (c as f64).sqrt();
+        let theirs = third(2).matmul(activation::softmax(scores, 3).transpose());
         let theirs = theirs.reshape([n, heads * c, h, w]);
         close(&what, ours.clone().inner(), theirs.clone().inner());
         let (a, b) = (
@@ -327,14 +330,14 @@ fn attention_agrees_over_odd_sizes() {
 
         let plain = qkv.inner();
         let tangents = numbers([2, n, 3 * heads * c, h, w], 3, &plain.device());
-        let of = |dtype| {
+        let tangent = |dtype| {
             Tensor::<5>::from_dispatch(Dispatch::self_attention_tangent(
                 plain.clone().cast(dtype).into_dispatch(),
                 tangents.clone().cast(dtype).into_dispatch(),
                 heads,
             ))
         };
-        let (moved, exact) = (of(DType::F32), of(DType::F64).cast(DType::F32));
+        let (moved, exact) = (tangent(DType::F32), tangent(DType::F64).cast(DType::F32));
         close(&format!("{what}, tangents"), moved.clone(), exact);
         same_jacobian(&what, moved, tangents, pull.inner(), pulled);
     }
@@ -344,29 +347,29 @@ fn attention_agrees_over_odd_sizes() {
 fn results_do_not_depend_on_the_number_of_threads() {
     let compute = || {
         let device = Device::flex().autodiff();
-        let mut all = Vec::new();
+        let mut results = Vec::new();
         for n in [1, 2, 37] {
             let x = numbers([n, 12, 9, 10], 1, &device).require_grad();
             let weight = numbers([8, 12, 3, 3], 2, &device).require_grad();
             let map = numbers([8, 24], 7, &device).require_grad();
             let (gamma, beta) = (numbers([12], 3, &device), numbers([12], 4, &device));
             let (gamma, beta) = (gamma.require_grad(), beta.require_grad());
-            let norm = GroupNormOptions {
+            let options = GroupNormOptions {
                 groups: 3,
                 epsilon: 1e-5,
                 silu: true,
             };
-            let y = group_norm(x.clone(), gamma.clone(), beta.clone(), norm);
+            let y = group_norm(x.clone(), gamma.clone(), beta.clone(), options);
             let y = conv3x3(y, weight.clone(), numbers([1, 8], 5, &device));
             let y = attention(pointwise(y, map.clone(), numbers([24], 6, &device)), 2);
             let gradients = silu(y.clone()).sum().backward();
-            all.push(values(y.inner()));
-            all.push(values(x.grad(&gradients).unwrap()));
-            all.push(values(weight.grad(&gradients).unwrap()));
-            all.push(values(map.grad(&gradients).unwrap()));
-            all.push(values(gamma.grad(&gradients).unwrap()));
+            results.push(values(y.inner()));
+            results.push(values(x.grad(&gradients).unwrap()));
+            results.push(values(weight.grad(&gradients).unwrap()));
+            results.push(values(map.grad(&gradients).unwrap()));
+            results.push(values(gamma.grad(&gradients).unwrap()));
         }
-        all
+        results
     };
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

@@ -107,11 +107,14 @@ rules! {
         group_norm(x * c, per_channel(w, 0), per_channel(w, 1), options(true))
     };
     kernel_pointwise: |x, c, w| {
-        pointwise(x * c, w.w.val().reshape([4, 36]).slice(s![.., 0..5]), random([5], 6).cast(w.w.dtype()))
+        let weights = w.w.val().reshape([144]);
+        let map = weights.clone().slice(s![0..20]).reshape([4, 5]);
+        pointwise(x * c, map, weights.slice(s![20..25]))
     };
     kernel_attention: |x, c, w| {
-        let map = w.w.val().reshape([4, 36]).slice(s![.., 0..12]);
-        attention(pointwise((x - 0.6) * c * 4.0, map, Tensor::zeros([12], (&Device::flex(), w.w.dtype()))), 2)
+        let weights = w.w.val().reshape([144]);
+        let map = weights.clone().slice(s![0..48]).reshape([4, 12]);
+        attention(pointwise((x - 0.6) * c * 4.0, map, weights.slice(s![48..60])), 2)
     };
 }
 

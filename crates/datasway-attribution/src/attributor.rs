@@ -6,9 +6,9 @@ use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
+use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::sample_spec::SampleSpec;
-use datasway_sensitivity::sensitivities::SensitivityConfig;
 
 use crate::AttributionError;
 use crate::target::{AttributionTarget, LossNoise, TargetOptions};
@@ -65,12 +65,17 @@ pub trait Attributor {
     }
 
     /// Names of the forms ([`Scores::name`]) that can select images for counterfactuals.
-    /// These score [`AttributionTarget::SampleLoss`] or [`AttributionTarget::Principal`].
+    /// They score [`removal_target`](Self::removal_target).
     fn removal_forms(&self) -> Vec<String> {
         vec![self.name()]
     }
 
-    /// Whether the method predicts subsets instead of scoring images.
+    /// Target whose scores select images for counterfactuals.
+    fn removal_target(&self) -> AttributionTarget {
+        AttributionTarget::SampleLoss
+    }
+
+    /// True for a method that predicts subsets instead of scoring images.
     fn needs_subsets(&self) -> bool {
         false
     }
@@ -104,7 +109,7 @@ pub struct AttributionContext<'a> {
     pub training_noise: NoiseDistribution,
     /// The m training images.
     pub images: &'a Dataset,
-    /// Whether the models are trained on mirror images too.
+    /// True if the models are trained on mirror images, too.
     pub mirrored: bool,
     /// The training images as points, `[m, d]`, or `[2m, d]` with their mirror images at the end.
     pub image_points: Tensor<2>,
@@ -140,7 +145,7 @@ impl AttributionContext<'_> {
     pub fn sensitivity_config(
         &self,
         estimator: &EstimatorSpec,
-    ) -> Result<SensitivityConfig, AttributionError> {
+    ) -> Result<ResolvedConfig, AttributionError> {
         let (checkpoint, images) = (self.checkpoint, self.images);
         let config = self.sample_spec.sensitivity_config(
             estimator,

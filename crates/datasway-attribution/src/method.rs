@@ -1,5 +1,6 @@
 //! The methods of this crate, as experiment files describe them.
 
+use datasway_sensitivity::density::EstimatorSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::AttributionError;
@@ -11,6 +12,7 @@ use crate::methods::principal::PrincipalMethod;
 use crate::methods::similarity::{NearestImages, PixelSimilarity};
 use crate::methods::tangent::TangentMethod;
 use crate::methods::trak::Trak;
+use crate::target::AttributionTarget;
 
 /// An attribution method with its options.
 ///
@@ -51,6 +53,20 @@ impl Method {
             Self::Trak(method) => method,
         }
     }
+
+    /// The density estimator of the method, if it has one.
+    pub fn estimator(&self) -> Option<&EstimatorSpec> {
+        match self {
+            Self::Adjoint(method) => Some(method.estimator()),
+            Self::Principal(method) => Some(method.estimator()),
+            Self::Tangent(method) => Some(method.estimator()),
+            Self::MeanShift(_)
+            | Self::Pixels(_)
+            | Self::Nearest(_)
+            | Self::Patches(_)
+            | Self::Trak(_) => None,
+        }
+    }
 }
 
 impl Attributor for Method {
@@ -70,11 +86,87 @@ impl Attributor for Method {
         self.attributor().removal_forms()
     }
 
+    fn removal_target(&self) -> AttributionTarget {
+        self.attributor().removal_target()
+    }
+
     fn needs_subsets(&self) -> bool {
         self.attributor().needs_subsets()
     }
 
     fn cost_scaling(&self) -> CostScaling {
         self.attributor().cost_scaling()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Keys of stored results hold the serialised form, so that it must not change while the scores do not.
+    #[test]
+    fn the_serialised_form_keeps_its_names() {
+        let estimator = |kind: &str| {
+            json!({
+                "kind": kind, "density": "empirical", "probes": 1, "bandwidth": 2.0, "sigma_cut": 0.0,
+            })
+        };
+        let spec = "density = \"empirical\"\nbandwidth = 2.0";
+        for (kind, options, name, json) in [
+            (
+                "influence",
+                spec,
+                "ours empirical-h2",
+                estimator("influence"),
+            ),
+            (
+                "principal",
+                spec,
+                "ours empirical-h2, principal",
+                estimator("principal"),
+            ),
+            (
+                "tangent",
+                spec,
+                "tangent empirical-h2",
+                estimator("tangent"),
+            ),
+            (
+                "mean-shift",
+                "",
+                "mean shift",
+                json!({"kind": "mean-shift"}),
+            ),
+            ("pixels", "", "raw pixels", json!({"kind": "pixels"})),
+            (
+                "nearest",
+                "count = 3",
+                "nearest 3",
+                json!({"kind": "nearest", "count": 3}),
+            ),
+            (
+                "patches",
+                "sigma = 0.34",
+                "patches σ 0.34",
+                json!({
+                    "kind": "patches", "sigma": 0.34, "fine": 5, "coarse": 10, "weight": 0.5, "stride": 2,
+                }),
+            ),
+            (
+                "gradients",
+                "of = \"squared-output\"\nridges = [0.1]",
+                "D-TRAK",
+                json!({
+                    "kind": "gradients", "of": "squared-output", "dimensions": 1024, "levels": 10, "ridges": [0.1],
+                }),
+            ),
+        ] {
+            let text = format!("kind = \"{kind}\"\n{options}");
+            let method: Method = toml::from_str(&text).expect("a method");
+            method.check().expect("options in their ranges");
+            assert_eq!(method.name(), name);
+            assert_eq!(serde_json::to_value(&method).expect("JSON"), json, "{kind}");
+        }
     }
 }

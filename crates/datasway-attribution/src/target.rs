@@ -96,7 +96,7 @@ impl LossNoise {
         self.with_sigmas(self.sigmas[..1].to_vec())
     }
 
-    /// The same noise at other levels.
+    /// The noise of the first draws at other levels.
     pub fn with_sigmas(&self, sigmas: Vec<f64>) -> Self {
         Self {
             seed: self.seed,

@@ -10,7 +10,7 @@ use std::path::Path;
 use burn::tensor::{Device, TensorData};
 use datasway_data::Shape;
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::header::{Layout, unreadable};
+use datasway_diffusion::header;
 use datasway_diffusion::tensor_file::{self, FloatReader, Head, finite};
 use datasway_diffusion::{unique, weights};
 use safetensors::tensor::{Dtype, TensorView};
@@ -69,12 +69,7 @@ pub struct ClassifierCheckpoint {
 impl Header {
     /// Parses a header from JSON and checks every number.
     fn parse(text: &str) -> Result<Self, String> {
-        Layout::check(text, FORMAT)?;
-        let header: Self = serde_json::from_str(text).map_err(unreadable)?;
-        header
-            .validate()
-            .map_err(|problem| format!("its header cannot be right: {problem}"))?;
-        Ok(header)
+        header::parse(text, FORMAT, Self::validate)
     }
 
     fn validate(&self) -> Result<(), String> {
@@ -236,11 +231,6 @@ fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), D
             "its weights do not fit the network of its header: {problem}"
         ))
     })?;
-    let mut ids = header.parameter_ids.keys();
-    match ids.find(|path| !needed.contains_key(*path)) {
-        None => Ok((head, header)),
-        Some(path) => Err(fail(format!(
-            "its header gives an id to {path:?}, which is no parameter of the network"
-        ))),
-    }
+    weights::check_paths(&needed, header.parameter_ids.keys()).map_err(fail)?;
+    Ok((head, header))
 }

@@ -98,6 +98,22 @@ impl Raw {
     }
 }
 
+/// Files of earlier versions have their header in the metadata entry `sway-classifier`.
+#[test]
+fn a_file_of_an_earlier_version_is_read() {
+    let original = Raw::of(&bytes(&saved(&faces()))).bytes();
+    let body = 8 + u64::from_le_bytes(original[..8].try_into().unwrap()) as usize;
+    let names = std::str::from_utf8(&original[8..body]).unwrap();
+    let names = names.replace("{\"datasway-classifier\":", "{\"sway-classifier\":");
+    let length = (names.len() as u64).to_le_bytes();
+    let earlier = [&length, names.as_bytes(), &original[body..]].concat();
+    assert_ne!(earlier, original);
+    assert_eq!(
+        read(&earlier).unwrap().header,
+        read(&original).unwrap().header
+    );
+}
+
 #[test]
 fn what_a_header_says_is_checked_before_anything_is_built() {
     let original = Raw::of(&bytes(&saved(&faces())));

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::input::{MOST_TABLE, entries, read};
 use crate::listing::{Listing, Square};
-use crate::report::{Report, plural};
+use crate::report::Report;
+use crate::words::plural;
 use crate::{Attributes, DataError, picture};
 
 /// The table of attributes.

@@ -1,6 +1,8 @@
 //! Errors of loading and selecting data. Each message is one sentence that says what to do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::words::{line, place};
 
 /// Errors of loading and selecting data.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +93,7 @@ pub enum DataError {
         want: usize,
     },
     /// An invalid image side.
-    #[error("images of {0} pixels a side cannot be made; ask for 1 to {most}", most = crate::load::MOST_SIDE)]
+    #[error("images of {0} pixels a side cannot be made; ask for 1 to {most}", most = crate::limits::MOST_SIDE)]
     BadSize(usize),
     /// More pixels than fit into memory.
     #[error(
@@ -162,30 +164,4 @@ impl DataError {
             Self::MissingImage { .. } | Self::BadImage { .. } | Self::TooSmall { .. }
         )
     }
-}
-
-/// Foreign text on one line: control characters are escaped, and the text is cut at 300 characters.
-pub(crate) fn line(text: &str) -> String {
-    const MOST: usize = 300;
-    let mut line: String = text
-        .trim_end_matches(['\r', '\n'])
-        .chars()
-        .take(MOST)
-        .map(|c| {
-            if c.is_control() {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
-            }
-        })
-        .collect();
-    if text.chars().nth(MOST).is_some() {
-        line.push('…');
-    }
-    line
-}
-
-/// A path on one line.
-pub(crate) fn place(path: &Path) -> String {
-    line(&path.to_string_lossy())
 }

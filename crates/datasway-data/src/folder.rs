@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::Sha256;
 
-use crate::error::line;
 use crate::input::entries;
 use crate::listing::{Listing, centre};
-use crate::report::{Report, grouped, plural, some};
+use crate::report::Report;
+use crate::words::line;
+use crate::words::{grouped, plural, some};
 use crate::{Classes, DataError, celeba, picture};
 
 /// Extensions of image files.

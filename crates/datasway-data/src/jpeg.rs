@@ -14,7 +14,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::picture::{affordable, orientation};
+use crate::exif::orientation;
+use crate::limits::affordable;
 
 /// Bytes of ones before the end marker: more than a decoder reads ahead.
 const ONES: usize = 64;

@@ -7,11 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use crate::dataset::Pixels;
+use crate::limits::MOST_SIDE;
 use crate::listing::Listing;
 use crate::{DataError, Dataset, Shape, Source, cache, memory, resize};
 
-/// Largest side of decoded images in pixels.
-pub(crate) const MOST_SIDE: usize = 4096;
 /// Bytes that are decoded between two checks for failures.
 const PORTION: usize = 64 << 20;
 

@@ -7,11 +7,11 @@ use flate2::Crc;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
+use crate::exif::orientation;
 use crate::input::{MOST_IMAGE, read};
+use crate::limits::{MOST, affordable};
 use crate::{DataError, jpeg};
 
-/// Largest memory of decoding one picture, in bytes.
-const MOST: u64 = 448 << 20;
 /// Background of an image. Transparent parts are white, as on paper and most pages.
 const PAPER: (u8, &str) = (255, "white");
 /// Background of a mask. Transparent parts are not selected.
@@ -87,22 +87,6 @@ fn other(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     Ok((image, orientation))
 }
 
-/// Fails if a picture, `bytes` a pixel while it is decoded, takes more memory than one may.
-pub(crate) fn affordable(width: u64, height: u64, bytes: u64) -> Result<(), String> {
-    // Three more bytes for what it is turned or converted to.
-    let needed = width
-        .checked_mul(height)
-        .and_then(|p| p.checked_mul(bytes + 3));
-    match needed {
-        Some(0) => Err("it has no pixel".into()),
-        Some(needed) if needed <= MOST => Ok(()),
-        _ => Err(format!(
-            "its {width}x{height} pixels take more than {} MiB to decode",
-            MOST >> 20
-        )),
-    }
-}
-
 /// Converts to RGB on a background. A picture that is invisible on it is refused.
 fn opaque(image: DynamicImage, (ground, name): (u8, &str)) -> Result<RgbImage, String> {
     if !image.color().has_alpha() {
@@ -128,13 +112,6 @@ fn opaque(image: DynamicImage, (ground, name): (u8, &str)) -> Result<RgbImage, S
         ));
     }
     RgbImage::from_raw(width, height, pixels).ok_or_else(|| "it has no pixel".into())
-}
-
-/// Orientation of a picture by its EXIF data.
-pub(crate) fn orientation(exif: Option<&[u8]>) -> Orientation {
-    let tiff = exif.map(|e| e.strip_prefix(b"Exif\0\0").unwrap_or(e));
-    tiff.and_then(Orientation::from_exif_chunk)
-        .unwrap_or(Orientation::NoTransforms)
 }
 
 /// The EXIF data of a PNG file; fails unless every chunk is whole, to the last.

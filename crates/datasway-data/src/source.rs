@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::listing::Listing;
-use crate::report::grouped;
+use crate::words::grouped;
 use crate::{DataError, LoadOptions, celeba, cifar, faces, folder, idx, memory};
 
 /// A data set's format and place.

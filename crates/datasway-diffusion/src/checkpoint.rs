@@ -254,13 +254,7 @@ fn check_tensors(head: &Head, header: &Header) -> Result<(), String> {
             })?;
         }
     }
-    let mut ids = header.parameter_ids.keys();
-    match ids.find(|path| !needed.contains_key(*path)) {
-        None => Ok(()),
-        Some(path) => Err(format!(
-            "its header gives an id to {path:?}, which is no parameter of the network"
-        )),
-    }
+    weights::check_paths(&needed, header.parameter_ids.keys())
 }
 
 fn little_endian(values: &[f32]) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::UNetConfig;
@@ -69,7 +70,7 @@ impl Layout {
     ///
     /// # Errors
     /// If it is not a header, or has an unknown layout.
-    pub fn check(header: &str, known: u32) -> Result<(), String> {
+    fn check(header: &str, known: u32) -> Result<(), String> {
         let layout: Self = serde_json::from_str(header).map_err(unreadable)?;
         if layout.format == known {
             Ok(())
@@ -83,8 +84,23 @@ impl Layout {
     }
 }
 
+/// Parses a header from JSON, of a checkpoint or of another file with the same [`Layout`], and validates it.
+///
+/// # Errors
+/// A sentence, if it is not a header, has an unknown layout, or `validate` refuses it.
+pub fn parse<H: DeserializeOwned>(
+    text: &str,
+    known: u32,
+    validate: impl FnOnce(&H) -> Result<(), String>,
+) -> Result<H, String> {
+    Layout::check(text, known)?;
+    let header: H = serde_json::from_str(text).map_err(unreadable)?;
+    validate(&header).map_err(|problem| format!("its header cannot be right: {problem}"))?;
+    Ok(header)
+}
+
 /// Message for a header that cannot be parsed.
-pub fn unreadable(error: serde_json::Error) -> String {
+fn unreadable(error: serde_json::Error) -> String {
     format!("its header cannot be read: {error}")
 }
 
@@ -94,12 +110,7 @@ impl Header {
     /// # Errors
     /// A sentence that names the field.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Layout::check(text, FORMAT)?;
-        let header: Self = serde_json::from_str(text).map_err(unreadable)?;
-        header
-            .validate()
-            .map_err(|problem| format!("its header cannot be right: {problem}"))?;
-        Ok(header)
+        parse(text, FORMAT, Self::validate)
     }
 
     fn validate(&self) -> Result<(), String> {

@@ -44,19 +44,27 @@ pub struct Stage {
     pub denoised: Vec<f64>,
 }
 
-impl Stage {
-    /// The point after this stage; tangents of any rank combine in the same way.
-    pub fn next<const D: usize>(
-        &self,
-        points: &[Tensor<D>],
-        denoised: &[Tensor<D>],
-    ) -> Option<Tensor<D>> {
-        let points = self.points.iter().zip(points);
-        let denoised = self.denoised.iter().zip(denoised);
+/// Points and values of the stages of one step. Samples, tangents and adjoints of any rank combine by the same
+/// coefficients; each quantity has a buffer of its own.
+#[derive(Debug, Clone, Default)]
+pub struct StageBuffer<const D: usize> {
+    points: Vec<Tensor<D>>,
+    values: Vec<Tensor<D>>,
+}
+
+impl<const D: usize> StageBuffer<D> {
+    /// Adds the `value` of an evaluation at `point` and returns the next point,
+    /// `Σ_j points[j]·x_j + Σ_j denoised[j]·D_j` over the stages so far.
+    pub fn advance(&mut self, stage: &Stage, point: Tensor<D>, value: Tensor<D>) -> Tensor<D> {
+        self.points.push(point.clone());
+        self.values.push(value);
+        let points = stage.points.iter().zip(&self.points);
+        let values = stage.denoised.iter().zip(&self.values);
         points
-            .chain(denoised)
+            .chain(values)
             .map(|(&coefficient, tensor)| tensor.clone() * coefficient)
             .reduce(|sum, term| sum + term)
+            .unwrap_or(point)
     }
 }
 
@@ -203,11 +211,10 @@ pub fn sample<M: Denoiser + ?Sized>(
     let mut x = start * sigmas[0];
     for (k, step) in sampler.steps(sigmas).iter().enumerate() {
         x = add_noise(x, step, k, noise);
-        let (mut points, mut denoised) = (Vec::new(), Vec::new());
+        let mut buffer = StageBuffer::default();
         for stage in &step.stages {
-            denoised.push(denoiser.denoise(x.clone(), stage.sigma)?);
-            points.push(x.clone());
-            x = stage.next(&points, &denoised).unwrap_or(x);
+            let denoised = denoiser.denoise(x.clone(), stage.sigma)?;
+            x = buffer.advance(stage, x, denoised);
         }
     }
     if x.clone().is_finite().all().into_scalar::<bool>() {

@@ -136,6 +136,23 @@ pub fn check_shapes<'a>(
     }
 }
 
+/// Checks that the paths of ids are parameters of a module.
+///
+/// # Errors
+/// A sentence that names the first path that is not.
+pub fn check_paths<'a, V>(
+    needed: &BTreeMap<String, V>,
+    paths: impl IntoIterator<Item = &'a String>,
+) -> Result<(), String> {
+    let mut paths = paths.into_iter();
+    match paths.find(|path| !needed.contains_key(*path)) {
+        None => Ok(()),
+        Some(path) => Err(format!(
+            "its header gives an id to {path:?}, which is no parameter of the network"
+        )),
+    }
+}
+
 /// The first few items and the number of further ones.
 fn enumerate(all: &[String]) -> String {
     const SHOWN: usize = 3;

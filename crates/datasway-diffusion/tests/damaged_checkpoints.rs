@@ -158,6 +158,27 @@ fn denoised(checkpoint: &Checkpoint) -> [TensorData; 2] {
     [value.into_data(), products.into_data()]
 }
 
+/// Files of earlier versions have their header in the metadata entry `sway`.
+#[test]
+fn a_checkpoint_of_an_earlier_version_is_read() {
+    let original = checkpoint();
+    let earlier = |bytes: &[u8]| {
+        let body = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let names = std::str::from_utf8(&bytes[8..body]).unwrap();
+        assert_eq!(names.matches("{\"datasway\":").count(), 1);
+        file(
+            &names.replace("{\"datasway\":", "{\"sway\":"),
+            &bytes[body..],
+        )
+    };
+    let read = load(&earlier(&Raw::of(&original).bytes())).expect("an earlier checkpoint");
+    assert_eq!(read.header, original.header);
+    assert_eq!(denoised(&read), denoised(&original));
+    // The entry is a part of the checksum, so renaming it is damage.
+    let error = load(&earlier(&saved(&original))).unwrap_err();
+    assert!(error.contains("checksum"), "{error}");
+}
+
 #[test]
 fn products_with_the_jacobian_do_not_hang_on_ids() {
     let original = checkpoint();

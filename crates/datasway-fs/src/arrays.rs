@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
-use crate::{ReadError, WriteError, one_line};
+use crate::line::one_line;
+use crate::read::ReadError;
+use crate::write::WriteError;
 
 /// Numbers of some shape, row by row.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +17,17 @@ pub struct Array {
     pub shape: Vec<usize>,
     /// The numbers; their count is the product of the shape.
     pub values: Vec<f32>,
+}
+
+impl Array {
+    /// The numbers of one index of the first dimension.
+    ///
+    /// # Panics
+    /// If there is no such index.
+    pub fn row(&self, index: usize) -> &[f32] {
+        let width: usize = self.shape[1..].iter().product();
+        &self.values[index * width..(index + 1) * width]
+    }
 }
 
 /// A borrowed array and its name.
@@ -105,7 +118,7 @@ pub fn write(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<(), ArrayE
         path: path.to_owned(),
         reason,
     })?;
-    Ok(crate::write(path, &bytes)?)
+    Ok(crate::write::write(path, &bytes)?)
 }
 
 /// Reads all arrays of a file that [`write`] wrote. Files of earlier versions have no checksum.
@@ -117,7 +130,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, ArrayError> {
         path: path.to_owned(),
         reason: one_line(&reason.to_string()),
     };
-    let bytes = crate::read(path, u64::MAX)?;
+    let bytes = crate::read::read(path, u64::MAX)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error))?;
     let mut arrays = BTreeMap::new();
     for (name, view) in tensors.iter() {

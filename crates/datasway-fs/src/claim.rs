@@ -13,7 +13,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use crate::{WriteError, failed, folder_of};
+use crate::write::{WriteError, failed, folder_of};
 
 /// Name of the claim's file in the folder.
 pub(crate) const FILE: &str = ".datasway-claim";

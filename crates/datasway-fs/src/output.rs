@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::claim::{self, Claim, Holder};
-use crate::{BESIDE, WriteError, beside, failed};
+use crate::write::{BESIDE, WriteError, failed, temporary_builder};
 
 /// Name of the list of a folder's files: one line with the kind, then one line for each name.
 pub(crate) const LIST: &str = ".datasway-files";
@@ -163,7 +163,7 @@ impl OutputFolder {
             text.push_str(name.as_ref());
             text.push('\n');
         }
-        crate::write(&self.path.join(LIST), text.as_bytes())
+        crate::write::write(&self.path.join(LIST), text.as_bytes())
     }
 }
 
@@ -196,7 +196,9 @@ impl ResultFolder {
         let mut left = folder.earlier()?;
         left.retain(|name| name.starts_with(BESIDE));
         folder.remove(&left)?;
-        let stage = beside(0o777).tempdir_in(path).map_err(failed(path))?;
+        let stage = temporary_builder(0o777)
+            .tempdir_in(path)
+            .map_err(failed(path))?;
         Ok(Self { stage, folder })
     }
 
@@ -330,7 +332,7 @@ mod tests {
     fn run(path: &Path, files: &[&str]) -> Result<(), OutputError> {
         let results = ResultFolder::begin(path, &KIND)?;
         for name in files {
-            crate::write(&results.path().join(name), name.as_bytes())?;
+            crate::write::write(&results.path().join(name), name.as_bytes())?;
         }
         results.finish()
     }
@@ -347,7 +349,7 @@ mod tests {
         assert_eq!(visible(&path), expected);
         // A failed run leaves existing files.
         let failing = ResultFolder::begin(&path, &KIND).unwrap();
-        crate::write(&failing.path().join("d.png"), b"half").unwrap();
+        crate::write::write(&failing.path().join("d.png"), b"half").unwrap();
         drop(failing);
         assert_eq!(visible(&path), expected);
     }
@@ -448,7 +450,7 @@ mod tests {
         assert!(!path.exists(), "an empty folder that was made goes again");
         let open = OutputFolder::open(&path, &KIND).unwrap();
         open.start_over().unwrap();
-        crate::write(&path.join("a.png"), b"").unwrap();
+        crate::write::write(&path.join("a.png"), b"").unwrap();
         drop(open);
         assert_eq!(visible(&path), ["a.png"]);
         let open = OutputFolder::open(&path, &KIND).unwrap();

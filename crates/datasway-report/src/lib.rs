@@ -14,6 +14,7 @@ pub mod page;
 pub mod picture;
 pub mod plot;
 pub mod png;
+pub mod section;
 pub mod strip;
 mod words;
 
@@ -27,4 +28,5 @@ pub use page::{Card, DirectionSection, STYLE, SensitivityPage, facts};
 pub use picture::Picture;
 pub use plot::{Axes, Corner, Curve, histogram, line_plot, log_ratio_plot, scatter};
 pub use png::write_png;
+pub use section::{Figure, Section, Table};
 pub use strip::strip_png;

@@ -1,23 +1,42 @@
-//! What can go wrong with an experiment.
+//! Errors of experiments.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// Every error names what was wrong and what to do about it.
+/// An error of an experiment, its jobs or its reports.
 #[derive(Debug, thiserror::Error)]
 pub enum RetrainError {
     /// The experiment contradicts itself or its data.
     #[error("{0}")]
     Experiment(String),
+    /// No variant is done with any seed, so that there is nothing to evaluate.
+    #[error("no variant is done with any seed yet")]
+    NothingDone,
+    /// A folder that should hold results has other content.
+    #[error("{} holds {name} and is not the folder of an experiment", path.display())]
+    ForeignFolder {
+        /// The folder.
+        path: PathBuf,
+        /// One of its entries.
+        name: String,
+    },
+    /// The folder of the jobs cannot be made.
+    #[error("{}: cannot be made: {reason}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Error of the system.
+        reason: std::io::Error,
+    },
     /// A file could not be read or written.
     #[error("{}: {message}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What went wrong and what to do.
+        /// The problem and its remedy.
         message: String,
     },
-    /// The images cannot be loaded or selected.
+    /// Images cannot be loaded or selected.
     #[error(transparent)]
     Data(#[from] datasway_data::DataError),
     /// A model, its training or its samples failed.
@@ -29,7 +48,7 @@ pub enum RetrainError {
     /// A plot or a page could not be made.
     #[error(transparent)]
     Report(#[from] datasway_report::ReportError),
-    /// A file could not be read at all.
+    /// A file could not be read.
     #[error(transparent)]
     Read(#[from] datasway_fs::ReadError),
     /// A file could not be written.
@@ -38,17 +57,20 @@ pub enum RetrainError {
 }
 
 impl RetrainError {
-    /// An error about the experiment.
+    /// An error of the experiment, as one line.
     pub(crate) fn experiment(message: impl Into<String>) -> Self {
         Self::Experiment(datasway_fs::one_line(&message.into()))
     }
 
-    /// Turns the system's reason into an error about a file: "cannot be read: …".
-    pub(crate) fn file<E: Display>(path: &Path, what: &'static str) -> impl Fn(E) -> Self + use<E> {
+    /// Turns a reason into an error of a file: `PATH: PROBLEM: REASON`.
+    pub(crate) fn file<E: Display>(
+        path: &Path,
+        problem: &'static str,
+    ) -> impl Fn(E) -> Self + use<E> {
         let path = path.to_owned();
         move |reason| Self::File {
             path: path.clone(),
-            message: datasway_fs::one_line(&format!("{what}: {reason}")),
+            message: datasway_fs::one_line(&format!("{problem}: {reason}")),
         }
     }
 }

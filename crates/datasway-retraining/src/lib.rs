@@ -1,22 +1,20 @@
-//! Proof by retraining: how well predicted sensitivities agree with what samples do when the model is
-//! really trained again, or fine-tuned, on the changed data.
+//! Ground-truth experiments: predicted sensitivities against the real changes of samples after retraining and fine-tuning.
+//!
+//! - [`spec`]: the experiment file.
+//! - [`prepared`]: the experiment with its images, of which [`resolved`] has the parts.
+//! - [`jobs`]: the plan of its trainings, samples and predictions, their results on disk, and their execution.
+//! - [`baselines`]: simple predictions for comparison.
+//! - [`evaluation`]: agreement of predicted and real changes, scores of attribution methods, counterfactuals.
+//! - [`report`]: the result files.
 
-pub mod attribution;
 pub mod baselines;
-pub mod comparison;
 mod cost;
 mod error;
 pub mod evaluation;
-pub mod execute;
-pub mod experiment;
 pub mod jobs;
 pub mod prepared;
-pub mod probe;
-mod progress;
-mod range;
-pub mod runner;
-pub mod store;
-pub mod table;
-pub mod traits;
+pub mod report;
+pub mod resolved;
+pub mod spec;
 
 pub use error::RetrainError;

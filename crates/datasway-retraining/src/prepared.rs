@@ -1,210 +1,138 @@
-//! An experiment with its data at hand.
+//! An experiment with its images, ready to be planned and run.
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
-use datasway_data::{DataError, Dataset, LoadOptions, Selected, Selection, Source};
+use burn::tensor::{Device, Tensor};
+use datasway_attribution::AttributionContext;
+use datasway_data::{DataError, Dataset, LoadOptions, Source};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::device;
+use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
+use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::measure::Empirical;
-use datasway_sensitivity::sensitivities::SensitivityConfig;
+use datasway_sensitivity::measure::{Empirical, points};
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
 use datasway_training::training_set::TrainingSetInfo;
 
 use crate::RetrainError;
-use crate::attribution::subsets;
-use crate::experiment::{Direction, Experiment};
+use crate::resolved::{ResolvedBenchmark, ResolvedDirection};
+use crate::spec::Experiment;
 
-/// Where an experiment finds its data and computes; nothing here changes a result beyond rounding.
+/// The sources of the images and the device of the computation.
+/// They change no result beyond rounding.
 #[derive(Debug, Clone)]
 pub struct RunEnvironment {
-    /// The images, if they are not where the experiment file says.
+    /// Source of the images, in place of that of the experiment file.
     pub data: Option<String>,
-    /// Where decoded images are kept for the next start.
+    /// Folder that keeps decoded images for later runs.
     pub cache: PathBuf,
     /// Name of the device.
     pub device: String,
+    /// True to show on standard error how far the decoding of images is.
+    pub show_progress: bool,
 }
 
-/// Everything that jobs share.
+/// An experiment with everything that its jobs share.
 pub struct PreparedExperiment {
-    /// The experiment.
-    pub experiment: Experiment,
-    /// Configuration of base models, but for the seed.
+    /// The experiment file.
+    pub spec: Experiment,
+    /// Training configuration of base models, but for the seed.
     pub config: TrainConfig,
-    /// What was found in the data, for people.
-    pub found: String,
+    /// Summary of the images that were loaded, for people: one line for each data set.
+    pub data_summary: String,
     /// The training images.
     pub images: Dataset,
-    /// What their checkpoints say of them.
-    pub set: TrainingSetInfo,
-    /// The changes of the data, in the experiment's order.
-    pub changes: Vec<Change>,
-    /// For an attribution benchmark: indices of each random part of the training images, ascending.
-    pub subsets: Vec<Vec<usize>>,
-    /// For an attribution benchmark: indices of each group of training images, ascending.
-    pub groups: Vec<Vec<usize>>,
-    /// For an attribution benchmark: the last images of the data, which no model is trained on.
-    pub held_out: Option<Dataset>,
-    /// Where to compute.
+    /// Statistics of the training images for checkpoints.
+    pub training_set: TrainingSetInfo,
+    /// The directions with their images, in the order of the experiment file.
+    pub directions: Vec<ResolvedDirection>,
+    /// The attribution benchmark, if there is one.
+    pub benchmark: Option<ResolvedBenchmark>,
+    /// Device of the computation.
     pub device: Device,
 }
 
-/// A direction with its images.
-pub struct Change {
-    /// As the experiment says it.
-    pub direction: Direction,
-    /// The images of ν.
-    pub images: Dataset,
-    /// Their indices in the training set, ascending; empty where they come from elsewhere.
-    pub indices: Vec<usize>,
-}
-
-impl PreparedExperiment {
-    /// Loads the data and finds every direction in them.
-    ///
-    /// # Errors
-    /// If the data or a direction's images cannot be loaded, a mass makes no measure, or the configuration
-    /// contradicts itself.
-    pub fn new(experiment: Experiment, place: &RunEnvironment) -> Result<Self, RetrainError> {
-        let config = experiment.config()?;
-        config.validate()?;
-        let options = LoadOptions {
-            size: Some(config.network.image_size),
-            grey: config.network.image_channels == 1,
-            limit: experiment.limit,
-            skip_bad: experiment.skip_bad,
-            cache_dir: Some(place.cache.clone()),
-            progress: true,
-        };
-        let name = place.data.as_deref().unwrap_or(&experiment.data);
-        let mut images = Source::parse(name)
-            .and_then(|source| datasway_data::load(&source, &options))
-            .map_err(advised)?;
-        let mut found = images.summary();
-        let mut limit = experiment.limit;
-        let (mut parts, mut groups, mut held_out) = (Vec::new(), Vec::new(), None);
-        if let Some(benchmark) = &experiment.attribution {
-            let kept = images.len().saturating_sub(benchmark.held_out);
-            let rest: Vec<usize> = (kept..images.len()).collect();
-            if !rest.is_empty() && in_order_of_class(&images) {
-                return Err(RetrainError::experiment(
-                    "attribution: held_out takes the last images, which in a folder of classes are all of the last ones; put \
-                     the images into one folder without classes",
-                ));
+/// Loads the images of an experiment and resolves its directions.
+///
+/// # Errors
+/// If the images of the data set or of a direction cannot be loaded, a mass makes no measure, or the configuration contradicts
+/// itself or the images.
+pub fn prepare(
+    experiment: Experiment,
+    environment: &RunEnvironment,
+) -> Result<PreparedExperiment, RetrainError> {
+    let source_name = environment.data.as_deref().unwrap_or(&experiment.data);
+    let source = Source::parse(source_name).map_err(with_advice)?;
+    check_channels(&experiment, &source)?;
+    let config = experiment.config()?;
+    config.validate()?;
+    let options = LoadOptions {
+        size: Some(config.network.image_size),
+        grey: config.network.image_channels == 1,
+        limit: experiment.limit,
+        skip_bad: experiment.skip_bad,
+        cache_dir: Some(environment.cache.clone()),
+        progress: environment.show_progress,
+    };
+    let all_images = datasway_data::load(&source, &options).map_err(with_advice)?;
+    let mut data_summary = all_images.summary();
+    let (images, limit, benchmark) = match &experiment.attribution {
+        None => (all_images, experiment.limit, None),
+        Some(spec) => {
+            let (images, benchmark) = ResolvedBenchmark::resolve(spec, &all_images, &options)?;
+            if let Some(counterfactual) = &spec.counterfactual {
+                counterfactual.check_sizes(experiment.samples.count, images.len())?;
             }
-            held_out = Some(images.subset(&rest));
-            images = images.subset(&(0..kept).collect::<Vec<_>>());
-            parts = subsets::draw(benchmark, kept)?;
-            groups = subsets::groups(benchmark, &images, &options)?;
-            if let Some(counterfactual) = &benchmark.counterfactual {
-                counterfactual.check(experiment.samples.count, kept)?;
-            }
-            limit = Some(kept);
+            let limit = Some(images.len());
+            (images, limit, Some(benchmark))
         }
-        let changes = experiment.directions.iter();
-        let changes = changes.map(|direction| Change::find(direction, &images, &options));
-        let changes: Vec<Change> = changes.collect::<Result<_, _>>()?;
-        for change in changes.iter().filter(|change| change.indices.is_empty()) {
-            found += &format!("\n{}", change.images.summary());
-        }
-        let setup = Self {
-            found,
-            changes,
-            subsets: parts,
-            groups,
-            held_out,
-            set: TrainingSetInfo {
-                limit,
-                skip_bad: experiment.skip_bad,
-                ..TrainingSetInfo::of(&images, name, config.flip)
-            },
-            config,
-            images,
-            device: device(&place.device)?,
-            experiment,
-        };
-        for change in 0..setup.changes.len() {
-            setup.changed(change)?;
-        }
-        Ok(setup)
+    };
+    let directions = experiment.directions.iter();
+    let directions: Vec<ResolvedDirection> = directions
+        .map(|direction| ResolvedDirection::resolve(direction, &images, &options))
+        .collect::<Result<_, _>>()?;
+    for direction in directions.iter().filter(|d| d.indices.is_empty()) {
+        data_summary += &format!("\n{}", direction.images.summary());
     }
-
-    /// Batches of the training data after a change.
-    ///
-    /// # Errors
-    /// If the change's mass makes no measure.
-    pub fn changed(&self, change: usize) -> Result<Batches<'_>, RetrainError> {
-        let change = &self.changes[change];
-        let mass = change.direction.mass;
-        let batches = match change.direction.removing() {
-            true => Batches::removing(&self.images, &change.indices, mass),
-            false => Batches::adding(&self.images, &change.images, mass),
-        };
-        batches.map_err(|error| {
-            RetrainError::Experiment(format!("{}: {error}", change.direction.name()))
-        })
+    let training_set = TrainingSetInfo {
+        limit,
+        skip_bad: experiment.skip_bad,
+        ..TrainingSetInfo::of(&images, source_name, config.flip)
+    };
+    let prepared = PreparedExperiment {
+        config,
+        data_summary,
+        images,
+        training_set,
+        directions,
+        benchmark,
+        device: device(&environment.device)?,
+        spec: experiment,
+    };
+    for direction in 0..prepared.directions.len() {
+        prepared.perturbed_batches(direction)?;
     }
-
-    /// Batches of the training data without some images: what is left when all their mass is removed.
-    ///
-    /// # Errors
-    /// If nothing is left, or nothing removed.
-    pub fn without(&self, images: &[usize]) -> Result<Batches<'_>, RetrainError> {
-        let mass = images.len() as f64 / self.images.len() as f64;
-        Ok(Batches::removing(&self.images, images, mass)?)
-    }
-
-    /// The training images that are not among these, ascending.
-    pub fn rest(&self, images: &[usize]) -> Vec<usize> {
-        let inside = |image: &usize| images.binary_search(image).is_ok();
-        (0..self.images.len())
-            .filter(|image| !inside(image))
-            .collect()
-    }
-
-    /// The preconditioning of every model.
-    pub fn precondition(&self) -> Precondition {
-        Precondition {
-            sigma_data: self.set.sigma_data,
-        }
-    }
-
-    /// The settings of a prediction of all samples; `checkpoint` tells the moments of the data.
-    pub(crate) fn settings(
-        &self,
-        checkpoint: &Checkpoint,
-        estimator: &EstimatorSpec,
-    ) -> Result<SensitivityConfig, RetrainError> {
-        let samples = &self.experiment.samples;
-        let (images, mirrored) = (&self.images, self.config.flip);
-        Ok(samples.sensitivity_config(estimator, checkpoint, images, mirrored, &self.device)?)
-    }
-
-    /// ImagePoints as the measure that training sees: with their mirror images, if it mirrors.
-    ///
-    /// # Errors
-    /// If there are none.
-    pub fn measure(&self, images: &Dataset) -> Result<Empirical, RetrainError> {
-        Ok(Empirical::of_images(
-            images,
-            self.config.flip,
-            &self.device,
-        )?)
-    }
+    Ok(prepared)
 }
 
-/// Whether images of several classes lie class by class.
-fn in_order_of_class(images: &Dataset) -> bool {
-    let labels = images.classes.as_ref().map_or(&[][..], |c| &c.labels);
-    labels.is_sorted() && labels.first() != labels.last()
+/// Refuses grey images for a network that takes colours.
+fn check_channels(experiment: &Experiment, source: &Source) -> Result<(), RetrainError> {
+    for config in experiment.configurations()? {
+        let channels = config.network.image_channels;
+        if source.grey() && channels != 1 {
+            return Err(RetrainError::experiment(format!(
+                "the images of {source} are grey, but the network takes {channels} channels: choose the preset mnist16 or mnist28, \
+                 or set network = {{ image_channels = 1 }}"
+            )));
+        }
+    }
+    Ok(())
 }
 
-/// The error with the keys of an experiment that help.
-fn advised(error: DataError) -> RetrainError {
+/// Adds the keys of the experiment file that help to an error about the images.
+fn with_advice(error: DataError) -> RetrainError {
     let (size, skip) = ("set.network.image_size", "skip_bad = true");
     RetrainError::experiment(match error {
         DataError::TooSmall { .. } => format!(
@@ -220,27 +148,139 @@ fn advised(error: DataError) -> RetrainError {
     })
 }
 
-impl Change {
-    fn find(
-        direction: &Direction,
-        images: &Dataset,
-        options: &LoadOptions,
-    ) -> Result<Self, RetrainError> {
-        let selection = Selection::parse(direction.selection())?;
-        let (images, indices) = match selection.resolve(images, options)? {
-            Selected::Indices(indices) => (images.subset(&indices), indices),
-            Selected::External(_) if direction.removing() => {
-                return Err(RetrainError::Experiment(format!(
-                    "{}: only images of the training set can be removed",
-                    direction.name()
-                )));
-            }
-            Selected::External(images) => (images, Vec::new()),
+impl PreparedExperiment {
+    /// The attribution benchmark.
+    ///
+    /// # Errors
+    /// If the experiment has none.
+    pub fn benchmark(&self) -> Result<&ResolvedBenchmark, RetrainError> {
+        let benchmark = self.benchmark.as_ref();
+        benchmark.ok_or_else(|| RetrainError::experiment("the experiment has no [attribution]"))
+    }
+
+    /// Batches of the training data after the change of a direction.
+    ///
+    /// # Errors
+    /// If the mass of the direction makes no measure.
+    pub fn perturbed_batches(&self, direction: usize) -> Result<Batches<'_>, RetrainError> {
+        let direction = &self.directions[direction];
+        let mass = direction.spec.mass;
+        let batches = if direction.spec.is_removal() {
+            Batches::removing(&self.images, &direction.indices, mass)
+        } else {
+            Batches::adding(&self.images, &direction.images, mass)
         };
-        Ok(Self {
-            direction: direction.clone(),
-            images,
-            indices,
+        batches.map_err(|error| {
+            RetrainError::Experiment(format!("{}: {error}", direction.spec.name()))
         })
+    }
+
+    /// Batches of the training data without some images, whose whole mass is removed.
+    ///
+    /// # Errors
+    /// If no image is removed, or none is left.
+    pub fn batches_without(&self, images: &[usize]) -> Result<Batches<'_>, RetrainError> {
+        let mass = images.len() as f64 / self.images.len() as f64;
+        Ok(Batches::removing(&self.images, images, mass)?)
+    }
+
+    /// Indices of the training images that are not among `images`; both ascending.
+    pub fn complement(&self, images: &[usize]) -> Vec<usize> {
+        let is_outside = |image: &usize| images.binary_search(image).is_err();
+        (0..self.images.len()).filter(is_outside).collect()
+    }
+
+    /// The preconditioning of every model.
+    pub fn precondition(&self) -> Precondition {
+        Precondition {
+            sigma_data: self.training_set.sigma_data,
+        }
+    }
+
+    /// Configuration of the sensitivities of all samples by one estimator.
+    /// `checkpoint` holds the moments of the data.
+    ///
+    /// # Errors
+    /// If the estimator does not fit the images or the checkpoint.
+    pub fn sensitivity_config(
+        &self,
+        checkpoint: &Checkpoint,
+        estimator: &EstimatorSpec,
+    ) -> Result<ResolvedConfig, RetrainError> {
+        Ok(self.spec.samples.sensitivity_config(
+            estimator,
+            checkpoint,
+            &self.images,
+            self.config.flip,
+            &self.device,
+        )?)
+    }
+
+    /// The measure of images as training uses them: with their mirror images if training mirrors.
+    ///
+    /// # Errors
+    /// If there are no images.
+    pub fn measure(&self, images: &Dataset) -> Result<Empirical, RetrainError> {
+        Ok(Empirical::of_images(
+            images,
+            self.config.flip,
+            &self.device,
+        )?)
+    }
+
+    /// The different measures ν of the directions, and the index of the measure of each direction.
+    /// Directions of the same images share one measure.
+    ///
+    /// # Errors
+    /// If a direction has no images.
+    pub fn measures(&self) -> Result<(Vec<Empirical>, Vec<usize>), RetrainError> {
+        let mut fingerprints: Vec<&str> = Vec::new();
+        let (mut measures, mut measure_of_direction) = (Vec::new(), Vec::new());
+        for direction in &self.directions {
+            let fingerprint = direction.images.fingerprint.as_str();
+            let existing = fingerprints.iter().position(|other| *other == fingerprint);
+            measure_of_direction.push(existing.unwrap_or(measures.len()));
+            if existing.is_none() {
+                fingerprints.push(fingerprint);
+                measures.push(self.measure(&direction.images)?);
+            }
+        }
+        Ok((measures, measure_of_direction))
+    }
+
+    /// The input of attribution methods: a model of all images and its samples, `[n, d]`.
+    ///
+    /// # Errors
+    /// If the experiment has no attribution benchmark.
+    pub fn attribution_context<'a>(
+        &'a self,
+        checkpoint: &'a Checkpoint,
+        model: &'a NetworkDenoiser,
+        samples: Tensor<2>,
+    ) -> Result<AttributionContext<'a>, RetrainError> {
+        let benchmark = self.benchmark()?;
+        Ok(AttributionContext {
+            model,
+            checkpoint,
+            precondition: self.precondition(),
+            training_noise: self.config.noise,
+            images: &self.images,
+            mirrored: self.config.flip,
+            image_points: points(&self.images, self.config.flip, &self.device),
+            subsets: &benchmark.subsets,
+            samples,
+            sample_spec: &self.spec.samples,
+            held_out: self.held_out_points()?,
+            targets: benchmark.spec.targets(),
+            device: &self.device,
+        })
+    }
+
+    /// The held-out images of the attribution benchmark, `[h, d]`.
+    ///
+    /// # Errors
+    /// If the experiment has no attribution benchmark.
+    pub fn held_out_points(&self) -> Result<Tensor<2>, RetrainError> {
+        Ok(points(&self.benchmark()?.held_out, false, &self.device))
     }
 }

@@ -1,13 +1,13 @@
 //! Baselines where their answer is known.
 
-use datasway_retraining::baselines::{Baseline, Scene};
+use datasway_retraining::baselines::{Baseline, BaselineContext};
 
 /// Two samples and two images in the plane.
 const SAMPLES: [f32; 4] = [0.0, 0.0, 4.0, 0.0];
 const IMAGES: [f32; 4] = [0.0, 1.0, 4.0, -1.0];
 
 fn displace(baseline: Baseline, samples: &[f32], images: &[f32]) -> Vec<f32> {
-    baseline.displace(&Scene {
+    baseline.displacements(&BaselineContext {
         samples,
         images,
         data_mean: &[1.0, 0.0],

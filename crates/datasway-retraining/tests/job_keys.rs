@@ -1,12 +1,12 @@
 //! Keys of every job of three experiments of `tests/experiments`, pinned.
 //!
 //! A key names a result on disk. If one changes, results of earlier versions are no longer found and every user computes them again:
-//! rename types and fields freely, but change a line of the fixture only together with `jobs::revision`.
+//! rename types and fields freely, but change a line of the fixture only together with `revision` in `jobs/key.rs`.
 //! Procedural faces are drawn with the same pixels on every machine, so the keys depend on nothing of the environment.
 
-use datasway_retraining::experiment::Experiment;
-use datasway_retraining::jobs::Plan;
-use datasway_retraining::prepared::{PreparedExperiment, RunEnvironment};
+use datasway_retraining::jobs::plan;
+use datasway_retraining::prepared::{RunEnvironment, prepare};
+use datasway_retraining::spec::Experiment;
 
 /// One line a job: kind, label and key.
 fn keys(name: &str) -> String {
@@ -19,10 +19,10 @@ fn keys(name: &str) -> String {
         data: None,
         cache: folder.path().to_owned(),
         device: "flex".to_owned(),
+        show_progress: false,
     };
-    let prepared =
-        PreparedExperiment::new(Experiment::load(file.as_ref()).unwrap(), &environment).unwrap();
-    let jobs = Plan::new(&prepared).unwrap().jobs;
+    let prepared = prepare(Experiment::load(file.as_ref()).unwrap(), &environment).unwrap();
+    let jobs = plan(&prepared).unwrap().jobs;
     let lines = jobs
         .iter()
         .map(|job| format!("{}: {}: {}\n", job.kind, job.label, job.key));

@@ -1,18 +1,32 @@
-//! How a diffusion model's samples move when its training data change a little.
+//! Sensitivities of a diffusion model's samples to its training distribution.
 //!
-//! A model of the data ρ is sampled; [`trajectory::tangent`] carries along each sample's path the derivative δ of
-//! the sample with respect to the mass η of another measure ν in `ρ_η ∝ ρ + ην`, and [`trajectory::second_order`] tells how far it can be
-//! trusted. [`measure`] holds the kinds of ν
-//! (and of ρ, where it is known in closed form), [`density`] the estimators of log p^ρ on the path.
-//! [`sensitivities`] runs all of it batch by batch, [`ranking`] orders the samples.
+//! A model of the data ρ is sampled. For another measure ν and its mass η in `ρ_η ∝ ρ + ην`,
+//! [`trajectory::tangent`] computes the derivative δ of each sample in η, and [`trajectory::second_order`] the largest |η|
+//! for which it is a prediction. [`trajectory::adjoint`] is its transpose, on which the influence of single images rests
+//! ([`influence`]).
+//!
+//! [`measure`] has the kinds of ν, and of ρ where it has a closed form. [`density`] has the estimators of log p^ρ on the
+//! path. [`sensitivities`] computes batch by batch, and [`ranking`] orders the samples. [`TrainedModel`] puts all of it
+//! together for a checkpoint.
 
+pub mod config;
 pub mod density;
+pub mod direction;
+mod error;
 pub mod influence;
 pub mod jacobian_trace;
 pub mod measure;
+mod model;
 pub mod ranking;
 pub mod sample_spec;
 pub mod sensitivities;
+mod tensors;
 pub mod trajectory;
 
+pub use config::{ResolvedConfig, SensitivityConfig};
 pub use datasway_diffusion::DiffusionError;
+pub use direction::{Change, Direction, SelectedImages};
+pub use error::SensitivityError;
+pub use model::{ModelOptions, TrainedModel};
+pub use ranking::{RankedDirection, RankedSample, RankedSensitivities};
+pub use sensitivities::Sensitivities;

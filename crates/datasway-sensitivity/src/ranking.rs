@@ -1,111 +1,224 @@
-//! Which samples move most, and which sensitivities cannot be trusted.
+//! Rankings of samples by their sensitivity, with warnings where the sensitivity cannot be trusted.
 
-use crate::sensitivities::{Sensitivities, norm};
+use std::fmt;
 
-/// Beyond this value of `log r` anywhere on the path, η would have to be below `e^-5` for the change to
-/// stay small against the data: the first-order prediction has no range left.
+use crate::direction::Direction;
+use crate::sensitivities::Sensitivities;
+use crate::tensors::norm;
+
+/// The largest `log r` on a path for which δ is trusted.
+///
+/// Above it η would have to be below `e^-5` for the change to stay small against the data, so the first-order prediction
+/// has no range.
 pub const MAX_LOG_RATIO: f32 = 5.0;
 
-/// Beyond this standard deviation of `log p^ρ`, where the direction weighs most, the density ratio is unknown
-/// within a factor e.
+/// The largest standard deviation of `log p^ρ` for which δ is trusted, at the steps where `log r` is within 1 of its
+/// maximum. Above it the density ratio is unknown within a factor e.
 pub const MAX_DEVIATION: f32 = 1.0;
 
-/// ImagePoints lie in [-1, 1]; a sample that reaches beyond this was not sampled but thrown.
+/// The largest `|pixel|` of a sample that is trusted. Images lie in [-1, 1]; beyond it the sampler has diverged.
 pub const MAX_PIXEL: f32 = 2.0;
 
-/// ‖δ‖ stands clear of the sample's own zero check ‖δ(ρ)‖ if it is at least so many times as long as what the density ratio can
-/// make of that: then at most half of it can be the model's own error.
+/// The smallest ratio of ‖δ‖ to the model's own error that is trusted: the zero check ‖δ(ρ)‖ times the density ratio.
+/// At 2, at most half of δ can be the model's own error.
 pub const CLEAR_OF_RESIDUAL: f64 = 2.0;
 
 /// One sample in the ranking of a direction.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ranked {
+pub struct RankedSample {
     /// Index of the sample.
-    pub sample: usize,
+    pub index: usize,
     /// `‖δ‖`, pixels per unit of mass; not finite where the density ratio overflowed.
     pub score: f64,
     /// The largest `log r` on the path.
     pub max_log_ratio: f32,
-    /// `‖δ(ρ)‖`, the length of the sensitivity to the whole training set, which should be 0; none if it was not asked for.
+    /// `‖δ(ρ)‖`, the norm of the sensitivity to the whole training set, which should be 0; none if it was not asked for.
     pub residual: Option<f64>,
     /// The largest |η| up to which `ηδ` is trusted; none if it was not asked for.
-    pub limit: Option<f64>,
-    /// Why δ cannot be trusted, in sentences; empty if nothing speaks against it.
-    pub warnings: Vec<String>,
+    pub trust_radius: Option<f64>,
+    /// Reasons not to trust δ; empty if there are none.
+    pub warnings: Vec<Warning>,
 }
 
-/// The samples of a direction, the most sensitive first; those whose δ is not finite come last. The zero check belongs to
-/// directions `of_images`: what another model was trained on is compared without them.
-pub fn rank(results: &Sensitivities, direction: usize, of_images: bool) -> Vec<Ranked> {
-    let mut ranked: Vec<Ranked> = (0..results.count())
-        .map(|sample| {
-            let score = norm(results.delta(direction, sample));
-            let ratios = results.log_ratio(direction, sample);
-            let max_log_ratio = ratios.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            // Where r is far below its peak, errors of it do not matter.
-            let weighty = |step: &usize| ratios[*step] >= max_log_ratio - 1.0;
-            let deviation = results.log_density_deviation.as_ref().map(|all| {
-                let steps = (0..ratios.len()).filter(weighty);
-                let deviations = steps.map(|step| all[sample * ratios.len() + step]);
-                deviations.fold(0.0, f32::max)
-            });
-            let residual = results.residual(sample).filter(|_| of_images);
-            let mut warnings = warnings(score, max_log_ratio, deviation, largest(results, sample));
-            warnings.extend(residual.and_then(|residual| unclear(score, residual, max_log_ratio)));
-            Ranked {
-                sample,
-                score,
-                max_log_ratio,
-                residual,
-                limit: results.trust_radius(direction, sample),
-                warnings,
+/// A reason not to trust the sensitivity of a sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Warning {
+    /// A pixel of the sample is beyond [`MAX_PIXEL`].
+    Diverged {
+        /// The largest `|pixel|`.
+        largest_pixel: f32,
+    },
+    /// δ is not finite.
+    NotFinite,
+    /// `log r` exceeds [`MAX_LOG_RATIO`].
+    LargeRatio {
+        /// The largest `log r` on the path.
+        max_log_ratio: f32,
+    },
+    /// The standard deviation of `log p^ρ` exceeds [`MAX_DEVIATION`].
+    UncertainDensity {
+        /// The standard deviation.
+        deviation: f32,
+    },
+    /// ‖δ‖ is not [`CLEAR_OF_RESIDUAL`] of the model's own error.
+    WithinModelError {
+        /// The zero check ‖δ(ρ)‖.
+        residual: f64,
+        /// The same times the density ratio.
+        error: f64,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Diverged { largest_pixel } => write!(
+                f,
+                "The sample itself leaves the range of images (a pixel of {largest_pixel:.1}): the sampler diverged"
+            ),
+            Self::NotFinite => {
+                f.write_str("δ is not finite: the density ratio overflowed on this path")
             }
-        })
-        .collect();
-    let key = |r: &Ranked| if r.score.is_finite() { r.score } else { -1.0 };
-    ranked.sort_by(|a, b| key(b).total_cmp(&key(a)));
-    ranked
-}
-
-/// The largest `|pixel|` of a sample.
-fn largest(results: &Sensitivities, sample: usize) -> f32 {
-    let pixels = &results.samples[sample * results.dim..(sample + 1) * results.dim];
-    pixels.iter().fold(0.0, |most, v| v.abs().max(most))
-}
-
-fn warnings(score: f64, max_log_ratio: f32, deviation: Option<f32>, largest: f32) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if largest > MAX_PIXEL {
-        warnings.push(format!(
-            "The sample itself leaves the range of images (a pixel of {largest:.1}): the sampler diverged, use more --steps."
-        ));
+            Self::LargeRatio { max_log_ratio } => write!(
+                f,
+                "The density ratio reaches e^{max_log_ratio:.0} on this path: δ holds only for masses far below e^-{max_log_ratio:.0}"
+            ),
+            Self::UncertainDensity { deviation } => write!(
+                f,
+                "Where the direction weighs most, the log-density is known only to ±{deviation:.1}"
+            ),
+            Self::WithinModelError { residual, error } => write!(
+                f,
+                "More of all training images alike, which changes nothing, seems to move this sample by ‖δ(all)‖ = {residual:.3}; with \
+                 the density ratio of this direction it may be {error:.3}: δ does not stand clear of the model's own error"
+            ),
+        }
     }
+}
+
+/// The samples of a direction, the most sensitive first. Samples whose δ is not finite come last.
+///
+/// `zero_check` compares the score with the sensitivity to the whole training set, if `results` have it.
+pub fn rank(results: &Sensitivities, direction: usize, zero_check: bool) -> Vec<RankedSample> {
+    let rank_one = |index| ranked_sample(results, direction, index, zero_check);
+    let mut ranking: Vec<RankedSample> = (0..results.count()).map(rank_one).collect();
+    let key = |row: &RankedSample| {
+        if row.score.is_finite() {
+            row.score
+        } else {
+            -1.0
+        }
+    };
+    ranking.sort_by(|a, b| key(b).total_cmp(&key(a)));
+    ranking
+}
+
+fn ranked_sample(
+    results: &Sensitivities,
+    direction: usize,
+    index: usize,
+    zero_check: bool,
+) -> RankedSample {
+    let score = norm(results.delta(direction, index));
+    let ratios = results.log_ratio(direction, index);
+    let max_log_ratio = ratios.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let residual = results.residual(index).filter(|_| zero_check);
+    let warnings = [
+        diverged(results.sample(index)),
+        out_of_range(score, max_log_ratio),
+        uncertain(results, index, ratios, max_log_ratio),
+        residual.and_then(|residual| within_model_error(score, residual, max_log_ratio)),
+    ];
+    RankedSample {
+        index,
+        score,
+        max_log_ratio,
+        residual,
+        trust_radius: results.trust_radius(direction, index),
+        warnings: warnings.into_iter().flatten().collect(),
+    }
+}
+
+fn diverged(sample: &[f32]) -> Option<Warning> {
+    let largest_pixel = sample.iter().fold(0.0, |most: f32, v| v.abs().max(most));
+    (largest_pixel > MAX_PIXEL).then_some(Warning::Diverged { largest_pixel })
+}
+
+fn out_of_range(score: f64, max_log_ratio: f32) -> Option<Warning> {
     if !score.is_finite() {
-        warnings.push("δ is not finite: the density ratio overflowed on this path.".to_owned());
-    } else if max_log_ratio > MAX_LOG_RATIO {
-        warnings.push(format!(
-            "The density ratio reaches e^{max_log_ratio:.0} on this path: δ holds only for masses far below e^-{max_log_ratio:.0}."
-        ));
+        return Some(Warning::NotFinite);
     }
-    if let Some(deviation) = deviation.filter(|d| *d > MAX_DEVIATION || d.is_nan()) {
-        warnings.push(format!(
-            "Where the direction weighs most, the log-density is known only to ±{deviation:.1}: use more --probes."
-        ));
-    }
-    warnings
+    (max_log_ratio > MAX_LOG_RATIO).then_some(Warning::LargeRatio { max_log_ratio })
 }
 
-/// A warning if a score does not stand clear of the sample's residual. The model's own error `D^ρ − D` enters δ(ρ) as it is and δ times
-/// the density ratio.
-fn unclear(score: f64, residual: f64, max_log_ratio: f32) -> Option<String> {
+fn uncertain(
+    results: &Sensitivities,
+    index: usize,
+    ratios: &[f32],
+    max_log_ratio: f32,
+) -> Option<Warning> {
+    let deviations = results.log_density_deviation.as_ref()?;
+    // Where r is far below its peak, its errors do not matter.
+    let near_peak = |step: &usize| ratios[*step] >= max_log_ratio - 1.0;
+    let steps = (0..ratios.len()).filter(near_peak);
+    let deviations = steps.map(|step| deviations[index * ratios.len() + step]);
+    let deviation = deviations.fold(0.0, f32::max);
+    (deviation > MAX_DEVIATION || deviation.is_nan())
+        .then_some(Warning::UncertainDensity { deviation })
+}
+
+/// The model's own error `D^ρ − D` enters δ(ρ) as it is, and δ times the density ratio.
+fn within_model_error(score: f64, residual: f64, max_log_ratio: f32) -> Option<Warning> {
     let error = residual * f64::from(max_log_ratio).exp().max(1.0);
     let clear = residual == 0.0 || score >= CLEAR_OF_RESIDUAL * error;
-    (score.is_finite() && !clear).then(|| {
-        format!(
-            "More of all training images alike, which changes nothing, seems to move this sample by ‖δ(all)‖ = {residual:.3}; with the \
-             density ratio of this direction it may be {error:.3}: δ does not stand clear of the model's own error."
-        )
-    })
+    (score.is_finite() && !clear).then_some(Warning::WithinModelError { residual, error })
+}
+
+/// A direction with its ranking.
+#[derive(Debug, Clone)]
+pub struct RankedDirection {
+    /// The direction.
+    pub direction: Direction,
+    /// The samples, the most sensitive first.
+    pub ranking: Vec<RankedSample>,
+}
+
+impl RankedDirection {
+    /// The trust radii of the samples, ascending; empty if they were not asked for.
+    pub fn trust_radii(&self) -> Vec<f64> {
+        let radii = self.ranking.iter().filter_map(|row| row.trust_radius);
+        let mut radii: Vec<f64> = radii.collect();
+        radii.sort_by(f64::total_cmp);
+        radii
+    }
+}
+
+/// Sensitivities with the directions that they belong to, ranked.
+#[derive(Debug, Clone)]
+pub struct RankedSensitivities {
+    /// The directions, in the order of `sensitivities`.
+    pub directions: Vec<RankedDirection>,
+    /// The numbers.
+    pub sensitivities: Sensitivities,
+}
+
+impl RankedSensitivities {
+    /// Ranks the samples for each direction; `sensitivities` are those to `directions`, in the same order.
+    pub fn new(directions: Vec<Direction>, sensitivities: Sensitivities) -> Self {
+        let ranked = |(k, direction): (usize, Direction)| RankedDirection {
+            ranking: rank(&sensitivities, k, direction.has_zero_check()),
+            direction,
+        };
+        Self {
+            directions: directions.into_iter().enumerate().map(ranked).collect(),
+            sensitivities,
+        }
+    }
+
+    /// The samples of a direction, the most sensitive first.
+    pub fn ranking(&self, direction: usize) -> &[RankedSample] {
+        &self.directions[direction].ranking
+    }
 }
 
 #[cfg(test)]
@@ -130,18 +243,21 @@ mod tests {
 
     #[test]
     fn the_most_sensitive_comes_first_and_what_is_not_finite_last() {
-        let order: Vec<usize> = rank(&three(), 0, true).iter().map(|r| r.sample).collect();
+        let order: Vec<usize> = rank(&three(), 0, true).iter().map(|r| r.index).collect();
         assert_eq!(order, [2, 0, 1]);
         assert_eq!(rank(&three(), 0, true)[1].score, 5.0);
     }
 
     #[test]
     fn limits_come_with_the_second_derivatives_only() {
-        let limits: Vec<_> = rank(&three(), 0, true).iter().map(|r| r.limit).collect();
+        let limits: Vec<_> = rank(&three(), 0, true)
+            .iter()
+            .map(|r| r.trust_radius)
+            .collect();
         assert_eq!(limits, [Some(f64::INFINITY), Some(0.5), Some(0.0)]);
         let mut without = three();
         without.curvatures = None;
-        assert_eq!(rank(&without, 0, true)[0].limit, None);
+        assert_eq!(rank(&without, 0, true)[0].trust_radius, None);
     }
 
     #[test]
@@ -149,8 +265,11 @@ mod tests {
         let mut results = three();
         results.samples[1] = -40.0;
         let ranked = rank(&results, 0, true);
-        let first = ranked.iter().find(|r| r.sample == 0).expect("ranked");
-        assert!(first.warnings[0].contains("diverged"), "{first:?}");
+        let first = ranked.iter().find(|r| r.index == 0).expect("ranked");
+        assert!(
+            matches!(first.warnings[0], Warning::Diverged { .. }),
+            "{first:?}"
+        );
     }
 
     /// A score of 5 beside residuals: 0 where ρ and D are one measure, a half of it at most where it is trusted, times the ratio.
@@ -168,7 +287,7 @@ mod tests {
             results.log_ratios[0][1] = log_ratio;
             let trusts = |of_images: bool| {
                 let ranked = rank(&results, 0, of_images);
-                let row = ranked.iter().find(|r| r.sample == 0).expect("ranked");
+                let row = ranked.iter().find(|r| r.index == 0).expect("ranked");
                 row.warnings.is_empty()
             };
             assert_eq!(trusts(true), trusted, "{residual}, {log_ratio}");
@@ -181,6 +300,6 @@ mod tests {
         let ranked = rank(&three(), 0, true);
         assert_eq!(ranked[0].warnings.len(), 2, "{ranked:?}");
         assert!(ranked[1].warnings.is_empty());
-        assert!(ranked[2].warnings[0].contains("not finite"));
+        assert!(ranked[2].warnings[0] == Warning::NotFinite);
     }
 }

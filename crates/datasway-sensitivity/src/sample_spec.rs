@@ -8,8 +8,8 @@ use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{ResolvedConfig, SensitivityConfig};
 use crate::density::EstimatorSpec;
-use crate::sensitivities::SensitivityConfig;
 
 /// Samples drawn by Heun's method on the noise levels of EDM, from noise that all models share.
 ///
@@ -51,18 +51,18 @@ impl SampleSpec {
         images: &Dataset,
         mirrored: bool,
         device: &Device,
-    ) -> Result<SensitivityConfig, DiffusionError> {
-        let density = estimator.config(self.seed);
-        Ok(SensitivityConfig {
+    ) -> Result<ResolvedConfig, DiffusionError> {
+        let config = SensitivityConfig {
             samples: self.count,
             batch: self.batch,
             sampler: Sampler::Heun,
             sigmas: schedule::edm(self.steps),
-            density: density.estimator(checkpoint, images, mirrored, device)?,
+            density: estimator.config(self.seed),
             cutoff: estimator.sigma_cut,
             seed: self.seed,
             curvature: false,
-            whole: None,
-        })
+            zero_check: false,
+        };
+        config.resolve(checkpoint, images, mirrored, device)
     }
 }

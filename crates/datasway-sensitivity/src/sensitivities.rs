@@ -5,35 +5,13 @@ use std::time::Instant;
 use burn::tensor::{DType, Device, Tensor};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
-use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 
-use crate::density::{Cutoff, DensityEstimator};
+use crate::config::{Batch, ResolvedConfig};
+use crate::density::DensityEstimator;
 use crate::measure::{Empirical, Measure};
+use crate::tensors::{finite_samples, layer, norm, values};
 use crate::trajectory::second_order::trust_radius;
-use crate::trajectory::tangent::{Evaluations, TangentSolver};
-
-/// What is computed, apart from the model and the directions.
-#[derive(Debug, Clone)]
-pub struct SensitivityConfig {
-    /// Samples to draw.
-    pub samples: usize,
-    /// Samples propagated together; results do not depend on it beyond rounding.
-    pub batch: usize,
-    /// The sampler.
-    pub sampler: Sampler,
-    /// Its noise levels, ending with 0.
-    pub sigmas: Vec<f64>,
-    /// How log p^ρ is estimated.
-    pub density: DensityEstimator,
-    /// Noise level below which the directions move nothing; 0 for none.
-    pub cutoff: f64,
-    /// Seed of starting noise and fresh noise.
-    pub seed: u64,
-    /// Whether the second derivatives γ are carried too, which tell how far δ can be trusted.
-    pub curvature: bool,
-    /// The whole training set ρ, for the zero check [`Sensitivities::residuals`]; none to leave the check out.
-    pub whole: Option<Empirical>,
-}
+use crate::trajectory::tangent::{Evaluations, TangentSolution, TangentSolver};
 
 /// Samples, sensitivities and log-densities on the CPU, in f32.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,208 +26,211 @@ pub struct Sensitivities {
     pub deltas: Vec<Vec<f32>>,
     /// `γ = d²x₀/dη²` for each direction, each `[n, d]`; none if they were not asked for.
     pub curvatures: Option<Vec<Vec<f32>>>,
-    /// δ with the whole training set as direction, `[n, d]`; none if it was not asked for. More of the same data changes
-    /// nothing, so it should be 0. What it is instead is the model's own error `D^ρ − D`, which is in every δ. Where ρ
-    /// and D of the comparison are one measure it is 0 identically and costs nothing.
+    /// δ with the whole training set as direction, `[n, d]`; none if the zero check was not asked for.
+    ///
+    /// More of the same data changes nothing, so this should be 0. Its size is the model's own error `D^ρ − D`, which
+    /// is in every δ. Where ρ and D of the comparison belong to one measure it is 0 identically and costs nothing.
     pub residuals: Option<Vec<f32>>,
     /// Noise level at the start of each step, S in all.
     pub sigmas: Vec<f32>,
-    /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` there, `[n, S]`.
+    /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at these levels, `[n, S]`.
     pub log_density: Vec<f32>,
-    /// `log r` there for each direction, each `[n, S]`.
+    /// `log r` at these levels for each direction, each `[n, S]`.
     pub log_ratios: Vec<Vec<f32>>,
-    /// Standard deviation of `log_density` over the choice of probes, `[n, S]`; none if it cannot be told.
+    /// Standard deviation of `log_density` over the choice of probes, `[n, S]`; none if it cannot be estimated.
     pub log_density_deviation: Option<Vec<f32>>,
-    /// What it cost.
-    pub cost: Cost,
+    /// Evaluations and time.
+    pub cost: TimeBreakdown,
 }
 
-/// Network evaluations for each sample, and seconds in all.
+/// Network evaluations for each sample, and seconds for all samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Cost {
+pub struct TimeBreakdown {
     /// Evaluations of the network and products with its Jacobian, for each sample.
     pub evaluations: Evaluations,
-    /// Wall time of everything, in seconds.
+    /// Wall time of the whole computation, in seconds.
     pub total: f64,
-    /// Of it, the time of the samples alone: evaluations times the time of one, measured on the first batch.
+    /// Seconds of `total` for the samples alone: evaluations times the time of one, measured on the first batch.
     pub path: f64,
-    /// Of it, the extra time for the products with the Jacobian that the log-density needs.
+    /// Extra seconds for the products with the Jacobian that the log-density needs.
     pub density: f64,
-    /// Of it, the extra time for the products with the Jacobian that the sensitivities need.
+    /// Extra seconds for the products with the Jacobian that the sensitivities need.
     pub tangent: f64,
-    /// Of it, the extra time for their second derivatives.
+    /// Extra seconds for the second derivatives.
     pub curvature: f64,
 }
 
 impl Sensitivities {
-    /// Number of samples.
+    /// Number of samples, n.
     pub fn count(&self) -> usize {
         self.samples.len() / self.dim
     }
 
-    /// Sensitivity of a sample to a direction, d entries.
-    pub fn delta(&self, direction: usize, sample: usize) -> &[f32] {
-        &self.deltas[direction][sample * self.dim..(sample + 1) * self.dim]
+    /// A sample, d entries.
+    pub fn sample(&self, sample: usize) -> &[f32] {
+        self.row(&self.samples, sample)
     }
 
-    /// `‖δ(ρ)‖` of a sample, its own zero check; none if it was not asked for.
+    /// Sensitivity of a sample to a direction, d entries.
+    pub fn delta(&self, direction: usize, sample: usize) -> &[f32] {
+        self.row(&self.deltas[direction], sample)
+    }
+
+    /// `‖δ(ρ)‖` of a sample, its zero check; none if it was not asked for.
     pub fn residual(&self, sample: usize) -> Option<f64> {
-        let residuals = self.residuals.as_ref()?;
-        Some(norm(&residuals[sample * self.dim..(sample + 1) * self.dim]))
+        Some(norm(self.row(self.residuals.as_ref()?, sample)))
     }
 
     /// The largest |η| up to which a sample's sensitivity to a direction is trusted; none without γ.
     pub fn trust_radius(&self, direction: usize, sample: usize) -> Option<f64> {
-        let gamma = &self.curvatures.as_ref()?[direction];
+        let gamma = self.row(&self.curvatures.as_ref()?[direction], sample);
         let wide = |row: &[f32]| row.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
-        let gamma = wide(&gamma[sample * self.dim..(sample + 1) * self.dim]);
-        Some(trust_radius(&wide(self.delta(direction, sample)), &gamma))
+        Some(trust_radius(
+            &wide(self.delta(direction, sample)),
+            &wide(gamma),
+        ))
     }
 
-    /// `log r` of a sample along its path.
+    /// `log r` of a sample along its path, S numbers.
     pub fn log_ratio(&self, direction: usize, sample: usize) -> &[f32] {
         let steps = self.sigmas.len();
         &self.log_ratios[direction][sample * steps..(sample + 1) * steps]
     }
-}
 
-/// Samples of a batch, `[n, d]`, if all of them are finite.
-///
-/// # Errors
-/// [`DiffusionError::NotFinite`] that names the first that is not.
-pub(crate) fn finite_samples(
-    samples: Vec<f32>,
-    d: usize,
-    first: usize,
-) -> Result<Vec<f32>, DiffusionError> {
-    match samples.iter().position(|value| !value.is_finite()) {
-        None => Ok(samples),
-        Some(at) => Err(DiffusionError::NotFinite(format!(
-            "sample {} is not finite: the model diverged when it was trained, or the sampler's noise levels are beyond those that \
-             it was trained on",
-            first + at / d
-        ))),
+    fn row<'a>(&self, rows: &'a [f32], sample: usize) -> &'a [f32] {
+        &rows[sample * self.dim..(sample + 1) * self.dim]
+    }
+
+    /// Results of no samples for `count` directions of d entries.
+    fn empty(dim: usize, count: usize, config: &ResolvedConfig) -> Self {
+        Self {
+            dim,
+            noise: Vec::new(),
+            samples: Vec::new(),
+            deltas: vec![Vec::new(); count],
+            curvatures: config.curvature.then(|| vec![Vec::new(); count]),
+            residuals: config.zero_check.as_ref().map(|_| Vec::new()),
+            sigmas: Vec::new(),
+            log_density: Vec::new(),
+            log_ratios: vec![Vec::new(); count],
+            log_density_deviation: None,
+            cost: TimeBreakdown::default(),
+        }
+    }
+
+    /// Appends a batch that started at `noise`. The tangent after those of the directions is that of the zero check.
+    fn append(
+        &mut self,
+        batch: &Batch<'_>,
+        noise: Tensor<2>,
+        solution: TangentSolution,
+    ) -> Result<(), DiffusionError> {
+        let (count, added) = (self.deltas.len(), batch.count * self.dim);
+        let deltas = solution.sensitivities;
+        self.noise.extend(values(noise)?);
+        self.samples
+            .extend(finite_samples(solution.samples, batch.first)?);
+        self.log_density
+            .extend(values(solution.log_density.transpose())?);
+        if let Some(residuals) = &mut self.residuals {
+            if deltas.dims()[0] > count {
+                residuals.extend(values(layer(&deltas, count))?);
+            } else {
+                residuals.resize(residuals.len() + added, 0.0);
+            }
+        }
+        for k in 0..count {
+            self.deltas[k].extend(values(layer(&deltas, k))?);
+            if let (Some(curvatures), Some(gamma)) = (&mut self.curvatures, &solution.curvatures) {
+                curvatures[k].extend(values(layer(gamma, k))?);
+            }
+            self.log_ratios[k].extend(values(layer(&solution.log_ratio, k).transpose())?);
+        }
+        if let Some(variance) = solution.log_density_variance {
+            let deviations = self.log_density_deviation.get_or_insert_default();
+            deviations.extend(values(variance.sqrt().transpose())?);
+        }
+        Ok(())
     }
 }
 
-/// The length of a row.
-pub(crate) fn norm(row: &[f32]) -> f64 {
-    let squares = row.iter().map(|v| f64::from(*v).powi(2));
-    squares.sum::<f64>().sqrt()
-}
-
-/// Draws the samples of `settings` and propagates their sensitivities to every direction.
+/// Draws the samples of `config` and propagates their sensitivities to every direction.
 ///
-/// `progress` is told the number of samples that each batch adds.
+/// `progress` receives the number of samples that each batch adds.
 ///
 /// # Errors
-/// If there is nothing to do, shapes do not fit, the density cannot follow the sampler, or the model
-/// fails.
+/// If there is no sample, no batch or no direction, shapes do not fit, the density cannot follow the sampler, or the
+/// model fails.
 pub fn compute(
     model: &dyn Denoiser,
     directions: &[&dyn Measure],
-    settings: &SensitivityConfig,
+    config: &ResolvedConfig,
     device: &Device,
     mut progress: impl FnMut(usize),
 ) -> Result<Sensitivities, DiffusionError> {
-    if settings.samples == 0 || settings.batch == 0 {
+    if config.samples == 0 || config.batch == 0 {
         return Err(DiffusionError::Invalid(
             "the number of samples and the batch must be at least 1".to_owned(),
         ));
     }
     let started = Instant::now();
-    let d = model.dim();
-    // A comparison that brings its own D compares ρ with itself: δ(ρ) = 0 without computing it.
-    let whole = match &settings.density {
-        DensityEstimator::Smoothed(_) => None,
-        DensityEstimator::ProbabilityFlow { .. } | DensityEstimator::Empirical(_) => {
-            settings.whole.as_ref()
-        }
+    let training_set = propagated_zero_check(config).map(|training_set| training_set as _);
+    let measures: Vec<&dyn Measure> = directions.iter().copied().chain(training_set).collect();
+    let curvatures = if config.curvature {
+        directions.len()
+    } else {
+        0
     };
-    let count = directions.len();
-    let whole_measure = whole.map(|whole| whole as &dyn Measure);
-    let measures: Vec<&dyn Measure> = directions.iter().copied().chain(whole_measure).collect();
-    let mut all = Sensitivities {
-        dim: d,
-        noise: Vec::new(),
-        samples: Vec::new(),
-        deltas: vec![Vec::new(); count],
-        curvatures: settings.curvature.then(|| vec![Vec::new(); count]),
-        residuals: settings.whole.as_ref().map(|_| Vec::new()),
-        sigmas: Vec::new(),
-        log_density: Vec::new(),
-        log_ratios: vec![Vec::new(); count],
-        log_density_deviation: None,
-        cost: Cost::default(),
-    };
-    for first in (0..settings.samples).step_by(settings.batch) {
-        let n = settings.batch.min(settings.samples - first);
-        let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
-        let x = noise.start([n, d], device, DType::F32);
-        let density = Cutoff {
-            density: settings.density.starting_at(first as u64),
-            sigma: settings.cutoff,
-        };
-        let path = TangentSolver {
+    let mut results = Sensitivities::empty(model.dim(), directions.len(), config);
+    for batch in config.batches() {
+        let start = batch
+            .noise
+            .start([batch.count, model.dim()], device, DType::F32);
+        let solver = TangentSolver {
             model,
             directions: &measures,
-            density: &density,
-            sampler: &settings.sampler,
-            sigmas: &settings.sigmas,
-            noise: &noise,
-            curvatures: match settings.curvature {
-                true => count,
-                false => 0,
-            },
+            density: &batch.density,
+            sampler: &config.sampler,
+            sigmas: &config.sigmas,
+            noise: &batch.noise,
+            curvatures,
         };
-        let path = path.sample_with_tangents(x.clone())?;
-        if first == 0 {
-            all.cost = split(model, &x, settings.sigmas[0], path.evaluations)?;
-            all.sigmas = path.sigmas.iter().map(|sigma| *sigma as f32).collect();
+        let solution = solver.sample_with_tangents(start.clone())?;
+        if batch.first == 0 {
+            results.cost = time_breakdown(model, &start, config.sigmas[0], solution.evaluations)?;
+            results.sigmas = solution.sigmas.iter().map(|sigma| *sigma as f32).collect();
         }
-        all.noise.extend(values(x)?);
-        all.samples
-            .extend(finite_samples(values(path.samples)?, d, first)?);
-        all.log_density
-            .extend(values(path.log_density.transpose())?);
-        let part =
-            |stack: &Tensor<3>, k: usize| stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0);
-        if let Some(residuals) = &mut all.residuals {
-            match whole {
-                Some(_) => residuals.extend(values(part(&path.sensitivities, count))?),
-                None => residuals.resize(residuals.len() + n * d, 0.0),
-            }
-        }
-        for k in 0..count {
-            all.deltas[k].extend(values(part(&path.sensitivities, k))?);
-            if let (Some(all), Some(gamma)) = (&mut all.curvatures, &path.curvatures) {
-                all[k].extend(values(part(gamma, k))?);
-            }
-            all.log_ratios[k].extend(values(part(&path.log_ratio, k).transpose())?);
-        }
-        if let Some(variance) = path.log_density_variance {
-            let deviations = all.log_density_deviation.get_or_insert_default();
-            deviations.extend(values(variance.sqrt().transpose())?);
-        }
-        progress(n);
+        results.append(&batch, start, solution)?;
+        progress(batch.count);
     }
-    let batches = settings.samples as f64 / settings.batch.min(settings.samples) as f64;
-    all.cost.path *= batches;
-    all.cost.density *= batches;
-    all.cost.tangent *= batches;
-    all.cost.curvature *= batches;
-    all.cost.total = started.elapsed().as_secs_f64();
-    Ok(all)
+    let batches = config.samples as f64 / config.batch.min(config.samples) as f64;
+    results.cost.path *= batches;
+    results.cost.density *= batches;
+    results.cost.tangent *= batches;
+    results.cost.curvature *= batches;
+    results.cost.total = started.elapsed().as_secs_f64();
+    Ok(results)
 }
 
-/// The network's time in one batch: the time of one denoised batch and of one with its products,
-/// each times the evaluations, the products shared out by their number.
-fn split(
+/// The training set as a direction, if its δ has to be computed. A comparison with a D of its own compares ρ with
+/// itself, so that δ(ρ) = 0 there.
+fn propagated_zero_check(config: &ResolvedConfig) -> Option<&Empirical> {
+    match &config.density {
+        DensityEstimator::Smoothed(_) => None,
+        DensityEstimator::ProbabilityFlow { .. } | DensityEstimator::Empirical(_) => {
+            config.zero_check.as_ref()
+        }
+    }
+}
+
+/// The network's time in one batch. The time of one denoised batch and of one with its products is measured; each is
+/// multiplied by the evaluations, and the products are shared out by their number.
+fn time_breakdown(
     model: &dyn Denoiser,
     x: &Tensor<2>,
     sigma: f64,
     evaluations: Evaluations,
-) -> Result<Cost, DiffusionError> {
+) -> Result<TimeBreakdown, DiffusionError> {
     let [n, d] = x.dims();
     let products = (evaluations.tangent + evaluations.density) / evaluations.path.max(1);
     let tangents = x.clone().unsqueeze_dim::<3>(0).expand([products, n, d]);
@@ -260,22 +241,14 @@ fn split(
     };
     let plain = time(&|| model.denoise(x.clone(), sigma))?;
     let with_products = time(&|| Ok(model.jvp(x.clone(), sigma, tangents.clone())?.0))?;
-    let each = (with_products - plain).max(0.0) / products.max(1) as f64;
-    Ok(Cost {
+    let seconds_per_product = (with_products - plain).max(0.0) / products.max(1) as f64;
+    Ok(TimeBreakdown {
         evaluations,
         total: 0.0,
         path: plain * evaluations.path as f64,
-        density: each * evaluations.density as f64,
-        tangent: each * evaluations.tangent as f64,
+        density: seconds_per_product * evaluations.density as f64,
+        tangent: seconds_per_product * evaluations.tangent as f64,
         // Two products of three are at points of their own.
-        curvature: (each + plain * 2.0 / 3.0) * evaluations.curvature as f64,
-    })
-}
-
-/// The numbers of a tensor, in f32.
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DiffusionError> {
-    let data = tensor.cast(DType::F32).into_data();
-    data.try_to_vec::<f32>().map_err(|error| {
-        DiffusionError::Unsupported(format!("a tensor could not be read back: {error:?}"))
+        curvature: (seconds_per_product + plain * 2.0 / 3.0) * evaluations.curvature as f64,
     })
 }

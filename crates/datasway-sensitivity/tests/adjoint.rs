@@ -166,7 +166,7 @@ fn a_groups_mean_influence_is_its_tangent_whatever_the_density() {
             let gradients = draw(3, [1, n, d], dtype);
             let left = dot(gradients.clone(), tangent.sensitivities);
             let pulled = path.pull_back(&model, gradients).expect("G");
-            let influence = AdjointInfluence::new(&path, pulled, dtype).of(&group);
+            let influence = AdjointInfluence::new(&path, pulled, dtype).total(&group);
             let right = values(influence.mean_dim(2));
             let error = apart(&right, &left);
             assert!(error < tolerance, "{dtype:?}, {name}: {error:e}");
@@ -200,12 +200,12 @@ fn influences_are_central_differences_in_the_mass_of_one_point() {
             let central = |h: f64| (at(h) - at(-h)) / (2.0 * h);
             let slope = (central(1e-5) * 4.0 - central(2e-5)) / 3.0;
             let real = dot(gradient.clone(), slope.unsqueeze_dim(0));
-            let found = values(influence.of(&y));
+            let found = values(influence.total(&y));
             let error = apart(&found, &real);
             assert!(error < 1e-6, "{sampler:?}: {error:e}");
         }
         // All data together change nothing: ρ + ηρ is ρ.
-        let all = influence.of(&points);
+        let all = influence.total(&points);
         let size = all.clone().abs().mean().into_scalar::<f64>();
         let mean = all.mean_dim(2).abs().max().into_scalar::<f64>();
         assert!(mean < 1e-12 * size, "{sampler:?}: {mean:e} of {size:e}");

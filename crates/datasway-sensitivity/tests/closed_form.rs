@@ -10,7 +10,7 @@ use datasway_sensitivity::density::{
 };
 use datasway_sensitivity::jacobian_trace::ProbeLaw;
 use datasway_sensitivity::measure::{
-    Empirical, Gaussian, GaussianMixture, Measure, Mixture, ModelMeasure, perturbed,
+    Empirical, Gaussian, Measure, Mixture, ModelMeasure, gaussian_mixture, perturbed,
 };
 use datasway_sensitivity::trajectory::tangent::{
     Evaluations, TangentSolution, sample_with_tangents,
@@ -62,10 +62,10 @@ fn gaussians(seed: u64, count: usize, d: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
         .collect()
 }
 
-fn mixture(parts: &[(Vec<f64>, Vec<f64>)]) -> GaussianMixture {
+fn mixture(parts: &[(Vec<f64>, Vec<f64>)]) -> Mixture<'static> {
     let weights = vec![1.0 / parts.len() as f64; parts.len()];
     let (means, covariances): (Vec<_>, Vec<_>) = parts.iter().cloned().unzip();
-    GaussianMixture::new(&weights, &means, &covariances, &Device::flex(), F64).expect("valid")
+    gaussian_mixture(&weights, &means, &covariances, &Device::flex(), F64).expect("valid")
 }
 
 fn moved(
@@ -559,7 +559,7 @@ fn bad_input_is_refused() {
     let one = vec![1.0];
     let gmm = |weights: &[f64], mean: Vec<f64>, covariance: Vec<f64>| {
         let (means, covariances) = (vec![mean; weights.len()], vec![covariance; weights.len()]);
-        GaussianMixture::new(weights, &means, &covariances, &device, F64)
+        gaussian_mixture(weights, &means, &covariances, &device, F64)
     };
     refuses(gmm(&[0.5, 0.4], one.clone(), one.clone()), "sum to 1");
     refuses(gmm(&[1.0], vec![], vec![]), "dimension");

@@ -48,11 +48,11 @@ fn the_gradient_is_a_central_difference_for_attributes_and_classes() {
         let mut pixels = Vec::new();
         images.fill(&[3, 4, 5], &mut pixels);
         let x = Tensor::<2>::from_data(TensorData::new(pixels, [3, 192]), &device);
-        let gradients = odds.at(&x).unwrap().gradients;
+        let gradients = odds.evaluate(&x).unwrap().gradients;
         let squares = (gradients.clone() * gradients.clone()).sum_dim(1);
         // Along the gradient, at such a length that f changes by about 0.01.
         let v = gradients * squares.clone().recip() * 0.005;
-        let at = |x: Tensor<2>| odds.at(&x).unwrap().values;
+        let at = |x: Tensor<2>| odds.evaluate(&x).unwrap().values;
         let difference = at(x.clone() + v.clone()) - at(x - v);
         let found: Vec<f32> = difference.into_data().try_to_vec().unwrap();
         for change in found {
@@ -79,5 +79,10 @@ fn what_does_not_fit_is_refused() {
     assert!(unfinished.contains("--resume"), "{unfinished}");
     let other = Tensor::zeros([1, 48], &device);
     let odds = new(&saved, "attr:Smiling").unwrap();
-    assert!(odds.at(&other).unwrap_err().to_string().contains("192"));
+    assert!(
+        odds.evaluate(&other)
+            .unwrap_err()
+            .to_string()
+            .contains("192")
+    );
 }

@@ -13,6 +13,7 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule;
+use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::{
     Bandwidth, DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions,
 };
@@ -20,7 +21,7 @@ use datasway_sensitivity::influence::{
     self, Distance, Functional, Influences, Linear, LogOdds, Principal,
 };
 use datasway_sensitivity::measure::{Empirical, ImagePoints, Measure};
-use datasway_sensitivity::sensitivities::{self, Sensitivities, SensitivityConfig};
+use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
 /// What rounding may do, relative to the largest number.
 const TOLERANCE: f64 = 1e-5;
@@ -108,7 +109,7 @@ impl Scene {
         sampler: Sampler,
         data: &Dataset,
         mirrored: bool,
-    ) -> SensitivityConfig {
+    ) -> ResolvedConfig {
         let options = DensityConfig {
             density: form.density,
             trace: TraceOptions {
@@ -120,7 +121,7 @@ impl Scene {
             bandwidth: form.bandwidth.map(|h| h.parse::<Bandwidth>().unwrap()),
         };
         let estimator = options.estimator(&self.checkpoint, data, mirrored, &self.device);
-        SensitivityConfig {
+        ResolvedConfig {
             samples: SAMPLES,
             batch: SAMPLES,
             sampler,
@@ -129,14 +130,14 @@ impl Scene {
             cutoff: 0.0,
             seed: 3,
             curvature: false,
-            whole: Some(Empirical::of_images(data, mirrored, &self.device).unwrap()),
+            zero_check: Some(Empirical::of_images(data, mirrored, &self.device).unwrap()),
         }
     }
 
     /// δ of every group of images.
     fn sensitivities(
         &self,
-        settings: &SensitivityConfig,
+        settings: &ResolvedConfig,
         groups: &[&Dataset],
         mirrored: bool,
     ) -> Sensitivities {
@@ -146,7 +147,7 @@ impl Scene {
     fn of(
         &self,
         model: &dyn Denoiser,
-        settings: &SensitivityConfig,
+        settings: &ResolvedConfig,
         groups: &[&Dataset],
         mirrored: bool,
     ) -> Sensitivities {
@@ -160,7 +161,7 @@ impl Scene {
 
     fn influences(
         &self,
-        settings: &SensitivityConfig,
+        settings: &ResolvedConfig,
         functionals: &[Box<dyn Functional>],
         data: &Dataset,
         mirrored: bool,
@@ -265,7 +266,7 @@ fn more_of_the_same_data_moves_nothing_where_the_model_is_that_of_the_data() {
     let model = Empirical::of_images(&data, true, &scene.device).unwrap();
     for sampler in SAMPLERS {
         // Below the distance between images their ideal denoiser returns the nearest one, which nothing moves.
-        let settings = SensitivityConfig {
+        let settings = ResolvedConfig {
             sigmas: schedule::karras(10, 1.5, 80.0, schedule::RHO),
             ..scene.settings(empirical(None), sampler, &data, true)
         };

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::Sampler;
 use datasway_verification::problems::random_mixture::{Covariances, Perturbation, RandomMixture};
-use datasway_verification::studies::order::{Order, Setting, order};
+use datasway_verification::studies::order::{OrderConfig, SampleResiduals, residuals};
 
 const SAMPLERS: [Sampler; 3] = [
     Sampler::Euler,
@@ -16,13 +16,13 @@ const SAMPLERS: [Sampler; 3] = [
     },
 ];
 
-/// Every mixture, change and sampler in d dimensions.
-fn each(d: usize, dtype: DType, mut check: impl FnMut(&Order, &str)) {
+/// Checks every mixture, change and sampler in d dimensions.
+fn for_each_case(d: usize, dtype: DType, mut check: impl FnMut(&SampleResiduals, &str)) {
     for covariances in [Covariances::Equal, Covariances::Unequal] {
         let mixture = RandomMixture::new(d, covariances, 1);
         for change in [Perturbation::Add, Perturbation::Remove] {
             for sampler in SAMPLERS {
-                let setting = Setting {
+                let config = OrderConfig {
                     sampler,
                     steps: 12,
                     samples: 12,
@@ -30,28 +30,29 @@ fn each(d: usize, dtype: DType, mut check: impl FnMut(&Order, &str)) {
                     per_decade: 6,
                     dtype,
                 };
-                let found = order(&mixture, change, &setting, &Device::flex()).expect("an order");
-                let what = format!("d = {d}, {covariances:?}, {change:?}, {sampler:?}, {dtype:?}");
-                check(&found, &what);
+                let residuals =
+                    residuals(&mixture, change, &config, &Device::flex()).expect("residuals");
+                let case = format!("d = {d}, {covariances:?}, {change:?}, {sampler:?}, {dtype:?}");
+                check(&residuals, &case);
             }
         }
     }
 }
 
 fn second_order(d: usize, dtype: DType, decades: f64) {
-    each(d, dtype, |found, what| {
-        let typical = found.typical();
+    for_each_case(d, dtype, |residuals, case| {
+        let typical = residuals.median();
         let range = typical.asymptotic();
         let line = typical
-            .fitted()
-            .unwrap_or_else(|| panic!("{what}: no range to fit, {typical:?}"));
+            .line()
+            .unwrap_or_else(|| panic!("{case}: no range to fit, {typical:?}"));
         assert!(
             (line.slope - 2.0).abs() < 0.1,
-            "{what}: slope {}",
+            "{case}: slope {}",
             line.slope
         );
         let length = (range[range.len() - 1].0 / range[0].0).log10();
-        assert!(length > decades, "{what}: over {length} decades only");
+        assert!(length > decades, "{case}: over {length} decades only");
     });
 }
 
@@ -71,13 +72,13 @@ fn the_residual_is_of_second_order_in_floats_until_rounding() {
 
 #[test]
 fn every_sample_is_predicted_to_second_order() {
-    each(10, DType::F64, |found, what| {
-        for sample in 0..found.sensitivities.len() {
-            let line = found.of_sample(sample).fitted().expect("a range to fit");
+    for_each_case(10, DType::F64, |residuals, case| {
+        for sample in 0..residuals.sensitivities.len() {
+            let line = residuals.sample(sample).line().expect("a range to fit");
             let slope = line.slope;
             assert!(
                 (slope - 2.0).abs() < 0.1,
-                "{what}, sample {sample}: {slope}"
+                "{case}, sample {sample}: {slope}"
             );
         }
     });
@@ -85,21 +86,21 @@ fn every_sample_is_predicted_to_second_order() {
 
 #[test]
 fn a_mass_of_a_millionth_is_lost_in_floats_only() {
-    let at_a_millionth = |found: &Order| {
-        let typical = found.typical();
-        let at = typical
+    let at_a_millionth = |residuals: &SampleResiduals| {
+        let typical = residuals.median();
+        let i = typical
             .masses
             .iter()
             .position(|mass| *mass > 0.99e-6)
             .expect("1e-6");
-        typical.residuals[at] / (typical.masses[at] * typical.sensitivity)
+        typical.residuals[i] / (typical.masses[i] * typical.sensitivity)
     };
-    each(10, DType::F32, |found, what| {
-        let relative = at_a_millionth(found);
-        assert!(relative > 0.1, "{what}: {relative}");
+    for_each_case(10, DType::F32, |residuals, case| {
+        let relative = at_a_millionth(residuals);
+        assert!(relative > 0.1, "{case}: {relative}");
     });
-    each(10, DType::F64, |found, what| {
-        let relative = at_a_millionth(found);
-        assert!(relative < 1e-4, "{what}: {relative}");
+    for_each_case(10, DType::F64, |residuals, case| {
+        let relative = at_a_millionth(residuals);
+        assert!(relative < 1e-4, "{case}: {relative}");
     });
 }

@@ -4,16 +4,16 @@ use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule::karras;
 use datasway_stats::{median, spearman};
-use datasway_verification::problems::point_clouds::{DirectionSupport, PointCloud, SHAPES};
+use datasway_verification::problems::point_clouds::{CloudShape, DirectionSupport, PointCloud};
 use datasway_verification::problems::problem::Problem;
-use datasway_verification::studies::validity::{Censored, Validity, validity};
+use datasway_verification::studies::validity::{Censored, RadiusPredictor, Validity};
 
-/// A shape with ν inside or outside, added or removed.
-fn found(cloud: PointCloud, place: DirectionSupport, sign: f64) -> Validity {
+/// Validity of a cloud with ν inside or outside, added or removed.
+fn validity(cloud: PointCloud, support: DirectionSupport, sign: f64) -> Validity {
     let (device, n) = (Device::flex(), 600);
     let data = cloud.data(n, &device, DType::F64).expect("ρ");
     let direction = cloud
-        .direction(place, n / 4, &device, DType::F64)
+        .direction(support, n / 4, &device, DType::F64)
         .expect("ν");
     let noise = FrozenNoise::new(4);
     let problem = Problem {
@@ -24,14 +24,14 @@ fn found(cloud: PointCloud, place: DirectionSupport, sign: f64) -> Validity {
         start: noise.start([24, cloud.shape.dim()], &device, DType::F64),
         noise,
     };
-    validity(&problem, sign, &[1e-4, 0.003, 0.01, 0.03, 0.1, 0.2]).expect("a validity")
+    Validity::measure(&problem, sign, &[1e-4, 0.003, 0.01, 0.03, 0.1, 0.2]).expect("a validity")
 }
 
 #[test]
 fn the_curvature_announces_how_far_a_prediction_reaches() {
-    let (mut real, mut announced) = (Vec::new(), Vec::new());
-    for shape in SHAPES {
-        for (blur, place, sign) in [
+    let (mut truth, mut predicted) = (Vec::new(), Vec::new());
+    for shape in CloudShape::ALL {
+        for (blur, support, sign) in [
             (0.05, DirectionSupport::Inside, -1.0),
             (0.05, DirectionSupport::Outside, 1.0),
             (0.3, DirectionSupport::Inside, 1.0),
@@ -41,34 +41,36 @@ fn the_curvature_announces_how_far_a_prediction_reaches() {
                 blur,
                 seed: 1,
             };
-            let found = found(cloud, place, sign);
-            let what = format!("{shape:?}, blur {blur}, {place:?}, {sign}");
-            let small = median(&found.errors[0]);
-            assert!(small < 5e-3, "{what}: {small} at η = 1e-4");
+            let validity = validity(cloud, support, sign);
+            let case = format!("{shape:?}, blur {blur}, {support:?}, {sign}");
+            let small = median(&validity.errors[0]);
+            assert!(small < 5e-3, "{case}: {small} at η = 1e-4");
             assert!(
-                found
+                validity
                     .errors
                     .windows(2)
                     .all(|e| median(&e[0]) < median(&e[1])),
-                "{what}: the error grows with η"
+                "{case}: the error grows with η"
             );
-            let limits: Vec<f64> = found.limits().iter().map(|l| l.value()).collect();
-            let within = spearman(&limits, &found.announced.curvature);
-            assert!(within > 0.75, "{what}: ranks of samples agree to {within}");
-            if let Censored::At(limit) = found.limit() {
-                real.push(limit);
-                announced.push(median(&found.announced.curvature));
+            let radii = validity.sample_radii();
+            let radii: Vec<f64> = radii.iter().map(|radius| radius.value()).collect();
+            let curvature = validity.predicted.by(RadiusPredictor::Curvature);
+            let within = spearman(&radii, curvature);
+            assert!(within > 0.75, "{case}: ranks of samples agree to {within}");
+            if let Censored::Exact(radius) = validity.radius() {
+                truth.push(radius);
+                predicted.push(median(curvature));
             }
         }
     }
-    assert!(real.len() >= 10, "{real:?}");
-    let across = spearman(&real, &announced);
+    assert!(truth.len() >= 10, "{truth:?}");
+    let across = spearman(&truth, &predicted);
     assert!(across > 0.9, "ranks of cases agree to {across}");
-    for (real, announced) in real.iter().zip(&announced) {
-        let factor = real / announced;
+    for (truth, predicted) in truth.iter().zip(&predicted) {
+        let factor = truth / predicted;
         assert!(
             (0.7..1.6).contains(&factor),
-            "{real} where {announced} was announced"
+            "{truth} where {predicted} was predicted"
         );
     }
 }

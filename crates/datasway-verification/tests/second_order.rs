@@ -28,7 +28,7 @@ fn the_second_derivative_is_that_of_the_samples() {
     for sampler in samplers {
         let (sigmas, noise) = (karras(12, 0.05, 20.0, 7.0), FrozenNoise::new(3));
         let start = noise.start([6, 5], &device, DType::F64);
-        let path = TangentSolver {
+        let solver = TangentSolver {
             model: &data,
             directions: &[&added, &removed],
             density: &ClosedForm(&data),
@@ -37,21 +37,21 @@ fn the_second_derivative_is_that_of_the_samples() {
             noise: &noise,
             curvatures: 2,
         };
-        let found = path
+        let gammas = solver
             .sample_with_tangents(start.clone())
             .expect("γ")
             .curvatures
             .expect("γ");
         for (k, direction) in [&added, &removed].into_iter().enumerate() {
-            let found = found.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0);
-            let at = |mass: f64| {
+            let gamma = gammas.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0);
+            let samples = |mass: f64| {
                 let denoiser = perturbed(&data, direction, mass).expect("ρ_η");
                 sample(&denoiser, &sampler, &sigmas, start.clone(), &noise).expect("samples")
             };
             let h = 1e-4;
-            let second = (at(h) - at(0.0) * 2.0 + at(-h)) / (h * h);
+            let second = (samples(h) - samples(0.0) * 2.0 + samples(-h)) / (h * h);
             let norms = |v: Tensor<2>| v.powi_scalar(2).sum_dim(1).sqrt();
-            let errors = norms(second.clone() - found) / norms(second);
+            let errors = norms(second.clone() - gamma) / norms(second);
             let worst = errors.max().into_scalar::<f64>();
             assert!(worst < 1e-4, "{sampler:?}, direction {k}: {worst:e}");
         }

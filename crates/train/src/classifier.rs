@@ -28,7 +28,7 @@ static FOLDER: Kind = Kind {
 /// Train a small classifier of every attribute and class of a data set. `sensitivity influence --of log-odds:FILE:LABEL` asks
 /// which training images of a diffusion model gave a sample that label.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct ClassifierArgs {
     /// The images, as for training a model; they need attributes or classes
     #[arg(long, default_value = "faces:10000")]
     data: String,
@@ -80,7 +80,7 @@ pub struct Arguments {
     /// Where decoded images are kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
-    /// Where to compute: flex (CPU), or with the cargo feature of the name cuda, metal, rocm, wgpu (GPU), ndarray (slow CPU)
+    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
     /// Minutes between checkpoints
@@ -89,7 +89,7 @@ pub struct Arguments {
 }
 
 /// Trains the classifier and writes its folder.
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(arguments: &ClassifierArgs) -> Result<()> {
     let config = ClassifierConfig {
         seed: arguments.seed,
         steps: arguments.steps,

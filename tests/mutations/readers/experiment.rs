@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use datasway_retraining::experiment::Experiment;
-use datasway_retraining::jobs::Plan;
-use datasway_retraining::prepared::{PreparedExperiment, RunEnvironment};
+use datasway_retraining::prepared::{RunEnvironment, prepare};
+use datasway_retraining::spec::Experiment;
 use rand_chacha::ChaCha8Rng;
 
 use super::{SIZE, said};
@@ -53,13 +52,16 @@ fn plan(path: &Path) -> Result<(), String> {
     if experiment.data != DATA || !small {
         return Ok(());
     }
-    let place = RunEnvironment {
+    let environment = RunEnvironment {
         data: None,
         cache: "cache".into(),
         device: "flex".into(),
+        show_progress: false,
     };
-    let setup = PreparedExperiment::new(experiment, &place).map_err(said)?;
-    Plan::new(&setup).map(drop).map_err(said)
+    let prepared = prepare(experiment, &environment).map_err(said)?;
+    datasway_retraining::jobs::plan(&prepared)
+        .map(drop)
+        .map_err(said)
 }
 
 impl Reader for Experiments {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use datasway_retraining::store::{Array, read_arrays, write_arrays};
+use datasway_fs::arrays::{self, Array};
 use rand_chacha::ChaCha8Rng;
 
 use super::said;
@@ -31,8 +31,8 @@ impl Results {
             let named = arrays
                 .iter()
                 .map(|(name, shape)| ((*name).to_owned(), array(shape)));
-            let arrays: BTreeMap<_, _> = named.collect();
-            write_arrays(Path::new(FILE), &arrays).expect("the folder is ours");
+            let named: BTreeMap<_, _> = named.collect();
+            arrays::write(Path::new(FILE), &named).expect("the folder is ours");
             std::fs::read(FILE).expect("it was written")
         };
         Self {
@@ -60,7 +60,7 @@ impl Reader for Results {
 
     fn read(&mut self, input: &[u8]) -> Answer {
         std::fs::write(FILE, input).expect("the folder is ours");
-        match read_arrays(Path::new(FILE)).map_err(said) {
+        match arrays::read(Path::new(FILE)).map_err(said) {
             Ok(arrays) => {
                 let fits = |array: &Array| {
                     let size = array

@@ -1,7 +1,7 @@
-//! The loops of the kernels against textbook sums, for a run under a sanitizer: every slice is as long as it must be and
-//! no longer, so that a read or a write beyond its end is seen.
+//! Tests of the loops against textbook sums, for a run under a sanitizer. Every slice has the shortest length that is
+//! allowed, so that a read or a write beyond its end is detected.
 #![cfg(test)]
-#![allow(dead_code, reason = "what Burn sees of the loops is not here")]
+#![allow(dead_code, reason = "the functions for Burn are left out")]
 #![allow(
     clippy::needless_range_loop,
     reason = "loops over registers and taps read best with their indices"
@@ -11,8 +11,6 @@
 mod attention;
 #[path = "../../src/conv.rs"]
 mod conv;
-#[path = "../../src/simd.rs"]
-mod simd;
 #[path = "../../src/matrix.rs"]
 mod matrix;
 #[path = "../../src/norm.rs"]
@@ -21,6 +19,8 @@ mod norm;
 mod pointwise;
 #[path = "../../src/silu.rs"]
 mod silu;
+#[path = "../../src/simd.rs"]
+mod simd;
 
 /// Numbers that look random, the same everywhere.
 fn numbers(count: usize, seed: u32) -> Box<[f32]> {
@@ -63,7 +63,7 @@ const SIZES: [[usize; 5]; 9] = [
     [5, 2, 2, 2, 3],
 ];
 
-/// Every product of a convolution: places of output, input and weight.
+/// Every product of a convolution: positions of output, input and weight.
 fn products([n, i, o, h, w]: [usize; 5]) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..n * o * h * w).flat_map(move |y| {
         let (image, out, row, column) = (y / w / h / o, y / w / h % o, y / w % h, y % w);
@@ -78,19 +78,19 @@ fn products([n, i, o, h, w]: [usize; 5]) -> impl Iterator<Item = (usize, usize, 
 
 #[test]
 fn convolutions() {
-    for size @ [images, inputs, outputs, height, width] in SIZES {
+    for shape @ [images, inputs, outputs, height, width] in SIZES {
         let pixels = height * width;
         let x = numbers(images * inputs * pixels, 1);
         let grad = numbers(images * outputs * pixels, 2);
         let weights = numbers(outputs * inputs * 9, 3);
         let mut truth = [grad.len(), x.len(), weights.len()].map(|count| vec![0.0; count]);
-        for (y, from, tap) in products(size) {
+        for (y, from, tap) in products(shape) {
             let [x, grad, weight] = [x[from], grad[y], weights[tap]].map(f64::from);
             truth[0][y] += weight * x;
             truth[1][from] += weight * grad;
             truth[2][tap] += x * grad;
         }
-        let size = conv::ConvShape {
+        let shape = conv::ConvShape {
             images,
             inputs,
             outputs,
@@ -101,19 +101,19 @@ fn convolutions() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             pool.unwrap().install(|| {
                 let mut out = [zeros(grad.len()), zeros(x.len()), zeros(weights.len())];
-                conv::forward(size, &x, &weights, None, &mut out[0]);
-                conv::input_gradient(size, &grad, &weights, &mut out[1]);
-                conv::weight_gradient(size, &x, &grad, &mut out[2]);
+                conv::forward(shape, &x, &weights, None, &mut out[0]);
+                conv::input_gradient(shape, &grad, &weights, &mut out[1]);
+                conv::weight_gradient(shape, &x, &grad, &mut out[2]);
                 out.iter()
                     .zip(&truth)
                     .for_each(|(out, truth)| close(out, truth));
 
                 let bias = numbers(images * outputs, 4);
-                conv::forward(size, &x, &weights, Some(&bias), &mut out[0]);
-                let each = truth[0]
+                conv::forward(shape, &x, &weights, Some(&bias), &mut out[0]);
+                let pairs = truth[0]
                     .iter()
                     .zip(bias.iter().flat_map(|b| vec![*b; pixels]));
-                let biased: Vec<f64> = each.map(|(y, b)| y + f64::from(b)).collect();
+                let biased: Vec<f64> = pairs.map(|(y, b)| y + f64::from(b)).collect();
                 close(&out[0], &biased);
             });
         }
@@ -139,16 +139,16 @@ fn pointwise_maps() {
                 truth[2][entry] += x * grad;
             }
         }
-        let size = pointwise::PointwiseShape {
+        let shape = pointwise::PointwiseShape {
             images,
             inputs,
             outputs,
             pixels,
         };
         let mut out = [zeros(grad.len()), zeros(x.len()), zeros(weight.len())];
-        pointwise::forward(size, &x, &weight, &zeros(outputs), &mut out[0]);
-        pointwise::input_gradient(size, &grad, &weight, &mut out[1]);
-        pointwise::weight_gradient(size, &x, &grad, &mut out[2]);
+        pointwise::forward(shape, &x, &weight, &zeros(outputs), &mut out[0]);
+        pointwise::input_gradient(shape, &grad, &weight, &mut out[1]);
+        pointwise::weight_gradient(shape, &x, &grad, &mut out[2]);
         out.iter()
             .zip(&truth)
             .for_each(|(out, truth)| close(out, truth));
@@ -177,7 +177,7 @@ fn same_jacobian(
         .sum::<f64>();
     assert!((inner(moved, grad) - inner(pulled, tangent)).abs() < 1e-5 * size);
     let step = 1e-2;
-    let at = |sign: f32| {
+    let product = |sign: f32| {
         let x: Vec<f32> = x
             .iter()
             .zip(tangent)
@@ -185,20 +185,22 @@ fn same_jacobian(
             .collect();
         inner(&value(&x), grad)
     };
-    let difference = (at(1.0) - at(-1.0)) / (2.0 * f64::from(step));
+    let difference = (product(1.0) - product(-1.0)) / (2.0 * f64::from(step));
     assert!((difference - inner(moved, grad)).abs() < 3e-3 * size);
 }
 
 #[test]
 fn group_norms() {
-    for (groups, each, pixels, silu) in [(1, 3, 1, true), (3, 4, 35, true), (2, 5, 9, false)] {
-        let norm = norm::GroupNormOptions {
+    for (groups, group_channels, pixels, silu) in
+        [(1, 3, 1, true), (3, 4, 35, true), (2, 5, 9, false)]
+    {
+        let options = norm::GroupNormOptions {
             groups,
             epsilon: 1e-5,
             silu,
         };
-        let (images, channels) = (3, groups * each);
-        let size = norm::NormShape {
+        let (images, channels) = (3, groups * group_channels);
+        let shape = norm::NormShape {
             images,
             channels,
             pixels,
@@ -208,12 +210,12 @@ fn group_norms() {
         let (gamma, beta) = (numbers(channels, 4), numbers(channels, 5));
         let value = |x: &[f32]| {
             let mut out = zeros(count);
-            norm::forward(size, norm, x, &gamma, &beta, &mut out);
+            norm::forward(shape, options, x, &gamma, &beta, &mut out);
             out
         };
         let (mut moved, mut pulled) = (zeros(count), zeros(count));
-        norm::tangent(size, norm, &x, (&gamma, &beta), &tangent, &mut moved);
-        norm::gradient(size, norm, &x, (&gamma, &beta), &grad, &mut pulled);
+        norm::tangent(shape, options, &x, (&gamma, &beta), &tangent, &mut moved);
+        norm::gradient(shape, options, &x, (&gamma, &beta), &grad, &mut pulled);
         same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
     }
 }
@@ -221,7 +223,7 @@ fn group_norms() {
 #[test]
 fn attentions() {
     for (heads, channels, pixels) in [(1, 1, 1), (2, 5, 15), (1, 8, 64), (3, 3, 9), (1, 4, 49)] {
-        let size = attention::AttentionShape {
+        let shape = attention::AttentionShape {
             heads,
             channels,
             pixels,
@@ -231,12 +233,12 @@ fn attentions() {
         let grad = numbers(count, 3);
         let value = |x: &[f32]| {
             let mut out = zeros(count);
-            attention::forward(size, x, &mut out);
+            attention::forward(shape, x, &mut out);
             out
         };
         let (mut moved, mut pulled) = (zeros(count), zeros(3 * count));
-        attention::tangent(size, &x, &tangent, &mut moved);
-        attention::gradient(size, &x, &grad, &mut pulled);
+        attention::tangent(shape, &x, &tangent, &mut moved);
+        attention::gradient(shape, &x, &grad, &mut pulled);
         same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
     }
 }

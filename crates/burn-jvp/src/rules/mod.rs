@@ -3,6 +3,7 @@
 //! A rule evaluates one operation on dual numbers. With x' for the tangents of x, the rule of `y = f(x)` stores y and
 //! `y' = J_f(x)·x'`. An operation that no rule covers is refused, never treated as constant.
 
+mod attention;
 mod elementwise;
 mod int_bool;
 mod linear;

@@ -1,21 +1,16 @@
-//! Rules of the operations of neural networks that Burn records whole: activations, normalisations, attention, pooling,
+//! Rules of the operations of neural networks that Burn records whole: activations, normalisations, pooling,
 //! interpolation, embedding.
 
-use super::linear;
 use super::reduce::gather;
+use super::{attention, linear};
 use crate::dual::{
-    Dual, RawTensor, add, add_tangents, dims, div, expand, lift, mul, neg, reshape, scale, shift,
-    stacked, sub,
+    Dual, RawTensor, add, dims, div, lift, mul, neg, reshape, scale, shift, stacked, sub,
 };
 use crate::interpreter::Interpreter;
 use crate::rule::{Refusal, require_constant};
-use burn::backend::ir::{
-    ActivationOperationIr, AttentionOpIr, LayerNormOpIr, ModuleOperationIr, TensorIr,
-};
-use burn::backend::ops::{
-    ActivationOps, AttentionModuleOptions, FloatTensorOps, IntTensorOps, ModuleOps,
-};
-use burn::backend::{Dispatch as D, IntDType, Scalar, Shape, TensorData, TensorMetadata};
+use burn::backend::ir::{ActivationOperationIr, LayerNormOpIr, ModuleOperationIr, TensorIr};
+use burn::backend::ops::{ActivationOps, FloatTensorOps, IntTensorOps, ModuleOps};
+use burn::backend::{Dispatch as D, IntDType, Scalar, Shape};
 use std::f64::consts::{PI, SQRT_2};
 
 /// Activation functions.
@@ -86,7 +81,7 @@ pub(super) fn activation(
             (&op.input, &op.out),
             op.axis,
             D::softmax,
-            |t, y, d| softmax_tangent(t, y, d),
+            softmax_tangent,
         ),
         A::Softmin(op) => along(
             interp,
@@ -125,7 +120,7 @@ fn along(
 }
 
 /// `p = softmax(x)`: `p' = p·(x' − Σ p·x')`.
-fn softmax_tangent(t: RawTensor, p: RawTensor, dim: usize) -> RawTensor {
+pub(super) fn softmax_tangent(t: RawTensor, p: RawTensor, dim: usize) -> RawTensor {
     let pt = mul(p.clone(), t);
     let total = D::float_sum_dim(pt.clone(), dim);
     sub(pt, mul(p, total))
@@ -261,7 +256,7 @@ pub(super) fn module(op: &ModuleOperationIr, interp: &mut Interpreter) -> Result
             );
             interp.put(&op.out, Dual { primal, tangent });
         }
-        M::Attention(op) => attention(op, interp),
+        M::Attention(op) => attention::attention(op, interp),
         _ => return linear::convolutions(op, interp),
     }
     Ok(())
@@ -316,112 +311,4 @@ fn layer_norm(op: &LayerNormOpIr, interp: &mut Interpreter) -> Result<(), Refusa
     let primal = D::layer_norm(x.primal, gamma.primal, beta.map(|b| b.primal), epsilon);
     interp.put(&op.out, Dual { primal, tangent });
     Ok(())
-}
-
-/// `Y = P·V`, `P = softmax(S)`, `S = scale·Q·Kᵀ` (capped, masked, biased): `Y' = P'·V + P·V'`.
-fn attention(op: &AttentionOpIr, interp: &mut Interpreter) {
-    let [q, k, v] = [&op.query, &op.key, &op.value].map(|t| interp.take(t));
-    let mask = op.mask.as_ref().map(|t| interp.take_primal(t));
-    let bias = op.attn_bias.as_ref().map(|t| interp.take(t));
-    let options: AttentionModuleOptions = op.options.clone().into();
-    let score_active = q.tangent.is_some()
-        || k.tangent.is_some()
-        || bias.as_ref().is_some_and(|b| b.tangent.is_some());
-
-    let mut tangent = None;
-    if score_active || v.tangent.is_some() {
-        let (nq, nk) = (dims(&q.primal), dims(&k.primal));
-        let factor = options
-            .scale
-            .unwrap_or_else(|| 1.0 / (nq[nq.len() - 1] as f64).sqrt());
-        let scores = scale(
-            D::float_matmul(q.primal.clone(), D::float_transpose(k.primal.clone())),
-            factor,
-        );
-        // Capping: s ↦ c·tanh(s/c), with slope 1 − tanh².
-        let (scores, slope) = match options.softcap {
-            None => (scores, None),
-            Some(cap) => {
-                let tanh = D::float_tanh(scale(scores, 1.0 / cap));
-                let slope = shift(neg(mul(tanh.clone(), tanh.clone())), 1.0);
-                (scale(tanh, cap), Some(slope))
-            }
-        };
-        let p = probabilities(scores, mask.clone(), bias.as_ref(), options.is_causal);
-        if score_active {
-            let ts = add_tangents(
-                q.tangent
-                    .map(|t| D::float_matmul(t, lift(&D::float_transpose(k.primal.clone())))),
-                k.tangent
-                    .map(|t| D::float_matmul(lift(&q.primal), D::float_transpose(t))),
-            )
-            .map(|t| scale(t, factor))
-            .map(|t| match &slope {
-                Some(s) => mul(t, lift(s)),
-                None => t,
-            });
-            let mut full = dims(&p);
-            full[nq.len() - 1] = nk[nk.len() - 2];
-            let full = stacked(interp.k, &full);
-            let tb = bias
-                .as_ref()
-                .and_then(|b| b.tangent.clone())
-                .map(|t| expand(t, &full));
-            let ts = add_tangents(ts, tb).expect("a score input is active");
-            let dim = full.len() - 1;
-            let tp = softmax_tangent(ts, lift(&p), dim);
-            tangent = Some(D::float_matmul(tp, lift(&v.primal)));
-        }
-        tangent = add_tangents(tangent, v.tangent.map(|t| D::float_matmul(lift(&p), t)));
-    }
-    let primal = D::attention(
-        q.primal,
-        k.primal,
-        v.primal,
-        mask,
-        bias.map(|b| b.primal),
-        options,
-    );
-    interp.put(&op.out, Dual { primal, tangent });
-}
-
-/// The attention weights `softmax(scores + bias)` over the last axis, zero in rows that are masked entirely.
-fn probabilities(
-    scores: RawTensor,
-    mask: Option<RawTensor>,
-    bias: Option<&Dual>,
-    causal: bool,
-) -> RawTensor {
-    let shape = dims(&scores);
-    let (rows, columns) = (shape[2], shape[3]);
-    let mut scores = scores;
-    if let Some(mask) = mask {
-        scores = D::float_mask_fill(scores, mask, f64::NEG_INFINITY.into());
-    }
-    if causal {
-        // The last query sees every key: the boundary ends in the lower right corner.
-        let data: Vec<f32> = (0..rows * columns)
-            .map(|i| {
-                if i % columns + rows > i / columns + columns {
-                    f32::NEG_INFINITY
-                } else {
-                    0.0
-                }
-            })
-            .collect();
-        let future = TensorData::new(data, [1, 1, rows, columns]).convert_dtype(scores.dtype());
-        let future = D::float_from_data(future, &scores.device());
-        scores = add(scores, future);
-    }
-    if let Some(bias) = bias {
-        scores = add(scores, bias.primal.clone());
-    }
-    let limits = scores.dtype().finfo().expect("scores are floats");
-    let top = D::float_clamp_min(D::float_max_dim(scores.clone(), 3), limits.min.into());
-    let weights = D::float_exp(sub(scores, top));
-    let total = D::float_sum_dim(weights.clone(), 3);
-    div(
-        weights,
-        D::float_clamp_min(total, limits.min_positive.into()),
-    )
 }

@@ -1,5 +1,5 @@
-//! What the tests share.
-#![allow(dead_code, reason = "no test uses all of it")]
+//! Helpers of the tests.
+#![allow(dead_code, reason = "no test uses all helpers")]
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, s};

@@ -3,9 +3,9 @@
 use burn::tensor::{DType, Tensor};
 use datasway_diffusion::device::widest_float;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
+use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::{Cutoff, DensityKind, EstimatorSpec, LogDensity};
 use datasway_sensitivity::influence::AdjointInfluence;
-use datasway_sensitivity::sensitivities::SensitivityConfig;
 use datasway_sensitivity::trajectory::Trajectory;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,13 @@ const CHUNK: usize = 512;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AdjointMethod(EstimatorSpec);
+
+impl AdjointMethod {
+    /// The density estimator.
+    pub(crate) fn estimator(&self) -> &EstimatorSpec {
+        &self.0
+    }
+}
 
 impl Attributor for AdjointMethod {
     fn name(&self) -> String {
@@ -69,7 +76,7 @@ impl Attributor for AdjointMethod {
 /// Influences on the linear functionals of all samples, `[n·K, m]`.
 fn sample_scores(
     context: &AttributionContext<'_>,
-    config: &SensitivityConfig,
+    config: &ResolvedConfig,
 ) -> Result<Tensor<2>, AttributionError> {
     let directions = context.directions();
     let [total, k, _] = directions.dims();
@@ -89,7 +96,7 @@ fn sample_scores(
 /// Trajectory of the batch of samples that starts at index `first`.
 pub(super) fn sample_batch(
     context: &AttributionContext<'_>,
-    config: &SensitivityConfig,
+    config: &ResolvedConfig,
     first: usize,
 ) -> Result<Trajectory, AttributionError> {
     let [total, d] = context.samples.dims();
@@ -108,7 +115,7 @@ pub(super) fn sample_batch(
 /// Influences on the losses at points `[n, d]`, `[n, m]`.
 fn loss_scores(
     context: &AttributionContext<'_>,
-    config: &SensitivityConfig,
+    config: &ResolvedConfig,
     points: &Tensor<2>,
     target: AttributionTarget,
 ) -> Result<Tensor<2>, AttributionError> {
@@ -141,7 +148,7 @@ fn loss_scores(
 }
 
 /// The log-density of a batch whose first sample has index `first`, without effect below the cut-off.
-fn density_above_cutoff(config: &SensitivityConfig, first: u64) -> impl LogDensity + '_ {
+fn density_above_cutoff(config: &ResolvedConfig, first: u64) -> impl LogDensity + '_ {
     Cutoff {
         density: config.density.starting_at(first),
         sigma: config.cutoff,
@@ -158,7 +165,7 @@ pub(super) fn image_influences(
     let [m, _] = context.image_points.dims();
     let chunks = (0..m).step_by(CHUNK).map(|start| {
         let end = (start + CHUNK).min(m);
-        influence.of(&context.image_points.clone().slice_dim(0, start..end))
+        influence.total(&context.image_points.clone().slice_dim(0, start..end))
     });
     Tensor::cat(chunks.collect(), 2)
 }

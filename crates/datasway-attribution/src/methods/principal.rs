@@ -20,6 +20,13 @@ const ITERATIONS: usize = 4;
 #[serde(transparent)]
 pub struct PrincipalMethod(EstimatorSpec);
 
+impl PrincipalMethod {
+    /// The density estimator.
+    pub(crate) fn estimator(&self) -> &EstimatorSpec {
+        &self.0
+    }
+}
+
 impl Attributor for PrincipalMethod {
     fn name(&self) -> String {
         format!("ours {}, principal", self.0.name())
@@ -27,6 +34,10 @@ impl Attributor for PrincipalMethod {
 
     fn check(&self) -> Result<(), AttributionError> {
         Ok(self.0.check()?)
+    }
+
+    fn removal_target(&self) -> AttributionTarget {
+        AttributionTarget::Principal
     }
 
     fn attribute(&self, context: &AttributionContext<'_>) -> Result<Vec<Scores>, AttributionError> {
@@ -39,9 +50,9 @@ impl Attributor for PrincipalMethod {
         let mut rows = Vec::new();
         for first in (0..total).step_by(config.batch) {
             let trajectory = sample_batch(context, &config, first)?;
-            let direction = principal.differentiate(&FunctionalContext {
+            let direction = principal.value_and_gradient(&FunctionalContext {
                 model: context.model,
-                path: &trajectory,
+                trajectory: &trajectory,
                 first,
                 images: &images,
                 precision: widest_float(context.device),

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::measure::{Empirical, Measure};
-use datasway_sensitivity::sensitivities::{self, SensitivityConfig};
+use datasway_sensitivity::{ResolvedConfig, sensitivities};
 use serde::{Deserialize, Serialize};
 
 use crate::AttributionError;
@@ -16,6 +16,13 @@ use crate::target::AttributionTarget;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TangentMethod(EstimatorSpec);
+
+impl TangentMethod {
+    /// The density estimator.
+    pub(crate) fn estimator(&self) -> &EstimatorSpec {
+        &self.0
+    }
+}
 
 impl Attributor for TangentMethod {
     fn name(&self) -> String {
@@ -36,7 +43,7 @@ impl Attributor for TangentMethod {
 
     fn attribute(&self, context: &AttributionContext<'_>) -> Result<Vec<Scores>, AttributionError> {
         let device = context.device;
-        let config = SensitivityConfig {
+        let config = ResolvedConfig {
             samples: context.samples.dims()[0],
             ..context.sensitivity_config(&self.0)?
         };

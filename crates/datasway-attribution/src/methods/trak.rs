@@ -3,6 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor, TensorData};
+use datasway_diffusion::DiffusionError;
 use datasway_diffusion::loss::{denoise_each, denoising_loss};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::random::{RandomStream, generator, normal};
@@ -201,7 +202,7 @@ impl DifferentiableNetwork {
         let checkpoint = context.checkpoint;
         let stored = checkpoint.with_ids(checkpoint.ema.clone());
         let network = UNet::new(&checkpoint.header.network, context.device)?;
-        let network = weights::apply(network, stored).map_err(AttributionError::Options)?;
+        let network = weights::apply(network, stored).map_err(DiffusionError::Invalid)?;
         Ok(Self {
             network: network.set_require_grad(true).train(),
         })

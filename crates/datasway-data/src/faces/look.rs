@@ -5,7 +5,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::ATTRIBUTES;
+use super::attributes::ATTRIBUTES;
 use super::canvas::{Colour, mix};
 
 pub(super) struct Look {

@@ -2,6 +2,7 @@
 //!
 //! Image `i` depends only on the seed and `i`, so a longer set starts with the shorter one.
 
+mod attributes;
 mod canvas;
 mod draw;
 mod look;
@@ -13,26 +14,13 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use sha2::Sha256;
 
+pub use attributes::ATTRIBUTES;
+
 use crate::celeba::crop;
 use crate::input::io;
 use crate::listing::Listing;
 use crate::report::Report;
 use crate::{Attributes, DataError};
-
-/// The attributes, most by CelebA's names.
-pub const ATTRIBUTES: [&str; 11] = [
-    "Bangs",
-    "Blond_Hair",
-    "Eyeglasses",
-    "Long_Hair",
-    "Mouth_Slightly_Open",
-    "No_Beard",
-    "Pale_Skin",
-    "Smiling",
-    "Wearing_Earrings",
-    "Wearing_Hat",
-    "Wearing_Lipstick",
-];
 
 /// Largest number of faces of a set.
 pub(crate) const MOST: usize = 1_000_000;

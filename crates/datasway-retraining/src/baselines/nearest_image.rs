@@ -1,17 +1,17 @@
-//! The nearest image.
+//! Baseline: the nearest image.
 
-use super::Scene;
+use super::context::BaselineContext;
 
-/// From each sample to the image of ν at the smallest distance.
-pub fn displace(scene: &Scene<'_>) -> Vec<f32> {
-    let d = scene.dim();
-    let distances = scene.squared_distances();
-    let rows = distances.chunks_exact(scene.images.len() / d);
-    rows.zip(scene.samples.chunks_exact(d))
+/// Displacements from each sample to the nearest image of ν, `[n, d]`.
+pub(super) fn displacements(context: &BaselineContext<'_>) -> Vec<f32> {
+    let d = context.dim();
+    let distances = context.squared_distances();
+    let rows = distances.chunks_exact(context.images.len() / d);
+    rows.zip(context.samples.chunks_exact(d))
         .flat_map(|(row, x)| {
             let nearest = (0..row.len()).min_by(|&i, &j| row[i].total_cmp(&row[j]));
             let start = d * nearest.unwrap_or_default();
-            let image = &scene.images[start..start + d];
+            let image = &context.images[start..start + d];
             image.iter().zip(x).map(|(y, x)| y - x)
         })
         .collect()

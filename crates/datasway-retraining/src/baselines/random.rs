@@ -1,14 +1,14 @@
-//! A direction that knows nothing.
+//! Baseline: random displacements.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::Scene;
+use super::context::BaselineContext;
 
-/// Standard normal numbers.
-pub fn displace(scene: &Scene<'_>) -> Vec<f32> {
-    let rng = ChaCha8Rng::seed_from_u64(scene.seed);
-    let count = scene.samples.len();
+/// Standard normal displacements, `[n, d]`.
+pub(super) fn displacements(context: &BaselineContext<'_>) -> Vec<f32> {
+    let rng = ChaCha8Rng::seed_from_u64(context.seed);
+    let count = context.samples.len();
     StandardNormal.sample_iter(rng).take(count).collect()
 }

@@ -1,4 +1,4 @@
-//! How wide the comparison with the training images is smoothed.
+//! The bandwidth of the smoothed comparison with the training images.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,38 +10,63 @@ use serde::{Deserialize, Serialize};
 
 use super::cross_validation::cross_validated;
 
-/// The bandwidth h, as commands and experiment files name it: a number or `auto`.
+/// The bandwidth h of [`Smoothed`](super::Smoothed). As text it is a number or `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a bandwidth is a number from 0 up or \"auto\"")]
+#[serde(from = "BandwidthText", into = "BandwidthText")]
 pub enum Bandwidth {
     /// h, in pixels of `[-1, 1]`.
     Fixed(f64),
-    /// h from the training images: see [`Bandwidth::value`].
-    Chosen(Choice),
-}
-
-/// Raised when a way to choose h begins to choose otherwise.
-pub const AUTO_BANDWIDTH_REVISION: u32 = 3;
-
-/// A way to choose h.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Choice {
-    /// By held-out images.
+    /// h by cross-validation on the training images: see [`Bandwidth::value`].
     Auto,
 }
 
-/// How much wider than the best kernel smoother a network learns: where the linear datamodeling score of single digits is within a few
-/// per cent of its best (docs/bandwidth.md says what it is worth elsewhere).
+/// The serialised form of a [`Bandwidth`], a number or a word. Job keys contain it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "a bandwidth is a number from 0 up or \"auto\"")]
+enum BandwidthText {
+    Number(f64),
+    Word(Word),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    Auto,
+}
+
+impl From<BandwidthText> for Bandwidth {
+    fn from(text: BandwidthText) -> Self {
+        match text {
+            BandwidthText::Number(h) => Self::Fixed(h),
+            BandwidthText::Word(Word::Auto) => Self::Auto,
+        }
+    }
+}
+
+impl From<Bandwidth> for BandwidthText {
+    fn from(bandwidth: Bandwidth) -> Self {
+        match bandwidth {
+            Bandwidth::Fixed(h) => Self::Number(h),
+            Bandwidth::Auto => Self::Word(Word::Auto),
+        }
+    }
+}
+
+/// Revision of the algorithm of [`Bandwidth::Auto`]. It is raised when the algorithm returns another h for the same
+/// images; job keys contain it.
+pub const AUTO_BANDWIDTH_REVISION: u32 = 3;
+
+/// Ratio of the bandwidth that a network learns to that of the best kernel smoother: there the linear datamodeling score
+/// of single digits is within a few per cent of its maximum (docs/src/results/bandwidth.md has other data sets).
 const NETWORK_SMOOTHING_FACTOR: f64 = 3.0;
 
 impl Bandwidth {
-    /// h for a training set.
+    /// h for a training set, in pixels of `[-1, 1]`.
     ///
-    /// `auto` takes the kernel smoother that the comparison is made of and cross-validates it
-    /// (`cross_validation.rs`); h is three times the bandwidth that predicts held-out images best: a network carries what it
-    /// learns from an image farther than the best smoother of pixels does. No model takes part, and no noise: at noise levels
-    /// well above h, `√(σ² + h²)` is σ whatever h is, and below it h is all of the width.
+    /// `auto` cross-validates the kernel smoother of the comparison (`cross_validation.rs`) and takes three times the
+    /// bandwidth that predicts held-out images best: a network spreads what it learns from an image farther than the best
+    /// smoother of pixels. The result depends on no model and no noise level: well above h, `√(σ² + h²)` is σ whatever h
+    /// is, and below it h is all of the width.
     ///
     /// # Errors
     /// If there are fewer than two different images.
@@ -53,9 +78,7 @@ impl Bandwidth {
     ) -> Result<f64, DiffusionError> {
         match self {
             Self::Fixed(h) => Ok(h),
-            Self::Chosen(Choice::Auto) => {
-                Ok(NETWORK_SMOOTHING_FACTOR * cross_validated(images, mirrored, device)?)
-            }
+            Self::Auto => Ok(NETWORK_SMOOTHING_FACTOR * cross_validated(images, mirrored, device)?),
         }
     }
 }
@@ -65,7 +88,7 @@ impl FromStr for Bandwidth {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match (text, text.parse()) {
-            ("auto", _) => Ok(Self::Chosen(Choice::Auto)),
+            ("auto", _) => Ok(Self::Auto),
             (_, Ok(h)) => Ok(Self::Fixed(h)),
             _ => Err("a bandwidth is a number or auto".to_owned()),
         }
@@ -76,7 +99,7 @@ impl fmt::Display for Bandwidth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fixed(h) => write!(f, "{h}"),
-            Self::Chosen(Choice::Auto) => f.write_str("auto"),
+            Self::Auto => f.write_str("auto"),
         }
     }
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::near_copies::near_copies;
-use crate::sensitivities::values;
+use crate::tensors::values;
 
 /// ImagePoints that are predicted, and images that they are predicted from, at most: for larger sets as many stand for all.
 const LEFT_OUT: usize = 256;

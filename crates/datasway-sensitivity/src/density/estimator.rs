@@ -1,7 +1,9 @@
-//! The estimators by name, and what a name becomes for a trained model.
+//! Estimators of the log-density by name, and their construction for a trained model.
+
+use std::fmt;
+use std::str::FromStr;
 
 use burn::tensor::{DType, Device};
-use clap::ValueEnum;
 use datasway_data::Dataset;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::Checkpoint;
@@ -11,34 +13,108 @@ use super::{Bandwidth, ClosedForm, LogDensity, ProbabilityFlow, Smoothed, Trace}
 use crate::jacobian_trace::Colouring;
 use crate::measure::{Empirical, Gaussian};
 
-/// A kind of estimator of log p^ρ, as commands and experiment files name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+/// A kind of estimator of log p^ρ. As text it is `probability-flow` or `empirical`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DensityKind {
-    /// Integrate the trace of the network's Jacobian along the path
+    /// The integral of the trace of the network's Jacobian along the path.
     ProbabilityFlow,
-    /// The closed form over the training set
+    /// The closed form over the training set.
     Empirical,
 }
 
-/// A kind of estimate of the trace of the network's Jacobian, as commands and experiment files name it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+/// A kind of estimate of the trace of the network's Jacobian. As text it is `hutchinson`, `probing` or `exact`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TraceKind {
-    /// The mean over probes of random signs
+    /// The mean over probes of random signs.
     #[default]
     Hutchinson,
-    /// Random signs on every p-th pixel and channel, one probe for each of the channels·p² colours: better where
-    /// the Jacobian is nearly local, but cannot tell how uncertain it is
+    /// Random signs on every p-th pixel and channel, one probe for each of the channels·p² colours. It has less variance
+    /// where the Jacobian is nearly local, and gives no estimate of that variance.
     Probing,
-    /// One product for each entry of a sample: for small images, and few of them in a --batch
+    /// One product for each entry of a sample: for small images in small batches.
     Exact,
 }
 
-/// How the trace is estimated, before there is an image to colour.
+/// The error of a text that is not the name of a [`DensityKind`] or a [`TraceKind`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no {kind} {text}; there are {}", names.join(", "))]
+pub struct UnknownName {
+    kind: &'static str,
+    text: String,
+    names: Vec<&'static str>,
+}
+
+impl DensityKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::ProbabilityFlow, Self::Empirical];
+
+    /// The name in commands and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ProbabilityFlow => "probability-flow",
+            Self::Empirical => "empirical",
+        }
+    }
+}
+
+impl TraceKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Hutchinson, Self::Probing, Self::Exact];
+
+    /// The name in commands and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hutchinson => "hutchinson",
+            Self::Probing => "probing",
+            Self::Exact => "exact",
+        }
+    }
+}
+
+impl fmt::Display for DensityKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for TraceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for DensityKind {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        kind.ok_or_else(|| UnknownName {
+            kind: "density",
+            text: text.to_owned(),
+            names: Self::ALL.map(Self::name).to_vec(),
+        })
+    }
+}
+
+impl FromStr for TraceKind {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        kind.ok_or_else(|| UnknownName {
+            kind: "trace",
+            text: text.to_owned(),
+            names: Self::ALL.map(Self::name).to_vec(),
+        })
+    }
+}
+
+/// Options of the estimate of the trace, without the shape of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceOptions {
-    /// The kind.
+    /// The kind of estimate.
     pub kind: TraceKind,
     /// Probes of [`Hutchinson`](TraceKind::Hutchinson).
     pub probes: usize,
@@ -46,6 +122,18 @@ pub struct TraceOptions {
     pub period: usize,
     /// Seed of the random signs.
     pub seed: u64,
+}
+
+impl Default for TraceOptions {
+    /// Two probes of random signs: the fewest that have an estimate of their variance.
+    fn default() -> Self {
+        Self {
+            kind: TraceKind::Hutchinson,
+            probes: 2,
+            period: 3,
+            seed: 0,
+        }
+    }
 }
 
 impl TraceOptions {
@@ -73,15 +161,26 @@ impl TraceOptions {
     }
 }
 
-/// What is asked for, before there is a model.
+/// Options of the estimator of log p^ρ, without a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DensityConfig {
-    /// The kind.
+    /// The kind of estimator.
     pub density: DensityKind,
     /// The trace, for [`ProbabilityFlow`](DensityKind::ProbabilityFlow).
     pub trace: TraceOptions,
-    /// h of the smoothed comparison, for [`Empirical`](DensityKind::Empirical); the network's own D if none.
+    /// h of the smoothed comparison, for [`Empirical`](DensityKind::Empirical); none compares with the network's own D.
     pub bandwidth: Option<Bandwidth>,
+}
+
+impl Default for DensityConfig {
+    /// The smoothed training images, with the bandwidth by cross-validation.
+    fn default() -> Self {
+        Self {
+            density: DensityKind::Empirical,
+            trace: TraceOptions::default(),
+            bandwidth: Some(Bandwidth::Auto),
+        }
+    }
 }
 
 impl DensityConfig {

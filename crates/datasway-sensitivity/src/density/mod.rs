@@ -1,4 +1,4 @@
-//! Estimators of `q = log p^ρ + (d/2)·log 2πσ²` along a sampler's path.
+//! Estimators of the log-density `q = log p^ρ + (d/2)·log 2πσ²` along a sampling path.
 
 mod bandwidth;
 mod closed_form;
@@ -14,7 +14,7 @@ use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::{Stage, Step};
 
-pub use bandwidth::{AUTO_BANDWIDTH_REVISION, Bandwidth, Choice};
+pub use bandwidth::{AUTO_BANDWIDTH_REVISION, Bandwidth};
 pub use closed_form::ClosedForm;
 pub use cutoff::Cutoff;
 pub use estimator::{
@@ -26,15 +26,15 @@ pub use spec::EstimatorSpec;
 
 pub use crate::jacobian_trace::Trace;
 
-/// A way to know the density of the training data at the points of a path.
+/// An estimator of the log-density of the training data ρ along sampling paths.
 pub trait LogDensity {
     /// Checks that this estimator can follow these steps.
     ///
     /// # Errors
-    /// [`DiffusionError::Unsupported`] with what to use instead.
+    /// [`DiffusionError::Unsupported`] with what to use instead, or [`DiffusionError::Invalid`] for an option out of range.
     fn check(&self, steps: &[Step]) -> Result<(), DiffusionError>;
 
-    /// Begins a batch of paths at their first points, `[n, d]`.
+    /// The tracker of a batch of paths from their first points, `[n, d]`, at noise level `sigma`.
     ///
     /// # Errors
     /// If the points do not have the estimator's dimension.
@@ -59,16 +59,16 @@ impl<D: LogDensity + ?Sized> LogDensity for Box<D> {
     }
 }
 
-/// What ν is compared with at the points of a path.
+/// Density and denoiser of ρ at the points of a path, with which ν is compared.
 #[derive(Debug, Clone)]
 pub struct ReferenceDensity {
-    /// Noise level of the comparison: the path's, or one above it where ρ and ν are smoothed.
+    /// Noise level of the comparison: that of the path, or one above it where ρ and ν are smoothed.
     pub sigma: f64,
-    /// `q^ρ` there, `[n]`, in the precision of the estimator.
+    /// `q^ρ` at that level, `[n]`, in the precision of the estimator.
     pub log_density: Tensor<1>,
-    /// `D^ρ` there, `[n, d]`, in the precision of the estimator; the model's own if none.
+    /// `D^ρ` at that level, `[n, d]`, in the precision of the estimator; none for the model's own.
     pub denoised: Option<Tensor<2>>,
-    /// The weight w of the comparison: `∂_ηD = w·r·(D^ν − D^ρ)`.
+    /// The weight w in `∂_ηD = w·r·(D^ν − D^ρ)`.
     pub weight: f64,
 }
 
@@ -84,22 +84,25 @@ impl ReferenceDensity {
     }
 }
 
-/// The density along one batch of paths: for each step [`probes`](Self::probes) once, then for each of
-/// its stages [`at`](Self::at) and [`advance`](Self::advance).
+/// The log-density along one batch of paths.
+///
+/// For each step, the caller calls [`probes`](Self::probes) once, and then [`at`](Self::at) and
+/// [`advance`](Self::advance) for each of its stages.
 pub trait LogDensityTracker {
-    /// Tangents, `[P, n, d]`, whose products with J each stage of step k must hand to `advance`.
+    /// Tangents of step k at the points x `[n, d]`, `[P, n, d]`, whose products with J each stage hands to
+    /// [`advance`](Self::advance).
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>>;
 
-    /// ρ at the stage's point.
+    /// ρ at the points x `[n, d]` of a stage.
     ///
     /// # Errors
-    /// If the density cannot be evaluated there.
+    /// If the density cannot be evaluated at a point.
     fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<ReferenceDensity, DiffusionError>;
 
-    /// Moves on past a stage; `last` is true at the end of a step.
+    /// Passes a stage with the products of J and the probes, `[P, n, d]`; `last` is true at the end of a step.
     fn advance(&mut self, stage: &Stage, products: Option<Tensor<3>>, last: bool);
 
-    /// Variance of `q` over the choice of probes so far, `[n]`; none where nothing is random, or with a
-    /// single probe, from which it cannot be told.
+    /// Variance of `q` over the choice of probes so far, `[n]`; none where nothing is random, or with a single probe, from
+    /// which it cannot be estimated.
     fn variance(&self) -> Option<Tensor<1>>;
 }

@@ -6,7 +6,8 @@ use datasway_diffusion::sampler::{Stage, Step};
 
 use super::{LogDensity, LogDensityTracker, ReferenceDensity};
 use crate::jacobian_trace::{Trace, terms};
-use crate::measure::{Gaussian, Measure, widest};
+use crate::measure::{Gaussian, Measure};
+use crate::tensors::widest;
 
 /// `dq/dσ = tr J/σ` along the probability-flow ODE, with the quadrature of the sampler that is followed.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use super::{Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions};
 /// Highest noise level of a cut-off; the sampler starts above it.
 const MAX_CUTOFF: f64 = 0.99 * schedule::SIGMA_MAX;
 
-/// Default period of `probing`, the smallest that pays (docs/closed-form.md).
+/// Default period of `probing`, the smallest that pays (docs/src/results/verification.md).
 const DEFAULT_PERIOD: usize = 3;
 
 /// Estimator of the log-density with its options.
@@ -91,7 +91,7 @@ impl EstimatorSpec {
         combination.map_err(|error| DiffusionError::Invalid(field(&error.to_string())))
     }
 
-    /// Whether the density is integrated with this estimate of the trace; any estimate if none.
+    /// True if the density is integrated with this estimate of the trace, or with any estimate if none is given.
     fn uses_trace(&self, trace: Option<TraceKind>) -> bool {
         self.density == DensityKind::ProbabilityFlow && trace.is_none_or(|kind| self.trace == kind)
     }
@@ -136,7 +136,7 @@ impl EstimatorSpec {
         self.name.clone().unwrap_or_else(|| self.label())
     }
 
-    /// The same estimator without its name, for the keys of results.
+    /// The estimator without its name, for the keys of results.
     pub fn unnamed(&self) -> Self {
         Self {
             name: None,

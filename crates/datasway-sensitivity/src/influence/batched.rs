@@ -1,4 +1,4 @@
-//! Samples and the influence of every training image on functionals of them, batch by batch, chunk by chunk.
+//! Samples and the influence of every training image on functionals of them, in batches of samples and chunks of images.
 
 use std::time::Instant;
 
@@ -6,13 +6,13 @@ use burn::tensor::{DType, Tensor};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::device::widest_float;
-use datasway_diffusion::sampler::FrozenNoise;
 
+use super::adjoint::{AdjointInfluence, chunks};
 use super::functional::{Functional, FunctionalContext};
-use super::{AdjointInfluence, chunks};
-use crate::density::Cutoff;
+use super::running_sum::RunningSum;
+use crate::config::{Batch, ResolvedConfig};
 use crate::measure::ImagePoints;
-use crate::sensitivities::{SensitivityConfig, finite_samples, values};
+use crate::tensors::{finite_samples, values};
 use crate::trajectory::Trajectory;
 
 /// Samples and influences on the CPU, in f32.
@@ -26,19 +26,21 @@ pub struct Influences {
     pub samples: Vec<f32>,
     /// Noise level of each evaluation on the path, P in all.
     pub sigmas: Vec<f32>,
-    /// The mean of `r_j` over the training images at each evaluation, `[n, P]`: 1 if the density ρ is compared with is that of
-    /// these images, and far from it where another estimate of that density misjudges them; 0 below the cut-off.
+    /// The mean of `r_j` over the training images at each evaluation, `[n, P]`; 0 below the cut-off.
+    ///
+    /// It is 1 if the density that ρ is compared with is that of these images, and far from 1 where another estimate of
+    /// that density is wrong about them.
     pub balance: Vec<f32>,
-    /// For each functional.
+    /// The influences on each functional.
     pub functionals: Vec<FunctionalInfluences>,
     /// Wall time, in seconds.
     pub seconds: f64,
 }
 
-/// The influences on one functional.
-#[derive(Debug, Clone, PartialEq)]
+/// The influences on one functional f.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct FunctionalInfluences {
-    /// Its name.
+    /// Name of the functional.
     pub name: String,
     /// f of each sample, `[n]`.
     pub values: Vec<f32>,
@@ -46,120 +48,87 @@ pub struct FunctionalInfluences {
     pub gradients: Vec<f32>,
     /// `a_j = df/dη` for mass η added at training image j, `[n, m]`. Removing one image of m is η = −1/m.
     pub influence: Vec<f32>,
-    /// The mean over the training images of what evaluation p adds to `|a_j|`, `[n, P]`.
+    /// The mean over the training images of the absolute contribution of evaluation p to `a_j`, `[n, P]`.
     pub strength: Vec<f32>,
-    /// The mean of `a_j` over all training images, `[n]`: what more of the same data does, which should be 0. What it is
-    /// instead is the model's own error, which is in every `a_j`.
+    /// The mean of `a_j` over all training images, `[n]`.
+    ///
+    /// More of the same data changes nothing, so this should be 0. Its size is the model's own error, which is in every
+    /// `a_j`.
     pub residuals: Vec<f32>,
     /// For each sample the images that raise f most, the strongest first.
-    pub top: Vec<Vec<RankedImage>>,
+    pub proponents: Vec<Vec<RankedImage>>,
     /// For each sample the images that lower f most, the strongest first.
-    pub bottom: Vec<Vec<RankedImage>>,
+    pub opponents: Vec<Vec<RankedImage>>,
 }
 
-/// One training image and one sample.
+/// The influence of one training image on one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RankedImage {
     /// Index of the image.
     pub image: usize,
     /// `a_j`.
     pub influence: f32,
-    /// What each evaluation adds to it, P numbers.
+    /// Contribution of each evaluation, P numbers.
     pub along: Vec<f32>,
 }
 
-/// Draws the samples of `settings` and finds the influence of every training image on every functional, keeping `kept` images
-/// at either end. Of the images one chunk at a time is in memory, so what a run needs grows with their number only
-/// by the results.
+/// Draws the samples of `config` and computes the influence of every training image on every functional. The `strongest`
+/// proponents and opponents of each sample are kept with their contributions along the path.
 ///
-/// `progress` is told the part of the whole, from 0 to 1, that is done.
+/// One chunk of images is in memory at a time, so memory grows with the number of images by the results only.
+/// `progress` receives the fraction of the work that is done, from 0 to 1.
 ///
 /// # Errors
-/// If there is nothing to do, shapes do not fit, the density cannot follow the sampler, or a model fails.
+/// If there is no sample, no batch or no functional, shapes do not fit, the density cannot follow the sampler, or a model
+/// fails.
 pub fn compute(
     model: &dyn Denoiser,
     images: &ImagePoints,
     functionals: &[Box<dyn Functional>],
-    settings: &SensitivityConfig,
-    kept: usize,
+    config: &ResolvedConfig,
+    strongest: usize,
     mut progress: impl FnMut(f64),
 ) -> Result<Influences, DiffusionError> {
-    if settings.samples == 0 || settings.batch == 0 || functionals.is_empty() {
+    if config.samples == 0 || config.batch == 0 || functionals.is_empty() {
         return Err(DiffusionError::Invalid(
             "influences need at least one sample, one in a batch and one functional".to_owned(),
         ));
     }
-    let (started, d, m) = (Instant::now(), model.dim(), images.set().len());
-    let precision = widest_float(images.device());
-    let mut all = Influences {
-        dim: d,
-        images: m,
-        samples: Vec::new(),
-        sigmas: Vec::new(),
-        balance: Vec::new(),
-        functionals: functionals
-            .iter()
-            .map(|f| FunctionalInfluences::new(f.name()))
-            .collect(),
-        seconds: 0.0,
-    };
-    for first in (0..settings.samples).step_by(settings.batch) {
-        let n = settings.batch.min(settings.samples - first);
-        let noise = FrozenNoise::new(settings.seed).starting_at(first as u64);
-        let density = Cutoff {
-            density: settings.density.starting_at(first as u64),
-            sigma: settings.cutoff,
-        };
-        let path = Trajectory::sample(
-            model,
-            &density,
-            &settings.sampler,
-            &settings.sigmas,
-            noise.start([n, d], images.device(), DType::F32),
-            &noise,
-        )?;
-        let samples = values(path.samples.clone())?;
-        all.samples.extend(finite_samples(samples, d, first)?);
-        let scene = FunctionalContext {
-            model,
-            path: &path,
-            first,
-            images,
-            precision,
-        };
-        let mut gradients = Vec::new();
-        for (found, functional) in all.functionals.iter_mut().zip(functionals) {
-            let at = functional.differentiate(&scene)?;
-            found.values.extend(values(at.values)?);
-            found.gradients.extend(values(at.gradients.clone())?);
-            gradients.push(at.gradients);
-        }
-        let pulled = path.pull_back(model, Tensor::stack(gradients, 0))?;
-        let influence = AdjointInfluence::new(&path, pulled, precision);
-        let done = |part: f64| (first as f64 + n as f64 * part) / settings.samples as f64;
-        progress(done(0.5));
-        let batch = Batch::collect(&influence, images, |part| progress(done(0.5 + part / 2.0)))?;
-        all.sigmas = path.points.iter().map(|p| p.sigma as f32).collect();
-        all.balance.extend(batch.balance);
-        for (k, found) in all.functionals.iter_mut().enumerate() {
-            let rows = &batch.influence[k * n * m..(k + 1) * n * m];
-            let evaluations = path.points.len();
-            let strength = &batch.strength[k * n * evaluations..(k + 1) * n * evaluations];
-            found.influence.extend_from_slice(rows);
-            found.strength.extend_from_slice(strength);
-            for (i, row) in rows.chunks_exact(m).enumerate() {
-                let sum: f64 = row.iter().map(|a| f64::from(*a)).sum();
-                found.residuals.push((sum / m as f64) as f32);
-                let (top, bottom) = ends(row, kept);
-                let keep = |picked: Vec<usize>| keep(&influence, images, [k, i], row, picked);
-                found.top.push(keep(top)?);
-                found.bottom.push(keep(bottom)?);
-            }
-        }
-        progress(done(1.0));
+    let started = Instant::now();
+    let mut results = Influences::empty(model.dim(), images.set().len(), functionals);
+    for batch in config.batches() {
+        let fraction =
+            |done: f64| (batch.first as f64 + batch.count as f64 * done) / config.samples as f64;
+        let trajectory = sample(model, images, &batch, config)?;
+        let adjoint = results.append_samples(model, images, functionals, &batch, &trajectory)?;
+        progress(fraction(0.5));
+        let influences = BatchInfluences::accumulate(&adjoint, images, |done| {
+            progress(fraction(0.5 + done / 2.0));
+        })?;
+        results.append_influences(&batch, &adjoint, images, influences, strongest)?;
+        progress(fraction(1.0));
     }
-    all.seconds = started.elapsed().as_secs_f64();
-    Ok(all)
+    results.seconds = started.elapsed().as_secs_f64();
+    Ok(results)
+}
+
+/// The paths of a batch.
+fn sample(
+    model: &dyn Denoiser,
+    images: &ImagePoints,
+    batch: &Batch<'_>,
+    config: &ResolvedConfig,
+) -> Result<Trajectory, DiffusionError> {
+    let shape = [batch.count, model.dim()];
+    let start = batch.noise.start(shape, images.device(), DType::F32);
+    Trajectory::sample(
+        model,
+        &batch.density,
+        &config.sampler,
+        &config.sigmas,
+        start,
+        &batch.noise,
+    )
 }
 
 impl Influences {
@@ -169,28 +138,92 @@ impl Influences {
     }
 
     /// `a_j` of every image on a functional of a sample, m numbers.
-    pub fn row<'a>(&self, found: &'a FunctionalInfluences, sample: usize) -> &'a [f32] {
-        &found.influence[sample * self.images..(sample + 1) * self.images]
+    pub fn row<'a>(&self, functional: &'a FunctionalInfluences, sample: usize) -> &'a [f32] {
+        &functional.influence[sample * self.images..(sample + 1) * self.images]
     }
-}
 
-impl FunctionalInfluences {
-    fn new(name: &str) -> Self {
+    /// Results of no samples.
+    fn empty(dim: usize, images: usize, functionals: &[Box<dyn Functional>]) -> Self {
+        let empty = |functional: &Box<dyn Functional>| FunctionalInfluences {
+            name: functional.name().to_owned(),
+            ..FunctionalInfluences::default()
+        };
         Self {
-            name: name.to_owned(),
-            values: Vec::new(),
-            gradients: Vec::new(),
-            influence: Vec::new(),
-            strength: Vec::new(),
-            residuals: Vec::new(),
-            top: Vec::new(),
-            bottom: Vec::new(),
+            dim,
+            images,
+            samples: Vec::new(),
+            sigmas: Vec::new(),
+            balance: Vec::new(),
+            functionals: functionals.iter().map(empty).collect(),
+            seconds: 0.0,
         }
     }
+
+    /// Appends the samples of a batch and the functionals of them, and pulls their gradients back.
+    fn append_samples(
+        &mut self,
+        model: &dyn Denoiser,
+        images: &ImagePoints,
+        functionals: &[Box<dyn Functional>],
+        batch: &Batch<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<AdjointInfluence, DiffusionError> {
+        let samples = trajectory.samples.clone();
+        self.samples.extend(finite_samples(samples, batch.first)?);
+        self.sigmas = trajectory.points.iter().map(|p| p.sigma as f32).collect();
+        let precision = widest_float(images.device());
+        let context = FunctionalContext {
+            model,
+            trajectory,
+            first: batch.first,
+            images,
+            precision,
+        };
+        let mut gradients = Vec::new();
+        for (results, functional) in self.functionals.iter_mut().zip(functionals) {
+            let evaluated = functional.value_and_gradient(&context)?;
+            results.values.extend(values(evaluated.values)?);
+            results
+                .gradients
+                .extend(values(evaluated.gradients.clone())?);
+            gradients.push(evaluated.gradients);
+        }
+        let pulled = trajectory.pull_back(model, Tensor::stack(gradients, 0))?;
+        Ok(AdjointInfluence::new(trajectory, pulled, precision))
+    }
+
+    /// Appends the influences of a batch, with its strongest images.
+    fn append_influences(
+        &mut self,
+        batch: &Batch<'_>,
+        adjoint: &AdjointInfluence,
+        images: &ImagePoints,
+        influences: BatchInfluences,
+        count: usize,
+    ) -> Result<(), DiffusionError> {
+        let (n, m, evaluations) = (batch.count, self.images, adjoint.evaluations());
+        self.balance.extend(influences.balance);
+        let rows = influences.influence.chunks_exact(n * m);
+        let strengths = influences.strength.chunks_exact(n * evaluations);
+        let functionals = self.functionals.iter_mut().zip(rows.zip(strengths));
+        for (k, (results, (rows, strength))) in functionals.enumerate() {
+            results.influence.extend_from_slice(rows);
+            results.strength.extend_from_slice(strength);
+            for (i, row) in rows.chunks_exact(m).enumerate() {
+                let sum: f64 = row.iter().map(|a| f64::from(*a)).sum();
+                results.residuals.push((sum / m as f64) as f32);
+                let ranked = |picked| ranked_images(adjoint, images, [k, i], row, picked);
+                let (proponents, opponents) = strongest(row, count);
+                results.proponents.push(ranked(proponents)?);
+                results.opponents.push(ranked(opponents)?);
+            }
+        }
+        Ok(())
+    }
 }
 
-/// What the images do to one batch.
-struct Batch {
+/// The influences of all images on one batch.
+struct BatchInfluences {
     /// `[K, n, m]`.
     influence: Vec<f32>,
     /// `[K, n, P]`.
@@ -199,85 +232,69 @@ struct Batch {
     balance: Vec<f32>,
 }
 
-impl Batch {
-    fn collect(
-        influence: &AdjointInfluence,
+impl BatchInfluences {
+    fn accumulate(
+        adjoint: &AdjointInfluence,
         images: &ImagePoints,
         mut progress: impl FnMut(f64),
     ) -> Result<Self, DiffusionError> {
-        let m = images.set().len();
-        let (mut parts, mut strength, mut balance) = (Vec::new(), Vec::new(), Vec::new());
+        let (m, evaluations) = (images.set().len(), adjoint.evaluations());
+        let mut influence: Vec<Tensor<3>> = Vec::new();
+        let mut strength = vec![RunningSum::<3>::default(); evaluations];
+        let mut balance = vec![RunningSum::<2>::default(); evaluations];
         for range in chunks(m) {
             let end = range.end;
-            let points = images.with_mirrors(range);
-            let share = 1.0 / points.len() as f64;
-            let mut sum: Option<Tensor<3>> = None;
-            let mut along: Vec<Tensor<3>> = Vec::new();
-            for points in &points {
-                for (p, part) in influence.along(points).into_iter().enumerate() {
-                    let part_influence = part.influence * share;
-                    // An image and its mirror image are one image.
-                    match along.get_mut(p) {
-                        Some(other) => *other = other.clone() + part_influence,
-                        None => along.push(part_influence),
-                    }
-                    if let Some(ratios) = part.ratios {
-                        add(&mut balance, p, ratios.sum_dim(1) * (share / m as f64));
+            let copies = images.with_mirrors(range);
+            // An image and its mirror image are one image, which share its mass.
+            let share = 1.0 / copies.len() as f64;
+            let mut contributions = vec![RunningSum::<3>::default(); evaluations];
+            for points in &copies {
+                for (p, contribution) in adjoint.contributions(points).into_iter().enumerate() {
+                    contributions[p].add(contribution.influence * share);
+                    if let Some(ratios) = contribution.ratios {
+                        balance[p].add(ratios.sum_dim(1) * (share / m as f64));
                     }
                 }
             }
-            for (p, part) in along.into_iter().enumerate() {
-                add(&mut strength, p, part.clone().abs().sum_dim(2) / m as f64);
-                sum = Some(match sum {
-                    Some(sum) => sum + part,
-                    None => part,
-                });
+            let mut total = RunningSum::<3>::default();
+            for (contribution, strength) in contributions.into_iter().zip(&mut strength) {
+                if let Some(contribution) = contribution.into_sum() {
+                    strength.add(contribution.clone().abs().sum_dim(2) / m as f64);
+                    total.add(contribution);
+                }
             }
-            parts.extend(sum);
+            influence.extend(total.into_sum());
             progress(end as f64 / m as f64);
         }
-        let first = influence.points[0].x.clone();
-        let zero = (first.slice_dim(1, 0..1).zeros_like()).cast(influence.precision);
-        let balance = (0..influence.points.len())
-            .map(|p| {
-                balance
-                    .get(p)
-                    .cloned()
-                    .flatten()
-                    .unwrap_or_else(|| zero.clone())
-            })
-            .collect();
+        let strength = strength.into_iter().filter_map(RunningSum::into_sum);
+        let zero = adjoint.zero_column();
+        let balance = balance
+            .into_iter()
+            .map(|sum| sum.into_sum().unwrap_or_else(|| zero.clone()));
         Ok(Self {
-            influence: values(Tensor::cat(parts, 2))?,
-            strength: values(Tensor::cat(strength.into_iter().flatten().collect(), 2))?,
-            balance: values(Tensor::cat(balance, 1))?,
+            influence: values(Tensor::cat(influence, 2))?,
+            strength: values(Tensor::cat(strength.collect(), 2))?,
+            balance: values(Tensor::cat(balance.collect(), 1))?,
         })
     }
 }
 
-/// Adds to the p-th sum.
-fn add<const D: usize>(sums: &mut Vec<Option<Tensor<D>>>, p: usize, part: Tensor<D>) {
-    if sums.len() <= p {
-        sums.resize(p + 1, None);
-    }
-    sums[p] = Some(match sums[p].take() {
-        Some(sum) => sum + part,
-        None => part,
-    });
-}
-
-/// The places of the largest and of the smallest numbers of a row, the strongest first; what is not a number is neither.
-fn ends(row: &[f32], count: usize) -> (Vec<usize>, Vec<usize>) {
+/// Indices of the `count` largest positive and of the `count` smallest negative numbers of a row, the strongest first.
+/// Numbers that are not finite are left out.
+fn strongest(row: &[f32], count: usize) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..row.len()).filter(|&j| row[j].is_finite()).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
-    let top = order.iter().take(count).copied().filter(|&j| row[j] > 0.0);
-    let bottom = order.iter().rev().take(count).copied();
-    (top.collect(), bottom.filter(|&j| row[j] < 0.0).collect())
+    let proponents = order.iter().take(count).copied();
+    let opponents = order.iter().rev().take(count).copied();
+    (
+        proponents.filter(|&j| row[j] > 0.0).collect(),
+        opponents.filter(|&j| row[j] < 0.0).collect(),
+    )
 }
 
-/// The picked images of sample i and functional k, with their parts along the path.
-fn keep(
-    influence: &AdjointInfluence,
+/// The picked images of sample i and functional k, with their contributions along the path.
+fn ranked_images(
+    adjoint: &AdjointInfluence,
     images: &ImagePoints,
     [k, i]: [usize; 2],
     row: &[f32],
@@ -286,19 +303,19 @@ fn keep(
     if picked.is_empty() {
         return Ok(Vec::new());
     }
-    let one = influence.alone(k, i);
-    let points = images.with_mirrors(picked.iter().copied());
-    let share = 1.0 / points.len() as f32;
-    let mut along = vec![vec![0.0; one.points.len()]; picked.len()];
-    for points in &points {
-        for (p, part) in one.along(points).into_iter().enumerate() {
-            for (curve, value) in along.iter_mut().zip(values(part.influence)?) {
+    let adjoint = adjoint.select(k, i);
+    let copies = images.with_mirrors(picked.iter().copied());
+    let share = 1.0 / copies.len() as f32;
+    let mut curves = vec![vec![0.0; adjoint.evaluations()]; picked.len()];
+    for points in &copies {
+        for (p, contribution) in adjoint.contributions(points).into_iter().enumerate() {
+            for (curve, value) in curves.iter_mut().zip(values(contribution.influence)?) {
                 curve[p] += share * value;
             }
         }
     }
-    let images = picked.into_iter().zip(along);
-    Ok(images
+    let ranked = picked.into_iter().zip(curves);
+    Ok(ranked
         .map(|(image, along)| RankedImage {
             image,
             influence: row[image],

@@ -1,4 +1,4 @@
-//! What is asked of a sample: a number `f(x₀)` and its gradient.
+//! Functionals: a number `f(x₀)` of each sample, with its gradient.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
@@ -7,28 +7,28 @@ use datasway_diffusion::denoiser::Denoiser;
 use crate::measure::ImagePoints;
 use crate::trajectory::Trajectory;
 
-/// A number for each sample.
+/// A differentiable function f of a sample, whose change is attributed to training images.
 pub trait Functional {
-    /// What it is called in files and on the page.
+    /// The name in files and on pages.
     fn name(&self) -> &str;
 
-    /// f and ∇f at the samples of a batch.
+    /// f, `[n]`, and ∇f, `[n, d]`, at the samples of a batch.
     ///
     /// # Errors
-    /// If it does not fit the samples, or a model fails.
-    fn differentiate(
+    /// If the functional does not fit the samples, or a model fails.
+    fn value_and_gradient(
         &self,
-        scene: &FunctionalContext<'_>,
+        context: &FunctionalContext<'_>,
     ) -> Result<ValueAndGradient, DiffusionError>;
 }
 
-/// A batch of samples, and all that a functional may depend on.
+/// A batch of samples with the model and the images that a functional may depend on.
 pub struct FunctionalContext<'a> {
     /// The model.
     pub model: &'a dyn Denoiser,
-    /// The samples and how they came about.
-    pub path: &'a Trajectory,
-    /// Index of the first sample.
+    /// The sampling paths and the samples, `[n, d]`.
+    pub trajectory: &'a Trajectory,
+    /// Index of the first sample of the batch.
     pub first: usize,
     /// The training images.
     pub images: &'a ImagePoints,
@@ -36,7 +36,7 @@ pub struct FunctionalContext<'a> {
     pub precision: DType,
 }
 
-/// A functional at a batch of samples.
+/// Value and gradient of a functional at a batch of n samples.
 #[derive(Debug, Clone)]
 pub struct ValueAndGradient {
     /// f, `[n]`.
@@ -45,12 +45,12 @@ pub struct ValueAndGradient {
     pub gradients: Tensor<2>,
 }
 
-/// `f(x) = ⟨v, x⟩`: a direction in pixel space, or with equal weights the mean of a region.
+/// `f(x) = ⟨v, x⟩`, the inner product with a direction in pixel space. With equal weights it is the mean of a region.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// Its name.
+    /// Name of the functional.
     pub name: String,
-    /// v, d numbers; or one v for each sample, `[n, d]`.
+    /// v, d numbers, or one v for each sample of the run, `[n, d]`.
     pub weights: Vec<f32>,
 }
 
@@ -59,23 +59,23 @@ impl Functional for Linear {
         &self.name
     }
 
-    fn differentiate(
+    fn value_and_gradient(
         &self,
-        scene: &FunctionalContext<'_>,
+        context: &FunctionalContext<'_>,
     ) -> Result<ValueAndGradient, DiffusionError> {
-        let x = &scene.path.samples;
+        let x = &context.trajectory.samples;
         let [n, d] = x.dims();
-        let rows = scene.first * d..(scene.first + n) * d;
+        let rows = context.first * d..(context.first + n) * d;
         let (values, shape) = match self.weights.get(rows) {
             _ if self.weights.len() == d => (self.weights.clone(), [1, d]),
-            Some(rows) => (rows.to_vec(), [n, d]),
+            Some(weights) => (weights.to_vec(), [n, d]),
             None => {
                 return Err(DiffusionError::Invalid(format!(
                     "the direction {} has {} numbers, which is neither one for each of the {d} pixel values nor that \
                      for each of {} samples or more",
                     self.name,
                     self.weights.len(),
-                    scene.first + n
+                    context.first + n
                 )));
             }
         };
@@ -91,7 +91,7 @@ impl Functional for Linear {
 /// `f(x) = ‖x − t‖²`, the squared distance to an image; its gradient is `2(x − t)`.
 #[derive(Debug, Clone)]
 pub struct Distance {
-    /// Its name.
+    /// Name of the functional.
     pub name: String,
     /// t, d numbers.
     pub target: Vec<f32>,
@@ -102,11 +102,11 @@ impl Functional for Distance {
         &self.name
     }
 
-    fn differentiate(
+    fn value_and_gradient(
         &self,
-        scene: &FunctionalContext<'_>,
+        context: &FunctionalContext<'_>,
     ) -> Result<ValueAndGradient, DiffusionError> {
-        let x = &scene.path.samples;
+        let x = &context.trajectory.samples;
         let target = TensorData::new(self.target.clone(), [1, self.target.len()]);
         let gap = x.clone() - Tensor::<2>::from_data(target, (&x.device(), x.dtype()));
         Ok(ValueAndGradient {

@@ -1,4 +1,4 @@
-//! What a classifier says of a sample.
+//! The log-odds that a classifier gives a sample.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -8,7 +8,7 @@ use datasway_diffusion::DiffusionError;
 
 use super::functional::{Functional, FunctionalContext, ValueAndGradient};
 
-/// `f(x) = ln p/(1 − p)`, the log-odds that a classifier gives one of its labels; its gradient by autodiff.
+/// `f(x) = ln p/(1 − p)`, the log-odds of one label under a classifier. The gradient is computed by autodiff.
 #[derive(Debug, Clone)]
 pub struct LogOdds {
     name: String,
@@ -22,23 +22,23 @@ impl LogOdds {
     /// The log-odds of a label, `attr:NAME` or `class:NAME`.
     ///
     /// # Errors
-    /// If the classifier is not finished, its weights do not fit, or it has no such label.
+    /// If the classifier's training is not finished, its weights do not fit, or it has no such label.
     pub fn new(
         name: String,
-        saved: &ClassifierCheckpoint,
+        classifier: &ClassifierCheckpoint,
         label: &str,
         device: &burn::tensor::Device,
     ) -> Result<Self, DiffusionError> {
         let refuse = |message: String| Err(DiffusionError::Invalid(message));
-        let header = &saved.header;
-        if saved.optimizer.is_some() {
+        let header = &classifier.header;
+        if classifier.optimizer.is_some() {
             return refuse(format!(
-                "the classifier is only trained for {} of {} steps: go on with `train classifier --resume`",
+                "the classifier is only trained for {} of {} steps",
                 header.step, header.training.steps
             ));
         }
         let names = header.labels.names();
-        let Some(place) = names.iter().position(|name| name == label) else {
+        let Some(label_index) = names.iter().position(|name| name == label) else {
             return refuse(format!(
                 "the classifier has no label {label}; it has {}",
                 names.join(", ")
@@ -47,18 +47,18 @@ impl LogOdds {
         Ok(Self {
             name,
             // Constants on the autodiff device.
-            network: saved.network(device)?.no_grad().train(),
+            network: classifier.network(device)?.no_grad().train(),
             shape: header.shape,
             labels: header.labels.clone(),
-            label: place,
+            label: label_index,
         })
     }
 
-    /// f and ∇f at samples `[n, d]`.
+    /// f, `[n]`, and ∇f, `[n, d]`, at samples `[n, d]`.
     ///
     /// # Errors
     /// If the samples have another number of pixel values than the classifier's images.
-    pub fn at(&self, samples: &Tensor<2>) -> Result<ValueAndGradient, DiffusionError> {
+    pub fn evaluate(&self, samples: &Tensor<2>) -> Result<ValueAndGradient, DiffusionError> {
         let ([n, d], shape) = (samples.dims(), self.shape);
         if d != shape.dim() {
             return Err(DiffusionError::Invalid(format!(
@@ -85,10 +85,10 @@ impl Functional for LogOdds {
         &self.name
     }
 
-    fn differentiate(
+    fn value_and_gradient(
         &self,
-        scene: &FunctionalContext<'_>,
+        context: &FunctionalContext<'_>,
     ) -> Result<ValueAndGradient, DiffusionError> {
-        self.at(&scene.path.samples)
+        self.evaluate(&context.trajectory.samples)
     }
 }

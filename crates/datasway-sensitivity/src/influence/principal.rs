@@ -1,20 +1,21 @@
-//! The direction in which a sample moves most when training images gain or lose weight.
+//! The direction along which training images move a sample most.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 
+use super::adjoint::{AdjointInfluence, chunks, forcings};
 use super::functional::{Functional, FunctionalContext, ValueAndGradient};
-use super::{AdjointInfluence, chunks, forcings};
+use super::running_sum::RunningSum;
 
-/// `f(x) = ⟨u, x − x₀⟩` with u the top eigenvector of `M = (1/m)·Σ_j δ_j·δ_jᵀ`, where `δ_j` is the sensitivity of the sample x₀ to
-/// training image j: the distance of the sample from where it is now, along the line on which it moves most.
+/// `f(x) = ⟨u, x − x₀⟩`: the displacement from the sample x₀ along the direction u in which training images move it most.
 ///
-/// By the power method, without any δ_j: the adjoint gives all `a_j = ⟨δ_j, u⟩` at once, and the tangent of the weighted
-/// images gives `M·u = (1/m)·Σ_j a_j·δ_j`. The sign of u is such that its entries sum to a positive number.
+/// u is the top eigenvector of `M = (1/m)·Σ_j δ_j·δ_jᵀ`, where `δ_j` is the sensitivity of x₀ to training image j. The
+/// power method needs no single δ_j: the adjoint gives all `a_j = ⟨δ_j, u⟩` at once, and the tangent of the weighted images
+/// gives `M·u = (1/m)·Σ_j a_j·δ_j`. The sign of u is such that its entries have a positive sum.
 #[derive(Debug, Clone, Copy)]
 pub struct Principal {
-    /// Multiplications by M, each a sweep back and one forward.
+    /// Multiplications by M, each a backward and a forward pass.
     pub iterations: usize,
 }
 
@@ -23,14 +24,14 @@ impl Functional for Principal {
         "principal"
     }
 
-    fn differentiate(
+    fn value_and_gradient(
         &self,
-        scene: &FunctionalContext<'_>,
+        context: &FunctionalContext<'_>,
     ) -> Result<ValueAndGradient, DiffusionError> {
-        let x = &scene.path.samples;
-        let mut u = unit(start(scene));
+        let x = &context.trajectory.samples;
+        let mut u = unit(start(context));
         for _ in 0..self.iterations {
-            u = unit(multiply(scene, u)?);
+            u = unit(multiply(context, u)?);
         }
         let sign = u.clone().sum_dim(1).sign();
         Ok(ValueAndGradient {
@@ -40,11 +41,11 @@ impl Functional for Principal {
     }
 }
 
-/// A random vector for each sample, the same whatever the batch.
-fn start(scene: &FunctionalContext<'_>) -> Tensor<2> {
-    let x = &scene.path.samples;
+/// A random vector for each sample, which does not depend on the batch.
+fn start(context: &FunctionalContext<'_>) -> Tensor<2> {
+    let x = &context.trajectory.samples;
     let [n, d] = x.dims();
-    let rows = (scene.first..scene.first + n).map(|i| {
+    let rows = (context.first..context.first + n).map(|i| {
         let mut rng = generator(0, RandomStream::Probe, [i as u64]);
         normal(&mut rng, [1, d], &x.device()).cast(x.dtype())
     });
@@ -52,31 +53,36 @@ fn start(scene: &FunctionalContext<'_>) -> Tensor<2> {
 }
 
 /// `M·u`, `[n, d]`.
-fn multiply(scene: &FunctionalContext<'_>, u: Tensor<2>) -> Result<Tensor<2>, DiffusionError> {
-    let pulled = scene.path.pull_back(scene.model, u.unsqueeze_dim(0))?;
-    let influence = AdjointInfluence::new(scene.path, pulled, scene.precision);
-    let mut changes: Option<Vec<Tensor<2>>> = None;
-    for range in chunks(scene.images.set().len()) {
-        let points = scene.images.with_mirrors(range);
+fn multiply(context: &FunctionalContext<'_>, u: Tensor<2>) -> Result<Tensor<2>, DiffusionError> {
+    let pulled = context
+        .trajectory
+        .pull_back(context.model, u.unsqueeze_dim(0))?;
+    let influence = AdjointInfluence::new(context.trajectory, pulled, context.precision);
+    let evaluations = context.trajectory.points.len();
+    let mut changes = vec![RunningSum::<2>::default(); evaluations];
+    for range in chunks(context.images.set().len()) {
+        let copies = context.images.with_mirrors(range);
         // An image and its mirror image share its mass.
-        let share = 1.0 / points.len() as f64;
-        let parts = points.iter().map(|points| influence.of(points) * share);
-        let Some(weights) = parts.reduce(|sum, part| sum + part) else {
+        let share = 1.0 / copies.len() as f64;
+        let mut weights = RunningSum::<3>::default();
+        for points in &copies {
+            weights.add(influence.total(points) * share);
+        }
+        let Some(weights) = weights.into_sum() else {
             continue;
         };
         let weights = weights.squeeze_dim::<2>(0) * share;
-        for points in &points {
-            let parts = forcings(scene.path, points, &weights, scene.precision);
-            changes = Some(match changes.take() {
-                None => parts,
-                Some(sums) => sums.into_iter().zip(parts).map(|(a, b)| a + b).collect(),
-            });
+        for points in &copies {
+            let forcings = forcings(context.trajectory, points, &weights, context.precision);
+            for (change, forcing) in changes.iter_mut().zip(forcings) {
+                change.add(forcing);
+            }
         }
     }
-    let changes = changes.unwrap_or_default();
-    let changes: Vec<Tensor<3>> = changes.into_iter().map(|f| f.unsqueeze_dim(0)).collect();
-    let moved = scene.path.push_forward(scene.model, &changes)?;
-    Ok(moved.squeeze_dim::<2>(0) / scene.images.set().len() as f64)
+    let changes = changes.into_iter().filter_map(RunningSum::into_sum);
+    let changes: Vec<Tensor<3>> = changes.map(|change| change.unsqueeze_dim(0)).collect();
+    let moved = context.trajectory.push_forward(context.model, &changes)?;
+    Ok(moved.squeeze_dim::<2>(0) / context.images.set().len() as f64)
 }
 
 /// Every row divided by its length. Scaled first, because squares of large numbers overflow.

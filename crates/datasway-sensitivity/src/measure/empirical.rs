@@ -3,11 +3,17 @@
 use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use datasway_data::Dataset;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
+use datasway_diffusion::device::{has_own_memory, widest_float};
 
+use super::Measure;
 use super::image_points::ImagePoints;
-use super::{Measure, rows_dot};
+use crate::tensors::rows_dot;
+
+/// Most numbers of points that a device with its own memory holds: 4 GiB of them.
+const MAX_HELD: usize = 1 << 30;
 
 /// Where the points are.
 #[derive(Debug, Clone)]
@@ -57,6 +63,26 @@ impl Empirical {
     pub fn read(images: ImagePoints) -> Result<Self, DiffusionError> {
         let weights = vec![1.0; images.count()];
         Self::made(Points::Read(images), &weights, DType::F32)
+    }
+
+    /// Images as the measure that a training sees, with their mirror images if `mirrored`. Sums are taken in the widest
+    /// precision of the device. A device with its own memory holds the images, unless they are very many.
+    ///
+    /// # Errors
+    /// If there are no images.
+    pub fn of_images(
+        images: &Dataset,
+        mirrored: bool,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        let images = ImagePoints::new(images, mirrored, device);
+        let held = has_own_memory(device) && images.count() * images.dim() <= MAX_HELD;
+        let measure = if held {
+            Self::new(images.points(0..images.count()))?
+        } else {
+            Self::read(images)?
+        };
+        Ok(measure.with_precision(widest_float(device)))
     }
 
     fn made(points: Points, weights: &[f64], precision: DType) -> Result<Self, DiffusionError> {
@@ -234,15 +260,7 @@ impl Denoiser for Empirical {
         ))
     }
 
-    /// J is symmetric.
-    fn vjp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        cotangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        self.jvp(x, sigma, cotangents)
-    }
+    symmetric_vjp!();
 }
 
 impl Measure for Empirical {

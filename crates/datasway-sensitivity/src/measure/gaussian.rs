@@ -1,11 +1,12 @@
-//! Gaussians and their mixtures.
+//! Gaussian measures.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
 use nalgebra::DMatrix;
 
-use super::{Measure, Mixture, rows_dot};
+use super::Measure;
+use crate::tensors::rows_dot;
 
 /// `N(m, Σ)`. With the eigenvectors U and eigenvalues λ of Σ and `z = Uᵀ(x − m)`,
 /// `q = −½·Σ_i [z_i²/(λ_i + σ²) + log(1 + λ_i/σ²)]` and `D = m + U·(λ/(λ + σ²)·z)`.
@@ -212,15 +213,7 @@ impl Denoiser for Gaussian {
         Ok((self.denoise(x, sigma)?, moved.reshape([count, n, d])))
     }
 
-    /// J is symmetric.
-    fn vjp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        cotangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        self.jvp(x, sigma, cotangents)
-    }
+    symmetric_vjp!();
 }
 
 impl Measure for Gaussian {
@@ -234,90 +227,5 @@ impl Measure for Gaussian {
             .map(|v| (v / (sigma * sigma)).ln_1p())
             .sum();
         Ok(((square + logs) * -0.5).squeeze_dim::<1>(1))
-    }
-}
-
-/// Gaussians with weights that sum to one.
-#[derive(Debug)]
-pub struct GaussianMixture(Mixture<'static>);
-
-impl GaussianMixture {
-    /// A mixture from its weights, means, and covariances (each row by row).
-    ///
-    /// # Errors
-    /// If the numbers of weights, means and covariances differ, the weights are not positive or do
-    /// not sum to one, or a component is not a Gaussian ([`Gaussian::new`]) of the same dimension.
-    pub fn new(
-        weights: &[f64],
-        means: &[Vec<f64>],
-        covariances: &[Vec<f64>],
-        device: &Device,
-        dtype: DType,
-    ) -> Result<Self, DiffusionError> {
-        let bad = |message: String| Err(DiffusionError::Invalid(message));
-        if weights.len() != means.len() || weights.len() != covariances.len() {
-            return bad(format!(
-                "{} weights, {} means and {} covariances: a mixture needs one of each per component",
-                weights.len(),
-                means.len(),
-                covariances.len()
-            ));
-        }
-        if let Some(weight) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
-            return bad(format!(
-                "the weights of a mixture must be positive, got {weight}"
-            ));
-        }
-        let total: f64 = weights.iter().sum();
-        if (total - 1.0).abs() > 1e-9 {
-            return bad(format!(
-                "the weights of a mixture must sum to 1, but sum to {total}"
-            ));
-        }
-        let mut parts: Vec<(f64, Box<dyn Measure>)> = Vec::new();
-        for ((weight, mean), covariance) in weights.iter().zip(means).zip(covariances) {
-            let gaussian = Gaussian::new(mean, covariance, device, dtype)?;
-            parts.push((*weight, Box::new(gaussian)));
-        }
-        Ok(Self(Mixture::new(parts)?))
-    }
-}
-
-impl Denoiser for GaussianMixture {
-    fn dim(&self) -> usize {
-        self.0.dim()
-    }
-
-    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        self.0.denoise(x, sigma)
-    }
-
-    fn jvp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        tangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        self.0.jvp(x, sigma, tangents)
-    }
-
-    /// J is symmetric.
-    fn vjp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        cotangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        self.jvp(x, sigma, cotangents)
-    }
-}
-
-impl Measure for GaussianMixture {
-    fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
-        self.0.log_density(x, sigma)
-    }
-
-    fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
-        self.0.evaluate(x, sigma)
     }
 }

@@ -4,13 +4,6 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
-use datasway_diffusion::DiffusionError;
-use datasway_diffusion::device::{has_own_memory, widest_float};
-
-use super::Empirical;
-
-/// Most numbers of points that are held on a device with a memory of its own: 4 GiB of them.
-const MAX_HELD: usize = 1 << 30;
 
 /// ImagePoints as points, `[m, d]`, pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too. A
 /// set that the cache maps stays on disk: only the chunk that is asked for is in memory.
@@ -78,28 +71,6 @@ impl ImagePoints {
             points.push(self.points(images.map(|i| i + self.set.len())));
         }
         points
-    }
-}
-
-impl Empirical {
-    /// Images as the measure that a training sees, with their mirror images if it `mirrored` them, summed in the widest
-    /// precision that the device has. A device with a memory of its own holds them, unless they are very many.
-    ///
-    /// # Errors
-    /// If there are no images.
-    pub fn of_images(
-        images: &Dataset,
-        mirrored: bool,
-        device: &Device,
-    ) -> Result<Self, DiffusionError> {
-        let images = ImagePoints::new(images, mirrored, device);
-        let held = has_own_memory(device) && images.count() * images.dim() <= MAX_HELD;
-        let measure = if held {
-            Self::new(images.points(0..images.count()))?
-        } else {
-            Self::read(images)?
-        };
-        Ok(measure.with_precision(widest_float(device)))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Weighted sums of measures, among them the perturbed data `ρ + ην`.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
 
-use super::{Measure, widest};
+use super::{Gaussian, Measure};
+use crate::tensors::widest;
 
 /// `Σ_c π_c·μ_c / Σ_c π_c`. Weights may be negative where that removes mass that another part has.
 ///
@@ -35,6 +36,47 @@ pub fn perturbed<'a>(
     mass: f64,
 ) -> Result<Mixture<'a>, DiffusionError> {
     Mixture::new(vec![(1.0, Box::new(data)), (mass, Box::new(direction))])
+}
+
+/// A mixture of Gaussians from its weights, its means, d numbers each, and its covariances, d×d numbers each, row by
+/// row.
+///
+/// # Errors
+/// If the numbers of weights, means and covariances differ, the weights are not positive or do not sum to one, or a
+/// component is not a Gaussian ([`Gaussian::new`]) of the same dimension.
+pub fn gaussian_mixture(
+    weights: &[f64],
+    means: &[Vec<f64>],
+    covariances: &[Vec<f64>],
+    device: &Device,
+    dtype: DType,
+) -> Result<Mixture<'static>, DiffusionError> {
+    let bad = |message: String| Err(DiffusionError::Invalid(message));
+    if weights.len() != means.len() || weights.len() != covariances.len() {
+        return bad(format!(
+            "{} weights, {} means and {} covariances: a mixture needs one of each per component",
+            weights.len(),
+            means.len(),
+            covariances.len()
+        ));
+    }
+    if let Some(weight) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
+        return bad(format!(
+            "the weights of a mixture must be positive, got {weight}"
+        ));
+    }
+    let total: f64 = weights.iter().sum();
+    if (total - 1.0).abs() > 1e-9 {
+        return bad(format!(
+            "the weights of a mixture must sum to 1, but sum to {total}"
+        ));
+    }
+    let mut parts: Vec<(f64, Box<dyn Measure>)> = Vec::new();
+    for ((weight, mean), covariance) in weights.iter().zip(means).zip(covariances) {
+        let gaussian = Gaussian::new(mean, covariance, device, dtype)?;
+        parts.push((*weight, Box::new(gaussian)));
+    }
+    Mixture::new(parts)
 }
 
 impl<'a> Mixture<'a> {
@@ -146,15 +188,7 @@ impl Denoiser for Mixture<'_> {
         Ok((denoised, sum))
     }
 
-    /// J is symmetric.
-    fn vjp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        cotangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        self.jvp(x, sigma, cotangents)
-    }
+    symmetric_vjp!();
 }
 
 impl Measure for Mixture<'_> {

@@ -2,10 +2,12 @@
 
 use burn::tensor::Tensor;
 use datasway_diffusion::denoiser::{Denoiser, check_points};
-use datasway_diffusion::{DiffusionError, sampler, schedule};
+use datasway_diffusion::sampler::{self, StageBuffer};
+use datasway_diffusion::{DiffusionError, schedule};
 
-use super::{Gaussian, Measure, widest};
+use super::{Gaussian, Measure};
 use crate::jacobian_trace::{Trace, terms};
+use crate::tensors::widest;
 
 /// The measure that a denoiser was trained on. Its log-density at (x, σ) is integrated along the
 /// denoiser's own probability-flow ODE from x up to the highest noise level, where the noised data are
@@ -85,29 +87,27 @@ impl<D: Denoiser> Measure for ModelMeasure<D> {
         check_points(&x, self.dim())?;
         let above: Vec<f64> = self.levels.iter().copied().filter(|s| *s > sigma).collect();
         let ([n, d], mut x, mut from) = (x.dims(), x, sigma);
-        let mut gained: Option<Tensor<2>> = None;
+        let mut increments: Option<Tensor<2>> = None;
         for (k, to) in above.into_iter().enumerate() {
             // The same probes for every point, so that a value does not depend on its batch.
             let first = x.clone().slice_dim(0, 0..1);
             let tangents = self.trace.tangents(&first, k);
             let count = tangents.dims()[0];
             let tangents = tangents.expand([count, n, d]);
-            let (mut points, mut denoised, mut traces) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut buffer, mut traces) = (StageBuffer::default(), Vec::new());
             for stage in sampler::heun(from, to) {
-                let (mean, products) =
+                let (denoised, products) =
                     self.denoiser
                         .jvp(x.clone(), stage.sigma, tangents.clone())?;
                 traces.push(terms(&tangents, products));
-                points.push(x.clone());
-                denoised.push(mean);
-                x = stage.next(&points, &denoised).unwrap_or(x);
-                if denoised.len() == 2 {
+                x = buffer.advance(&stage, x, denoised);
+                if traces.len() == 2 {
                     // As in a sampler's step, q moves by minus the coefficients of D.
                     for (coefficient, trace) in stage.denoised.iter().zip(&traces) {
-                        let part = widest(trace.clone()) * -coefficient;
-                        gained = Some(match gained {
-                            Some(sum) => sum + part,
-                            None => part,
+                        let increment = widest(trace.clone()) * -coefficient;
+                        increments = Some(match increments {
+                            Some(sum) => sum + increment,
+                            None => increment,
                         });
                     }
                 }
@@ -115,8 +115,8 @@ impl<D: Denoiser> Measure for ModelMeasure<D> {
             from = to;
         }
         let q = widest(self.start.log_density(x, from)?);
-        Ok(match gained {
-            Some(gained) => q - self.trace.combine(gained),
+        Ok(match increments {
+            Some(increments) => q - self.trace.combine(increments),
             None => q,
         })
     }

@@ -1,21 +1,24 @@
-//! The exact tangent of the discrete sampler: how each sample moves with the mass of a direction.
+//! Exact tangents of the discrete sampler: the sensitivity of each sample to the mass of a direction.
 //!
-//! For `ρ_η ∝ ρ + ην` the denoiser changes as `∂_ηD = r·(D^ν − D)`, `r = p^ν/p^ρ` (Theorem 3.1 of
-//! arXiv 2509.23092 in denoiser form); some densities compare ν with ρ at another noise level and bring a D of their
-//! own ([`ReferenceDensity`](crate::density::ReferenceDensity)). Each step of a sampler is linear in x, D and fresh noise, so the table of
-//! coefficients that moves x moves `δ = dx/dη` as well, with `J·δ + ∂_ηD` in D's place, the noise left out
-//! because it is frozen, and δ = 0 at the start: there the sample is the same noise for every η.
+//! For `ρ_η ∝ ρ + ην` the denoiser changes as `∂_ηD = r·(D^ν − D)`, `r = p^ν/p^ρ` (Theorem 3.1 of arXiv 2509.23092 in
+//! denoiser form). Some densities compare ν with ρ at another noise level and bring a D of their own
+//! ([`ReferenceDensity`]).
 //!
-//! **Sign.** Adding the mass η of ν moves a sample by `η·δ`. Removing it, with ν inside ρ, is η < 0 with the
-//! same δ: the sample moves by `−|η|·δ`.
+//! Each step of a sampler is linear in x, D and fresh noise. So the coefficients that move x move `δ = dx/dη` as well,
+//! with `J·δ + ∂_ηD` in D's place. The noise is frozen and drops out. δ = 0 at the start, where the sample is the same
+//! noise for every η.
+//!
+//! **Sign.** Adding the mass η of ν moves a sample by `η·δ`. Removing it, with ν inside ρ, is η < 0 with the same δ: the
+//! sample moves by `−|η|·δ`.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::denoiser::{Denoiser, check_points};
-use datasway_diffusion::sampler::{FrozenNoise, Sampler, add_noise};
+use datasway_diffusion::sampler::{FrozenNoise, Sampler, Stage, StageBuffer, Step, add_noise};
 use datasway_diffusion::{DiffusionError, schedule};
 
-use crate::density::LogDensity;
-use crate::measure::{Measure, widest};
+use crate::density::{LogDensity, LogDensityTracker, ReferenceDensity};
+use crate::measure::Measure;
+use crate::tensors::{layer, widest};
 use crate::trajectory::second_order::{second_directional_derivative, second_order_forcing};
 
 /// Samples with their sensitivities to K directions.
@@ -23,20 +26,20 @@ use crate::trajectory::second_order::{second_directional_derivative, second_orde
 pub struct TangentSolution {
     /// The samples at σ = 0, `[n, d]`.
     pub samples: Tensor<2>,
-    /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Where the density ratio overflows, δ is not finite:
-    /// nothing is clamped.
+    /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Nothing is clamped: δ is not finite where the density ratio
+    /// overflows.
     pub sensitivities: Tensor<3>,
-    /// `γ = d²x₀/dη²` for the directions for which it was asked, `[C, n, d]`; none if for none.
+    /// `γ = d²x₀/dη²` for the first C directions, `[C, n, d]`; none if C = 0.
     pub curvatures: Option<Tensor<3>>,
     /// Noise level at the first evaluation of each step, S in all.
     pub sigmas: Vec<f64>,
     /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at the first evaluation of each step, `[S, n]`.
     pub log_density: Tensor<2>,
-    /// `log r` there for each direction, `[K, S, n]`.
+    /// `log r` at the first evaluation of each step for each direction, `[K, S, n]`.
     pub log_ratio: Tensor<3>,
-    /// Variance of each `log_density` over the choice of probes, `[S, n]`, where it can be told.
+    /// Variance of each `log_density` over the choice of probes, `[S, n]`; none if it cannot be estimated.
     pub log_density_variance: Option<Tensor<2>>,
-    /// What it cost.
+    /// Evaluations of the network.
     pub evaluations: Evaluations,
 }
 
@@ -45,7 +48,7 @@ pub struct TangentSolution {
 pub struct Evaluations {
     /// Denoised points.
     pub path: usize,
-    /// Products with the Jacobian for the log-density; 0 where it is known in closed form.
+    /// Products with the Jacobian for the log-density; 0 where it has a closed form.
     pub density: usize,
     /// Products with the Jacobian for δ.
     pub tangent: usize,
@@ -53,27 +56,27 @@ pub struct Evaluations {
     pub curvature: usize,
 }
 
-/// What is carried from noise to samples, and how.
+/// A model, a sampler and the directions whose tangents it propagates.
 #[derive(Clone, Copy)]
 pub struct TangentSolver<'a> {
     /// The denoiser of ρ.
     pub model: &'a dyn Denoiser,
-    /// Every ν.
+    /// Every ν, K in all.
     pub directions: &'a [&'a dyn Measure],
     /// log p^ρ.
     pub density: &'a dyn LogDensity,
     /// The sampler.
     pub sampler: &'a Sampler,
-    /// Its noise levels, ending with 0.
+    /// Noise levels of the sampler, descending to 0.
     pub sigmas: &'a [f64],
-    /// Its fresh noise.
+    /// Fresh noise of the sampler.
     pub noise: &'a FrozenNoise,
-    /// Number of directions, the first ones, for which γ is carried beside δ ([`curvature`](crate::trajectory::second_order)).
+    /// Number C of directions, the first ones, for which γ is propagated too
+    /// ([`second_order`](crate::trajectory::second_order)).
     pub curvatures: usize,
 }
 
-/// Samples `model` from the standard normal `start`, `[n, d]`, and carries along each path the
-/// sensitivity to every direction ([`TangentSolver::sample_with_tangents`] without γ).
+/// Samples `model` and propagates the sensitivity to every direction: [`TangentSolver::sample_with_tangents`] without γ.
 ///
 /// # Errors
 /// As [`TangentSolver::sample_with_tangents`].
@@ -86,7 +89,7 @@ pub fn sample_with_tangents(
     start: Tensor<2>,
     noise: &FrozenNoise,
 ) -> Result<TangentSolution, DiffusionError> {
-    let path = TangentSolver {
+    let solver = TangentSolver {
         model,
         directions,
         density,
@@ -95,146 +98,283 @@ pub fn sample_with_tangents(
         noise,
         curvatures: 0,
     };
-    path.sample_with_tangents(start)
+    solver.sample_with_tangents(start)
 }
 
-impl TangentSolver<'_> {
-    /// Samples the model from the standard normal `start`, `[n, d]`, and carries along each path the sensitivity
-    /// to every direction: K tangents, one primal, one call of [`jvp`](Denoiser::jvp) per evaluation.
+impl<'a> TangentSolver<'a> {
+    /// Samples the model from the standard normal `start`, `[n, d]`, and propagates the sensitivity to every direction.
+    /// Each evaluation is one call of [`jvp`](Denoiser::jvp) with all tangents.
     ///
     /// # Errors
-    /// If there is no direction, shapes or noise levels do not fit, the density cannot follow the
-    /// sampler or brings a denoiser of its own where γ is asked for, or the model fails.
+    /// If there is no direction, shapes or noise levels do not fit, the density cannot follow the sampler or brings a
+    /// denoiser of its own where γ is asked for, or the model fails.
     pub fn sample_with_tangents(
         &self,
         start: Tensor<2>,
     ) -> Result<TangentSolution, DiffusionError> {
-        let Self {
-            model,
-            directions,
-            density,
-            sampler,
-            sigmas,
-            noise,
-            curvatures,
-        } = *self;
-        schedule::check(sigmas)?;
-        check_points(&start, model.dim())?;
-        for direction in directions {
-            check_points(&start, direction.dim())?;
-        }
-        let (count, [n, d]) = (directions.len(), start.dims());
-        if count == 0 {
-            return Err(DiffusionError::Invalid(
-                "sensitivities need at least one direction: give --add or --remove".to_owned(),
-            ));
-        }
-        let steps = sampler.steps(sigmas);
-        density.check(&steps)?;
-
-        let mut x = start * sigmas[0];
-        let mut delta = Tensor::<3>::zeros([count, n, d], (&x.device(), x.dtype()));
-        let curvatures = curvatures.min(count);
-        let first = |stack: &Tensor<3>| stack.clone().slice_dim(0, 0..curvatures);
-        let mut gamma = (curvatures > 0).then(|| first(&delta));
-        let mut path = density.begin(&x, sigmas[0])?;
-        let mut evaluations = Evaluations::default();
-        let (mut levels, mut log_density, mut log_ratio) = (Vec::new(), Vec::new(), Vec::new());
-        let mut variances = Vec::new();
-
+        let steps = self.checked_steps(&start)?;
+        let mut state = self.start(start)?;
         for (k, step) in steps.iter().enumerate() {
-            x = add_noise(x, step, k, noise);
-            let probes = path.probes(&x, k);
-            let (mut points, mut denoised) = (Vec::new(), Vec::new());
-            let (mut deltas, mut changes) = (Vec::new(), Vec::new());
-            let (mut gammas, mut second_changes) = (Vec::new(), Vec::new());
+            state.x = add_noise(state.x, step, k, self.noise);
+            let probes = state.density.probes(&state.x, k);
+            let mut buffers = StepBuffers::default();
             for (j, stage) in step.stages.iter().enumerate() {
-                let carried = std::iter::once(&delta).chain(&gamma);
-                let tangents: Vec<Tensor<3>> = carried.chain(&probes).cloned().collect();
-                let (mean, products) =
-                    model.jvp(x.clone(), stage.sigma, Tensor::cat(tangents, 0))?;
-                evaluations.path += 1;
-                evaluations.tangent += count;
-                evaluations.curvature += 3 * curvatures;
-                evaluations.density += products.dims()[0] - count - curvatures;
-                let j_delta = products.clone().slice_dim(0, 0..count);
-                let data = path.at(&x, stage.sigma)?;
-                if curvatures > 0 && data.denoised.is_some() {
-                    return Err(DiffusionError::Unsupported(
-                        "the curvature follows the model's own denoiser: leave the bandwidth out"
-                            .to_owned(),
-                    ));
-                }
-                let center = widest(data.denoised.unwrap_or_else(|| mean.clone()));
-                let reference = widest(data.log_density);
-
-                let (mut ratios, mut forcings, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
-                for (k, direction) in directions.iter().enumerate() {
-                    let (q, target) = direction.evaluate(x.clone(), data.sigma)?;
-                    // Differences of what is large and nearly alike, so nothing is rounded before them.
-                    let a = widest(target) - center.clone();
-                    let ratio = widest(q) - reference.clone();
-                    let r = ratio.clone().exp().unsqueeze_dim::<2>(1);
-                    if k < curvatures && data.weight != 0.0 {
-                        let part = |stack: &Tensor<3>| {
-                            stack.clone().slice_dim(0, k..k + 1).squeeze_dim::<2>(0)
-                        };
-                        let (delta, j_delta) = (part(&delta), part(&j_delta));
-                        seconds.push(second_order_forcing(
-                            *direction,
-                            &x,
-                            stage.sigma,
-                            delta,
-                            j_delta,
-                            a.clone().cast(x.dtype()),
-                            r.clone().cast(x.dtype()),
-                        )?);
-                    }
-                    // Not 0·r: r may have overflowed.
-                    forcings.push(match data.weight {
-                        0.0 => x.zeros_like(),
-                        weight => (a * (r * weight)).cast(x.dtype()),
-                    });
-                    ratios.push(ratio);
-                }
+                let evaluation = self.evaluate(&mut state, stage.sigma, probes.as_ref())?;
+                let forcing = self.forcing(&state, stage.sigma, &evaluation)?;
                 if j == 0 {
-                    levels.push(stage.sigma);
-                    log_density.push(reference);
-                    variances.extend(path.variance());
-                    log_ratio.push(Tensor::stack::<2>(ratios, 0));
+                    state.record(stage.sigma, &evaluation, &forcing);
                 }
-                let rest = probes
-                    .as_ref()
-                    .map(|_| products.clone().slice_dim(0, count + curvatures..));
-                path.advance(stage, rest, j + 1 == step.stages.len());
-
-                if let Some(now) = gamma {
-                    let mut second = products.slice_dim(0, count..count + curvatures)
-                        + second_directional_derivative(model, &x, stage.sigma, &first(&delta))?;
-                    if !seconds.is_empty() {
-                        second = second + Tensor::stack::<3>(seconds, 0);
-                    }
-                    gammas.push(now.clone());
-                    second_changes.push(second);
-                    gamma = Some(stage.next(&gammas, &second_changes).unwrap_or(now));
-                }
-                points.push(x.clone());
-                denoised.push(mean);
-                deltas.push(delta.clone());
-                changes.push(j_delta + Tensor::stack::<3>(forcings, 0));
-                x = stage.next(&points, &denoised).unwrap_or(x);
-                delta = stage.next(&deltas, &changes).unwrap_or(delta);
+                let products = evaluation.products.probes.clone();
+                let last = j + 1 == step.stages.len();
+                state.density.advance(stage, products, last);
+                self.advance(&mut state, &mut buffers, stage, evaluation, forcing)?;
             }
         }
-        Ok(TangentSolution {
-            samples: x,
-            sensitivities: delta,
-            curvatures: gamma,
-            sigmas: levels,
+        Ok(state.finish())
+    }
+
+    /// The sampler's steps, if everything fits.
+    fn checked_steps(&self, start: &Tensor<2>) -> Result<Vec<Step>, DiffusionError> {
+        schedule::check(self.sigmas)?;
+        check_points(start, self.model.dim())?;
+        for direction in self.directions {
+            check_points(start, direction.dim())?;
+        }
+        if self.directions.is_empty() {
+            return Err(DiffusionError::Invalid(
+                "sensitivities need at least one direction".to_owned(),
+            ));
+        }
+        let steps = self.sampler.steps(self.sigmas);
+        self.density.check(&steps)?;
+        Ok(steps)
+    }
+
+    /// The state at the highest noise level: `x = σ·start`, δ = 0, γ = 0.
+    fn start(&self, start: Tensor<2>) -> Result<State<'a>, DiffusionError> {
+        let (count, [n, d]) = (self.directions.len(), start.dims());
+        let x = start * self.sigmas[0];
+        let delta = Tensor::<3>::zeros([count, n, d], (&x.device(), x.dtype()));
+        let curvatures = self.curvatures.min(count);
+        Ok(State {
+            gamma: (curvatures > 0).then(|| delta.clone().slice_dim(0, 0..curvatures)),
+            delta,
+            density: self.density.begin(&x, self.sigmas[0])?,
+            x,
+            evaluations: Evaluations::default(),
+            record: Record::default(),
+        })
+    }
+
+    /// Evaluates the denoiser with its products, and ρ, at the state's point.
+    fn evaluate(
+        &self,
+        state: &mut State<'a>,
+        sigma: f64,
+        probes: Option<&Tensor<3>>,
+    ) -> Result<Evaluation, DiffusionError> {
+        let tangents = std::iter::once(&state.delta)
+            .chain(&state.gamma)
+            .chain(probes);
+        let tangents = Tensor::cat(tangents.cloned().collect(), 0);
+        let (denoised, products) = self.model.jvp(state.x.clone(), sigma, tangents)?;
+        let products = Products::new(products, self.directions.len(), state.curvatures());
+        state.evaluations.path += 1;
+        state.evaluations.tangent += self.directions.len();
+        state.evaluations.curvature += 3 * state.curvatures();
+        state.evaluations.density += products.probes.as_ref().map_or(0, |p| p.dims()[0]);
+        let reference = state.density.at(&state.x, sigma)?;
+        if state.gamma.is_some() && reference.denoised.is_some() {
+            return Err(DiffusionError::Unsupported(
+                "the curvature follows the model's own denoiser: leave the bandwidth out"
+                    .to_owned(),
+            ));
+        }
+        Ok(Evaluation {
+            denoised,
+            products,
+            reference,
+        })
+    }
+
+    /// The changes of the denoiser and of its derivative by each direction.
+    fn forcing(
+        &self,
+        state: &State<'a>,
+        sigma: f64,
+        evaluation: &Evaluation,
+    ) -> Result<Forcing, DiffusionError> {
+        let Evaluation {
+            denoised,
+            products,
+            reference,
+        } = evaluation;
+        let (x, weight) = (&state.x, reference.weight);
+        let center = widest(reference.denoised.as_ref().unwrap_or(denoised).clone());
+        let reference_log = widest(reference.log_density.clone());
+        let (mut log_ratios, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new());
+        for (k, direction) in self.directions.iter().enumerate() {
+            let (q, target) = direction.evaluate(x.clone(), reference.sigma)?;
+            // Differences of large and nearly equal numbers: nothing is rounded before them.
+            let a = widest(target) - center.clone();
+            let log_ratio = widest(q) - reference_log.clone();
+            let r = log_ratio.clone().exp().unsqueeze_dim::<2>(1);
+            if k < state.curvatures() && weight != 0.0 {
+                second.push(second_order_forcing(
+                    *direction,
+                    x,
+                    sigma,
+                    layer(&state.delta, k),
+                    layer(&products.delta, k),
+                    a.clone().cast(x.dtype()),
+                    r.clone().cast(x.dtype()),
+                )?);
+            }
+            // ∂_ηD = w·r·(D^ν − D^ρ). With w = 0 it is 0, and not 0·r: r may have overflowed.
+            first.push(if weight == 0.0 {
+                x.zeros_like()
+            } else {
+                (a * (r * weight)).cast(x.dtype())
+            });
+            log_ratios.push(log_ratio);
+        }
+        Ok(Forcing {
+            log_ratio: Tensor::stack(log_ratios, 0),
+            first: Tensor::stack(first, 0),
+            second: (!second.is_empty()).then(|| Tensor::stack(second, 0)),
+        })
+    }
+
+    /// Moves x, δ and γ to the next point by the stage's coefficients.
+    fn advance(
+        &self,
+        state: &mut State<'a>,
+        buffers: &mut StepBuffers,
+        stage: &Stage,
+        evaluation: Evaluation,
+        forcing: Forcing,
+    ) -> Result<(), DiffusionError> {
+        let Products { delta, gamma, .. } = evaluation.products;
+        if let (Some(now), Some(j_gamma)) = (state.gamma.take(), gamma) {
+            // J·γ + ∂²D[δ, δ] + 2·∂_x(r·a)·δ − 2r²·a
+            let first = state.delta.clone().slice_dim(0, 0..now.dims()[0]);
+            let mut change =
+                j_gamma + second_directional_derivative(self.model, &state.x, stage.sigma, &first)?;
+            if let Some(second) = forcing.second {
+                change = change + second;
+            }
+            state.gamma = Some(buffers.gamma.advance(stage, now, change));
+        }
+        // J·δ + ∂_ηD
+        let change = delta + forcing.first;
+        state.delta = buffers.delta.advance(stage, state.delta.clone(), change);
+        state.x = buffers
+            .x
+            .advance(stage, state.x.clone(), evaluation.denoised);
+        Ok(())
+    }
+}
+
+/// The quantities that are propagated along the path, and the record of its steps.
+struct State<'a> {
+    x: Tensor<2>,
+    /// `[K, n, d]`.
+    delta: Tensor<3>,
+    /// `[C, n, d]`.
+    gamma: Option<Tensor<3>>,
+    density: Box<dyn LogDensityTracker + 'a>,
+    evaluations: Evaluations,
+    record: Record,
+}
+
+/// The first evaluation of each step.
+#[derive(Default)]
+struct Record {
+    sigmas: Vec<f64>,
+    /// `[n]` each.
+    log_density: Vec<Tensor<1>>,
+    /// `[K, n]` each.
+    log_ratio: Vec<Tensor<2>>,
+    /// `[n]` each.
+    variance: Vec<Tensor<1>>,
+}
+
+/// Stages of one step for each quantity.
+#[derive(Default)]
+struct StepBuffers {
+    x: StageBuffer<2>,
+    delta: StageBuffer<3>,
+    gamma: StageBuffer<3>,
+}
+
+/// The denoiser, its products with the tangents, and ρ at one point.
+struct Evaluation {
+    denoised: Tensor<2>,
+    products: Products,
+    reference: ReferenceDensity,
+}
+
+/// Products of J with the stacked tangents of one evaluation: δ `[K, n, d]`, γ `[C, n, d]` and probes `[P, n, d]`.
+struct Products {
+    delta: Tensor<3>,
+    gamma: Option<Tensor<3>>,
+    probes: Option<Tensor<3>>,
+}
+
+/// Changes of the denoiser by the directions at one point.
+struct Forcing {
+    /// `log r`, `[K, n]`.
+    log_ratio: Tensor<2>,
+    /// `∂_ηD`, `[K, n, d]`.
+    first: Tensor<3>,
+    /// `2·∂_x(r·a)·δ − 2r²·a`, `[C, n, d]`; none without γ or where the directions have no weight.
+    second: Option<Tensor<3>>,
+}
+
+impl Products {
+    fn new(stack: Tensor<3>, directions: usize, curvatures: usize) -> Self {
+        let first_probe = directions + curvatures;
+        let range = |start: usize, end: usize| {
+            (start < end).then(|| stack.clone().slice_dim(0, start..end))
+        };
+        Self {
+            delta: stack.clone().slice_dim(0, 0..directions),
+            gamma: range(directions, first_probe),
+            probes: range(first_probe, stack.dims()[0]),
+        }
+    }
+}
+
+impl State<'_> {
+    /// Number of directions with γ, C.
+    fn curvatures(&self) -> usize {
+        self.gamma.as_ref().map_or(0, |gamma| gamma.dims()[0])
+    }
+
+    fn record(&mut self, sigma: f64, evaluation: &Evaluation, forcing: &Forcing) {
+        let log_density = evaluation.reference.log_density.clone();
+        self.record.sigmas.push(sigma);
+        self.record.log_density.push(widest(log_density));
+        self.record.variance.extend(self.density.variance());
+        self.record.log_ratio.push(forcing.log_ratio.clone());
+    }
+
+    fn finish(self) -> TangentSolution {
+        let Record {
+            sigmas,
+            log_density,
+            log_ratio,
+            variance,
+        } = self.record;
+        TangentSolution {
+            samples: self.x,
+            sensitivities: self.delta,
+            curvatures: self.gamma,
+            sigmas,
             log_density: Tensor::stack(log_density, 0),
             log_ratio: Tensor::stack(log_ratio, 1),
-            log_density_variance: (!variances.is_empty()).then(|| Tensor::stack(variances, 0)),
-            evaluations,
-        })
+            log_density_variance: (!variance.is_empty()).then(|| Tensor::stack(variance, 0)),
+            evaluations: self.evaluations,
+        }
     }
 }

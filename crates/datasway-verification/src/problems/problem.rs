@@ -1,28 +1,27 @@
-//! A change of a known measure and the sampler that shows it.
+//! A change of a known measure, with the sampler that shows it.
 
 use burn::tensor::{DType, Tensor};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
-
 use datasway_sensitivity::density::{ClosedForm, LogDensity};
 use datasway_sensitivity::measure::{Measure, perturbed};
-use datasway_sensitivity::trajectory::second_order::trust_radius;
+use datasway_sensitivity::trajectory::second_order;
 use datasway_sensitivity::trajectory::tangent::{TangentSolution, TangentSolver};
 
-/// Data ρ, direction ν, and how samples are drawn.
+/// Data ρ, direction ν, and the settings of the samples.
 pub struct Problem<'a> {
     /// ρ, in closed form.
     pub data: &'a dyn Measure,
     /// ν, in closed form.
     pub direction: &'a dyn Measure,
-    /// The sampler of both the prediction and the truth.
+    /// Sampler of the prediction and of the true samples.
     pub sampler: Sampler,
-    /// Its noise levels, ending with 0.
+    /// Noise levels of the sampler, descending to 0.
     pub sigmas: Vec<f64>,
     /// Standard normal start, `[n, d]`.
     pub start: Tensor<2>,
-    /// The noise of a stochastic sampler.
+    /// Noise of a stochastic sampler.
     pub noise: FrozenNoise,
 }
 
@@ -31,69 +30,70 @@ impl Problem<'_> {
     ///
     /// # Errors
     /// As [`TangentSolver::sample_with_tangents`].
-    pub fn exact(&self) -> Result<TangentSolution, DiffusionError> {
-        self.predicted(&self.data, &ClosedForm(self.data))
+    pub fn exact_tangents(&self) -> Result<TangentSolution, DiffusionError> {
+        self.tangents(&self.data, &ClosedForm(self.data))
     }
 
-    /// Samples and δ by another model of ρ or another estimate of its density.
+    /// Samples with δ of another model of ρ or another estimate of its density.
     ///
     /// # Errors
     /// As [`TangentSolver::sample_with_tangents`].
-    pub fn predicted(
+    pub fn tangents(
         &self,
         model: &dyn Denoiser,
         density: &dyn LogDensity,
     ) -> Result<TangentSolution, DiffusionError> {
-        self.followed(model, density, false)
+        self.solver(model, density, 0)
+            .sample_with_tangents(self.start.clone())
     }
 
-    /// The same with the second derivatives γ.
+    /// Samples with δ and the second derivatives γ.
     ///
     /// # Errors
     /// As [`TangentSolver::sample_with_tangents`].
-    pub fn curved(
+    pub fn second_order_tangents(
         &self,
         model: &dyn Denoiser,
         density: &dyn LogDensity,
     ) -> Result<TangentSolution, DiffusionError> {
-        self.followed(model, density, true)
+        self.solver(model, density, 1)
+            .sample_with_tangents(self.start.clone())
     }
 
-    fn followed(
-        &self,
-        model: &dyn Denoiser,
-        density: &dyn LogDensity,
-        curvature: bool,
-    ) -> Result<TangentSolution, DiffusionError> {
-        let path = TangentSolver {
+    fn solver<'s>(
+        &'s self,
+        model: &'s dyn Denoiser,
+        density: &'s dyn LogDensity,
+        curvatures: usize,
+    ) -> TangentSolver<'s> {
+        TangentSolver {
             model,
-            directions: &[self.direction],
+            directions: std::slice::from_ref(&self.direction),
             density,
             sampler: &self.sampler,
             sigmas: &self.sigmas,
             noise: &self.noise,
-            curvatures: usize::from(curvature),
-        };
-        path.sample_with_tangents(self.start.clone())
+            curvatures,
+        }
     }
 
-    /// The truth: samples of `ρ_η ∝ ρ + ην` from the same noise, `[n, d]`.
+    /// True samples: those of `ρ_η ∝ ρ + ην` from the same noise, `[n, d]`.
     ///
     /// # Errors
     /// If `ρ_η` is no positive measure.
-    pub fn moved(&self, mass: f64) -> Result<Tensor<2>, DiffusionError> {
-        let denoiser = perturbed(self.data, self.direction, mass)?;
+    pub fn perturbed_samples(&self, eta: f64) -> Result<Tensor<2>, DiffusionError> {
+        let denoiser = perturbed(self.data, self.direction, eta)?;
         let start = self.start.clone();
         sample(&denoiser, &self.sampler, &self.sigmas, start, &self.noise)
     }
 }
 
-/// The rows of a tensor in f64.
+/// Rows of a tensor in f64.
 ///
 /// # Errors
 /// If it cannot be read back.
 pub fn rows(tensor: &Tensor<2>) -> Result<Vec<Vec<f64>>, DiffusionError> {
-    let d = tensor.dims()[1];
+    let [_, d] = tensor.dims();
     let data = tensor.clone().cast(DType::F64).into_data();
     let values: Vec<f64> = data.try_to_vec().map_err(|error| {
         DiffusionError::Unsupported(format!("a tensor could not be read back: {error:?}"))
@@ -101,27 +101,39 @@ pub fn rows(tensor: &Tensor<2>) -> Result<Vec<Vec<f64>>, DiffusionError> {
     Ok(values.chunks(d).map(<[f64]>::to_vec).collect())
 }
 
-/// δ of the only direction, row by row.
+/// δ of the only direction, one row a sample.
 ///
 /// # Errors
 /// If it cannot be read back.
-pub fn sensitivity_rows(propagation: &TangentSolution) -> Result<Vec<Vec<f64>>, DiffusionError> {
-    let first = propagation.sensitivities.clone().slice_dim(0, 0..1);
-    rows(&first.squeeze_dim::<2>(0))
+pub fn sensitivity_rows(solution: &TangentSolution) -> Result<Vec<Vec<f64>>, DiffusionError> {
+    rows(&of_first_direction(&solution.sensitivities))
 }
 
-/// The mass up to which each sample's prediction for the only direction is trusted ([`limit`]); nothing where γ was not asked for.
+/// `log r` of the only direction, one row a step and one column a sample.
+///
+/// # Errors
+/// If it cannot be read back.
+pub fn log_ratio_rows(solution: &TangentSolution) -> Result<Vec<Vec<f64>>, DiffusionError> {
+    rows(&of_first_direction(&solution.log_ratio))
+}
+
+/// [Trust radius](second_order::trust_radius) of each sample for the only direction; empty if the solution has no γ.
 ///
 /// # Errors
 /// If a tensor cannot be read back.
-pub fn limits(propagation: &TangentSolution) -> Result<Vec<f64>, DiffusionError> {
-    let Some(curvatures) = &propagation.curvatures else {
+pub fn trust_radii(solution: &TangentSolution) -> Result<Vec<f64>, DiffusionError> {
+    let Some(curvatures) = &solution.curvatures else {
         return Ok(Vec::new());
     };
-    let gamma = rows(&curvatures.clone().slice_dim(0, 0..1).squeeze_dim::<2>(0))?;
-    let delta = sensitivity_rows(propagation)?;
-    let pairs = delta.iter().zip(&gamma);
+    let gammas = rows(&of_first_direction(curvatures))?;
+    let deltas = sensitivity_rows(solution)?;
+    let pairs = deltas.iter().zip(&gammas);
     Ok(pairs
-        .map(|(delta, gamma)| trust_radius(delta, gamma))
+        .map(|(delta, gamma)| second_order::trust_radius(delta, gamma))
         .collect())
+}
+
+/// The first of K entries of a tensor `[K, a, b]`, `[a, b]`.
+fn of_first_direction(tensor: &Tensor<3>) -> Tensor<2> {
+    tensor.clone().slice_dim(0, 0..1).squeeze_dim::<2>(0)
 }

@@ -1,19 +1,19 @@
-//! How well predicted changes agree with real ones.
+//! Agreement of predicted and real changes of samples.
 
 use datasway_stats::{median, norm, pearson, spearman};
 
 /// Agreement of predicted and real changes, sample by sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Agreement {
-    /// `‖predicted − real‖/‖real‖`, median over the samples.
+    /// Relative error `‖predicted − real‖/‖real‖`, median over the samples.
     pub error: f64,
-    /// Pearson's correlation of the entries, median over the samples.
+    /// Pearson correlation of the entries, median over the samples.
     pub correlation: f64,
-    /// Spearman's correlation of `‖predicted‖` with `‖real‖` over the samples.
+    /// Spearman correlation of `‖predicted‖` with `‖real‖` over the samples.
     pub rank: f64,
 }
 
-/// Agreement of changes, one row a sample.
+/// Agreement of predicted and real changes, one row a sample.
 pub fn agreement(predicted: &[Vec<f64>], real: &[Vec<f64>]) -> Agreement {
     let pairs = || predicted.iter().zip(real);
     let correlations: Vec<f64> = pairs().map(|(a, b)| pearson(a, b)).collect();
@@ -25,7 +25,7 @@ pub fn agreement(predicted: &[Vec<f64>], real: &[Vec<f64>]) -> Agreement {
     }
 }
 
-/// `‖predicted − real‖/‖real‖` of each sample.
+/// Relative error `‖predicted − real‖/‖real‖` of each sample.
 pub fn relative_errors(predicted: &[Vec<f64>], real: &[Vec<f64>]) -> Vec<f64> {
     let error = |(a, b): (&Vec<f64>, &Vec<f64>)| {
         let difference: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
@@ -57,11 +57,11 @@ mod tests {
             vec![0.0, 3.0, 1.0],
             vec![0.1, 0.2, 0.0],
         ];
-        let found = agreement(&times(&real, 2.0), &real);
-        assert!((found.error - 1.0).abs() < 1e-12);
-        assert!((found.correlation - 1.0).abs() < 1e-12);
-        assert!((found.rank - 1.0).abs() < 1e-12);
-        let none = agreement(&difference(&real, &real), &real);
-        assert!((none.error - 1.0).abs() < 1e-12);
+        let twice = agreement(&times(&real, 2.0), &real);
+        assert!((twice.error - 1.0).abs() < 1e-12);
+        assert!((twice.correlation - 1.0).abs() < 1e-12);
+        assert!((twice.rank - 1.0).abs() < 1e-12);
+        let zero = agreement(&difference(&real, &real), &real);
+        assert!((zero.error - 1.0).abs() < 1e-12);
     }
 }

@@ -1,4 +1,4 @@
-//! A small network for points that are no images.
+//! A multilayer perceptron as the network of a score model of points.
 
 use burn::module::Module;
 use burn::nn::{Initializer, Linear, LinearConfig};
@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 
-/// Frequencies of the noise level's sinusoids, in units of π over `ln(σ)/4`.
+/// Frequencies of the sinusoids of the noise level, in units of π over `ln(σ)/4`.
 const FREQUENCIES: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
 
 /// The network `F` of the preconditioning: three hidden layers on the point and the noise level.
@@ -19,7 +19,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Random weights from the device's generator; the output is 0.
+    /// A network of points with d entries, with random weights from the device's generator and output 0.
     pub fn new(d: usize, width: usize, device: &Device) -> Self {
         let layer = |input, output| LinearConfig::new(input, output);
         Self {
@@ -31,7 +31,7 @@ impl Mlp {
         }
     }
 
-    /// `F(x, c_noise)`, `[n, d]`.
+    /// `F(x, c_noise)` of points `[n, d]` and noise levels `[n]`, `[n, d]`.
     pub fn forward(&self, x: Tensor<2>, c_noise: Tensor<1>) -> Tensor<2> {
         let frequencies = FREQUENCIES.map(|f| f * std::f64::consts::PI).to_vec();
         let count = frequencies.len();
@@ -46,8 +46,8 @@ impl Mlp {
         self.output.forward(h)
     }
 
-    /// The denoising loss of EDM, as [`datasway_diffusion::loss::denoising_loss`] is for images: points and noise are
-    /// `[n, d]`, one σ a row.
+    /// Denoising loss of EDM of clean points `[n, d]` and noise `[n, d]`, one σ for each row.
+    /// [`denoising_loss`](datasway_diffusion::loss::denoising_loss) is the same for images.
     pub fn loss(
         &self,
         precondition: &Precondition,
@@ -72,7 +72,7 @@ impl Mlp {
         ((denoised - clean).powi_scalar(2) * weight).mean()
     }
 
-    /// `D = c_skip·x + c_out·F(c_in·x, c_noise)` of this network, for points of d entries.
+    /// The denoiser `D = c_skip·x + c_out·F(c_in·x, c_noise)` of points with d entries.
     pub fn denoiser(self, d: usize, precondition: Precondition) -> NetworkDenoiser<Self> {
         NetworkDenoiser::flat(self, d, precondition, Self::forward)
     }

@@ -1,4 +1,4 @@
-//! What a prediction costs, and how that grows.
+//! Cost of a prediction, and its growth with each size.
 
 use std::time::Instant;
 
@@ -11,90 +11,94 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule::karras;
 use datasway_diffusion::unet::UNet;
 use datasway_fs::process::{cpu_seconds, peak_memory, resident_memory};
-use nalgebra::{DMatrix, DVector};
-
-use crate::problems::problem::rows;
 use datasway_sensitivity::density::ProbabilityFlow;
 use datasway_sensitivity::jacobian_trace::{ProbeLaw, Trace};
 use datasway_sensitivity::measure::{Empirical, Gaussian, Measure};
 use datasway_sensitivity::trajectory::tangent::sample_with_tangents;
+use nalgebra::{DMatrix, DVector};
 
-/// The size of one prediction: a small U-Net on grey pictures, Heun, the probability-flow density, and empirical ν.
+use crate::problems::problem::rows;
+
+/// Sizes of one prediction: a small U-Net of grey images, Heun's method, the probability-flow density and empirical ν.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Workload {
-    /// Rows and columns of a picture, √d.
+    /// Number of rows and of columns of an image, √d.
     pub side: usize,
-    /// Samples in the batch, n.
+    /// Number of samples n, all in one batch.
     pub samples: usize,
-    /// Steps of the sampler, S.
+    /// Number of steps S of the sampler.
     pub steps: usize,
-    /// Probes of the trace, P.
+    /// Number of probes P of the trace.
     pub probes: usize,
-    /// Directions, K.
+    /// Number of directions K.
     pub directions: usize,
-    /// Points of each ν, m.
+    /// Number of points m of each ν.
     pub points: usize,
 }
 
-/// Sizes to vary one of.
-pub const BASE: Workload = Workload {
-    side: 16,
-    samples: 16,
-    steps: 8,
-    probes: 1,
-    directions: 1,
-    points: 1_000,
-};
-
-/// A size that is varied, and the sizes.
+/// A size that is varied, with its values.
 #[derive(Debug, Clone)]
 pub struct Sweep {
-    /// What is varied.
+    /// Name of the size.
     pub factor: &'static str,
-    /// Its values, each with the whole load.
-    pub loads: Vec<(f64, Workload)>,
+    /// Values of the size, each with the whole workload.
+    pub workloads: Vec<(f64, Workload)>,
 }
 
-/// Each size in turn, all others as in `base`.
+/// A sweep of each size, with all others as in `base`.
 pub fn sweeps(base: &Workload) -> Vec<Sweep> {
     let sweep = |factor: &'static str, values: &[usize], set: fn(&mut Workload, usize)| {
-        let load = |value: &usize| {
-            let mut load = *base;
-            set(&mut load, *value);
+        let workload = |value: &usize| {
+            let mut workload = *base;
+            set(&mut workload, *value);
             let size = if factor == "d" { value * value } else { *value };
-            (size as f64, load)
+            (size as f64, workload)
         };
         Sweep {
             factor,
-            loads: values.iter().map(load).collect(),
+            workloads: values.iter().map(workload).collect(),
         }
     };
     vec![
-        sweep("d", &[8, 16, 32, 64], |load, side| load.side = side),
-        sweep("samples", &[16, 32, 64, 128], |load, n| load.samples = n),
-        sweep("steps", &[8, 16, 32, 64], |load, steps| load.steps = steps),
-        sweep("probes", &[1, 4, 16, 64], |load, probes| {
-            load.probes = probes
+        sweep("d", &[8, 16, 32, 64], |workload, side| workload.side = side),
+        sweep("samples", &[16, 32, 64, 128], |workload, n| {
+            workload.samples = n
         }),
-        sweep("directions", &[1, 4, 16, 64], |load, count| {
-            load.directions = count
+        sweep("steps", &[8, 16, 32, 64], |workload, steps| {
+            workload.steps = steps
+        }),
+        sweep("probes", &[1, 4, 16, 64], |workload, probes| {
+            workload.probes = probes
+        }),
+        sweep("directions", &[1, 4, 16, 64], |workload, count| {
+            workload.directions = count
         }),
         sweep(
             "points of ν",
             &[1_000, 10_000, 30_000, 100_000],
-            |load, m| load.points = m,
+            |workload, m| workload.points = m,
         ),
     ]
 }
 
 impl Workload {
-    /// Evaluations of the network for each sample: two a step, one in the last.
+    /// The sizes of which one is varied.
+    pub const BASE: Self = Self {
+        side: 16,
+        samples: 16,
+        steps: 8,
+        probes: 1,
+        directions: 1,
+        points: 1_000,
+    };
+
+    /// Evaluations of the network for each sample: two in each step but the last, which has one.
     pub fn evaluations(&self) -> usize {
         2 * self.steps - 1
     }
 
-    /// The terms of the law of time: evaluations of D, products with its Jacobian, and passes over the points
-    /// of ν, each times the entries that it touches.
+    /// Terms of the cost model: evaluations of D, products with its Jacobian, and passes over the points of ν.
+    /// Each is multiplied by the number of entries that it touches.
     pub fn terms(&self) -> [f64; 3] {
         let d = (self.side * self.side) as f64;
         let passes = (self.samples * self.evaluations()) as f64 * d;
@@ -105,11 +109,11 @@ impl Workload {
         ]
     }
 
-    /// Runs it once.
+    /// Runs the workload once in this process and measures it.
     ///
     /// # Errors
-    /// As [`sample_with_tangents`]; if a size is 0.
-    pub fn run(&self) -> Result<Cost, DiffusionError> {
+    /// As [`sample_with_tangents`], or if a size is 0.
+    pub fn measure(&self) -> Result<MeasuredCost, DiffusionError> {
         let device = Device::flex();
         device.seed(0);
         let config = UNetConfig {
@@ -125,7 +129,7 @@ impl Workload {
         let precondition = Precondition { sigma_data: 0.5 };
         let model = NetworkDenoiser::new(network, config, precondition);
         let d = self.side * self.side;
-        // Made in place: what is resident before the run must not hold more than the points.
+        // Made in place, so that only the points are resident before the run.
         let cloud = |_| {
             let shape = [self.points, d];
             let law = Distribution::Normal(0.0, 0.5);
@@ -147,7 +151,7 @@ impl Workload {
         };
         let sigmas = karras(self.steps, 0.02, 80.0, 7.0);
         let (before, started, processor) = (resident_memory(), Instant::now(), cpu_seconds());
-        let found = sample_with_tangents(
+        let solution = sample_with_tangents(
             &model,
             &measures,
             &density,
@@ -156,10 +160,10 @@ impl Workload {
             start,
             &noise,
         )?;
-        rows(&found.samples)?;
+        rows(&solution.samples)?;
         let wall = started.elapsed().as_secs_f64();
         let memory = peak_memory().zip(before);
-        Ok(Cost {
+        Ok(MeasuredCost {
             wall,
             processor: cpu_seconds().zip(processor).map(|(to, from)| to - from),
             memory: memory.map(|(peak, before)| peak.saturating_sub(before)),
@@ -167,20 +171,23 @@ impl Workload {
     }
 }
 
-/// What one run took.
+/// Cost of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cost {
-    /// Seconds on the clock.
+pub struct MeasuredCost {
+    /// Wall time in seconds.
     pub wall: f64,
-    /// Seconds of all processors, where the system tells (Linux).
+    /// Processor time of all threads in seconds; none if the system does not report it (Linux does).
     pub processor: Option<f64>,
-    /// Bytes above what was resident before, the points of ν among it, where the system tells. True only of the
-    /// first run of a process: its peak does not fall.
+    /// Peak of memory in bytes above the memory that was resident before the run, which includes the points of ν.
+    /// It is right for the first run of a process only, since the peak does not fall.
+    /// None if the system does not report it.
     pub memory: Option<u64>,
 }
 
-/// Coefficients of `cost = Σ_i c_i·term_i` by least squares of the relative error, and the median relative error.
-pub fn law<const N: usize>(observed: &[([f64; N], f64)]) -> Option<([f64; N], f64)> {
+/// Fits `cost = Σ_i c_i·term_i` by least squares of the relative error.
+///
+/// Returns the coefficients and the median relative error; none if the terms do not determine the coefficients.
+pub fn fit_cost_model<const N: usize>(observed: &[([f64; N], f64)]) -> Option<([f64; N], f64)> {
     let rows = observed.len();
     let scaled = DMatrix::from_fn(rows, N, |i, j| observed[i].0[j] / observed[i].1);
     // Columns differ by many powers of ten.
@@ -212,7 +219,7 @@ mod tests {
                 (terms, 3e-9 * terms[0] + 2e-12 * terms[1])
             })
             .collect();
-        let ([a, b], error) = law(&observed).expect("a law");
+        let ([a, b], error) = fit_cost_model(&observed).expect("a law");
         assert!(
             (a / 3e-9 - 1.0).abs() < 1e-6 && (b / 2e-12 - 1.0).abs() < 1e-6,
             "{a} {b}"
@@ -222,26 +229,25 @@ mod tests {
 
     #[test]
     fn one_size_differs_in_each_sweep() {
-        for sweep in sweeps(&BASE) {
-            assert!(sweep.loads.windows(2).all(|pair| pair[0].0 < pair[1].0));
-            assert_eq!(
-                sweep.loads.iter().filter(|(_, load)| *load == BASE).count(),
-                1
-            );
+        for sweep in sweeps(&Workload::BASE) {
+            let workloads = sweep.workloads;
+            assert!(workloads.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            let base = workloads.iter().filter(|pair| pair.1 == Workload::BASE);
+            assert_eq!(base.count(), 1);
         }
     }
 
     #[test]
     fn a_load_is_measured() {
-        let load = Workload {
+        let workload = Workload {
             side: 8,
             samples: 2,
             steps: 2,
             points: 10,
-            ..BASE
+            ..Workload::BASE
         };
-        let cost = load.run().expect("a cost");
+        let cost = workload.measure().expect("a cost");
         assert!(cost.wall > 0.0 && cost.processor.is_none_or(|s| s <= 60.0));
-        assert_eq!(load.evaluations(), 3);
+        assert_eq!(workload.evaluations(), 3);
     }
 }

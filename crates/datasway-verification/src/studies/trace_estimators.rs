@@ -1,39 +1,49 @@
-//! Estimators of a trace at equal numbers of products with the matrix.
+//! Estimators of the trace of a matrix at equal numbers of products with the matrix.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
+use datasway_sensitivity::jacobian_trace::Colouring;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::problems::problem::rows;
-use datasway_sensitivity::jacobian_trace::Colouring;
 
-/// A way to spend products with J on its trace.
+/// A randomised estimator of `tr J` from products with J.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TraceEstimator {
-    /// Hutchinson 1989: the mean of `⟨v, Jv⟩` over random signs v.
+    /// Mean of `⟨v, Jv⟩` over random signs v (Hutchinson 1989).
     Rademacher,
-    /// Girard 1987: the same with Gaussian v.
+    /// Mean of `⟨v, Jv⟩` over Gaussian v (Girard 1987).
     Gaussian,
-    /// Meyer, Musco, Musco and Woodruff 2021, Algorithm 1 (arXiv 2010.09649).
+    /// Hutch++ (Meyer, Musco, Musco and Woodruff 2021, Algorithm 1, arXiv 2010.09649).
     HutchPlusPlus,
-    /// Epperly, Tropp and Webber 2023 (arXiv 2301.07825).
+    /// XTrace (Epperly, Tropp and Webber 2023, arXiv 2301.07825).
     XTrace,
 }
 
-/// All of them.
-pub const ESTIMATORS: [TraceEstimator; 4] = [
-    TraceEstimator::Rademacher,
-    TraceEstimator::Gaussian,
-    TraceEstimator::HutchPlusPlus,
-    TraceEstimator::XTrace,
-];
-
 impl TraceEstimator {
-    /// An estimate of `tr J` from at most `products` products with J.
+    /// All estimators.
+    pub const ALL: [Self; 4] = [
+        Self::Rademacher,
+        Self::Gaussian,
+        Self::HutchPlusPlus,
+        Self::XTrace,
+    ];
+
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rademacher => "Rademacher",
+            Self::Gaussian => "Gaussian",
+            Self::HutchPlusPlus => "Hutch++",
+            Self::XTrace => "XTrace",
+        }
+    }
+
+    /// Estimate of `tr J` from at most `products` products with J.
     pub fn estimate(self, j: &DMatrix<f64>, products: usize, rng: &mut ChaCha8Rng) -> f64 {
         match self {
             Self::Rademacher => quadratic(j, &signs(rng, j.nrows(), products)),
@@ -52,29 +62,34 @@ fn normal(rng: &mut ChaCha8Rng, d: usize, count: usize) -> DMatrix<f64> {
     DMatrix::from_fn(d, count, |_, _| StandardNormal.sample(&mut *rng))
 }
 
-/// The mean of `⟨v, Jv⟩` over columns v.
+/// Mean of `⟨v, Jv⟩` over columns v.
 fn quadratic(j: &DMatrix<f64>, v: &DMatrix<f64>) -> f64 {
     v.dot(&(j * v)) / v.ncols() as f64
 }
 
-/// A third of the products finds the range Q of J, a third the trace within it, `tr QᵀJQ`, exactly, and a third
-/// estimates the rest by `⟨u, Ju⟩` with `u = (1 − QQᵀ)·v`.
+/// Hutch++.
+///
+/// A third of the products finds an orthonormal basis Q of the range of J.
+/// A third computes the trace within it, `tr QᵀJQ`, exactly.
+/// A third estimates the remaining trace by `⟨u, Ju⟩` with `u = (1 − QQᵀ)·v`.
 fn hutch_plus_plus(j: &DMatrix<f64>, products: usize, rng: &mut ChaCha8Rng) -> f64 {
-    let part = (products / 3).min(j.nrows());
-    let q = (j * signs(rng, j.nrows(), part)).qr().q();
+    let third = (products / 3).min(j.nrows());
+    let q = (j * signs(rng, j.nrows(), third)).qr().q();
     let within = q.dot(&(j * &q));
-    let v = signs(rng, j.nrows(), products - 2 * part);
+    let v = signs(rng, j.nrows(), products - 2 * third);
     let u = &v - &q * q.tr_mul(&v);
     within + quadratic(j, &u)
 }
 
-/// Half of the products finds a range Q from test vectors ω_i, half multiplies it. Each ω_i in turn is left out of the
-/// range and estimates the rest; the mean over i is the estimate.
+/// XTrace.
 ///
-/// With `JΩ = QR`, leaving out ω_i leaves out of Q the direction `Q·s_i`, s_i the normalised row i of `R⁻¹`: it is
-/// orthogonal to every other column of R. With `u_i = ω_i − Q·c_i`, `c_i = (1 − s_i·s_iᵀ)·Qᵀω_i`,
-/// `Ju_i = Jω_i − (JQ)·c_i` costs no product. u_i has a uniformly random direction in a space of d − ℓ + 1 dimensions, so
-/// its length is set to the root of that number.
+/// Half of the products finds a basis Q of the range from test vectors ω_i, and half computes JQ.
+/// Each ω_i in turn is left out of the range and estimates the remaining trace; the estimate is the mean over i.
+///
+/// With `JΩ = QR`, leaving out ω_i removes the direction `Q·s_i` from Q, where s_i is the normalised row i of `R⁻¹`, which is
+/// orthogonal to all other columns of R.
+/// With `c_i = (1 − s_i·s_iᵀ)·Qᵀω_i` and `u_i = ω_i − Q·c_i`, the product `Ju_i = Jω_i − (JQ)·c_i` is available for free.
+/// The direction of u_i is uniform in a space of d − ℓ + 1 dimensions, so its length is set to the root of that number.
 fn xtrace(j: &DMatrix<f64>, products: usize, rng: &mut ChaCha8Rng) -> f64 {
     let d = j.nrows();
     let count = (products / 2).min(d);
@@ -100,7 +115,8 @@ fn xtrace(j: &DMatrix<f64>, products: usize, rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// Probing with colours ([`Trace::Probing`](datasway_sensitivity::jacobian_trace::Trace::Probing)): the sum of `⟨v, Jv⟩` over one vector of
-/// random signs for each colour, as many products as there are colours.
+/// random signs for each colour.
+/// The number of products is the number of colours.
 pub fn probing(j: &DMatrix<f64>, colouring: Colouring, rng: &mut ChaCha8Rng) -> f64 {
     let colours = colouring.colours();
     let sign = signs(rng, j.nrows(), 1);
@@ -114,10 +130,10 @@ pub fn probing(j: &DMatrix<f64>, colouring: Colouring, rng: &mut ChaCha8Rng) -> 
     vectors.dot(&(j * &vectors))
 }
 
-/// Tangents pushed through a model together.
-const TOGETHER: usize = 64;
+/// Number of tangents in a call of the model.
+const TANGENTS: usize = 64;
 
-/// The Jacobian of a denoiser at one point, `[1, d]`.
+/// Jacobian of a denoiser at one point `[1, d]`, as a matrix of `[d, d]`.
 ///
 /// # Errors
 /// If the model cannot be differentiated.
@@ -131,9 +147,9 @@ pub fn jacobian(
         .cast(x.dtype())
         .unsqueeze_dim::<3>(1);
     let mut columns = Vec::with_capacity(d * d);
-    for first in (0..d).step_by(TOGETHER) {
-        let some = unit.clone().slice_dim(0, first..(first + TOGETHER).min(d));
-        let products = model.jvp(x.clone(), sigma, some)?.1.squeeze_dim::<2>(1);
+    for first in (0..d).step_by(TANGENTS) {
+        let tangents = unit.clone().slice_dim(0, first..(first + TANGENTS).min(d));
+        let products = model.jvp(x.clone(), sigma, tangents)?.1.squeeze_dim::<2>(1);
         columns.extend(rows(&products)?.into_iter().flatten());
     }
     Ok(DMatrix::from_vec(d, d, columns))
@@ -159,7 +175,7 @@ mod tests {
     fn every_estimator_is_unbiased() {
         let j = matrix(20, 0.7);
         let truth = j.trace();
-        for estimator in ESTIMATORS {
+        for estimator in TraceEstimator::ALL {
             let mut rng = ChaCha8Rng::seed_from_u64(2);
             let draws: Vec<f64> = (0..4000)
                 .map(|_| estimator.estimate(&j, 6, &mut rng))
@@ -185,8 +201,8 @@ mod tests {
             period,
         };
         assert_eq!(probing(&j, colouring(2), &mut rng), 16.0);
-        let of_one = (0..9).map(|_| probing(&j, colouring(1), &mut rng));
-        assert!(of_one.into_iter().any(|trace| trace != 16.0));
+        let mut one_colour = (0..9).map(|_| probing(&j, colouring(1), &mut rng));
+        assert!(one_colour.any(|trace| trace != 16.0));
     }
 
     #[test]
@@ -195,8 +211,8 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let (a, b) = (normal(&mut rng, 15, 3), normal(&mut rng, 15, 3));
         let j = &a * b.transpose();
-        let found = TraceEstimator::HutchPlusPlus.estimate(&j, 12, &mut rng);
-        assert!((found - j.trace()).abs() < 1e-9, "{found}");
+        let estimate = TraceEstimator::HutchPlusPlus.estimate(&j, 12, &mut rng);
+        assert!((estimate - j.trace()).abs() < 1e-9, "{estimate}");
     }
 
     #[test]

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{DType, TensorData};
 use datasway_classifier::ClassifierCheckpoint;
 use datasway_data::{Selected, Selection, Shape};
+use datasway_sensitivity::TrainedModel;
 use datasway_sensitivity::influence::{Distance, Functional, Linear, LogOdds, Principal};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
 use crate::default_model;
-use crate::trained::TrainedModel;
 
 /// Multiplications of the power method: the top eigenvalue stands far above the others.
 const ITERATIONS: usize = 4;
@@ -124,7 +124,7 @@ fn image(text: &str, model: &TrainedModel) -> Result<Vec<f32>> {
         Ok(_) => format!("index:{text}"),
         Err(_) => format!("image:{text}"),
     };
-    let selected = Selection::parse(&selection)?.resolve(&model.images, &model.options)?;
+    let selected = Selection::parse(&selection)?.resolve(&model.images, &model.load_options)?;
     let mut values = Vec::new();
     match selected {
         Selected::Indices(indices) => model.images.fill(&indices, &mut values),
@@ -149,6 +149,12 @@ fn log_odds(text: &str, name: &str, model: &TrainedModel) -> Result<LogOdds> {
         ours.width,
         ours.height,
         ours.channels
+    );
+    ensure!(
+        saved.optimizer.is_none(),
+        "{file}: the classifier is only trained for {} of {} steps: go on with `train classifier --resume`",
+        saved.header.step,
+        saved.header.training.steps
     );
     let odds = LogOdds::new(name.to_owned(), &saved, label, &model.device);
     odds.with_context(|| file.clone())

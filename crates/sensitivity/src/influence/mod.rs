@@ -1,8 +1,9 @@
-//! `sensitivity influence`: which training images made a sample what it is.
+//! `sensitivity influence`: the influence of training images on functionals of samples.
 
 mod functional_spec;
 mod groups;
 mod output;
+mod page;
 
 use std::path::PathBuf;
 
@@ -10,15 +11,14 @@ use anyhow::{Result, ensure};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
-use datasway_sensitivity::influence::compute;
-use datasway_sensitivity::measure::ImagePoints;
+use datasway_sensitivity::influence::{Influences, compute};
+use datasway_sensitivity::{SensitivityConfig, TrainedModel};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::command::ModelArgs;
-use crate::run_info;
-use crate::trained::TrainedModel;
+use crate::model_arguments::ModelArgs;
+use crate::run_info::RunInfo;
 
-/// The folder of an influence run.
+/// The files of an influence run.
 static FOLDER: Kind = Kind {
     name: "run of `sensitivity influence`",
     files: &[
@@ -35,7 +35,7 @@ static FOLDER: Kind = Kind {
 /// which images made it so, and which stood against it. Writes tensors, tables and a page. Unless told otherwise, what a
 /// model learns from an image is that of the blurred training set: --bandwidth auto.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct InfluenceArgs {
     /// What is asked of a sample; repeatable.
     /// principal: how far it is along the line on which training images move it most.
     /// region:X,Y,WIDTH,HEIGHT or region:MASK.png: the mean of its pixels there.
@@ -48,15 +48,15 @@ pub struct Arguments {
         default_value = "principal",
         verbatim_doc_comment
     )]
-    of: Vec<String>,
+    functionals: Vec<String>,
     /// Samples to draw
     #[arg(long, default_value_t = 16, value_parser = count(number::SAMPLES))]
     samples: usize,
-    /// ImagePoints to show at either end for each sample
+    /// Images to show at either end for each sample
     #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = count(number::SHOWN))]
     top: usize,
     #[command(flatten)]
-    common: ModelArgs,
+    model: ModelArgs,
     /// Leave training images out of the page
     #[arg(long)]
     no_photos: bool,
@@ -65,27 +65,33 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-/// Answers the questions and writes the folder.
-pub fn execute(mut arguments: Arguments) -> Result<()> {
-    arguments.common.choose_form(false);
-    datasway_cli::distinct("--of", &arguments.of, functional_spec::meaning)?;
+/// Computes the influences and writes the folder.
+///
+/// # Errors
+/// If the arguments contradict each other, the model or its images are not found, the computation fails, the results
+/// cannot be written, or an influence is not finite.
+pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
+    let samples = arguments.samples;
+    let config = SensitivityConfig {
+        zero_check: false,
+        ..arguments.model.config(samples, false)
+    };
+    datasway_cli::distinct("--of", &arguments.functionals, functional_spec::meaning)?;
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
-    let model = arguments.common.model()?;
+    arguments.model.check(&config)?;
+    let model = arguments.model.model()?;
     ensure_room(
-        size(&arguments, &model),
+        arguments.result_bytes(&model),
         "so many influences",
         "ask for fewer --samples or fewer questions at a time",
     )?;
-    let questions = arguments
-        .of
-        .iter()
-        .map(|text| functional_spec::parse(text, arguments.samples, &model))
+    let functionals = arguments.functionals.iter();
+    let functionals = functionals
+        .map(|text| functional_spec::parse(text, samples, &model))
         .collect::<Result<Vec<_>>>()?;
-    let settings = arguments.common.settings(arguments.samples, &model)?;
-    let images = ImagePoints::new(&model.images, model.mirrored, &model.device);
+    let resolved = model.resolve(&config)?;
     datasway_cli::tell(format!(
-        "{} samples of {}: which of its {} training images made them so?",
-        arguments.samples,
+        "{samples} samples of {}: which of its {} training images made them so?",
         model.name,
         model.images.len()
     ));
@@ -95,58 +101,56 @@ pub fn execute(mut arguments: Arguments) -> Result<()> {
     )?);
     let results = compute(
         &model.network,
-        &images,
-        &questions,
-        &settings,
+        &model.image_points(),
+        &functionals,
+        &resolved,
         arguments.top,
-        |part| bar.set_position((1000.0 * part) as u64),
+        |fraction| bar.set_position((1000.0 * fraction) as u64),
     )?;
     bar.finish_and_clear();
 
-    let mut facts = run_info::common(&arguments.common, &model, &settings);
-    facts.summary = format!(
-        "{} samples of a model trained on {}, and which of its {} images made them so.",
-        arguments.samples,
-        model.checkpoint.header.data,
-        model.images.len()
-    );
-    facts.json["of"] = serde_json::json!(arguments.of);
-    let time = format!("{:.1} s", results.seconds);
-    facts.rows.push(("Time".to_owned(), time));
+    let sampler = arguments.model.sampler_info();
+    let run = output::InfluenceRun {
+        info: RunInfo::new(&model, sampler, &config, &resolved),
+        of: arguments.functionals.clone(),
+    };
     output::write(
         folder.path(),
         &results,
         &model.images,
-        &facts,
+        &run,
         !arguments.no_photos,
     )?;
     folder.finish()?;
     datasway_cli::tell(format!(
-        "{} samples in {:.0} s; open {}",
-        arguments.samples,
+        "{samples} samples in {:.0} s; open {}",
         results.seconds,
         arguments.out.join("index.html").display()
     ));
-    let lost = results
-        .functionals
-        .iter()
-        .flat_map(|found| &found.influence);
-    let lost = lost.filter(|a| !a.is_finite()).count();
+    ensure_finite(&results)
+}
+
+impl InfluenceArgs {
+    /// Bytes of the results: in memory, as the arrays of a file, and as the file.
+    fn result_bytes(&self, model: &TrainedModel) -> u128 {
+        let [functionals, samples, images, entries] = [
+            self.functionals.len(),
+            self.samples,
+            model.images.len(),
+            model.images.shape.dim(),
+        ]
+        .map(|count| count as u128);
+        3 * 4 * samples * (functionals * (images + entries) + entries)
+    }
+}
+
+fn ensure_finite(results: &Influences) -> Result<()> {
+    let functionals = results.functionals.iter();
+    let influences = functionals.flat_map(|functional| &functional.influence);
+    let lost = influences.filter(|a| !a.is_finite()).count();
     ensure!(
         lost == 0,
         "{lost} influences are not finite, because the density ratio overflowed: use --bandwidth auto, or another --density"
     );
     Ok(())
-}
-
-/// Bytes of the results: in memory, as the parts of a file, and as the file.
-fn size(arguments: &Arguments, model: &TrainedModel) -> u128 {
-    let [questions, samples, images, entries] = [
-        arguments.of.len(),
-        arguments.samples,
-        model.images.len(),
-        model.images.shape.dim(),
-    ]
-    .map(|count| count as u128);
-    3 * 4 * samples * (questions * (images + entries) + entries)
 }

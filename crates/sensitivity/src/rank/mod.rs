@@ -1,3 +1,258 @@
-//! The ranking: its folder and page.
+//! `sensitivity`: samples ranked by their sensitivity to changes of the training data.
 
-pub mod output;
+mod directions;
+mod output;
+mod page;
+mod strip;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+use datasway_cli::memory::ensure_room;
+use datasway_cli::number::{self, count};
+use datasway_fs::output::Kind;
+use datasway_sensitivity::density::DensityKind;
+use datasway_sensitivity::{
+    Change, Direction, RankedDirection, RankedSample, RankedSensitivities, Sensitivities,
+    SensitivityConfig, TrainedModel,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::default_model;
+use crate::model_arguments::ModelArgs;
+use crate::run_info::{RunInfo, SamplerKind};
+use directions::MODEL;
+
+/// Arguments of the ranking.
+#[derive(clap::Args)]
+pub struct RankArgs {
+    /// What to add: images, such as attr:Eyeglasses, class:8 or folder:PATH, or what another model was
+    /// trained on, model:CHECKPOINT; repeatable
+    #[arg(long, value_name = "SELECTION")]
+    add: Vec<String>,
+    /// Images to remove; repeatable
+    #[arg(long, value_name = "SELECTION")]
+    remove: Vec<String>,
+    /// Samples to draw
+    #[arg(long, default_value_t = 64, value_parser = count(number::SAMPLES))]
+    samples: usize,
+    /// Also tell for every sample the largest |η| up to which the prediction ηδ holds to a tenth, from the second
+    /// derivative; takes three to four times as long
+    #[arg(long)]
+    limit: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Leave the direction's own images out of the page
+    #[arg(long)]
+    no_photos: bool,
+    /// Where the results go
+    #[arg(long, default_value = "runs/sensitivity")]
+    out: PathBuf,
+}
+
+/// The files of a ranking.
+static FOLDER: Kind = Kind {
+    name: "run of `sensitivity`",
+    files: &[
+        "sensitivities.safetensors",
+        "ranking.csv",
+        "add-*.png",
+        "remove-*.png",
+        "index.html",
+        "summary.json",
+    ],
+    marks: &[
+        ("sensitivities.safetensors", ""),
+        ("summary.json", "\"sway\""),
+    ],
+};
+
+/// Ranks samples by their sensitivity to each change of the training data, and writes the folder.
+///
+/// # Errors
+/// If the arguments contradict each other, the model or its images are not found, the computation fails, the results
+/// cannot be written, or a sensitivity is not finite.
+pub fn execute(mut arguments: RankArgs) -> Result<()> {
+    arguments.name_default_changes()?;
+    let config = arguments.config()?;
+    arguments.check(&config)?;
+    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
+    let model = arguments.model.model()?;
+    ensure_room(
+        arguments.result_bytes(&model),
+        "so many sensitivities",
+        "ask for fewer --samples or fewer directions at a time",
+    )?;
+    let resolved = model.resolve(&config)?;
+    let directions = directions::resolve(&arguments.add, &arguments.remove, &config, &model)?;
+    let photos = if arguments.no_photos {
+        vec![Vec::new(); directions.len()]
+    } else {
+        directions::photos(&directions, &config, &model)?
+    };
+    let info = RunInfo::new(&model, arguments.model.sampler_info(), &config, &resolved);
+    datasway_cli::tell(start_message(&directions, config.samples, &info));
+
+    let bar = ProgressBar::new(config.samples as u64);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} samples  {eta} left",
+    )?);
+    let results = model.ranked_sensitivities(directions, &resolved, |n| bar.inc(n as u64))?;
+    bar.finish_and_clear();
+
+    let run = output::RankRun::new(info, &results, arguments.limit, model.images.shape);
+    output::write(folder.path(), &results, &photos, &run)?;
+    folder.finish()?;
+    tell_results(&results, &arguments.out.join("index.html"));
+    ensure_finite(&results)
+}
+
+impl RankArgs {
+    /// The changes that show the shipped model, where the arguments name neither a change nor a checkpoint.
+    fn name_default_changes(&mut self) -> Result<()> {
+        if !self.add.is_empty() || !self.remove.is_empty() {
+            return Ok(());
+        }
+        if self.model.checkpoint.is_some() {
+            bail!(
+                "name a change of the data with --add or --remove, such as --add attr:Eyeglasses"
+            );
+        }
+        self.add = vec![default_model::ADD.to_owned()];
+        self.remove = vec![default_model::REMOVE.to_owned()];
+        Ok(())
+    }
+
+    /// Options of the sensitivities. The second derivative and the data of another model need the model's own density.
+    fn config(&self) -> Result<SensitivityConfig> {
+        let added_model = self.add.iter().find(|text| text.starts_with(MODEL));
+        let model_density = self.limit || added_model.is_some();
+        ensure!(
+            !model_density || self.model.sampler() != SamplerKind::Stochastic,
+            "--sampler stochastic does not go with --limit or a direction {MODEL}CHECKPOINT, which follow an ODE: use heun or euler"
+        );
+        let config = SensitivityConfig {
+            curvature: self.limit,
+            ..self.model.config(self.samples, model_density)
+        };
+        let density = config.density.density;
+        ensure!(
+            !self.limit || density == DensityKind::ProbabilityFlow,
+            "the limit follows the model's own density: --limit needs --density probability-flow"
+        );
+        if let Some(text) = added_model {
+            ensure!(
+                density == DensityKind::ProbabilityFlow,
+                "--add {text}: another model's density can only be compared with this model's own, not with that of the training images: \
+                 use --density probability-flow and no --bandwidth"
+            );
+        }
+        Ok(config)
+    }
+
+    /// Checks that the changes can be read and are different, and that the other arguments go together.
+    fn check(&self, config: &SensitivityConfig) -> Result<()> {
+        directions::check("--add", &self.add, Change::Add)?;
+        directions::check("--remove", &self.remove, Change::Remove)?;
+        self.model.check(config)
+    }
+
+    /// Bytes of the results: in memory, as the arrays of a file, and as the file.
+    fn result_bytes(&self, model: &TrainedModel) -> u128 {
+        let directions = self.add.len() + self.remove.len();
+        let derivatives = directions * (1 + usize::from(self.limit));
+        // Noise, samples, zero check and all derivatives are as large as a sample; the other arrays are small.
+        let images = self.samples as u128 * (3 + derivatives as u128);
+        3 * 4 * images * model.images.shape.dim() as u128
+    }
+}
+
+/// The line before the computation, for the reader to check.
+fn start_message(directions: &[Direction], samples: usize, info: &RunInfo) -> String {
+    let change = |direction: &Direction| {
+        let verb = match direction.change() {
+            Change::Add => "adding",
+            Change::Remove => "removing",
+        };
+        format!("{verb} {}", direction.selection())
+    };
+    let changes: Vec<String> = directions.iter().map(change).collect();
+    format!(
+        "{samples} samples of {}: how would each move on {}? (log-density: {})",
+        info.model(),
+        changes.join(" and on "),
+        info.density()
+    )
+}
+
+fn tell_results(results: &RankedSensitivities, page: &std::path::Path) {
+    for direction in &results.directions {
+        datasway_cli::tell(result_message(direction));
+    }
+    let sensitivities = &results.sensitivities;
+    datasway_cli::tell(format!(
+        "zero check ‖δ(all)‖: {}",
+        zero_check_text(sensitivities)
+    ));
+    datasway_cli::tell(format!(
+        "{} samples in {:.0} s; open {}",
+        sensitivities.count(),
+        sensitivities.cost.total,
+        page.display()
+    ));
+}
+
+/// The line about one direction after the computation.
+fn result_message(ranked: &RankedDirection) -> String {
+    let (ranking, radii) = (&ranked.ranking, ranked.trust_radii());
+    let radius = match radii.get(radii.len() / 2) {
+        Some(radius) => format!("; half of them are trusted up to |η| = {radius:.2e}"),
+        None => String::new(),
+    };
+    let warned = ranking.iter().filter(|row| !row.warnings.is_empty());
+    let images = match ranked.direction.images().map(datasway_data::Dataset::len) {
+        None => String::new(),
+        Some(1) => "1 image; ".to_owned(),
+        Some(count) => format!("{count} images; "),
+    };
+    format!(
+        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}",
+        ranked.direction,
+        ranking[0].index,
+        ranking[0].score,
+        warned.count(),
+        ranking.len()
+    )
+}
+
+/// The result of the zero check δ(all) = 0.
+fn zero_check_text(results: &Sensitivities) -> String {
+    match residual_extent(results) {
+        None => "not made".to_owned(),
+        Some([_, 0.0]) => "0, since density and D are of one measure".to_owned(),
+        Some([median, largest]) => format!(
+            "median {median:.3}, at most {largest:.3}, where 0 is expected: the model's own error"
+        ),
+    }
+}
+
+/// The median and the largest `‖δ(ρ)‖` of the samples; none without the zero check.
+fn residual_extent(results: &Sensitivities) -> Option<[f64; 2]> {
+    let residuals = (0..results.count()).map(|sample| results.residual(sample));
+    let mut residuals: Vec<f64> = residuals.collect::<Option<_>>()?;
+    residuals.sort_by(f64::total_cmp);
+    Some([*residuals.get(residuals.len() / 2)?, *residuals.last()?])
+}
+
+fn ensure_finite(results: &RankedSensitivities) -> Result<()> {
+    let rows = || results.directions.iter().flat_map(|d| &d.ranking);
+    let is_lost = |row: &&RankedSample| !row.score.is_finite();
+    let lost = rows().filter(is_lost).count();
+    ensure!(
+        lost == 0,
+        "{lost} of {} sensitivities are not finite, because the density ratio overflowed; they stand last in the ranking and have no \
+         score: use --bandwidth auto, or another --density",
+        rows().count()
+    );
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! Executes single jobs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use burn::tensor::DType;
+use datasway_attribution::target::losses;
+use datasway_attribution::{AttributionTarget, Attributor};
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
+use datasway_diffusion::schedule;
+use datasway_fs::arrays::Array;
+use datasway_fs::process::measured;
+use datasway_sensitivity::measure::{Measure, points};
+use datasway_sensitivity::sensitivities::{self, Sensitivities};
+
+use super::job::{JobId, Task};
+use super::progress::Progress;
+use super::store::write_arrays;
+use super::workspace::Workspace;
+use crate::RetrainError;
+use crate::baselines::BaselineContext;
+use crate::cost;
+
+/// Executes the jobs of a workspace.
+#[derive(Clone, Copy)]
+pub struct Executor<'a> {
+    /// The experiment and its results.
+    pub workspace: Workspace<'a>,
+    /// Ends training jobs early once it is true.
+    pub stop: &'a AtomicBool,
+    /// Time between two checkpoints of a training job.
+    pub checkpoint_every: Duration,
+    /// Receiver of the progress.
+    pub progress: &'a dyn Fn(Progress<'_>),
+}
+
+impl Executor<'_> {
+    /// Executes a job whose inputs are done and whose folder exists, and returns true if the job is done.
+    /// A training job that is stopped leaves a checkpoint from which it can be continued.
+    ///
+    /// # Errors
+    /// If a model fails, a result is not finite, or a file cannot be read or written.
+    pub fn execute(&self, job: JobId) -> Result<bool, RetrainError> {
+        let arrays = match &self.workspace.plan.job(job).task {
+            Task::Train {
+                config,
+                start,
+                data,
+            } => return self.train(job, config, *start, *data),
+            Task::Sample { model } => self.sample(job, *model)?,
+            Task::Sensitivity { model, estimator } => self.sensitivity(job, *model, *estimator)?,
+            Task::Baseline { samples, baseline } => self.baseline(job, *samples, *baseline)?,
+            Task::Losses { model, samples } => self.losses(job, *model, *samples)?,
+            Task::Attribution {
+                model,
+                samples,
+                method,
+            } => self.attribution(job, *model, *samples, *method)?,
+        };
+        write_arrays(&self.workspace.result(job), &arrays)?;
+        Ok(true)
+    }
+
+    /// The checkpoint of a training job and its model.
+    fn model(&self, job: JobId) -> Result<(Checkpoint, NetworkDenoiser), RetrainError> {
+        let checkpoint = Checkpoint::load(&self.workspace.result(job))?;
+        let device = &self.workspace.experiment.device;
+        let model = NetworkDenoiser::from_checkpoint(&checkpoint, device)?;
+        Ok((checkpoint, model))
+    }
+
+    /// `samples`, `[n, d]`.
+    fn sample(&self, job: JobId, model: JobId) -> Result<Arrays, RetrainError> {
+        let (_, model) = self.model(model)?;
+        let experiment = self.workspace.experiment;
+        let samples = &experiment.spec.samples;
+        let (d, sigmas) = (model.dim(), schedule::edm(samples.steps));
+        let mut values = Vec::with_capacity(samples.count * d);
+        for first in (0..samples.count).step_by(samples.batch) {
+            let n = samples.batch.min(samples.count - first);
+            let noise = FrozenNoise::new(samples.seed).starting_at(first as u64);
+            let start = noise.start([n, d], &experiment.device, DType::F32);
+            let batch = sample(&model, &Sampler::Heun, &sigmas, start, &noise)?;
+            values.extend(batch.into_data().iter::<f32>());
+        }
+        if !all_finite(&values) {
+            return Err(self.not_finite(
+                job,
+                "the model has diverged: its samples are not finite; try a lower learning rate",
+            ));
+        }
+        Ok(named([("samples", vec![samples.count, d], values)]))
+    }
+
+    /// `delta`, `[directions, n, d]`, and `max_log_ratio`, `[directions, n]`.
+    fn sensitivity(
+        &self,
+        job: JobId,
+        model: JobId,
+        estimator: usize,
+    ) -> Result<Arrays, RetrainError> {
+        let experiment = self.workspace.experiment;
+        let (checkpoint, model) = self.model(model)?;
+        let estimator = &experiment.spec.estimators[estimator];
+        let config = experiment.sensitivity_config(&checkpoint, estimator)?;
+        let (measures, measure_of_direction) = experiment.measures()?;
+        let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
+        let device = &experiment.device;
+        let result = sensitivities::compute(&model, &measures, &config, device, |_| ())?;
+        if !every_measure_has_a_finite_sample(&result) {
+            return Err(self.not_finite(
+                job,
+                "no sample has a finite prediction; try another bandwidth or sigma_cut",
+            ));
+        }
+        let directions = measure_of_direction.iter();
+        let deltas = directions.clone().flat_map(|&k| &result.deltas[k]);
+        let max_log_ratios = directions.flat_map(|&k| {
+            let samples = result.log_ratios[k].chunks_exact(result.sigmas.len());
+            samples.map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+        });
+        let (k, n, d) = (
+            measure_of_direction.len(),
+            experiment.spec.samples.count,
+            result.dim,
+        );
+        Ok(named([
+            ("delta", vec![k, n, d], deltas.copied().collect()),
+            ("max_log_ratio", vec![k, n], max_log_ratios.collect()),
+        ]))
+    }
+
+    /// `delta`, `[directions, n, d]`.
+    fn baseline(
+        &self,
+        job: JobId,
+        samples: JobId,
+        baseline: usize,
+    ) -> Result<Arrays, RetrainError> {
+        let experiment = self.workspace.experiment;
+        let samples = self.workspace.array(samples, "samples")?;
+        let baseline = &experiment.spec.baselines[baseline];
+        let mut values = Vec::new();
+        for (k, direction) in experiment.directions.iter().enumerate() {
+            let (flip, device) = (experiment.config.flip, &experiment.device);
+            let images = points(&direction.images, flip, device);
+            let images: Vec<f32> = images.into_data().iter::<f32>().collect();
+            values.extend(baseline.displacements(&BaselineContext {
+                samples: &samples.values,
+                images: &images,
+                data_mean: &experiment.training_set.mean,
+                seed: k as u64,
+            }));
+        }
+        if !all_finite(&values) {
+            return Err(self.not_finite(job, "its displacements are not finite"));
+        }
+        let shape = [vec![experiment.directions.len()], samples.shape].concat();
+        Ok(named([("delta", shape, values)]))
+    }
+
+    /// The losses at samples and at held-out images, `[2, points]` each: means over even and over odd draws.
+    fn losses(&self, job: JobId, model: JobId, samples: JobId) -> Result<Arrays, RetrainError> {
+        let experiment = self.workspace.experiment;
+        let targets = experiment.benchmark()?.spec.targets();
+        let (_, model) = self.model(model)?;
+        let noise = targets.loss_noise(&experiment.config.noise);
+        let precondition = experiment.precondition();
+        let mut arrays = Arrays::new();
+        for (target, points) in [
+            (
+                AttributionTarget::SampleLoss,
+                self.workspace.samples(samples)?,
+            ),
+            (
+                AttributionTarget::HeldOutLoss,
+                experiment.held_out_points()?,
+            ),
+        ] {
+            let values = losses(&model, precondition, &points, target, &noise)?;
+            if !all_finite(&values) {
+                return Err(self.not_finite(
+                    job,
+                    "the model has diverged: its losses are not finite; try a lower learning rate",
+                ));
+            }
+            let shape = vec![2, points.dims()[0]];
+            arrays.insert(target.name().to_owned(), Array { shape, values });
+        }
+        Ok(arrays)
+    }
+
+    /// One array for each target and form of the scores of a method, and the `cost`.
+    fn attribution(
+        &self,
+        job: JobId,
+        model: JobId,
+        samples: JobId,
+        method: usize,
+    ) -> Result<Arrays, RetrainError> {
+        let experiment = self.workspace.experiment;
+        let (checkpoint, model) = self.model(model)?;
+        let samples = self.workspace.samples(samples)?;
+        let context = experiment.attribution_context(&checkpoint, &model, samples)?;
+        let method = &experiment.benchmark()?.spec.methods[method];
+        let (scores, cost) = measured(|| method.attribute(&context));
+        let image_count = experiment.images.len();
+        let mut arrays = Arrays::new();
+        for scores in scores? {
+            let scores = scores.merge_mirrored(image_count);
+            let shape = scores.rows.dims().to_vec();
+            let name = scores.array_name();
+            let values = scores.rows.into_data().iter::<f32>().collect();
+            arrays.insert(name, Array { shape, values });
+        }
+        for (name, array) in &arrays {
+            if !array.values.iter().any(|value| value.is_finite()) {
+                return Err(self.not_finite(job, &format!("{name} has no finite score")));
+            }
+        }
+        arrays.insert(cost::NAME.to_owned(), cost::to_array(cost));
+        Ok(arrays)
+    }
+
+    /// The error of a job whose result is not finite.
+    fn not_finite(&self, job: JobId, message: &str) -> RetrainError {
+        let job = self.workspace.plan.job(job);
+        RetrainError::Experiment(format!("{} {}: {message}", job.kind, job.label))
+    }
+}
+
+/// The arrays of a result file by name.
+type Arrays = BTreeMap<String, Array>;
+
+/// Arrays from names, shapes and values.
+fn named<const N: usize>(arrays: [(&str, Vec<usize>, Vec<f32>); N]) -> Arrays {
+    let arrays = arrays.into_iter();
+    arrays
+        .map(|(name, shape, values)| (name.to_owned(), Array { shape, values }))
+        .collect()
+}
+
+fn all_finite(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
+/// False if the density estimator fails at every sample.
+/// Single samples may overflow; they count as failures in the evaluation.
+fn every_measure_has_a_finite_sample(result: &Sensitivities) -> bool {
+    let mut deltas = result.deltas.iter();
+    deltas.all(|delta| delta.chunks(result.dim).any(all_finite))
+}

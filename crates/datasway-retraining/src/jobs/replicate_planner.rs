@@ -1,0 +1,95 @@
+//! Plans the jobs of variants: models of changed data, their samples and the predictions of them.
+
+use serde_json::json;
+
+use super::builder::{PlanBuilder, Training, add_bandwidth_revision};
+use super::job::{JobId, JobKind, Task, TrainingData};
+use super::plan::Replicate;
+use crate::RetrainError;
+use crate::spec::VariantKind;
+
+impl PlanBuilder<'_> {
+    /// The jobs of one variant with one seed.
+    pub fn replicate(
+        &mut self,
+        variant_index: usize,
+        seed: u64,
+    ) -> Result<Replicate, RetrainError> {
+        let experiment = &self.experiment.spec;
+        let variant = &experiment.variants[variant_index];
+        let changed = variant.configuration(&self.experiment.config)?;
+        // Retraining with its own configuration has its own base model.
+        let base_config = match variant.kind {
+            VariantKind::Retrain => &changed,
+            VariantKind::FineTune => &self.experiment.config,
+        };
+        let base_training = Training::from_scratch(base_config, seed);
+        let base_model = self.train(JobKind::Base, &base_training, TrainingData::All);
+        let base = self.sample(base_model);
+        let (kind, training, before) = match variant.kind {
+            VariantKind::Retrain => (JobKind::Retrain, base_training, base),
+            VariantKind::FineTune => {
+                let kind = JobKind::FineTune;
+                let training = Training::fine_tuning(&changed, seed, base_model);
+                let unchanged = self.train(kind, &training, TrainingData::All);
+                (kind, training, self.sample(unchanged))
+            }
+        };
+        let after = (0..experiment.directions.len())
+            .map(|direction| {
+                let model = self.train(kind, &training, TrainingData::Perturbed(direction));
+                self.sample(model)
+            })
+            .collect();
+        let sensitivities = (0..experiment.estimators.len())
+            .map(|estimator| self.sensitivity(base_model, seed, estimator))
+            .collect();
+        let baselines = (0..experiment.baselines.len())
+            .map(|baseline| self.baseline(base, seed, baseline))
+            .collect();
+        Ok(Replicate {
+            variant: variant_index,
+            seed,
+            base,
+            before,
+            after,
+            sensitivities,
+            baselines,
+        })
+    }
+
+    fn sensitivity(&mut self, model: JobId, seed: u64, estimator: usize) -> JobId {
+        let experiment = &self.experiment.spec;
+        let options = &experiment.estimators[estimator];
+        let mut settings = json!({
+            "samples": experiment.samples,
+            "estimator": options.unnamed(),
+            "data": self.experiment.images.fingerprint,
+            "directions": self.direction_fingerprints(),
+        });
+        add_bandwidth_revision(&mut settings, Some(options));
+        let label = format!("s{seed} {}", options.label());
+        let task = Task::Sensitivity { model, estimator };
+        self.add(JobKind::Sensitivity, label, settings, vec![model], task)
+    }
+
+    fn baseline(&mut self, samples: JobId, seed: u64, baseline: usize) -> JobId {
+        let options = &self.experiment.spec.baselines[baseline];
+        let settings = json!({
+            "baseline": options,
+            "data": self.experiment.images.fingerprint,
+            "directions": self.direction_fingerprints(),
+        });
+        let label = format!("s{seed} {}", options.name());
+        let task = Task::Baseline { samples, baseline };
+        self.add(JobKind::Baseline, label, settings, vec![samples], task)
+    }
+
+    /// Fingerprints of the images of each direction, in order.
+    fn direction_fingerprints(&self) -> Vec<&str> {
+        let directions = self.experiment.directions.iter();
+        directions
+            .map(|direction| direction.images.fingerprint.as_str())
+            .collect()
+    }
+}

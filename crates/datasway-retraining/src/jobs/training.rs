@@ -1,0 +1,169 @@
+//! Training jobs.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::tensor::Device;
+use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_training::batches::Batches;
+use datasway_training::config::TrainConfig;
+use datasway_training::trainer::ScoreTrainer;
+use datasway_training::training_loop::{RunOptions, TrainingRun, run};
+
+use super::executor::Executor;
+use super::job::{JobId, TrainingData};
+use super::progress::Progress;
+use super::removal::{random, responsible};
+use super::workspace::Workspace;
+use crate::RetrainError;
+
+impl Executor<'_> {
+    /// Trains the model of a job, from its checkpoint if it has one, and returns true if it came to its last step.
+    /// A run that is stopped leaves a checkpoint.
+    pub(super) fn train(
+        &self,
+        job: JobId,
+        config: &TrainConfig,
+        start: Option<JobId>,
+        data: TrainingData,
+    ) -> Result<bool, RetrainError> {
+        let workspace = self.workspace;
+        let checkpoint = workspace.store.checkpoint(job);
+        let trainer = trainer(&workspace, config, start, &checkpoint)?;
+        let mut training = ModelTraining {
+            first_step: trainer.step(),
+            started: Instant::now(),
+            trainer,
+            batches: batches(&workspace, data)?,
+            config,
+            device: &workspace.experiment.device,
+            checkpoint: &checkpoint,
+            progress: self.progress,
+        };
+        let options = RunOptions {
+            steps: config.steps,
+            checkpoint_every: self.checkpoint_every,
+            stop: self.stop,
+        };
+        let finished = run(&mut training, options, |_, _| ())?;
+        let state = training.trainer.checkpoint()?;
+        if finished {
+            state.for_sampling().save(&workspace.result(job))?;
+            remove_file(&checkpoint)?;
+        } else {
+            state.save(&checkpoint)?;
+        }
+        Ok(finished)
+    }
+}
+
+/// The trainer of a job: continued from its checkpoint, fine-tuned from another model, or new.
+fn trainer(
+    workspace: &Workspace<'_>,
+    config: &TrainConfig,
+    start: Option<JobId>,
+    checkpoint: &Path,
+) -> Result<ScoreTrainer, RetrainError> {
+    let (config, device) = (config.clone(), &workspace.experiment.device);
+    let training_set = workspace.experiment.training_set.clone();
+    let trainer = match start {
+        _ if checkpoint.exists() => {
+            ScoreTrainer::resume(config, training_set, Checkpoint::load(checkpoint)?, device)
+        }
+        None => ScoreTrainer::new(config, training_set, device),
+        Some(model) => {
+            let model = Checkpoint::load(&workspace.result(model))?;
+            ScoreTrainer::fine_tune(config, training_set, &model, device)
+        }
+    };
+    Ok(trainer?)
+}
+
+/// The batches of the training data of a job.
+fn batches<'a>(workspace: &Workspace<'a>, data: TrainingData) -> Result<Batches<'a>, RetrainError> {
+    let experiment = workspace.experiment;
+    match data {
+        TrainingData::All => Ok(Batches::new(&experiment.images)),
+        TrainingData::Perturbed(direction) => experiment.perturbed_batches(direction),
+        TrainingData::Subset(subset) => {
+            let subset = &experiment.benchmark()?.subsets[subset];
+            experiment.batches_without(&experiment.complement(subset))
+        }
+        TrainingData::WithoutGroup(group) => {
+            experiment.batches_without(&experiment.benchmark()?.groups[group])
+        }
+        TrainingData::WithoutResponsible {
+            sample,
+            removal,
+            scores,
+        } => {
+            let removal = &experiment.benchmark()?.removals[removal];
+            let scores = workspace.result(scores);
+            let images = responsible(&scores, removal, sample, removed_count(workspace)?)?;
+            experiment.batches_without(&images)
+        }
+        TrainingData::WithoutRandom { sample } => {
+            let seed = experiment.benchmark()?.spec.seed;
+            let n = experiment.images.len();
+            experiment.batches_without(&random(seed, sample, removed_count(workspace)?, n))
+        }
+    }
+}
+
+/// Number of images that each counterfactual model is trained without.
+fn removed_count(workspace: &Workspace<'_>) -> Result<usize, RetrainError> {
+    let benchmark = workspace.experiment.benchmark()?;
+    let counterfactual = benchmark.spec.counterfactual.as_ref();
+    let counterfactual = counterfactual
+        .ok_or_else(|| RetrainError::experiment("the benchmark has no counterfactuals"))?;
+    Ok(counterfactual.remove)
+}
+
+/// The training run of a job.
+struct ModelTraining<'a> {
+    trainer: ScoreTrainer,
+    batches: Batches<'a>,
+    config: &'a TrainConfig,
+    device: &'a Device,
+    checkpoint: &'a PathBuf,
+    progress: &'a dyn Fn(Progress<'_>),
+    started: Instant,
+    /// Step at which this run started.
+    first_step: u64,
+}
+
+impl TrainingRun for ModelTraining<'_> {
+    type Error = RetrainError;
+
+    fn step(&self) -> u64 {
+        self.trainer.step()
+    }
+
+    fn advance(&mut self) -> Result<f32, RetrainError> {
+        let step = self.trainer.step();
+        let batch = self.batches.at(self.config, step, self.device);
+        Ok(self.trainer.advance(batch)?)
+    }
+
+    fn save(&mut self) -> Result<(), RetrainError> {
+        self.trainer.checkpoint()?.save(self.checkpoint)?;
+        let (step, steps) = (self.trainer.step(), self.config.steps);
+        let seconds_per_step =
+            self.started.elapsed().as_secs_f64() / (step - self.first_step) as f64;
+        (self.progress)(Progress::Checkpoint {
+            step,
+            steps,
+            minutes_left: seconds_per_step * (steps - step) as f64 / 60.0,
+        });
+        Ok(())
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), RetrainError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(RetrainError::file(path, "cannot be removed")(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,183 @@
+//! Directions: changes of the training data whose effect on samples is computed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use datasway_data::Dataset;
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::device::widest_float;
+
+use crate::error::SensitivityError;
+use crate::measure::{Empirical, ImagePoints, Measure};
+
+/// The sign of the mass η that a direction ν gets in `ρ_η ∝ ρ + ην`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// η > 0.
+    Add,
+    /// η < 0, with ν inside ρ. The sensitivity is the same; the sample moves by `−|η|·δ`.
+    Remove,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Add => "add",
+            Self::Remove => "remove",
+        })
+    }
+}
+
+/// Images named by a selection, such as `attr:Eyeglasses`, of the training set or from elsewhere.
+#[derive(Debug, Clone)]
+pub struct SelectedImages {
+    selection: String,
+    points: ImagePoints,
+    in_training_set: bool,
+    measure: Empirical,
+}
+
+impl SelectedImages {
+    /// Images as the training sees them: with their mirror images if `mirrored`.
+    ///
+    /// # Errors
+    /// If there are no images.
+    pub fn new(
+        selection: impl Into<String>,
+        images: &Dataset,
+        in_training_set: bool,
+        mirrored: bool,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        let points = ImagePoints::new(images, mirrored, device);
+        let measure = Empirical::read(points.clone())?.with_precision(widest_float(device));
+        Ok(Self {
+            selection: selection.into(),
+            points,
+            in_training_set,
+            measure,
+        })
+    }
+
+    /// The images.
+    pub fn images(&self) -> &Dataset {
+        self.points.set()
+    }
+
+    /// True for images of the training set, false for images from elsewhere.
+    pub fn is_in_training_set(&self) -> bool {
+        self.in_training_set
+    }
+}
+
+/// The origin of a direction's measure.
+#[derive(Clone)]
+enum Source {
+    Images(ImagePoints),
+    Model,
+    Measure,
+}
+
+/// One change of the training data: a measure ν and the sign of its mass.
+///
+/// It is displayed as `add attr:Eyeglasses` or `remove attr:Blond_Hair`.
+#[derive(Clone)]
+pub struct Direction {
+    selection: String,
+    change: Change,
+    source: Source,
+    measure: Arc<dyn Measure>,
+}
+
+impl Direction {
+    /// Adds images.
+    pub fn add(images: SelectedImages) -> Self {
+        Self::of_images(images, Change::Add)
+    }
+
+    /// Removes images of the training set.
+    ///
+    /// # Errors
+    /// [`SensitivityError::NotTrainingImages`] for images from elsewhere.
+    pub fn remove(images: SelectedImages) -> Result<Self, SensitivityError> {
+        if !images.in_training_set {
+            return Err(SensitivityError::NotTrainingImages(images.selection));
+        }
+        Ok(Self::of_images(images, Change::Remove))
+    }
+
+    /// Adds the data of another model.
+    pub fn add_model(name: impl Into<String>, data: impl Measure + 'static) -> Self {
+        Self {
+            selection: name.into(),
+            change: Change::Add,
+            source: Source::Model,
+            measure: Arc::new(data),
+        }
+    }
+
+    /// Adds (or removes) any measure.
+    pub fn of_measure(
+        name: impl Into<String>,
+        change: Change,
+        measure: impl Measure + 'static,
+    ) -> Self {
+        Self {
+            selection: name.into(),
+            change,
+            source: Source::Measure,
+            measure: Arc::new(measure),
+        }
+    }
+
+    fn of_images(images: SelectedImages, change: Change) -> Self {
+        Self {
+            selection: images.selection,
+            change,
+            source: Source::Images(images.points),
+            measure: Arc::new(images.measure),
+        }
+    }
+
+    /// The selection, such as `attr:Eyeglasses`, or the name of the measure.
+    pub fn selection(&self) -> &str {
+        &self.selection
+    }
+
+    /// The sign of the mass.
+    pub fn change(&self) -> Change {
+        self.change
+    }
+
+    /// The images of ν; none where ν is the data of a model or another measure.
+    pub fn images(&self) -> Option<&Dataset> {
+        match &self.source {
+            Source::Images(points) => Some(points.set()),
+            Source::Model | Source::Measure => None,
+        }
+    }
+
+    /// ν.
+    pub fn measure(&self) -> &dyn Measure {
+        self.measure.as_ref()
+    }
+
+    /// True if δ can be compared with the sensitivity to the whole training set. The data of another model are
+    /// compared without the training images.
+    pub(crate) fn has_zero_check(&self) -> bool {
+        !matches!(self.source, Source::Model)
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.change, self.selection)
+    }
+}
+
+impl fmt::Debug for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Direction").field(&self.to_string()).finish()
+    }
+}

@@ -1,0 +1,60 @@
+//! Errors of models, directions and sensitivities.
+
+use datasway_data::DataError;
+use datasway_diffusion::DiffusionError;
+
+/// An error of a trained model, its training images, or a computation with them.
+#[derive(Debug, thiserror::Error)]
+pub enum SensitivityError {
+    /// A model, a sampler or a density fails.
+    #[error(transparent)]
+    Diffusion(#[from] DiffusionError),
+    /// Images cannot be loaded or selected.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The configuration in a checkpoint cannot be read.
+    #[error(transparent)]
+    TrainingConfig(#[from] toml::de::Error),
+    /// The training images are not where the checkpoint says.
+    #[error("the images of {model}")]
+    TrainingImages {
+        /// Name of the model.
+        model: String,
+        /// The reason.
+        source: DataError,
+    },
+    /// The images are not those of the training.
+    #[error(
+        "{model} was trained on {data} (fingerprint {expected}), but {images} has fingerprint {found}"
+    )]
+    Fingerprint {
+        /// Name of the model.
+        model: String,
+        /// The training data, as the checkpoint names them.
+        data: String,
+        /// Fingerprint of the training images.
+        expected: String,
+        /// The data that were loaded.
+        images: String,
+        /// Their fingerprint.
+        found: String,
+    },
+    /// Another model's samples do not have the shape of this model's.
+    #[error(
+        "{name}: is a model of images of {side}×{side} pixels with {channels} channels, but samples are {}×{} with {}: name one of such \
+         images", samples[2], samples[1], samples[0]
+    )]
+    OtherShape {
+        /// Name of the other model.
+        name: String,
+        /// Pixels on a side of the other model's images.
+        side: usize,
+        /// Channels of the other model's images.
+        channels: usize,
+        /// Channels, height and width of this model's samples.
+        samples: [usize; 3],
+    },
+    /// Images from elsewhere cannot be removed from the training set.
+    #[error("{0}: only images of the training set can be removed")]
+    NotTrainingImages(String),
+}

@@ -1,0 +1,248 @@
+//! A checkpoint with its network and training images.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use datasway_data::{Dataset, LoadOptions, Selected, Selection, Source};
+use datasway_diffusion::checkpoint::{Checkpoint, Header};
+use datasway_diffusion::network::NetworkDenoiser;
+
+use crate::config::{ResolvedConfig, SensitivityConfig};
+use crate::density::{TraceOptions, moment_matched_gaussian};
+use crate::direction::{Direction, SelectedImages};
+use crate::error::SensitivityError;
+use crate::influence::{self, Functional, Influences};
+use crate::measure::{ImagePoints, Measure, ModelMeasure};
+use crate::ranking::RankedSensitivities;
+use crate::sensitivities;
+
+/// The place of a model's training images and its device.
+#[derive(Debug, Clone)]
+pub struct ModelOptions {
+    /// The training images, if they are not where the checkpoint says.
+    pub data: Option<String>,
+    /// Folder of decoded images, which spare the next start the decoding; none to decode every time.
+    pub cache_dir: Option<PathBuf>,
+    /// Shows a progress bar on stderr while images are decoded.
+    pub progress: bool,
+    /// The device.
+    pub device: Device,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self {
+            data: None,
+            cache_dir: None,
+            progress: false,
+            device: Device::flex(),
+        }
+    }
+}
+
+/// A checkpoint with its network and training images.
+pub struct TrainedModel {
+    /// Name of the checkpoint in messages.
+    pub name: String,
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The denoiser.
+    pub network: NetworkDenoiser,
+    /// The training images. Their fingerprint is that of the checkpoint.
+    pub images: Dataset,
+    /// The options of loading them, which apply to images from elsewhere too.
+    pub load_options: LoadOptions,
+    /// True if the model was trained on mirror images too.
+    pub mirrored: bool,
+    /// The device.
+    pub device: Device,
+}
+
+impl TrainedModel {
+    /// Loads a checkpoint and its training images, on the CPU.
+    ///
+    /// # Errors
+    /// If the file is no complete checkpoint, or the images it was trained on are not found.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, SensitivityError> {
+        let path = path.as_ref();
+        let (name, checkpoint) = (path.display().to_string(), Checkpoint::load(path)?);
+        Self::from_checkpoint(name, checkpoint, &ModelOptions::default(), |_| ())
+    }
+
+    /// Builds the network of a checkpoint and loads its training images. `loaded` receives the images before they are
+    /// compared with those of the training.
+    ///
+    /// # Errors
+    /// If the checkpoint has no complete network, or the images cannot be loaded or are not those of the training.
+    pub fn from_checkpoint(
+        name: String,
+        checkpoint: Checkpoint,
+        options: &ModelOptions,
+        loaded: impl FnOnce(&Dataset),
+    ) -> Result<Self, SensitivityError> {
+        let device = options.device.clone();
+        let network = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
+        let header = &checkpoint.header;
+        let load_options = LoadOptions {
+            size: Some(header.network.image_size),
+            grey: header.network.image_channels == 1,
+            limit: header.limit,
+            skip_bad: header.skip_bad,
+            cache_dir: options.cache_dir.clone(),
+            progress: options.progress,
+        };
+        let images = match &options.data {
+            Some(data) => load_images(data, &load_options)?,
+            None => load_images(&header.data, &load_options).map_err(|source| {
+                SensitivityError::TrainingImages {
+                    model: name.clone(),
+                    source,
+                }
+            })?,
+        };
+        loaded(&images);
+        if images.fingerprint != header.fingerprint {
+            return Err(SensitivityError::Fingerprint {
+                model: name,
+                data: header.data.clone(),
+                expected: header.fingerprint.clone(),
+                images: options.data.as_ref().unwrap_or(&header.data).clone(),
+                found: images.fingerprint,
+            });
+        }
+        let mirrored = mirrors(header)?;
+        Ok(Self {
+            name,
+            network,
+            images,
+            load_options,
+            mirrored,
+            device,
+            checkpoint,
+        })
+    }
+
+    /// The images that a [`Selection`] names, such as `attr:Eyeglasses`, `class:8` or `folder:PATH`.
+    ///
+    /// # Errors
+    /// If the text is no selection, or names no image.
+    pub fn select(&self, selection: &str) -> Result<SelectedImages, SensitivityError> {
+        let selected = Selection::parse(selection)?.resolve(&self.images, &self.load_options)?;
+        let (images, in_training_set) = match selected {
+            Selected::Indices(indices) => (self.images.subset(&indices), true),
+            Selected::External(images) => (images, false),
+        };
+        let images = SelectedImages::new(
+            selection,
+            &images,
+            in_training_set,
+            self.mirrored,
+            &self.device,
+        )?;
+        Ok(images)
+    }
+
+    /// The direction that adds the data of another model, known through its denoiser only. Its log-density is integrated
+    /// along its own ODE through the noise levels `sigmas`, with the estimate `trace` of the trace.
+    ///
+    /// # Errors
+    /// If the models have images of different shapes, or the checkpoint has no complete network.
+    pub fn add_model(
+        &self,
+        name: &str,
+        checkpoint: &Checkpoint,
+        trace: &TraceOptions,
+        sigmas: &[f64],
+    ) -> Result<Direction, SensitivityError> {
+        let (network, shape) = (&checkpoint.header.network, self.images.shape);
+        if (network.image_size, network.image_channels) != (shape.width, shape.channels) {
+            return Err(SensitivityError::OtherShape {
+                name: name.to_owned(),
+                side: network.image_size,
+                channels: network.image_channels,
+                samples: [shape.channels, shape.height, shape.width],
+            });
+        }
+        let denoiser = NetworkDenoiser::from_checkpoint(checkpoint, &self.device)?;
+        let start = moment_matched_gaussian(checkpoint, &self.device)?;
+        let trace = trace.of_model(checkpoint);
+        let data = ModelMeasure::new(denoiser, start, trace, sigmas)?;
+        Ok(Direction::add_model(name, data))
+    }
+
+    /// The options with this model's density and training images.
+    ///
+    /// # Errors
+    /// As [`SensitivityConfig::resolve`].
+    pub fn resolve(&self, config: &SensitivityConfig) -> Result<ResolvedConfig, SensitivityError> {
+        Ok(config.resolve(&self.checkpoint, &self.images, self.mirrored, &self.device)?)
+    }
+
+    /// Draws samples and ranks them by their sensitivity to each direction.
+    ///
+    /// # Errors
+    /// As [`sensitivities::compute`] and [`SensitivityConfig::resolve`].
+    pub fn sensitivities(
+        &self,
+        directions: &[Direction],
+        config: &SensitivityConfig,
+    ) -> Result<RankedSensitivities, SensitivityError> {
+        self.ranked_sensitivities(directions.to_vec(), &self.resolve(config)?, |_| ())
+    }
+
+    /// [`sensitivities`](Self::sensitivities) with resolved options. `progress` receives the number of samples that each
+    /// batch adds.
+    ///
+    /// # Errors
+    /// As [`sensitivities::compute`].
+    pub fn ranked_sensitivities(
+        &self,
+        directions: Vec<Direction>,
+        config: &ResolvedConfig,
+        progress: impl FnMut(usize),
+    ) -> Result<RankedSensitivities, SensitivityError> {
+        let measures: Vec<&dyn Measure> = directions.iter().map(Direction::measure).collect();
+        let results =
+            sensitivities::compute(&self.network, &measures, config, &self.device, progress)?;
+        Ok(RankedSensitivities::new(directions, results))
+    }
+
+    /// Draws samples and computes the influence of every training image on each functional of them. The `strongest`
+    /// proponents and opponents of each sample are kept with their contributions along the path.
+    ///
+    /// # Errors
+    /// As [`influence::compute`] and [`SensitivityConfig::resolve`].
+    pub fn influences(
+        &self,
+        functionals: &[Box<dyn Functional>],
+        config: &SensitivityConfig,
+        strongest: usize,
+    ) -> Result<Influences, SensitivityError> {
+        let config = self.resolve(config)?;
+        let images = self.image_points();
+        let influences = influence::compute(
+            &self.network,
+            &images,
+            functionals,
+            &config,
+            strongest,
+            |_| (),
+        )?;
+        Ok(influences)
+    }
+
+    /// The training images as points, with their mirror images if the model was trained on those.
+    pub fn image_points(&self) -> ImagePoints {
+        ImagePoints::new(&self.images, self.mirrored, &self.device)
+    }
+}
+
+fn load_images(source: &str, options: &LoadOptions) -> Result<Dataset, datasway_data::DataError> {
+    datasway_data::load(&Source::parse(source)?, options)
+}
+
+/// True if the training configuration mirrors images (`flip = true`).
+fn mirrors(header: &Header) -> Result<bool, toml::de::Error> {
+    let training: toml::Table = header.training.parse()?;
+    Ok(training.get("flip").and_then(toml::Value::as_bool) == Some(true))
+}

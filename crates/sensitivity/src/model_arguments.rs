@@ -1,0 +1,282 @@
+//! Arguments of a computation with a trained model, which `rank` and `influence` share.
+
+use std::path::PathBuf;
+
+use anyhow::{Error, Result, anyhow, ensure};
+use clap::{Args, ValueEnum};
+use datasway_cli::number::{self, count, real};
+use datasway_diffusion::device::{DEVICES, device};
+use datasway_diffusion::sampler::Sampler;
+use datasway_diffusion::schedule::{self, karras};
+use datasway_sensitivity::density::{
+    Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions,
+};
+use datasway_sensitivity::{ModelOptions, SensitivityConfig, SensitivityError, TrainedModel};
+
+use crate::default_model;
+use crate::run_info::{SamplerInfo, SamplerKind};
+
+/// A model, a sampler and an estimator of the log-density.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// A checkpoint of `train` [default: the model of procedural faces that comes with Datasway]
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// The training images, if not where the checkpoint says
+    #[arg(long)]
+    data: Option<String>,
+    /// Samples propagated together
+    #[arg(long, default_value_t = 64, value_parser = count(number::BATCH))]
+    batch: usize,
+    /// How noise becomes a sample; `stochastic` does not go with --density probability-flow
+    #[arg(long, value_enum, default_value_t = SamplerArg::Heun)]
+    sampler: SamplerArg,
+    /// Sampler steps
+    #[arg(long, default_value_t = 18, value_parser = count(number::SAMPLER_STEPS))]
+    steps: usize,
+    /// Highest noise level
+    #[arg(long, default_value_t = schedule::SIGMA_MAX, value_parser = real(number::SIGMA))]
+    sigma_max: f64,
+    /// Lowest noise level above 0
+    #[arg(long, default_value_t = schedule::SIGMA_MIN, value_parser = real(number::SIGMA))]
+    sigma_min: f64,
+    /// Density that directions are compared with [default: empirical, blurred by --bandwidth auto; probability-flow, the
+    /// paper's form, with --limit or a direction model:CHECKPOINT]
+    #[arg(long, value_enum)]
+    density: Option<DensityArg>,
+    /// Estimate of the trace, for probability-flow
+    #[arg(long, value_enum, default_value_t = TraceArg::Hutchinson)]
+    trace: TraceArg,
+    /// Random probes of the trace, for hutchinson; one alone cannot tell how uncertain it is [default: 2]
+    #[arg(long, value_parser = count(number::PROBES))]
+    probes: Option<usize>,
+    /// Pixels from one of a colour to the next, for probing [default: 3]
+    #[arg(long, value_name = "PIXELS", value_parser = count(number::PERIOD))]
+    period: Option<usize>,
+    /// Compare with the training images, all blurred by a Gaussian of this standard deviation, in pixels of
+    /// [-1, 1], or of one chosen by left-out images, which is the default; 0 blurs nothing but leaves the network out
+    #[arg(long, value_name = "H|auto", value_parser = bandwidth)]
+    bandwidth: Option<Bandwidth>,
+    /// Noise level below which directions move nothing
+    #[arg(long, default_value_t = 0.0, value_name = "SIGMA", value_parser = real(number::SIGMA_OR_0))]
+    sigma_cut: f64,
+    /// Seed of the samples' noise and the probes
+    #[arg(long, default_value_t = 0, value_parser = count(number::SEED))]
+    seed: u64,
+    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
+    #[arg(long, default_value = "flex", value_parser = DEVICES)]
+    device: String,
+    /// Where decoded images are kept for the next start
+    #[arg(long, default_value = "datasets/cache")]
+    cache: PathBuf,
+}
+
+/// `--sampler`.
+#[derive(Clone, Copy, ValueEnum)]
+enum SamplerArg {
+    /// First order
+    Euler,
+    /// Second order (EDM, Algorithm 1)
+    Heun,
+    /// With fresh noise, frozen by the seed (EDM, Algorithm 2)
+    Stochastic,
+}
+
+/// `--density`.
+#[derive(Clone, Copy, ValueEnum)]
+enum DensityArg {
+    /// Integrate the trace of the network's Jacobian along the path
+    ProbabilityFlow,
+    /// The closed form over the training set
+    Empirical,
+}
+
+/// `--trace`.
+#[derive(Clone, Copy, ValueEnum)]
+enum TraceArg {
+    /// The mean over probes of random signs
+    Hutchinson,
+    /// Random signs on every p-th pixel and channel, one probe for each of the channels·p² colours: better where
+    /// the Jacobian is nearly local, but cannot tell how uncertain it is
+    Probing,
+    /// One product for each entry of a sample: for small images, and few of them in a --batch
+    Exact,
+}
+
+impl From<SamplerArg> for SamplerKind {
+    fn from(argument: SamplerArg) -> Self {
+        match argument {
+            SamplerArg::Euler => Self::Euler,
+            SamplerArg::Heun => Self::Heun,
+            SamplerArg::Stochastic => Self::Stochastic,
+        }
+    }
+}
+
+impl From<DensityArg> for DensityKind {
+    fn from(argument: DensityArg) -> Self {
+        match argument {
+            DensityArg::ProbabilityFlow => Self::ProbabilityFlow,
+            DensityArg::Empirical => Self::Empirical,
+        }
+    }
+}
+
+impl From<TraceArg> for TraceKind {
+    fn from(argument: TraceArg) -> Self {
+        match argument {
+            TraceArg::Hutchinson => Self::Hutchinson,
+            TraceArg::Probing => Self::Probing,
+            TraceArg::Exact => Self::Exact,
+        }
+    }
+}
+
+/// A bandwidth of the range, or `auto`.
+fn bandwidth(text: &str) -> Result<Bandwidth, String> {
+    match real(number::BANDWIDTH)(text) {
+        Ok(h) => Ok(Bandwidth::Fixed(h)),
+        Err(_) if text == "auto" => text.parse(),
+        Err(why) => Err(format!("{why}, or auto")),
+    }
+}
+
+impl ModelArgs {
+    /// The sampler.
+    pub fn sampler(&self) -> SamplerKind {
+        self.sampler.into()
+    }
+
+    /// Options of sensitivities or influences. Where the arguments name neither a density nor a bandwidth, `model_density`
+    /// chooses the model's own density in the place of the smoothed training images.
+    pub fn config(&self, samples: usize, model_density: bool) -> SensitivityConfig {
+        let sampler = match self.sampler() {
+            SamplerKind::Euler => Sampler::Euler,
+            SamplerKind::Heun => Sampler::Heun,
+            // EDM's settings for VP on CIFAR-10 (Table 5).
+            SamplerKind::Stochastic => Sampler::Stochastic {
+                s_churn: 30.0,
+                s_min: 0.01,
+                s_max: 1.0,
+                s_noise: 1.007,
+            },
+        };
+        SensitivityConfig {
+            samples,
+            batch: self.batch,
+            sampler,
+            sigmas: karras(self.steps, self.sigma_min, self.sigma_max, schedule::RHO),
+            density: self.density_config(model_density),
+            cutoff: self.sigma_cut,
+            seed: self.seed,
+            curvature: false,
+            zero_check: true,
+        }
+    }
+
+    fn density_config(&self, model_density: bool) -> DensityConfig {
+        let (density, bandwidth) = match (self.density, self.bandwidth) {
+            (Some(density), bandwidth) => (density.into(), bandwidth),
+            (None, Some(bandwidth)) => (DensityKind::Empirical, Some(bandwidth)),
+            (None, None) if model_density => (DensityKind::ProbabilityFlow, None),
+            (None, None) => (DensityKind::Empirical, Some(Bandwidth::Auto)),
+        };
+        let default = TraceOptions::default();
+        DensityConfig {
+            density,
+            trace: TraceOptions {
+                kind: self.trace.into(),
+                probes: self.probes.unwrap_or(default.probes),
+                period: self.period.unwrap_or(default.period),
+                seed: self.seed,
+            },
+            bandwidth,
+        }
+    }
+
+    /// Checks that the arguments go together, with the density of `config`.
+    ///
+    /// # Errors
+    /// If two arguments contradict each other.
+    pub fn check(&self, config: &SensitivityConfig) -> Result<()> {
+        ensure!(
+            self.sigma_min < self.sigma_max,
+            "--sigma-min {} must be below --sigma-max {}",
+            self.sigma_min,
+            self.sigma_max
+        );
+        ensure!(
+            self.sigma_cut < self.sigma_max,
+            "--sigma-cut {} must be below --sigma-max {}: above it nothing would move",
+            self.sigma_cut,
+            self.sigma_max
+        );
+        let density = config.density.density;
+        ensure!(
+            self.bandwidth.is_none() || density == DensityKind::Empirical,
+            "--bandwidth is for --density empirical: leave it out or use that"
+        );
+        let trace = TraceKind::from(self.trace);
+        ensure!(
+            density == DensityKind::ProbabilityFlow
+                || self.probes.is_none() && self.period.is_none() && trace == TraceKind::default(),
+            "--trace, --probes and --period are for --density probability-flow: leave them out or add that"
+        );
+        ensure!(
+            self.probes.is_none() || trace == TraceKind::Hutchinson,
+            "--probes is for --trace hutchinson: leave it out"
+        );
+        ensure!(
+            self.period.is_none() || trace == TraceKind::Probing,
+            "--period is for --trace probing: leave it out or add that"
+        );
+        ensure!(
+            self.sampler() != SamplerKind::Stochastic || density == DensityKind::Empirical,
+            "--sampler stochastic does not go with --density probability-flow, which follows an ODE: leave that out, or use --density empirical"
+        );
+        Ok(config.density.check()?)
+    }
+
+    /// The model with its training images.
+    ///
+    /// # Errors
+    /// If the checkpoint is not complete, or its training images are not found.
+    pub fn model(&self) -> Result<TrainedModel> {
+        let name = match &self.checkpoint {
+            Some(file) => file.display().to_string(),
+            None => default_model::NAME.to_owned(),
+        };
+        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
+        let options = ModelOptions {
+            data: self.data.clone(),
+            cache_dir: Some(self.cache.clone()),
+            progress: true,
+            device: device(&self.device)?,
+        };
+        let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
+        TrainedModel::from_checkpoint(name, checkpoint, &options, tell).map_err(advised)
+    }
+
+    /// Sampler and noise levels as the arguments name them.
+    pub fn sampler_info(&self) -> SamplerInfo {
+        SamplerInfo {
+            sampler: self.sampler(),
+            steps: self.steps,
+            sigma_min: self.sigma_min,
+            sigma_max: self.sigma_max,
+        }
+    }
+}
+
+/// An error of the training images, with the argument that helps.
+fn advised(error: SensitivityError) -> Error {
+    match error {
+        SensitivityError::TrainingImages { model, source } => Error::new(source).context(format!(
+            "the images of {model}, which --data may name where they are now"
+        )),
+        SensitivityError::Fingerprint { .. } => {
+            anyhow!("{error}: pass the training images with --data")
+        }
+        _ => error.into(),
+    }
+}
