@@ -1,4 +1,20 @@
 //! A checker of derivatives, for authors of rules and of modules.
+//!
+//! ```
+//! use burn::tensor::{DType, Device, Tensor};
+//! use burn_jvp::check::{CheckOptions, check_jvp, random_tangents};
+//! use burn_jvp::{DynTensor, Jvp};
+//!
+//! let module = burn::nn::Gelu::new();
+//! let jvp = Jvp::new(|gelu: &burn::nn::Gelu, inputs: &[DynTensor]| {
+//!     gelu.forward(inputs[0].get::<2>()).into()
+//! });
+//! let x = Tensor::<2>::from_data([[0.5, -1.0, 2.0]], (&Device::flex(), DType::F64));
+//! let inputs = [x.into()];
+//! let tangents = random_tangents(&inputs, 3, 0);
+//! check_jvp(&jvp, &module, &inputs, &tangents, &CheckOptions::default())?;
+//! # Ok::<(), burn_jvp::check::CheckError>(())
+//! ```
 
 use crate::dual::{Dual, RawTensor, add, dims, narrow, num_elements, reshape, scale, stacked};
 use crate::{DynTensor, Jvp, JvpError};

@@ -17,7 +17,7 @@ pub struct LabelMetrics {
 }
 
 /// Compares log-odds `[n, labels]` with the truth.
-pub fn judge(labels: &[String], odds: &[f32], truth: &[Vec<bool>]) -> Vec<LabelMetrics> {
+pub fn evaluate(labels: &[String], odds: &[f32], truth: &[Vec<bool>]) -> Vec<LabelMetrics> {
     let n = truth.len();
     let one = |(l, label): (usize, &String)| {
         let mut pairs: Vec<(f32, bool)> = truth
@@ -60,7 +60,7 @@ mod tests {
         // scikit-learn: roc_auc_score([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.8, 0.9]) = 6.5/9.
         let odds = [0.1, 0.4, 0.35, 0.8, 0.8, 0.9];
         let truth = [false, false, true, true, false, true].map(|has| vec![has]);
-        let found = judge(&["attr:a".to_owned()], &odds, &truth);
+        let found = evaluate(&["attr:a".to_owned()], &odds, &truth);
         assert!((found[0].auc.unwrap() - 6.5 / 9.0).abs() < 1e-12);
         assert_eq!(found[0].accuracy, 0.5);
     }

@@ -12,7 +12,7 @@ use datasway_diffusion::{DiffusionError, range, weights};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use crate::evaluation::{LabelMetrics, judge};
+use crate::evaluation::{LabelMetrics, evaluate};
 use crate::file::{ClassifierCheckpoint, FORMAT, Header};
 use crate::{Classifier, ClassifierConfig, Labels};
 
@@ -172,7 +172,7 @@ impl<'a> ClassifierTrainer<'a> {
     ///
     /// # Errors
     /// If outputs cannot be read back.
-    pub fn judge(&self) -> Result<Vec<LabelMetrics>, DiffusionError> {
+    pub fn evaluate(&self) -> Result<Vec<LabelMetrics>, DiffusionError> {
         let network = self.save()?.network(&self.device)?;
         let shape = self.images.shape;
         let (mut odds, mut truth) = (Vec::new(), Vec::new());
@@ -189,7 +189,7 @@ impl<'a> ClassifierTrainer<'a> {
             odds.extend(values);
             truth.extend(indices.iter().map(|&i| self.labels.truth(self.images, i)));
         }
-        Ok(judge(&self.labels.names(), &odds, &truth))
+        Ok(evaluate(&self.labels.names(), &odds, &truth))
     }
 
     /// The classifier, with the state to continue training if it is not finished.

@@ -25,12 +25,12 @@ fn small(steps: u64) -> ClassifierConfig {
 fn faces_are_told_apart_on_images_that_were_not_trained_on() {
     let images = faces(2000);
     let mut trainer = ClassifierTrainer::new(small(400), &images, &Device::flex()).unwrap();
-    let before = trainer.judge().unwrap();
+    let before = trainer.evaluate().unwrap();
     while trainer.step() < 400 {
         trainer.advance().unwrap();
     }
     assert_eq!(trainer.counts(), [1800, 200]);
-    let after = trainer.judge().unwrap();
+    let after = trainer.evaluate().unwrap();
     let auc = |found: &[datasway_classifier::evaluation::LabelMetrics], label: &str| {
         let one = found.iter().find(|q| q.label == label).unwrap();
         assert_eq!(one.of, 200);

@@ -1,18 +1,18 @@
 //! Samplers as generators of linear steps.
 //!
-//! Every sampler here follows the probability-flow ODE `dx/dσ = (x − D)/σ`, the stochastic one after
-//! adding fresh noise. Each of its steps is *linear* in the points, the denoised points and the fresh
-//! noise, so a step is a small table of coefficients ([`Step`]) and the same table moves
+//! Every sampler follows the probability-flow ODE `dx/dσ = (x − D)/σ`, the stochastic one after adding fresh noise. Each
+//! step is *linear* in the points, the denoised points and the fresh noise. So a step is a small table of coefficients
+//! ([`Step`]), and the same table moves
 //!
 //! - the samples x;
 //! - a tangent δ, with `J·δ + ∂_ηD` in D's place and without the noise;
 //! - an adjoint, with the table transposed;
-//! - the carried log-density `q = log p + (d/2)·log 2πσ²`.
+//! - the log-density `q = log p + (d/2)·log 2πσ²`.
 //!
-//! The last needs a line of proof. Along the ODE `d log p/dσ = −div dx/dσ = −(d − tr J)/σ`, and the
-//! added term grows by `d/σ`, so `dq/dσ = tr J/σ`. A step adds to x the sum of `w_j·(x_j − D_j)/σ_j`
-//! (w_j: a quadrature weight), so the coefficient of `D_j` is `−w_j/σ_j`; the same quadrature adds to q the sum of
-//! `w_j·tr J_j/σ_j`, that is **minus the coefficient of `D_j` times `tr J_j`**.
+//! Proof of the last: along the ODE `d log p/dσ = −div dx/dσ = −(d − tr J)/σ`, and the added term grows by `d/σ`, so
+//! `dq/dσ = tr J/σ`. A step adds to x the sum of `w_j·(x_j − D_j)/σ_j` with quadrature weights `w_j`, so the coefficient of
+//! `D_j` is `−w_j/σ_j`. The same quadrature adds to q the sum of `w_j·tr J_j/σ_j`, which is **minus the coefficient of `D_j`
+//! times `tr J_j`**.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand_distr::{Distribution, StandardNormal};
@@ -68,7 +68,7 @@ impl<const D: usize> StageBuffer<D> {
     }
 }
 
-/// How samples move from one noise level to the next.
+/// A method that moves samples from one noise level to the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Sampler {
     /// First order, one evaluation a step (the same map as DDIM).
@@ -152,8 +152,8 @@ pub fn heun(from: f64, to: f64) -> Vec<Stage> {
     stages
 }
 
-/// A fixed sequence of Gaussian noise: the ε of sample i before step k depends on the seed, i and k
-/// only. It is drawn on the CPU in f64, so every device, batch size and order of calls sees the same.
+/// A fixed sequence of Gaussian noise. The ε of sample i before step k depends on the seed, i and k only. It is drawn on the
+/// CPU in f64, so it is the same for every device, batch size and order of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrozenNoise {
     /// Seed of the sequence.
@@ -173,7 +173,7 @@ impl FrozenNoise {
         Self { first, ..self }
     }
 
-    /// Where the samples start: standard normal, `[n, d]`, to be multiplied by the first σ.
+    /// The starting noise of the samples, standard normal, `[n, d]`. The first σ multiplies it.
     pub fn start(&self, shape: [usize; 2], device: &Device, dtype: DType) -> Tensor<2> {
         self.draw(0, shape, device, dtype)
     }
@@ -195,7 +195,7 @@ impl FrozenNoise {
     }
 }
 
-/// Samples a model: `start` is standard normal, `[n, d]`; the result is at σ = 0.
+/// Samples of a model at σ = 0, `[n, d]`, from the standard normal `start`, `[n, d]`.
 ///
 /// # Errors
 /// If the noise levels are not a grid that ends with 0, shapes do not match, the model fails, or a sample is not finite.
@@ -227,7 +227,7 @@ pub fn sample<M: Denoiser + ?Sized>(
     }
 }
 
-/// Adds a step's fresh noise to its point; nothing is drawn in an ODE step.
+/// The points x `[n, d]` with the fresh noise of step k. In an ODE step they do not change.
 pub fn add_noise(x: Tensor<2>, step: &Step, k: usize, noise: &FrozenNoise) -> Tensor<2> {
     if step.noise == 0.0 {
         return x;
@@ -274,9 +274,9 @@ mod tests {
     fn noise_does_not_depend_on_the_batch() {
         let device = Device::flex();
         let noise = FrozenNoise::new(3);
-        let all = noise.step(2, [4, 5], &device, DType::F64);
+        let four = noise.step(2, [4, 5], &device, DType::F64);
         let tail = noise.starting_at(2).step(2, [2, 5], &device, DType::F64);
-        let tail_of_all = all.slice([2..4, 0..5]);
-        assert_eq!(tail_of_all.into_data(), tail.into_data());
+        let tail_of_four = four.slice([2..4, 0..5]);
+        assert_eq!(tail_of_four.into_data(), tail.into_data());
     }
 }

@@ -31,22 +31,22 @@ pub struct Claim {
     heart: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-/// Holder of a claim.
+/// ClaimOwner of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct ClaimOwner {
     /// Host name of the machine.
     pub host: String,
     /// Process id on that machine.
     pub pid: u32,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for ClaimOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process {} on {}", self.pid, self.host)
     }
 }
 
-impl Holder {
+impl ClaimOwner {
     /// This process.
     pub fn me() -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
@@ -102,7 +102,7 @@ impl Claim {
             }
             other => other.map_err(&fail)?,
         };
-        let me = Holder::me();
+        let me = ClaimOwner::me();
         let words = format!("{} {}\n", me.host, me.pid);
         beat(&file, &words).map_err(&fail)?;
         let (stop, stopped) = channel::<()>();
@@ -118,11 +118,11 @@ impl Claim {
         }))
     }
 
-    /// Holder of the claim on a folder, if there is one.
-    pub fn holder(folder: &Path) -> Option<Holder> {
+    /// ClaimOwner of the claim on a folder, if there is one.
+    pub fn holder(folder: &Path) -> Option<ClaimOwner> {
         let path = folder.join(FILE);
         match stale(&path) {
-            Ok(false) => Holder::read(&path),
+            Ok(false) => ClaimOwner::read(&path),
             _ => None,
         }
     }
@@ -134,7 +134,7 @@ impl Drop for Claim {
             drop(stop);
             let _ = heart.join();
         }
-        if Holder::read(&self.path) == Some(Holder::me()) {
+        if ClaimOwner::read(&self.path) == Some(ClaimOwner::me()) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -148,7 +148,7 @@ fn beat(mut file: &File, words: &str) -> std::io::Result<()> {
 
 /// Tells whether a claim is abandoned. Fails if there is no claim.
 fn stale(path: &Path) -> std::io::Result<bool> {
-    if Holder::read(path).is_some_and(|holder| holder.gone()) {
+    if ClaimOwner::read(path).is_some_and(|holder| holder.gone()) {
         return Ok(true);
     }
     let now = tempfile::NamedTempFile::new_in(folder_of(path))?;
@@ -166,8 +166,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let claim = Claim::take(folder.path()).unwrap().unwrap();
         // Another process would be refused; this one would take its own claim for a leftover.
-        assert!(!Holder::me().host.is_empty());
-        let other = Holder {
+        assert!(!ClaimOwner::me().host.is_empty());
+        let other = ClaimOwner {
             host: "elsewhere".into(),
             pid: 1,
         };
@@ -186,7 +186,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         // No process has this number: Linux ends below 2²².
-        std::fs::write(&path, format!("{} 4194304\n", Holder::me().host)).unwrap();
+        std::fs::write(&path, format!("{} 4194304\n", ClaimOwner::me().host)).unwrap();
         if Path::new("/proc/self").exists() {
             assert!(Claim::take(folder.path()).unwrap().is_some());
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::claim::{self, Claim, Holder};
+use crate::claim::{self, Claim, ClaimOwner};
 use crate::write::{BESIDE, WriteError, failed, temporary_builder};
 
 /// Name of the list of a folder's files: one line with the kind, then one line for each name.
@@ -48,12 +48,12 @@ pub enum OutputError {
         kind: &'static str,
     },
     /// Another process writes into the folder.
-    #[error("{} is in use by {}", path.display(), holder.as_ref().map_or_else(|| "another process".to_owned(), Holder::to_string))]
+    #[error("{} is in use by {}", path.display(), holder.as_ref().map_or_else(|| "another process".to_owned(), ClaimOwner::to_string))]
     Held {
         /// The folder.
         path: PathBuf,
         /// That process, unless it has just ended.
-        holder: Option<Holder>,
+        holder: Option<ClaimOwner>,
     },
     /// The system reports an error.
     #[error(transparent)]

@@ -1,8 +1,11 @@
-//! A self-contained HTML document.
+//! A self-contained HTML document, its style sheet and the panel of run information.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::words::on_page;
+
+/// Style sheet of a page with a header, an introduction of panels, and sections of panels, in light and in dark.
+pub const STYLE: &str = include_str!("style.css");
 
 /// An HTML page with a title, a style sheet, a body and the common footer.
 pub fn document(title: &str, css: &str, body: &Markup) -> String {
@@ -24,4 +27,16 @@ pub fn document(title: &str, css: &str, body: &Markup) -> String {
         }
     };
     on_page(&page.into_string())
+}
+
+/// A panel with the names and values of a run; nothing if there are none.
+pub fn facts(facts: &[(String, String)]) -> Markup {
+    html! {
+        @if !facts.is_empty() {
+            div.panel {
+                h3 { "This run" }
+                table { tbody { @for (name, value) in facts { tr { th scope="row" { (name) } td { (value) } } } } }
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::Picture;
 const EXAGGERATED_RMS: f64 = 0.25;
 
 /// The factor c that makes a change δ visible, rounded to two digits; 1 for a zero change.
-pub(crate) fn exaggeration(delta: &Picture<'_>) -> f64 {
+pub fn exaggeration(delta: &Picture<'_>) -> f64 {
     let finite: Vec<f64> = delta
         .values
         .iter()
@@ -23,7 +23,7 @@ pub(crate) fn exaggeration(delta: &Picture<'_>) -> f64 {
 }
 
 /// The values of `x + c·δ`, or of x where δ is not finite.
-pub(crate) fn moved(sample: &Picture<'_>, delta: &Picture<'_>, c: f64) -> Vec<f32> {
+pub fn moved(sample: &Picture<'_>, delta: &Picture<'_>, c: f64) -> Vec<f32> {
     let pixels = sample.values.iter().zip(delta.values);
     pixels
         .map(|(&x, &d)| {

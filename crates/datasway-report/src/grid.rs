@@ -44,7 +44,7 @@ pub fn grid(pictures: &[Picture<'_>], style: &GridStyle) -> Result<RgbImage, Rep
 }
 
 /// Images of one size, of which there is at least one, row by row.
-pub(crate) fn tile(images: &[RgbImage], style: &GridStyle) -> RgbImage {
+pub fn tile(images: &[RgbImage], style: &GridStyle) -> RgbImage {
     let (width, height) = images[0].dimensions();
     let columns = match style.columns {
         0 => (images.len() as f64).sqrt().ceil() as usize,

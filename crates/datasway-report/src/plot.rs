@@ -144,7 +144,7 @@ const LARGEST: f64 = 1e100;
 const NARROW: f64 = 1e-9;
 
 /// Tells whether a number is drawn.
-pub(crate) fn drawn(value: f64) -> bool {
+pub fn drawn(value: f64) -> bool {
     value.abs() <= LARGEST
 }
 
@@ -301,22 +301,6 @@ pub(crate) fn legend<'a, 'b: 'a, 'n, X: Ranged<ValueType = f64>>(
     Ok(())
 }
 
-/// The axes of a log density ratio against σ: logarithmic, so the path runs from right to left and σ = 0 is left out.
-pub fn log_ratio_axes(title: &str) -> Axes {
-    Axes {
-        title: title.into(),
-        x_label: "noise level σ (sampling runs right to left)".into(),
-        y_label: "log density ratio (nats)".into(),
-        log_x: true,
-        ..Axes::default()
-    }
-}
-
-/// log r along the sampling path against σ, on [`log_ratio_axes`].
-pub fn log_ratio_plot(title: &str, curves: &[Curve]) -> Result<String, ReportError> {
-    line_plot(&log_ratio_axes(title), curves)
-}
-
 /// Draws a histogram of `values` in `bins` equal bins.
 pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, ReportError> {
     let bins = bins.max(1);
@@ -386,14 +370,17 @@ mod tests {
     #[test]
     fn a_log_axis_leaves_out_sigma_zero_and_names_its_axes() {
         let points = vec![(80.0, 0.0), (1.0, 0.5), (0.01, f64::NAN), (0.0, 2.0)];
-        let text = log_ratio_plot(
-            "a <b>",
-            &[Curve {
-                name: "x".into(),
-                points,
-            }],
-        )
-        .unwrap();
+        let axes = Axes {
+            title: "a <b>".into(),
+            x_label: "noise level σ".into(),
+            log_x: true,
+            ..Axes::default()
+        };
+        let curve = Curve {
+            name: "x".into(),
+            points,
+        };
+        let text = line_plot(&axes, &[curve]).unwrap();
         assert!(
             text.starts_with("<svg")
                 && text.contains("noise level σ")

@@ -1,4 +1,4 @@
-//! The trace of a denoiser's Jacobian from products with it.
+//! Estimates of the trace of a denoiser's Jacobian from products with it.
 
 use burn::tensor::{Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
@@ -6,26 +6,27 @@ use datasway_diffusion::random::{RandomStream, generator};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
-/// How the trace of the denoiser's Jacobian is found.
+/// An estimate of the trace of the denoiser's Jacobian J.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trace {
-    /// One tangent for each of the d entries: for small d.
+    /// The exact trace, with one tangent for each of the d entries: for small d.
     Exact,
-    /// The mean of `⟨v, J·v⟩` over random probes v, fresh in each step, unbiased.
+    /// The mean of `⟨v, J·v⟩` over random probes v, which are drawn anew in each step. It is unbiased.
     Hutchinson {
-        /// How the entries of a probe are drawn.
+        /// Distribution of the entries of a probe.
         law: ProbeLaw,
         /// Number of probes.
         probes: usize,
         /// Seed of the probes.
         seed: u64,
-        /// Index of the first sample of the batch: the probes of a sample do not depend on its batch.
+        /// Index of the first sample of the batch. The probes of a sample do not depend on its batch.
         first: u64,
     },
-    /// Probing of an image's Jacobian, after Tang and Saad 2012 and Stathopoulos et al. 2013 (arXiv 1302.4018): one
-    /// probe for each colour of a [`Colouring`], random signs on its entries and zero elsewhere; the sum of
-    /// `⟨v, J·v⟩` is unbiased. Only pairs of one colour add to the variance, `2·Σ S_ij²` with
-    /// `S = (J + Jᵀ)/2`, and they are far apart in the image, where S is small.
+    /// Probing of an image's Jacobian, after Tang and Saad 2012 and Stathopoulos et al. 2013 (arXiv 1302.4018).
+    ///
+    /// There is one probe for each colour of a [`Colouring`], with random signs on the entries of that colour and zero
+    /// elsewhere. The sum of `⟨v, J·v⟩` is unbiased. Only pairs of one colour add to its variance `2·Σ S_ij²`,
+    /// `S = (J + Jᵀ)/2`. They are far apart in the image, where S is small.
     Probing {
         /// The colours.
         colouring: Colouring,
@@ -36,22 +37,23 @@ pub enum Trace {
     },
 }
 
-/// The law of a probe's entries, which have mean 0 and variance 1.
+/// Distribution of the entries of a probe, with mean 0 and variance 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeLaw {
-    /// Random signs (Hutchinson 1989): variance `2·Σ_{i≠j} S_ij²`, `S = (J + Jᵀ)/2`, the least of all laws.
+    /// Random signs (Hutchinson 1989). The variance of the estimate is `2·Σ_{i≠j} S_ij²`, `S = (J + Jᵀ)/2`, the least of
+    /// all distributions.
     Rademacher,
-    /// Normal numbers (Girard 1987): the diagonal adds to the variance, `2·‖S‖²`.
+    /// Normal numbers (Girard 1987). The diagonal of S adds to the variance, which is `2·‖S‖²`.
     Gaussian,
 }
 
-/// Entries of an image in classes: two share a colour where their channels are the same and their rows and columns
-/// differ by multiples of a period.
+/// Colours of the entries of an image. Two entries share a colour if they have the same channel and their rows and columns
+/// differ by multiples of the period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colouring {
     /// Channels, rows and columns of the image.
     pub shape: [usize; 3],
-    /// The period p: `channels·p²` colours.
+    /// The period p in pixels. There are `channels·p²` colours.
     pub period: usize,
 }
 
@@ -62,7 +64,7 @@ impl Colouring {
         channels * self.period.min(rows) * self.period.min(columns)
     }
 
-    /// The colour of each entry, in the order of the points.
+    /// The colour of each of the d entries of a point.
     pub fn colours(&self) -> Vec<usize> {
         let [channels, rows, columns] = self.shape;
         let (tall, wide) = (self.period.min(rows), self.period.min(columns));
@@ -78,7 +80,7 @@ impl Colouring {
 }
 
 impl Trace {
-    /// Random signs: the usual choice.
+    /// [`Hutchinson`](Self::Hutchinson) with random signs.
     pub fn rademacher(probes: usize, seed: u64) -> Self {
         Self::Hutchinson {
             law: ProbeLaw::Rademacher,
@@ -88,10 +90,10 @@ impl Trace {
         }
     }
 
-    /// Checks that there is something to average.
+    /// Checks the number of probes and the period.
     ///
     /// # Errors
-    /// If there are no probes, or colours of no period.
+    /// If one of them is 0.
     pub fn check(&self) -> Result<(), DiffusionError> {
         match self {
             Self::Hutchinson { probes: 0, .. } => Err(DiffusionError::Invalid(
@@ -106,7 +108,7 @@ impl Trace {
         }
     }
 
-    /// The same estimate for a batch whose first sample has this index.
+    /// The same estimate for a batch whose first sample has the given index.
     pub fn starting_at(mut self, index: u64) -> Self {
         match &mut self {
             Self::Exact => {}
@@ -115,7 +117,7 @@ impl Trace {
         self
     }
 
-    /// The tangents whose products with J are needed in step k at the points x, `[P, n, d]`.
+    /// The tangents v of step k at the points x `[n, d]`, `[P, n, d]`, whose products with J are needed.
     pub fn tangents(&self, x: &Tensor<2>, k: usize) -> Tensor<3> {
         let [n, d] = x.dims();
         let (device, dtype) = (x.device(), x.dtype());
@@ -158,7 +160,7 @@ impl Trace {
         }
     }
 
-    /// The trace `[n]` (or anything linear in it) from one term `⟨v, J·v⟩` for each tangent, `[P, n]`.
+    /// The trace `[n]`, or a linear function of it, from the term `⟨v, J·v⟩` of each tangent, `[P, n]`.
     pub fn combine(&self, terms: Tensor<2>) -> Tensor<1> {
         match self {
             Self::Exact | Self::Probing { .. } => terms.sum_dim(0),
@@ -168,7 +170,7 @@ impl Trace {
     }
 }
 
-/// Random numbers of a law, without end.
+/// An endless sequence of random numbers of a distribution.
 fn entries(law: ProbeLaw, seed: u64, index: [u64; 3]) -> impl Iterator<Item = f64> {
     let mut rng = generator(seed, RandomStream::Probe, index);
     std::iter::repeat_with(move || match law {

@@ -76,7 +76,7 @@ fn what_does_not_fit_is_refused() {
         ..saved.clone()
     };
     let unfinished = new(&unfinished, "attr:Smiling").unwrap_err().to_string();
-    assert!(unfinished.contains("--resume"), "{unfinished}");
+    assert!(unfinished.contains("finish its training"), "{unfinished}");
     let other = Tensor::zeros([1, 48], &device);
     let odds = new(&saved, "attr:Smiling").unwrap();
     assert!(

@@ -15,11 +15,11 @@ use crate::config::TrainConfig;
 #[derive(Debug, Clone)]
 pub struct Batches<'a> {
     images: &'a Dataset,
-    change: Change<'a>,
+    perturbation: BatchPerturbation<'a>,
 }
 
 #[derive(Debug, Clone)]
-enum Change<'a> {
+enum BatchPerturbation<'a> {
     None,
     /// With this probability, an image is drawn from the other set.
     Add {
@@ -38,7 +38,7 @@ impl<'a> Batches<'a> {
     pub fn new(images: &'a Dataset) -> Self {
         Self {
             images,
-            change: Change::None,
+            perturbation: BatchPerturbation::None,
         }
     }
 
@@ -65,7 +65,7 @@ impl<'a> Batches<'a> {
         let probability = mass / (1.0 + mass);
         Ok(Self {
             images,
-            change: Change::Add {
+            perturbation: BatchPerturbation::Add {
                 images: added,
                 probability,
             },
@@ -96,7 +96,7 @@ impl<'a> Batches<'a> {
         // Each image of the group keeps 1/n − |η|/|ν| of its mass 1/n.
         Ok(Self {
             images,
-            change: Change::Remove {
+            perturbation: BatchPerturbation::Remove {
                 group,
                 probability: mass / share,
             },
@@ -115,14 +115,14 @@ impl<'a> Batches<'a> {
             let mirrored = config.flip && rng.random::<bool>();
             let chance = rng.random::<f64>();
             let start = pixels.len();
-            match &self.change {
-                Change::Add {
+            match &self.perturbation {
+                BatchPerturbation::Add {
                     images,
                     probability,
                 } if chance < *probability => {
                     pixels.extend(images.values(rng.random_range(0..images.len())));
                 }
-                Change::Remove { group, probability } => {
+                BatchPerturbation::Remove { group, probability } => {
                     let (mut index, mut chance) = (index, chance);
                     while group[index] && chance < *probability {
                         (index, chance) = (rng.random_range(0..group.len()), rng.random());

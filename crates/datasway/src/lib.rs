@@ -44,3 +44,8 @@ pub use datasway_attribution as attribution;
 pub use datasway_data as data;
 pub use datasway_diffusion as diffusion;
 pub use datasway_training as training;
+
+/// The code of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,20 +1,20 @@
-//! The model of procedural faces that comes with Datasway; `scripts/default-checkpoint.sh` makes it.
+//! The shipped model of procedural faces, which `scripts/default-checkpoint.sh` trains.
 
 use std::path::Path;
 
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::Checkpoint;
 
-/// What it is called where a file is named.
+/// Name of the model in the place of a file.
 pub const NAME: &str = "checkpoints/faces16.safetensors (shipped)";
-/// What is added and removed if nothing is named.
+/// The default of `--add`.
 pub const ADD: &str = "attr:Eyeglasses";
-/// See [`ADD`].
+/// The default of `--remove`.
 pub const REMOVE: &str = "attr:Blond_Hair";
 
 const BYTES: &[u8] = include_bytes!("../../../checkpoints/faces16.safetensors");
 
-/// A file, or the shipped model if none is named; says what had to be converted.
+/// The checkpoint of a file, or the shipped model without one. Notices of the file go to standard error.
 ///
 /// # Errors
 /// If the file is no complete checkpoint.
@@ -27,7 +27,7 @@ pub fn or_shipped(file: Option<&Path>) -> Result<Checkpoint, DiffusionError> {
     Ok(checkpoint)
 }
 
-/// Tells the user how a file was read, a line for each notice.
+/// Prints the notices of a file to standard error, one line each.
 pub fn notify(file: &Path, notices: &[String]) {
     for notice in notices {
         datasway_cli::tell(format!("{}: {notice}", file.display()));

@@ -4,6 +4,8 @@ mod command;
 mod default_model;
 mod influence;
 mod model_arguments;
+#[cfg(test)]
+mod odd_pages;
 mod rank;
 mod run_info;
 mod verify;

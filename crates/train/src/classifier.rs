@@ -154,7 +154,7 @@ pub fn run(arguments: &ClassifierArgs) -> Result<()> {
     if !steps.run(&mut ClassifierRun { trainer, file })? {
         return Ok(());
     }
-    let qualities = trainer.judge()?;
+    let qualities = trainer.evaluate()?;
     datasway_fs::write(&folder.join("labels.csv"), csv(&qualities).as_bytes())?;
     datasway_cli::tell(table(&qualities));
     datasway_cli::tell(format!(

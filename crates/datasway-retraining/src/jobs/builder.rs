@@ -138,8 +138,7 @@ impl<'a> PlanBuilder<'a> {
 
 /// Adds the revision of the selection of a bandwidth to the settings of a job whose bandwidth is selected from the images.
 pub(super) fn add_bandwidth_revision(settings: &mut Value, estimator: Option<&EstimatorSpec>) {
-    match estimator.and_then(|estimator| estimator.bandwidth) {
-        None | Some(Bandwidth::Fixed(_)) => {}
-        Some(_) => settings["choices"] = json!(AUTO_BANDWIDTH_REVISION),
+    if estimator.is_some_and(|estimator| estimator.bandwidth == Some(Bandwidth::Auto)) {
+        settings["choices"] = json!(AUTO_BANDWIDTH_REVISION);
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use datasway_attribution::AttributionTarget;
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_fs::arrays::Array;
-use datasway_fs::claim::{Claim, Holder};
+use datasway_fs::claim::{Claim, ClaimOwner};
 
 use super::job::{JobId, Task};
 use super::plan::Plan;
@@ -33,7 +33,7 @@ pub enum JobStatus {
     /// A runner holds the job; the step is that of its last checkpoint, if there is one.
     Running {
         /// The process that holds the job.
-        holder: Holder,
+        holder: ClaimOwner,
         /// Training steps of the last checkpoint.
         step: Option<u64>,
     },

@@ -66,13 +66,10 @@ fn selected_bandwidths(
 ) -> Result<BTreeMap<String, f64>, RetrainError> {
     let mut bandwidths = BTreeMap::new();
     for estimator in &experiment.spec.estimators {
-        match estimator.bandwidth {
-            None | Some(Bandwidth::Fixed(_)) => {}
-            Some(bandwidth) => {
-                let (images, flip) = (&experiment.images, experiment.config.flip);
-                let h = bandwidth.value(images, flip, &experiment.device)?;
-                bandwidths.insert(estimator.name(), h);
-            }
+        if estimator.bandwidth == Some(Bandwidth::Auto) {
+            let (images, flip) = (&experiment.images, experiment.config.flip);
+            let h = Bandwidth::Auto.value(images, flip, &experiment.device)?;
+            bandwidths.insert(estimator.name(), h);
         }
     }
     Ok(bandwidths)

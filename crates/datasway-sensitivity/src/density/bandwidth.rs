@@ -153,9 +153,9 @@ mod tests {
             let worse = leave_one_out(&images, other);
             assert!(worse > 1.02 * error, "h = {h}: {error}, {other}: {worse}");
         }
-        let one = images.subset(&[0]);
+        let single = images.subset(&[0]);
         let message = auto
-            .value(&one, false, &Device::flex())
+            .value(&single, false, &Device::flex())
             .unwrap_err()
             .to_string();
         assert!(message.contains("give it as a number"), "{message}");
@@ -167,8 +167,9 @@ mod tests {
         for i in 0..images.len() {
             for (f, form) in forms.iter().enumerate() {
                 let picture = image::RgbImage::from_fn(8, 8, |x, y| {
-                    let at = |c: usize| (c * shape.height + y as usize) * shape.width + x as usize;
-                    image::Rgb([0, 1, 2].map(|c| form(i, at(c), images.image(i)[at(c)])))
+                    let entry =
+                        |c: usize| (c * shape.height + y as usize) * shape.width + x as usize;
+                    image::Rgb([0, 1, 2].map(|c| form(i, entry(c), images.image(i)[entry(c)])))
                 });
                 let name = format!("{}-{f}-{i}.png", (i * 7919 + f * 104_729) % 1009);
                 picture.save(folder.path().join(name)).unwrap();
@@ -222,10 +223,10 @@ mod tests {
                 ("grain and light", vec![&same, &grain, &bright]),
                 ("video", frames),
             ] {
-                let found = h(&saved(&images, &forms), flip);
+                let chosen = h(&saved(&images, &forms), flip);
                 assert!(
-                    (found / truth).ln().abs() < 0.1,
-                    "{name}: {found} for {truth}"
+                    (chosen / truth).ln().abs() < 0.1,
+                    "{name}: {chosen} for {truth}"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! The density of a measure that knows it.
+//! The log-density of a measure in closed form.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
@@ -8,8 +8,8 @@ use datasway_diffusion::sampler::{Stage, Step};
 use super::{LogDensity, LogDensityTracker, ReferenceDensity};
 use crate::measure::Measure;
 
-/// Any [`Measure`] as its own density. Over the training set
-/// ([`Empirical`](crate::measure::Empirical)) this is the estimator `empirical`: no JVP, but it needs the data.
+/// The log-density of a [`Measure`]. Over the training set ([`Empirical`](crate::measure::Empirical)) this is the estimator
+/// `empirical`, which needs no product with the Jacobian, but the data.
 #[derive(Debug, Clone, Copy)]
 pub struct ClosedForm<M>(pub M);
 
@@ -24,13 +24,13 @@ impl<M: Measure> LogDensity for ClosedForm<M> {
         _: f64,
     ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         check_points(x, self.0.dim())?;
-        Ok(Box::new(Pointwise(&self.0)))
+        Ok(Box::new(ClosedFormTracker(&self.0)))
     }
 }
 
-struct Pointwise<'a, M>(&'a M);
+struct ClosedFormTracker<'a, M>(&'a M);
 
-impl<M: Measure> LogDensityTracker for Pointwise<'_, M> {
+impl<M: Measure> LogDensityTracker for ClosedFormTracker<'_, M> {
     fn probes(&mut self, _: &Tensor<2>, _: usize) -> Option<Tensor<3>> {
         None
     }

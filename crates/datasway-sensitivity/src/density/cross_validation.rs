@@ -1,6 +1,6 @@
-//! The bandwidth of the kernel smoother that predicts left-out images best.
+//! Cross-validation of the bandwidth of a kernel smoother.
 //!
-//! It depends on what the images are, and on nothing else: not on their names, their order, or how often each of them is there.
+//! The bandwidth depends on the pixels of the images only: not on their names, their order, or the number of copies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,25 +13,31 @@ use sha2::{Digest, Sha256};
 use super::near_copies::near_copies;
 use crate::tensors::values;
 
-/// ImagePoints that are predicted, and images that they are predicted from, at most: for larger sets as many stand for all.
-const LEFT_OUT: usize = 256;
-const OTHERS: usize = 20_000;
+/// The largest number of left-out images. Larger sets are represented by this many.
+const MAX_LEFT_OUT: usize = 256;
 
-/// Bandwidths tried, each below the last by a factor √2, from the typical distance between an image and the mean.
-const TRIED: usize = 13;
+/// The largest number of images that left-out images are predicted from.
+const MAX_PREDICTORS: usize = 20_000;
 
-/// Points among which the near-copies of an image are looked for.
+/// Number of bandwidths in the search. Each is smaller than the one before it by a factor √2, from the typical distance
+/// between an image and the mean.
+const BANDWIDTHS: usize = 13;
+
+/// Number of nearest points that are searched for near-copies of an image.
 const CANDIDATES: usize = 128;
 
-/// Points handled at a time.
+/// Points processed together.
 const CHUNK: usize = 1024;
 
-/// The bandwidth h at which `D_h(x) = Σ_j softmax_j(−‖x − y_j‖²/2h²)·y_j` predicts left-out images x from all others best, in mean
-/// square: by a parabola through the errors at the best of a row of bandwidths and its neighbours, over the logarithm of h.
+/// The bandwidth h, in pixels of `[-1, 1]`, at which `D_h(x) = Σ_j softmax_j(−‖x − y_j‖²/2h²)·y_j` predicts left-out images
+/// x from all others with the least mean squared error.
 ///
-/// - Which images are left out, one at a time, is decided by the hash of their pixels.
-/// - Equal images, and mirror images of each other, are one: left out together, and predicted from once.
-/// - Near-copies ([`near_copies`]) are left out with it: a smoother that finds the same picture again says nothing about its bandwidth.
+/// The minimum is that of a parabola over log h, through the errors at the best bandwidth of the search and its neighbours.
+///
+/// - The hash of the pixels decides which images are left out, one at a time.
+/// - Equal images and mirror images of each other count as one: they are left out together, and predict once.
+/// - Near-copies of the image ([`near_copies`]) are left out with it. A smoother that finds the same picture again has no
+///   information about the bandwidth.
 ///
 /// # Errors
 /// If there are fewer than two different images.
@@ -40,7 +46,7 @@ pub(super) fn cross_validated(
     mirrored: bool,
     device: &Device,
 ) -> Result<f64, DiffusionError> {
-    let Different(different) = Different::of(images, mirrored);
+    let different = different_images(images, mirrored);
     if different.len() < 2 {
         return Err(DiffusionError::Invalid(format!(
             "the bandwidth cannot be chosen by leaving images out: of {} images {} are different; give it as a number",
@@ -48,11 +54,11 @@ pub(super) fn cross_validated(
             different.len()
         )));
     }
-    let left_out = &different[..LEFT_OUT.min(different.len())];
+    let left_out = &different[..MAX_LEFT_OUT.min(different.len())];
     let left_out: Vec<Vec<u8>> = (left_out.iter())
         .map(|image| image.first().pixels(images))
         .collect();
-    let thin = different.len().div_ceil(OTHERS);
+    let thin = different.len().div_ceil(MAX_PREDICTORS);
     let points = (different.iter().enumerate().step_by(thin))
         .flat_map(|(owner, image)| image.points().map(move |point| (owner, point)));
     let (owners, points): (Vec<usize>, Vec<Point>) = points.unzip();
@@ -60,24 +66,33 @@ pub(super) fn cross_validated(
     let widest = spread(&left_out);
     let distances = distances(&left_out, &points, images);
     let allowed: Vec<Vec<bool>> = (distances.par_iter().enumerate())
-        .map(|(i, row)| others(i, row, widest / 2.0, &points, &owners, images))
+        .map(|(i, row)| predictors(i, row, widest / 2.0, &points, &owners, images))
         .collect();
 
     let step = std::f64::consts::SQRT_2.recip();
-    let tried: Vec<f64> = (0..TRIED).map(|k| widest * step.powi(k as i32)).collect();
+    let bandwidths: Vec<f64> = (0..BANDWIDTHS)
+        .map(|k| widest * step.powi(k as i32))
+        .collect();
     let errors = errors(
-        &left_out, &points, images, &distances, &allowed, &tried, device,
+        &left_out,
+        &points,
+        images,
+        &distances,
+        &allowed,
+        &bandwidths,
+        device,
     )?;
-    let best = (1..TRIED - 1)
+    let best = (1..BANDWIDTHS - 1)
         .min_by(|&a, &b| errors[a].total_cmp(&errors[b]))
         .unwrap_or(1);
-    let (above, here, below) = (errors[best - 1], errors[best], errors[best + 1]);
-    let bend = above - 2.0 * here + below;
-    let shift = match bend > 0.0 {
-        true => ((above - below) / (2.0 * bend)).clamp(-1.0, 1.0),
-        false => 0.0,
+    let (above, least, below) = (errors[best - 1], errors[best], errors[best + 1]);
+    let second_difference = above - 2.0 * least + below;
+    let shift = if second_difference > 0.0 {
+        ((above - below) / (2.0 * second_difference)).clamp(-1.0, 1.0)
+    } else {
+        0.0
     };
-    Ok(tried[best] * step.powf(shift))
+    Ok(bandwidths[best] * step.powf(shift))
 }
 
 /// One orientation of an image of the set.
@@ -88,21 +103,24 @@ struct Point {
 }
 
 impl Point {
+    /// The pixels as bytes, d in all.
     fn pixels(self, images: &Dataset) -> Vec<u8> {
         let pixels = images.image(self.image).to_vec();
-        match self.mirrored {
-            true => mirror(pixels, images.shape.width),
-            false => pixels,
+        if self.mirrored {
+            mirror(pixels, images.shape.width)
+        } else {
+            pixels
         }
     }
 }
 
+/// Pixels with every row of `width` reversed.
 fn mirror(mut pixels: Vec<u8>, width: usize) -> Vec<u8> {
     pixels.chunks_exact_mut(width).for_each(<[u8]>::reverse);
     pixels
 }
 
-/// An image up to mirroring, in the orientations that the set has: the one whose bytes come first in the alphabet, and the other.
+/// An image up to mirroring, with the orientations that the set has. The orientation whose bytes are smaller is first.
 #[derive(Debug, Clone, Copy, Default)]
 struct Image([Option<Point>; 2]);
 
@@ -118,35 +136,31 @@ impl Image {
 }
 
 /// The different images of a set, in the order of the hashes of their pixels.
-struct Different(Vec<Image>);
-
-impl Different {
-    fn of(images: &Dataset, mirrored: bool) -> Self {
-        let width = images.shape.width;
-        let hashed = |i: usize| {
-            let upright = images.image(i);
-            let turned = mirror(upright.to_vec(), width);
-            let first = upright.min(&turned);
-            (Sha256::digest(first), upright == first, upright == turned)
-        };
-        let hashes: Vec<_> = (0..images.len()).into_par_iter().map(hashed).collect();
-        let mut different: BTreeMap<_, Image> = BTreeMap::new();
-        for (image, (hash, is_first, symmetric)) in hashes.into_iter().enumerate() {
-            let Image(orientations) = different.entry(hash).or_default();
-            for (is_mirrored, place) in [
-                (false, usize::from(!is_first)),
-                (true, usize::from(is_first)),
-            ] {
-                if !is_mirrored || mirrored && !symmetric {
-                    orientations[place].get_or_insert(Point {
-                        image,
-                        mirrored: is_mirrored,
-                    });
-                }
+fn different_images(images: &Dataset, mirrored: bool) -> Vec<Image> {
+    let width = images.shape.width;
+    let hashed = |i: usize| {
+        let upright = images.image(i);
+        let turned = mirror(upright.to_vec(), width);
+        let first = upright.min(&turned);
+        (Sha256::digest(first), upright == first, upright == turned)
+    };
+    let hashes: Vec<_> = (0..images.len()).into_par_iter().map(hashed).collect();
+    let mut different: BTreeMap<_, Image> = BTreeMap::new();
+    for (image, (hash, is_first, symmetric)) in hashes.into_iter().enumerate() {
+        let Image(orientations) = different.entry(hash).or_default();
+        for (is_mirrored, place) in [
+            (false, usize::from(!is_first)),
+            (true, usize::from(is_first)),
+        ] {
+            if !is_mirrored || mirrored && !symmetric {
+                orientations[place].get_or_insert(Point {
+                    image,
+                    mirrored: is_mirrored,
+                });
             }
         }
-        Self(different.into_values().collect())
     }
+    different.into_values().collect()
 }
 
 /// The squared distance of two images in pixels of `[-1, 1]`, exact up to the last division.
@@ -176,21 +190,21 @@ fn spread(images: &[Vec<u8>]) -> f64 {
 }
 
 /// The squared distances of each left-out image to every point.
-fn distances(out: &[Vec<u8>], rest: &[Point], images: &Dataset) -> Vec<Vec<f64>> {
-    let columns: Vec<Vec<f64>> = rest
+fn distances(left_out: &[Vec<u8>], points: &[Point], images: &Dataset) -> Vec<Vec<f64>> {
+    let columns: Vec<Vec<f64>> = points
         .par_iter()
         .map(|point| {
             let pixels = point.pixels(images);
-            out.iter().map(|x| square(x, &pixels)).collect()
+            left_out.iter().map(|x| square(x, &pixels)).collect()
         })
         .collect();
     let row = |i: usize| columns.iter().map(|column| column[i]).collect();
-    (0..out.len()).into_par_iter().map(row).collect()
+    (0..left_out.len()).into_par_iter().map(row).collect()
 }
 
-/// Which points image `i` is predicted from, by its squared distances: all but itself and its near-copies. `owners` tell which points
-/// are one image.
-fn others(
+/// True for the points that image `i` is predicted from: all but itself and its near-copies. `row` are its squared distances
+/// to the points, and `owners` the indices of the images that the points belong to.
+fn predictors(
     i: usize,
     row: &[f64],
     reach: f64,
@@ -213,29 +227,30 @@ fn others(
         .into_iter()
         .map(|place| owners[order[place]])
         .collect();
-    let but = |group: &BTreeSet<usize>| -> Vec<bool> {
-        let other = |owner: &usize| *owner != i && !group.contains(owner);
-        owners.iter().map(other).collect()
+    let all_except = |group: &BTreeSet<usize>| -> Vec<bool> {
+        let is_other = |owner: &usize| *owner != i && !group.contains(owner);
+        owners.iter().map(is_other).collect()
     };
-    let allowed = but(&group);
-    // Somebody must be left to predict from.
-    match allowed.contains(&true) {
-        true => allowed,
-        false => but(&BTreeSet::new()),
+    let allowed = all_except(&group);
+    // At least one image must remain.
+    if allowed.contains(&true) {
+        allowed
+    } else {
+        all_except(&BTreeSet::new())
     }
 }
 
-/// The mean squared error of `D_h` at the left-out images, for each bandwidth.
+/// The mean squared error of `D_h` at the left-out images, for each of the bandwidths.
 fn errors(
-    out: &[Vec<u8>],
-    rest: &[Point],
+    left_out: &[Vec<u8>],
+    points: &[Point],
     images: &Dataset,
     distances: &[Vec<f64>],
     allowed: &[Vec<bool>],
-    tried: &[f64],
+    bandwidths: &[f64],
     device: &Device,
 ) -> Result<Vec<f64>, DiffusionError> {
-    let (n, d) = (out.len(), images.shape.dim());
+    let (n, d) = (left_out.len(), images.shape.dim());
     let nearest: Vec<f64> = (distances.iter().zip(allowed))
         .map(|(row, allowed)| {
             let allowed = row.iter().zip(allowed).filter(|(_, allowed)| **allowed);
@@ -244,24 +259,27 @@ fn errors(
                 .fold(f64::INFINITY, f64::min)
         })
         .collect();
-    // Row (h, i): the weights of left-out image i by bandwidth h, the nearest point's being 1.
-    let mut totals = vec![0.0; tried.len() * n];
+    // Row (h, i): the weights of left-out image i with bandwidth h, relative to that of the nearest point.
+    let mut totals = vec![0.0; bandwidths.len() * n];
     let mut moments: Option<Tensor<2>> = None;
-    for start in (0..rest.len()).step_by(CHUNK) {
-        let end = (start + CHUNK).min(rest.len());
+    for start in (0..points.len()).step_by(CHUNK) {
+        let end = (start + CHUNK).min(points.len());
         let weights: Vec<f32> = (totals.par_iter_mut().enumerate())
             .flat_map_iter(|(row, total)| {
-                let (h, i) = (tried[row / n], row % n);
-                let weight = |j: usize| match allowed[i][j] {
-                    true => ((nearest[i] - distances[i][j]) / (2.0 * h * h)).exp(),
-                    false => 0.0,
+                let (h, i) = (bandwidths[row / n], row % n);
+                let weight = |j: usize| {
+                    if allowed[i][j] {
+                        ((nearest[i] - distances[i][j]) / (2.0 * h * h)).exp()
+                    } else {
+                        0.0
+                    }
                 };
                 let weights: Vec<f64> = (start..end).map(weight).collect();
                 *total += weights.iter().sum::<f64>();
                 weights.into_iter().map(|weight| weight as f32)
             })
             .collect();
-        let points: Vec<f32> = rest[start..end]
+        let pixels: Vec<f32> = points[start..end]
             .iter()
             .flat_map(|point| point.pixels(images))
             .map(|byte| f32::from(byte) / 127.5 - 1.0)
@@ -269,17 +287,17 @@ fn errors(
         let tensor = |values: Vec<f32>, shape: [usize; 2]| {
             Tensor::<2>::from_data(TensorData::new(values, shape), device)
         };
-        let weights = tensor(weights, [tried.len() * n, end - start]);
-        let part = weights.matmul(tensor(points, [end - start, d]));
+        let weights = tensor(weights, [bandwidths.len() * n, end - start]);
+        let moment = weights.matmul(tensor(pixels, [end - start, d]));
         moments = Some(match moments {
-            Some(sum) => sum + part,
-            None => part,
+            Some(sum) => sum + moment,
+            None => moment,
         });
     }
     let moments = moments.map_or_else(|| Ok(Vec::new()), values)?;
-    let mut errors = vec![0.0; tried.len()];
+    let mut errors = vec![0.0; bandwidths.len()];
     for (row, moment) in moments.chunks_exact(d).enumerate() {
-        let error = moment.iter().zip(&out[row % n]).map(|(moment, byte)| {
+        let error = moment.iter().zip(&left_out[row % n]).map(|(moment, byte)| {
             let value = f64::from(*byte) / 127.5 - 1.0;
             (f64::from(*moment) / totals[row] - value).powi(2)
         });

@@ -1,4 +1,4 @@
-//! A comparison that stops counting at a noise level.
+//! A cut-off of the comparison at a noise level.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
@@ -6,13 +6,13 @@ use datasway_diffusion::sampler::{Stage, Step};
 
 use super::{LogDensity, LogDensityTracker, ReferenceDensity};
 
-/// Another density, of which only what it says at noise levels of at least `sigma` moves samples: the change
-/// of a denoiser is best known where many images still take part in it.
+/// A density that changes the denoiser only at noise levels of at least `sigma`. The change of the denoiser is most reliable
+/// there, where many images contribute to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Cutoff<D> {
     /// The density.
     pub density: D,
-    /// The lowest noise level that counts; 0 for all.
+    /// The lowest noise level at which directions change the denoiser; 0 for all.
     pub sigma: f64,
 }
 
@@ -32,39 +32,40 @@ impl<D: LogDensity> LogDensity for Cutoff<D> {
         x: &Tensor<2>,
         sigma: f64,
     ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
-        Ok(Box::new(Above {
-            path: self.density.begin(x, sigma)?,
+        Ok(Box::new(CutoffTracker {
+            density: self.density.begin(x, sigma)?,
             sigma: self.sigma,
         }))
     }
 }
 
-struct Above<'a> {
-    path: Box<dyn LogDensityTracker + 'a>,
+struct CutoffTracker<'a> {
+    density: Box<dyn LogDensityTracker + 'a>,
     sigma: f64,
 }
 
-impl LogDensityTracker for Above<'_> {
+impl LogDensityTracker for CutoffTracker<'_> {
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>> {
-        self.path.probes(x, k)
+        self.density.probes(x, k)
     }
 
     fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<ReferenceDensity, DiffusionError> {
-        let reference = self.path.at(x, sigma)?;
+        let reference = self.density.at(x, sigma)?;
         Ok(ReferenceDensity {
-            weight: match sigma >= self.sigma {
-                true => reference.weight,
-                false => 0.0,
+            weight: if sigma >= self.sigma {
+                reference.weight
+            } else {
+                0.0
             },
             ..reference
         })
     }
 
     fn advance(&mut self, stage: &Stage, products: Option<Tensor<3>>, last: bool) {
-        self.path.advance(stage, products, last);
+        self.density.advance(stage, products, last);
     }
 
     fn variance(&self) -> Option<Tensor<1>> {
-        self.path.variance()
+        self.density.variance()
     }
 }

@@ -226,7 +226,7 @@ impl DensityConfig {
     }
 }
 
-/// The Gaussian that matches a model's training data.
+/// The Gaussian with the mean and variance of each entry of a model's training data.
 ///
 /// # Errors
 /// If the checkpoint's moments are those of no Gaussian.
@@ -249,12 +249,12 @@ pub enum DensityEstimator {
     },
     /// The closed form over the training set.
     Empirical(Empirical),
-    /// The closed form over the training set, smoothed, and its D in the network's place.
+    /// The closed form over the smoothed training set, with its D in the place of the network.
     Smoothed(Smoothed<Empirical>),
 }
 
 impl DensityEstimator {
-    /// The density for a batch whose first sample has this index: probes belong to samples, not to batches.
+    /// The density for a batch whose first sample has the index `first`. Probes belong to a sample, whatever its batch.
     pub fn starting_at(&self, first: u64) -> Box<dyn LogDensity + '_> {
         match self {
             Self::ProbabilityFlow { start, trace } => Box::new(ProbabilityFlow {

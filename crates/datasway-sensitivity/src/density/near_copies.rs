@@ -1,19 +1,18 @@
 //! Near-copies of an image: frames of one video, or one photo saved twice.
 
-/// An edge so many times as long as every edge before it leads out of a group of near-copies.
+/// Ratio of an edge to the longest edge before it from which the edge leaves a group of near-copies.
 ///
-/// In data of intrinsic dimension D the nearest neighbours of a point are nearly alike in distance: the second is farther than the
-/// first by this factor with probability `JUMP^−D`, 2 % where D = 10.
+/// In data of intrinsic dimension D the nearest neighbours of a point have nearly equal distances: the second is farther than
+/// the first by this factor with probability `JUMP^−D`, 2 % where D = 10.
 const JUMP: f64 = 1.5;
 
-/// How many of the nearest points belong to the group of near-copies that a point is in; none if it is in no such group.
+/// Indices of the candidates that belong to the group of near-copies of a point; empty if it has no near-copies.
 ///
-/// The group grows from the point by its shortest edge, as Prim's minimum spanning tree does, so that a video counts as one group
-/// although its first and its last frame may be far apart. It ends before the last edge that is [`JUMP`] times as long as all before
-/// it, as long as those are below `reach`: a copy may be much nearer than another.
+/// `nearest` are the distances of the point to the candidates, and `between(a, b)` is the distance of two candidates.
 ///
-/// `nearest` are the distances of the point to its candidates, and `between(a, b)` is the distance of two candidates. The result
-/// are places among the candidates.
+/// The group grows from the point by its shortest edge, as Prim's minimum spanning tree does. So a video counts as one group
+/// although its first and its last frame may be far apart. The group ends before the last edge that is [`JUMP`] times as long
+/// as all edges before it, as long as those are below `reach`: one copy may be much nearer than another.
 pub(super) fn near_copies(
     nearest: &[f64],
     reach: f64,
@@ -49,7 +48,7 @@ mod tests {
     use super::*;
 
     /// Points on a line, seen from 0.
-    fn found(points: &[f64], reach: f64) -> Vec<usize> {
+    fn group(points: &[f64], reach: f64) -> Vec<usize> {
         let mut group = near_copies(points, reach, |a, b| (points[a] - points[b]).abs());
         group.sort_unstable();
         group
@@ -58,14 +57,14 @@ mod tests {
     #[test]
     fn a_group_ends_where_the_next_point_is_much_farther() {
         // One copy, then the others.
-        assert_eq!(found(&[0.1, 5.0, 6.0, 7.0], 4.0), [0]);
+        assert_eq!(group(&[0.1, 5.0, 6.0, 7.0], 4.0), [0]);
         // Copies, one of them nearer than the other.
-        assert_eq!(found(&[0.2, 1.0, 5.0, 6.0], 4.0), [0, 1]);
+        assert_eq!(group(&[0.2, 1.0, 5.0, 6.0], 4.0), [0, 1]);
         // A video: each frame near the last, the last far from the first.
-        assert_eq!(found(&[9.0, 0.5, 1.0, 1.5, 2.0, 14.0], 4.0), [1, 2, 3, 4]);
+        assert_eq!(group(&[9.0, 0.5, 1.0, 1.5, 2.0, 14.0], 4.0), [1, 2, 3, 4]);
         // Near in proportion, but not near.
-        assert!(found(&[5.0, 15.0, 16.0], 4.0).is_empty());
-        assert!(found(&[], 4.0).is_empty());
+        assert!(group(&[5.0, 15.0, 16.0], 4.0).is_empty());
+        assert!(group(&[], 4.0).is_empty());
         // No copies: neighbours as they are in many dimensions, all about as far from each other.
         assert!(near_copies(&[5.0, 5.6, 5.2, 6.0], 9.0, |_, _| 7.0).is_empty());
     }

@@ -1,4 +1,4 @@
-//! The density that the model itself implies, integrated along its ODE.
+//! The log-density of the model itself, integrated along its probability-flow ODE.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
@@ -9,11 +9,11 @@ use crate::jacobian_trace::{Trace, terms};
 use crate::measure::{Gaussian, Measure};
 use crate::tensors::widest;
 
-/// `dq/dσ = tr J/σ` along the probability-flow ODE, with the quadrature of the sampler that is followed.
+/// The log-density by `dq/dσ = tr J/σ` along the probability-flow ODE, with the quadrature of the sampler.
 #[derive(Debug, Clone)]
 pub struct ProbabilityFlow {
-    /// The Gaussian that matches the mean and covariance of the data: at `sigma_max` the noised data are
-    /// all but Gaussian, and there the integral starts.
+    /// The Gaussian that matches the moments of the data. The integral starts from it at the highest noise level, where the
+    /// noised data are nearly Gaussian.
     pub start: Gaussian,
     /// The estimate of `tr J`.
     pub trace: Trace,
@@ -37,7 +37,7 @@ impl LogDensity for ProbabilityFlow {
         sigma: f64,
     ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         let start = widest(self.start.log_density(x.clone(), sigma)?);
-        Ok(Box::new(Flow {
+        Ok(Box::new(FlowTracker {
             trace: self.trace,
             now: start.clone(),
             variance: match self.trace {
@@ -51,7 +51,7 @@ impl LogDensity for ProbabilityFlow {
     }
 }
 
-struct Flow {
+struct FlowTracker {
     trace: Trace,
     /// q at the first point of the step.
     start: Tensor<1>,
@@ -63,14 +63,14 @@ struct Flow {
     variance: Option<Tensor<1>>,
 }
 
-impl LogDensityTracker for Flow {
+impl LogDensityTracker for FlowTracker {
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>> {
-        let kept = match self.trace {
+        let reusable = match self.trace {
             // The unit tangents do not change along the path.
             Trace::Exact => self.probes.take(),
             Trace::Hutchinson { .. } | Trace::Probing { .. } => None,
         };
-        self.probes = Some(kept.unwrap_or_else(|| self.trace.tangents(x, k)));
+        self.probes = Some(reusable.unwrap_or_else(|| self.trace.tangents(x, k)));
         self.probes.clone()
     }
 

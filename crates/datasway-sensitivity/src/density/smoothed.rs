@@ -1,4 +1,4 @@
-//! ρ and ν compared as if both were blurred.
+//! Comparison of ρ and ν after smoothing both with a Gaussian kernel.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
@@ -8,19 +8,20 @@ use datasway_diffusion::sampler::{Stage, Step};
 use super::{LogDensity, LogDensityTracker, ReferenceDensity};
 use crate::measure::Measure;
 
-/// The comparison that a smooth learner makes: the derivative of the ideal denoiser of data *blurred* by `N(0, h²)`.
+/// The log-density and the denoiser of data smoothed with `N(0, h²)`, a model of a learner that smooths.
 ///
-/// Blurred data at noise level σ have the density of the data at `σ_h = √(σ² + h²)`, and the denoiser that belongs to that density
-/// is, by Tweedie's formula,
+/// Smoothed data at noise level σ have the density of the data at `σ_h = √(σ² + h²)`. The denoiser of that density is, by
+/// Tweedie's formula,
 ///
 /// `D(x) = x + σ²·∇log p_{σ_h}(x) = x + w·(D_h(x) − x)`, `w = σ²/(σ² + h²)`,
 ///
-/// with `D_h` the data's own denoiser at `σ_h`. So `∂_ηD = w·r_h·(D_h^ν − D_h^ρ)`: ρ and ν smoothed alike, no network in the
-/// comparison, and a weight that fades where σ falls below h, because a blurred set knows no details. That is the smoothed score of
-/// *Closed-Form Diffusion Models* (arXiv 2310.12395). h = 0 is the closed form of the training set as it is.
+/// with `D_h` the denoiser of the data at `σ_h`. So `∂_ηD = w·r_h·(D_h^ν − D_h^ρ)`: ρ and ν are smoothed alike, and the
+/// network has no part in the comparison. The weight vanishes where σ is far below h, because smoothed data have no details.
+/// This is the smoothed score of *Closed-Form Diffusion Models* (arXiv 2310.12395). h = 0 is the closed form of the training
+/// set.
 #[derive(Debug, Clone, Copy)]
 pub struct Smoothed<M> {
-    /// ρ in closed form.
+    /// ρ.
     pub data: M,
     /// h, in the unit of σ: pixels of `[-1, 1]`.
     pub bandwidth: f64,
@@ -42,25 +43,25 @@ impl<M: Measure> LogDensity for Smoothed<M> {
         _: f64,
     ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         check_points(x, self.data.dim())?;
-        Ok(Box::new(Pointwise(self)))
+        Ok(Box::new(SmoothedTracker(self)))
     }
 }
 
-struct Pointwise<'a, M>(&'a Smoothed<M>);
+struct SmoothedTracker<'a, M>(&'a Smoothed<M>);
 
-impl<M: Measure> LogDensityTracker for Pointwise<'_, M> {
+impl<M: Measure> LogDensityTracker for SmoothedTracker<'_, M> {
     fn probes(&mut self, _: &Tensor<2>, _: usize) -> Option<Tensor<3>> {
         None
     }
 
     fn at(&mut self, x: &Tensor<2>, sigma: f64) -> Result<ReferenceDensity, DiffusionError> {
-        let blurred = sigma.hypot(self.0.bandwidth);
-        let (log_density, denoised) = self.0.data.evaluate(x.clone(), blurred)?;
+        let smoothed_sigma = sigma.hypot(self.0.bandwidth);
+        let (log_density, denoised) = self.0.data.evaluate(x.clone(), smoothed_sigma)?;
         Ok(ReferenceDensity {
-            sigma: blurred,
+            sigma: smoothed_sigma,
             log_density,
             denoised: Some(denoised),
-            weight: (sigma / blurred).powi(2),
+            weight: (sigma / smoothed_sigma).powi(2),
         })
     }
 

@@ -30,7 +30,7 @@ pub struct AdjointInfluence {
 /// The contribution of one evaluation to the influence of m points.
 #[derive(Debug, Clone)]
 pub struct StepContribution {
-    /// Its term in `a_y`, `[K, n, m]`, in the precision of distances.
+    /// The term of the evaluation in `a_y`, `[K, n, m]`, in the precision of distances.
     pub influence: Tensor<3>,
     /// `r_y`, `[n, m]`, in the precision of distances; none where the comparison has no weight.
     pub ratios: Option<Tensor<2>>,

@@ -144,17 +144,17 @@ impl Influences {
 
     /// Results of no samples.
     fn empty(dim: usize, images: usize, functionals: &[Box<dyn Functional>]) -> Self {
-        let empty = |functional: &Box<dyn Functional>| FunctionalInfluences {
+        let functionals = functionals.iter().map(|functional| FunctionalInfluences {
             name: functional.name().to_owned(),
             ..FunctionalInfluences::default()
-        };
+        });
         Self {
             dim,
             images,
             samples: Vec::new(),
             sigmas: Vec::new(),
             balance: Vec::new(),
-            functionals: functionals.iter().map(empty).collect(),
+            functionals: functionals.collect(),
             seconds: 0.0,
         }
     }

@@ -33,7 +33,7 @@ impl LogOdds {
         let header = &classifier.header;
         if classifier.optimizer.is_some() {
             return refuse(format!(
-                "the classifier is only trained for {} of {} steps",
+                "the classifier is only trained for {} of {} steps: finish its training",
                 header.step, header.training.steps
             ));
         }

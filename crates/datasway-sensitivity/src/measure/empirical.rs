@@ -15,18 +15,17 @@ use crate::tensors::rows_dot;
 /// Most numbers of points that a device with its own memory holds: 4 GiB of them.
 const MAX_HELD: usize = 1 << 30;
 
-/// Where the points are.
+/// Points in memory, or images that are read in chunks.
 #[derive(Debug, Clone)]
 enum Points {
-    Held(Tensor<2>),
-    Read(ImagePoints),
+    InMemory(Tensor<2>),
+    Images(ImagePoints),
 }
 
 /// Equal or weighted masses at points `y_j`, `[m, d]`.
 ///
-/// `log p(x) = logΣexp_j(log w_j − ‖x − y_j‖²/2σ²) − (d/2)·log 2πσ²` and `D` is the mean of the y_j under
-/// the softmax of the same terms. The points are streamed in chunks with a running maximum, so the
-/// memory used beside them does not grow with m.
+/// `log p(x) = logΣexp_j(log w_j − ‖x − y_j‖²/2σ²) − (d/2)·log 2πσ²`, and D is the mean of the y_j under the softmax of the
+/// same terms. The points are processed in chunks with a running maximum, so the memory beside them does not grow with m.
 #[derive(Debug, Clone)]
 pub struct Empirical {
     points: Points,
@@ -40,29 +39,29 @@ impl Empirical {
     /// Points of equal weight.
     ///
     /// # Errors
-    /// If there are none, or they have no entries.
+    /// If there are no points, or they have no entries.
     pub fn new(points: Tensor<2>) -> Result<Self, DiffusionError> {
         let [m, _] = points.dims();
         Self::weighted(points, &vec![1.0; m])
     }
 
-    /// Points of the given positive weights, which are normalised.
+    /// Points with positive weights, which are normalised.
     ///
     /// # Errors
     /// If there are no points or no entries, the numbers of points and weights differ, or a weight
     /// is not positive and finite.
     pub fn weighted(points: Tensor<2>, weights: &[f64]) -> Result<Self, DiffusionError> {
         let precision = points.dtype();
-        Self::made(Points::Held(points), weights, precision)
+        Self::build(Points::InMemory(points), weights, precision)
     }
 
-    /// ImagePoints of equal weight, read anew in every pass.
+    /// Images of equal weight, which are read again in every pass.
     ///
     /// # Errors
-    /// If there are none.
+    /// If there are no images.
     pub fn read(images: ImagePoints) -> Result<Self, DiffusionError> {
         let weights = vec![1.0; images.count()];
-        Self::made(Points::Read(images), &weights, DType::F32)
+        Self::build(Points::Images(images), &weights, DType::F32)
     }
 
     /// Images as the measure that a training sees, with their mirror images if `mirrored`. Sums are taken in the widest
@@ -85,7 +84,7 @@ impl Empirical {
         Ok(measure.with_precision(widest_float(device)))
     }
 
-    fn made(points: Points, weights: &[f64], precision: DType) -> Result<Self, DiffusionError> {
+    fn build(points: Points, weights: &[f64], precision: DType) -> Result<Self, DiffusionError> {
         let (m, d) = (points.count(), points.dim());
         let bad = |message: String| Err(DiffusionError::Invalid(message));
         if m == 0 || d == 0 {
@@ -111,7 +110,7 @@ impl Empirical {
         })
     }
 
-    /// Points handled at a time (1,024 unless told otherwise); results differ by rounding only.
+    /// The same measure with another number of points in a chunk than 1,024. Results differ by rounding only.
     #[must_use]
     pub fn with_chunk(self, chunk: usize) -> Self {
         Self {
@@ -120,9 +119,10 @@ impl Empirical {
         }
     }
 
-    /// Computes in another precision than the points'. Squared distances lose digits when σ is far
-    /// below the size of the points: `DType::F64` keeps them on devices that have it. As a denoiser it returns
-    /// results in the precision of what is evaluated, as a [`Measure`] in its own.
+    /// The same measure, computed in another precision than that of the points.
+    ///
+    /// Squared distances lose digits when σ is far below the size of the points; `DType::F64` keeps them on devices that
+    /// have it. As a [`Denoiser`] the measure returns results in the precision of x, as a [`Measure`] in its own.
     #[must_use]
     pub fn with_precision(self, precision: DType) -> Self {
         Self {
@@ -132,7 +132,7 @@ impl Empirical {
         }
     }
 
-    /// The points, `[m, d]`, all at once.
+    /// All points, `[m, d]`.
     pub fn points(&self) -> Tensor<2> {
         self.points.chunk(0..self.points.count())
     }
@@ -180,29 +180,29 @@ impl Empirical {
 impl Points {
     fn count(&self) -> usize {
         match self {
-            Self::Held(points) => points.dims()[0],
-            Self::Read(images) => images.count(),
+            Self::InMemory(points) => points.dims()[0],
+            Self::Images(images) => images.count(),
         }
     }
 
     fn dim(&self) -> usize {
         match self {
-            Self::Held(points) => points.dims()[1],
-            Self::Read(images) => images.dim(),
+            Self::InMemory(points) => points.dims()[1],
+            Self::Images(images) => images.dim(),
         }
     }
 
     fn device(&self) -> Device {
         match self {
-            Self::Held(points) => points.device(),
-            Self::Read(images) => images.device().clone(),
+            Self::InMemory(points) => points.device(),
+            Self::Images(images) => images.device().clone(),
         }
     }
 
     fn chunk(&self, range: Range<usize>) -> Tensor<2> {
         match self {
-            Self::Held(points) => points.clone().slice_dim(0, range),
-            Self::Read(images) => images.points(range),
+            Self::InMemory(points) => points.clone().slice_dim(0, range),
+            Self::Images(images) => images.points(range),
         }
     }
 }
@@ -222,8 +222,8 @@ impl Denoiser for Empirical {
         Ok(self.evaluate(x, sigma)?.1.cast(dtype))
     }
 
-    /// `J·v = Σ_j w_j·(y_j − D)·⟨y_j − D, v⟩/σ²`, the w_j being the softmax. D comes from a pass of its
-    /// own: subtracting it inside the sum keeps the digits that the plain second moment would lose.
+    /// `J·v = Σ_j w_j·(y_j − D)·⟨y_j − D, v⟩/σ²` with the softmax w_j. D is computed first: its subtraction inside the sum
+    /// keeps the digits that the plain second moment would lose.
     fn jvp(
         &self,
         x: Tensor<2>,

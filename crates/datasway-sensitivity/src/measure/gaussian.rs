@@ -20,7 +20,7 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// A Gaussian with a full covariance, row by row.
+    /// A Gaussian with a mean of d numbers and a covariance of d×d numbers, row by row.
     ///
     /// # Errors
     /// If d = 0, the covariance is not d×d, symmetric and positive definite, or a value is not finite.
@@ -57,7 +57,7 @@ impl Gaussian {
         })
     }
 
-    /// A Gaussian with independent entries.
+    /// A Gaussian with independent entries, from d means and d variances.
     ///
     /// # Errors
     /// If d = 0, the numbers of means and variances differ, a variance is not positive, or a value is
@@ -93,8 +93,8 @@ impl Gaussian {
         })
     }
 
-    /// The Gaussian with the mean and covariance of points, `[m, d]`, or only their variances if
-    /// `diagonal`. Directions in which the points do not vary get variance 0.
+    /// The Gaussian with the mean and the covariance of points `[m, d]`, or with their variances only if `diagonal`.
+    /// Directions in which the points do not vary have variance 0.
     ///
     /// # Errors
     /// If there are no points, no entries, or a value is not finite.
@@ -134,8 +134,8 @@ impl Gaussian {
         })
     }
 
-    /// A Gaussian from the mean and variance of each entry, such as the pixels of an image set, where
-    /// border pixels may not vary at all: variances of 0 are fine.
+    /// A Gaussian with independent entries from d means and d variances, such as those of the pixels of an image set. A
+    /// variance may be 0, because pixels at the border may be constant.
     ///
     /// # Errors
     /// If there are no entries, their numbers differ, a variance is negative, or a value is not finite.
@@ -164,12 +164,14 @@ impl Gaussian {
         })
     }
 
+    /// f of each variance, `[1, d]`.
     fn row(&self, f: impl Fn(f64) -> f64) -> Tensor<2> {
         let values: Vec<f64> = self.variances.iter().map(|&v| f(v)).collect();
         let data = TensorData::new(values, [1, self.variances.len()]);
         Tensor::from_data(data, (&self.mean.device(), self.mean.dtype()))
     }
 
+    /// `x·U`: coordinates along the axes.
     fn along_axes(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.axes {
             Some(axes) => x.matmul(axes.clone()),
@@ -177,13 +179,15 @@ impl Gaussian {
         }
     }
 
-    fn restored(&self, z: Tensor<2>) -> Tensor<2> {
+    /// `z·Uᵀ`: the inverse of [`along_axes`](Self::along_axes).
+    fn original_coordinates(&self, z: Tensor<2>) -> Tensor<2> {
         match &self.axes {
             Some(axes) => z.matmul(axes.clone().transpose()),
             None => z,
         }
     }
 
+    /// `λ/(λ + σ²)`, `[1, d]`.
     fn gain(&self, sigma: f64) -> Tensor<2> {
         self.row(|variance| variance / (variance + sigma * sigma))
     }
@@ -197,7 +201,7 @@ impl Denoiser for Gaussian {
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
         check_points(&x, self.dim())?;
         let z = self.along_axes(x - self.mean.clone());
-        Ok(self.restored(z * self.gain(sigma)) + self.mean.clone())
+        Ok(self.original_coordinates(z * self.gain(sigma)) + self.mean.clone())
     }
 
     fn jvp(
@@ -209,7 +213,7 @@ impl Denoiser for Gaussian {
         check_tangents(&x, &tangents)?;
         let [count, n, d] = tangents.dims();
         let along = self.along_axes(tangents.reshape([count * n, d]));
-        let moved = self.restored(along * self.gain(sigma));
+        let moved = self.original_coordinates(along * self.gain(sigma));
         Ok((self.denoise(x, sigma)?, moved.reshape([count, n, d])))
     }
 

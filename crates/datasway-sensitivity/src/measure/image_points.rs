@@ -1,12 +1,13 @@
-//! A set of images as points where the model lives, read in chunks.
+//! A set of images as points on a device, read in chunks.
 
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
 
-/// ImagePoints as points, `[m, d]`, pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too. A
-/// set that the cache maps stays on disk: only the chunk that is asked for is in memory.
+/// Images as points `[m, d]` with pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too.
+///
+/// A set that the cache maps stays on disk; only the chunk that is asked for is in memory.
 #[derive(Debug, Clone)]
 pub struct ImagePoints {
     set: Arc<Dataset>,
@@ -15,7 +16,7 @@ pub struct ImagePoints {
 }
 
 impl ImagePoints {
-    /// The points of a set, on a device.
+    /// The points of a set on a device, with mirror images if `mirrored`.
     pub fn new(set: &Dataset, mirrored: bool, device: &Device) -> Self {
         Self {
             set: Arc::new(set.clone()),
@@ -24,17 +25,17 @@ impl ImagePoints {
         }
     }
 
-    /// The images themselves.
+    /// The images.
     pub fn set(&self) -> &Dataset {
         &self.set
     }
 
-    /// Number of points: images and mirror images.
+    /// Number of points, m: images and mirror images.
     pub fn count(&self) -> usize {
         self.set.len() * (1 + usize::from(self.mirrored))
     }
 
-    /// Entries of one point.
+    /// Entries of one point, d.
     pub fn dim(&self) -> usize {
         self.set.shape.dim()
     }
@@ -44,12 +45,12 @@ impl ImagePoints {
         &self.device
     }
 
-    /// Some of the points, `[c, d]`.
-    pub fn points(&self, places: impl ExactSizeIterator<Item = usize>) -> Tensor<2> {
+    /// The points with the given c indices, `[c, d]`.
+    pub fn points(&self, indices: impl ExactSizeIterator<Item = usize>) -> Tensor<2> {
         let (m, width) = (self.set.len(), self.set.shape.width);
-        let shape = [places.len(), self.dim()];
+        let shape = [indices.len(), self.dim()];
         let mut values: Vec<f32> = Vec::with_capacity(shape[0] * shape[1]);
-        for i in places {
+        for i in indices {
             values.extend(self.set.values(i % m));
             if i >= m {
                 let start = values.len() - shape[1];
@@ -61,7 +62,7 @@ impl ImagePoints {
         Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
 
-    /// The points of some images: the images, `[c, d]`, and their mirror images if those count.
+    /// The points of c images, `[c, d]`, and if `mirrored` those of their mirror images, `[c, d]`.
     pub fn with_mirrors(
         &self,
         images: impl ExactSizeIterator<Item = usize> + Clone,

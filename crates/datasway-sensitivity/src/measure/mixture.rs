@@ -1,4 +1,4 @@
-//! Weighted sums of measures, among them the perturbed data `ρ + ην`.
+//! Weighted sums of measures, such as the perturbed data `ρ + ην`.
 
 use burn::tensor::{DType, Device, Tensor};
 use datasway_diffusion::DiffusionError;
@@ -7,26 +7,29 @@ use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
 use super::{Gaussian, Measure};
 use crate::tensors::widest;
 
-/// `Σ_c π_c·μ_c / Σ_c π_c`. Weights may be negative where that removes mass that another part has.
+/// `Σ_c π_c·μ_c / Σ_c π_c`. A weight may be negative where it removes mass that another component has.
 ///
 /// With the responsibilities `a_c = π_c·p_c/Σ π·p`, which sum to one, `D = Σ a_c·D_c` and, as the gradient of
 /// `log p_c` is `(D_c − x)/σ²`, `J·v = Σ a_c·[J_c·v + (D_c − D)·⟨D_c − D, v⟩/σ²]`.
 pub struct Mixture<'a> {
-    parts: Vec<(f64, Box<dyn Measure + 'a>)>,
+    components: Vec<(f64, Box<dyn Measure + 'a>)>,
     total: f64,
 }
 
 impl std::fmt::Debug for Mixture<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let weights: Vec<f64> = self.parts.iter().map(|part| part.0).collect();
+        let weights: Vec<f64> = self
+            .components
+            .iter()
+            .map(|component| component.0)
+            .collect();
         f.debug_struct("Mixture")
             .field("weights", &weights)
             .finish()
     }
 }
 
-/// `ρ_η ∝ ρ + ην`, exactly: what the data become when the mass η of ν is added (η > 0) or removed (η < 0,
-/// ν inside ρ).
+/// The perturbed data `ρ_η ∝ ρ + ην`, with the mass η of ν added (η > 0) or removed (η < 0, with ν inside ρ).
 ///
 /// # Errors
 /// If the dimensions differ or 1 + η is not positive.
@@ -71,23 +74,23 @@ pub fn gaussian_mixture(
             "the weights of a mixture must sum to 1, but sum to {total}"
         ));
     }
-    let mut parts: Vec<(f64, Box<dyn Measure>)> = Vec::new();
+    let mut components: Vec<(f64, Box<dyn Measure>)> = Vec::new();
     for ((weight, mean), covariance) in weights.iter().zip(means).zip(covariances) {
         let gaussian = Gaussian::new(mean, covariance, device, dtype)?;
-        parts.push((*weight, Box::new(gaussian)));
+        components.push((*weight, Box::new(gaussian)));
     }
-    Mixture::new(parts)
+    Mixture::new(components)
 }
 
 impl<'a> Mixture<'a> {
     /// A mixture of measures; the weights are divided by their sum.
     ///
     /// # Errors
-    /// If there are no parts, their dimensions differ, or the weights do not have a positive sum.
-    pub fn new(parts: Vec<(f64, Box<dyn Measure + 'a>)>) -> Result<Self, DiffusionError> {
+    /// If there are no components, their dimensions differ, or the weights do not have a positive sum.
+    pub fn new(components: Vec<(f64, Box<dyn Measure + 'a>)>) -> Result<Self, DiffusionError> {
         let bad = |message: String| Err(DiffusionError::Invalid(message));
-        let total: f64 = parts.iter().map(|part| part.0).sum();
-        if parts.is_empty() {
+        let total: f64 = components.iter().map(|component| component.0).sum();
+        if components.is_empty() {
             return bad("a mixture needs at least one part".to_owned());
         }
         if !(total.is_finite() && total > 0.0) {
@@ -95,22 +98,26 @@ impl<'a> Mixture<'a> {
                 "the weights of a mixture must have a positive sum, got {total}: more mass is removed than there is"
             ));
         }
-        let dims: Vec<usize> = parts.iter().map(|part| part.1.dim()).collect();
+        let dims: Vec<usize> = components
+            .iter()
+            .map(|component| component.1.dim())
+            .collect();
         if dims.iter().any(|dim| *dim != dims[0]) {
             return bad(format!(
                 "the parts of a mixture have different dimensions: {dims:?}"
             ));
         }
-        Ok(Self { parts, total })
+        Ok(Self { components, total })
     }
 
-    /// `q`, `[n, 1]`, and per part its responsibility, `[n, 1]`, and what it denoises to.
+    /// `q`, `[n, 1]`, and for each component of positive or negative weight its responsibility `a_c`, `[n, 1]`, and `D_c`,
+    /// `[n, d]`.
     fn pass(&self, x: &Tensor<2>, sigma: f64) -> Result<Pass, DiffusionError> {
         check_points(x, self.dim())?;
         let mut terms = Vec::new();
-        for (weight, part) in self.parts.iter().filter(|part| part.0 != 0.0) {
-            let (q, denoised) = part.evaluate(x.clone(), sigma)?;
-            // Parts may compute in different precisions.
+        for (weight, measure) in self.components.iter().filter(|c| c.0 != 0.0) {
+            let (q, denoised) = measure.evaluate(x.clone(), sigma)?;
+            // Components may compute in different precisions.
             let (q, denoised) = (widest(q), widest(denoised));
             let log = q.unsqueeze_dim::<2>(1) + weight.abs().ln();
             terms.push((weight.signum(), log, denoised));
@@ -122,7 +129,7 @@ impl<'a> Mixture<'a> {
             .map(|(sign, log, _)| (log.clone() - top.clone()).exp() * *sign)
             .collect();
         let sum = Tensor::cat(masses.clone(), 1).sum_dim(1);
-        if self.parts.iter().any(|part| part.0 < 0.0) {
+        if self.components.iter().any(|component| component.0 < 0.0) {
             let least = sum.clone().min().cast(DType::F64).into_scalar::<f64>();
             if least.is_nan() || least <= 0.0 {
                 return Err(DiffusionError::NotFinite(
@@ -133,7 +140,7 @@ impl<'a> Mixture<'a> {
         }
         Ok(Pass {
             q: top + sum.clone().log() - self.total.ln(),
-            parts: masses
+            responsibilities: masses
                 .into_iter()
                 .zip(terms)
                 .map(|(mass, (_, _, denoised))| (mass / sum.clone(), denoised))
@@ -142,24 +149,29 @@ impl<'a> Mixture<'a> {
     }
 }
 
+/// The evaluation of all components at some points.
 struct Pass {
     q: Tensor<2>,
-    parts: Vec<(Tensor<2>, Tensor<2>)>,
+    responsibilities: Vec<(Tensor<2>, Tensor<2>)>,
 }
 
 impl Pass {
+    /// `D = Σ a_c·D_c`.
     fn denoised(&self) -> Tensor<2> {
-        let terms = self.parts.iter().map(|(a, d)| d.clone() * a.clone());
+        let terms = self
+            .responsibilities
+            .iter()
+            .map(|(a, d)| d.clone() * a.clone());
         match terms.reduce(|sum, term| sum + term) {
             Some(sum) => sum,
-            None => unreachable!("a mixture has parts"),
+            None => unreachable!("a mixture has components"),
         }
     }
 }
 
 impl Denoiser for Mixture<'_> {
     fn dim(&self) -> usize {
-        self.parts[0].1.dim()
+        self.components[0].1.dim()
     }
 
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
@@ -176,9 +188,10 @@ impl Denoiser for Mixture<'_> {
         let (pass, dtype) = (self.pass(&x, sigma)?, x.dtype());
         let denoised = pass.denoised().cast(dtype);
         let mut sum = tangents.zeros_like();
-        let parts = self.parts.iter().filter(|part| part.0 != 0.0);
-        for ((_, part), (a, d)) in parts.zip(pass.parts) {
-            let (_, within) = part.jvp(x.clone(), sigma, tangents.clone())?;
+        let components = self.components.iter().filter(|c| c.0 != 0.0);
+        for ((_, measure), (a, d)) in components.zip(pass.responsibilities) {
+            // a_c·[J_c·v + (D_c − D)·⟨D_c − D, v⟩/σ²]
+            let (_, within) = measure.jvp(x.clone(), sigma, tangents.clone())?;
             let (a, d) = (a.cast(dtype), d.cast(dtype));
             let shift = (d - denoised.clone()).unsqueeze_dim::<3>(0);
             let along = (shift.clone() * tangents.clone()).sum_dim(2);

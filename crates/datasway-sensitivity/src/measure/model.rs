@@ -1,4 +1,4 @@
-//! A second trained model, known only through its denoiser.
+//! The data of another trained model, known through its denoiser only.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::denoiser::{Denoiser, check_points};
@@ -9,23 +9,23 @@ use super::{Gaussian, Measure};
 use crate::jacobian_trace::{Trace, terms};
 use crate::tensors::widest;
 
-/// The measure that a denoiser was trained on. Its log-density at (x, σ) is integrated along the
-/// denoiser's own probability-flow ODE from x up to the highest noise level, where the noised data are
-/// all but Gaussian: `q(x, σ) = q_max − ∫ tr J/σ dσ`, with Heun's quadrature on a grid.
+/// The measure that a denoiser was trained on.
 ///
-/// That is a path of its own for every point: about as dear as sampling once more at each evaluation.
+/// Its log-density at (x, σ) is integrated along the denoiser's own probability-flow ODE from x up to the highest noise
+/// level, where the noised data are nearly Gaussian: `q(x, σ) = q_max − ∫ tr J/σ dσ`, with Heun's quadrature on a grid. Each
+/// point needs a path of its own, which costs about as much as sampling once more at each evaluation.
 #[derive(Debug, Clone)]
 pub struct ModelMeasure<D> {
     denoiser: D,
     start: Gaussian,
     trace: Trace,
-    /// Increasing, without the 0.
+    /// Noise levels above 0, ascending.
     levels: Vec<f64>,
 }
 
 impl<D: Denoiser> ModelMeasure<D> {
-    /// A measure from its denoiser, the Gaussian that matches its data, the estimate of the trace, and
-    /// the noise levels of the integral, from the highest down to 0 as a sampler takes them.
+    /// A measure from its denoiser, the Gaussian that matches the moments of its data, the estimate of the trace, and the
+    /// noise levels of the integral, descending to 0.
     ///
     /// # Errors
     /// If there are no probes, the noise levels are no grid, or the dimensions differ.

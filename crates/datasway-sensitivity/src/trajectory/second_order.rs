@@ -1,13 +1,13 @@
-//! The second derivative of a sample in the mass: how soon the first stops telling the truth.
+//! Second derivative γ of a sample in η, and the trust radius of the first-order prediction.
 //!
-//! With `a = D^ν − D` the perturbed denoiser is `D_η = D + ηr·a/(1 + ηr)`, so on a path that moves by
-//! `ηδ + η²γ/2` its second derivative in η is
+//! With `a = D^ν − D` the perturbed denoiser is `D_η = D + ηr·a/(1 + ηr)`. On a path that moves by `ηδ + η²γ/2` its second
+//! derivative in η is
 //!
-//! `J·γ + ∂²D[δ, δ] + 2·∂_x(r·a)·δ − 2r²·a`, with `∂_x(r·a)·δ = r·(⟨a, δ⟩/σ²·a + (J^ν − J)·δ)`,
+//! `J·γ + ∂²D[δ, δ] + 2·∂_x(r·a)·δ − 2r²·a`, with `∂_x(r·a)·δ = r·(⟨a, δ⟩/σ²·a + (J^ν − J)·δ)`.
 //!
-//! as the gradient of log r is `a/σ²`: the density must be that of the model itself. The coefficients of a sampler's step
-//! move γ as they move x and δ. Only `∂²D[δ, δ]` needs more than tangents of first order: a central difference of `J·δ`
-//! along δ. Nothing of it needs ρ_η.
+//! The gradient of log r is `a/σ²`, so the density must be that of the model itself. The coefficients of a sampler's step
+//! move γ as they move x and δ. Only `∂²D[δ, δ]` needs more than first-order tangents: a central difference of `J·δ` along
+//! δ. No term needs ρ_η.
 
 use burn::tensor::{DType, Tensor};
 use datasway_diffusion::DiffusionError;
@@ -15,11 +15,11 @@ use datasway_diffusion::denoiser::Denoiser;
 
 use crate::measure::Measure;
 
-/// The relative error at which a prediction stops being useful.
+/// The ratio of the second-order to the first-order term up to which a prediction is trusted.
 pub const TOLERANCE: f64 = 0.1;
 
-/// The largest |η| for which a linear prediction is trusted: there the term of second order is the part [`TOLERANCE`] of the
-/// first, `η²‖γ‖/2 = TOLERANCE·η‖δ‖`. Infinite where γ = 0; 0 where δ or γ is not finite.
+/// The largest |η| for which the first-order prediction `ηδ` is trusted, where the second-order term is [`TOLERANCE`] times
+/// the first: `η²‖γ‖/2 = TOLERANCE·η‖δ‖`. δ and γ have d entries. It is infinite for γ = 0, and 0 if δ or γ is not finite.
 pub fn trust_radius(delta: &[f64], gamma: &[f64]) -> f64 {
     let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
     let (delta, gamma) = (norm(delta), norm(gamma));
@@ -30,9 +30,9 @@ pub fn trust_radius(delta: &[f64], gamma: &[f64]) -> f64 {
     }
 }
 
-/// `∂²D[δ, δ]` at the points x, `[n, d]`, for each of K directions: δ and result `[K, n, d]`.
+/// `∂²D[δ, δ]`, `[K, n, d]`, at the points x `[n, d]` along K directions δ `[K, n, d]`.
 ///
-/// A step of `reach·σ` along δ to either side; where δ = 0 so is the result.
+/// It is a central difference of `J·δ` with a step of `reach·σ` along δ to either side. Where δ = 0, the result is 0.
 ///
 /// # Errors
 /// If the model cannot be differentiated.
@@ -51,7 +51,7 @@ pub fn second_directional_derivative(
     let h = length.clamp_min(1e-30).recip() * (reach * sigma);
     let shift = delta.clone() * h.clone();
     let x = x.clone().unsqueeze_dim::<3>(0);
-    // All points beside the path, [2·K·n, d], with one tangent each.
+    // The points on both sides of the path, [2·K·n, d], with one tangent each.
     let points = Tensor::cat(vec![x.clone() + shift.clone(), x - shift], 0);
     let tangents = delta.clone().repeat_dim(0, 2);
     let rows = [2 * count * n, d];

@@ -1,4 +1,4 @@
-//! What is asked of samples, as text.
+//! Functionals as text: the values of `--of`.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -14,55 +14,58 @@ use safetensors::tensor::Dtype;
 
 use crate::default_model;
 
-/// Multiplications of the power method: the top eigenvalue stands far above the others.
+/// Multiplications of the power method. The top eigenvalue is far above the others.
 const ITERATIONS: usize = 4;
 
-/// The largest number of a direction: products with it neither overflow nor lose their digits.
+/// Range of the largest absolute entry of a direction, in which inner products neither overflow nor lose digits.
 const LENGTHS: RangeInclusive<f32> = 1e-12..=1e12;
 
-/// Bytes of a file with directions at most.
-const LARGEST: u64 = 4 << 30;
+/// Largest size of a file with directions, in bytes.
+const MAX_BYTES: u64 = 4 << 30;
 
-/// What two questions that ask the same have in common.
+/// The text that all spellings of one functional share.
 pub fn meaning(text: &str) -> String {
     let text = text.trim();
-    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
-    match (kind, numbers(rest), in_file(rest)) {
+    let (kind, argument) = text.split_once(':').unwrap_or((text, ""));
+    match (kind, numbers(argument), in_file(argument)) {
         ("region" | "image", Some(numbers), _) => format!("{kind}:{numbers:?}"),
-        ("region" | "image", None, _) => format!("{kind}:{}", datasway_cli::resolved(rest)),
-        (_, _, Some((file, part))) => format!("{kind}:{}:{part}", datasway_cli::resolved(&file)),
+        ("region" | "image", None, _) => format!("{kind}:{}", datasway_cli::resolved(argument)),
+        (_, _, Some((file, name))) => format!("{kind}:{}:{name}", datasway_cli::resolved(&file)),
         _ => text.to_owned(),
     }
 }
 
-/// Whole numbers with commas between.
+/// Whole numbers separated by commas.
 fn numbers(text: &str) -> Option<Vec<usize>> {
-    let numbers = text.split(',').map(|part| part.trim().parse());
+    let numbers = text.split(',').map(|number| number.trim().parse());
     numbers.collect::<Result<_, _>>().ok()
 }
 
-/// Reads a functional of so many samples.
+/// Parses a functional of the given number of samples of a model.
+///
+/// # Errors
+/// If the text is no functional, or its file, image or label does not fit the model.
 pub fn parse(text: &str, samples: usize, model: &TrainedModel) -> Result<Box<dyn Functional>> {
-    let (kind, rest) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
+    let (kind, argument) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
     let name = text.to_owned();
     Ok(match kind {
-        "principal" if rest.is_empty() => Box::new(Principal {
+        "principal" if argument.is_empty() => Box::new(Principal {
             iterations: ITERATIONS,
         }),
         "region" => {
-            let weights = region(rest, model.images.shape).with_context(|| name.clone())?;
+            let weights = region(argument, model.images.shape).with_context(|| name.clone())?;
             Box::new(Linear { name, weights })
         }
         "image" => {
-            let target = image(rest, model).with_context(|| name.clone())?;
+            let target = image(argument, model).with_context(|| name.clone())?;
             Box::new(Distance { name, target })
         }
         "linear" => {
-            let weights =
-                tensor(rest, samples, model.images.shape.dim()).with_context(|| name.clone())?;
+            let weights = tensor(argument, samples, model.images.shape.dim())
+                .with_context(|| name.clone())?;
             Box::new(Linear { name, weights })
         }
-        "log-odds" => Box::new(log_odds(rest, &name, model).with_context(|| name.clone())?),
+        "log-odds" => Box::new(log_odds(argument, &name, model).with_context(|| name.clone())?),
         _ => bail!(
             "--of {text}: is not understood; ask for principal, region:X,Y,WIDTH,HEIGHT, region:MASK.png, image:PATH, image:INDEX, \
              linear:FILE.safetensors:TENSOR or log-odds:FILE.safetensors:LABEL"
@@ -70,27 +73,27 @@ pub fn parse(text: &str, samples: usize, model: &TrainedModel) -> Result<Box<dyn
     })
 }
 
-/// The weights of the mean over a box, or over the white of a mask.
+/// The weights of the mean over a box, or over the white pixels of a mask, d numbers.
 fn region(text: &str, shape: Shape) -> Result<Vec<f32>> {
     ensure!(
         !text.is_empty(),
         "write region:X,Y,WIDTH,HEIGHT or region:MASK.png"
     );
     let (width, height) = (shape.width, shape.height);
-    let ends = |start: usize, length: usize, side: usize| {
+    let fits = |start: usize, length: usize, side: usize| {
         length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
     };
     let plane: Vec<f32> = match numbers(text).as_deref() {
         Some(&[x, y, w, h]) => {
             ensure!(
-                ends(x, w, width) && ends(y, h, height),
+                fits(x, w, width) && fits(y, h, height),
                 "the box must hold at least one pixel and lie inside the {width}×{height} pixels of a sample"
             );
-            let inside = |at: usize| {
-                (x..x + w).contains(&(at % width)) && (y..y + h).contains(&(at / width))
+            let inside = |pixel: usize| {
+                (x..x + w).contains(&(pixel % width)) && (y..y + h).contains(&(pixel / width))
             };
             (0..width * height)
-                .map(|at| f32::from(u8::from(inside(at))))
+                .map(|pixel| f32::from(u8::from(inside(pixel))))
                 .collect()
         }
         None if Path::new(text).exists() || !text.contains(',') => mask(Path::new(text), shape)?,
@@ -102,7 +105,7 @@ fn region(text: &str, shape: Shape) -> Result<Vec<f32>> {
     Ok(plane.repeat(shape.channels))
 }
 
-/// A picture of the samples' size as numbers from 0, black or transparent, to 1.
+/// A picture of the size of a sample as numbers from 0 (black or transparent) to 1 (white).
 fn mask(path: &Path, shape: Shape) -> Result<Vec<f32>> {
     let picture = datasway_data::mask(path)?;
     ensure!(
@@ -118,7 +121,7 @@ fn mask(path: &Path, shape: Shape) -> Result<Vec<f32>> {
     Ok(values.collect())
 }
 
-/// A training image by its index, or any image by its path.
+/// The pixels of a training image by its index, or of any image by its path, d numbers.
 fn image(text: &str, model: &TrainedModel) -> Result<Vec<f32>> {
     let selection = match text.parse::<usize>() {
         Ok(_) => format!("index:{text}"),
@@ -133,43 +136,51 @@ fn image(text: &str, model: &TrainedModel) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-/// A classifier for images like the samples, and one of its labels.
+/// The log-odds of one label under a classifier for images of the shape of the samples.
 fn log_odds(text: &str, name: &str, model: &TrainedModel) -> Result<LogOdds> {
     let (file, label) = in_file(text).context("write log-odds:FILE.safetensors:LABEL")?;
-    let saved = ClassifierCheckpoint::read(Path::new(&file))?;
-    default_model::notify(Path::new(&file), &saved.notices);
-    let (theirs, ours) = (saved.header.shape, model.images.shape);
+    let classifier = ClassifierCheckpoint::read(Path::new(&file))?;
+    default_model::notify(Path::new(&file), &classifier.notices);
+    let (input, sample) = (classifier.header.shape, model.images.shape);
     ensure!(
-        theirs == ours,
+        input == sample,
         "{file}: is for images of {}×{} pixels and {} channels, but samples are {}×{} with {}: train one for them with \
          `train classifier`",
-        theirs.width,
-        theirs.height,
-        theirs.channels,
-        ours.width,
-        ours.height,
-        ours.channels
+        input.width,
+        input.height,
+        input.channels,
+        sample.width,
+        sample.height,
+        sample.channels
     );
-    ensure!(
-        saved.optimizer.is_none(),
-        "{file}: the classifier is only trained for {} of {} steps: go on with `train classifier --resume`",
-        saved.header.step,
-        saved.header.training.steps
-    );
-    let odds = LogOdds::new(name.to_owned(), &saved, label, &model.device);
+    ensure_finished(&file, &classifier)?;
+    let odds = LogOdds::new(name.to_owned(), &classifier, label, &model.device);
     odds.with_context(|| file.clone())
 }
 
-/// `FILE.safetensors:PART`, as file and part.
-fn in_file(text: &str) -> Option<(String, &str)> {
-    let (stem, part) = text.split_once(".safetensors:")?;
-    Some((format!("{stem}.safetensors"), part))
+/// Refuses a classifier whose training is not finished.
+fn ensure_finished(file: &str, classifier: &ClassifierCheckpoint) -> Result<()> {
+    let header = &classifier.header;
+    ensure!(
+        classifier.optimizer.is_none(),
+        "{file}: the classifier is only trained for {} of {} steps: go on with `train classifier --resume`",
+        header.step,
+        header.training.steps
+    );
+    Ok(())
 }
 
-/// A direction of d numbers, or one for each sample and more, from a SafeTensors file: as many as the samples need.
+/// File and name of `FILE.safetensors:NAME`.
+fn in_file(text: &str) -> Option<(String, &str)> {
+    let (stem, name) = text.split_once(".safetensors:")?;
+    Some((format!("{stem}.safetensors"), name))
+}
+
+/// A direction of d numbers, or one for each sample, `[n, d]`, from a SafeTensors file. The file may have directions of more
+/// samples.
 fn tensor(text: &str, samples: usize, d: usize) -> Result<Vec<f32>> {
     let (file, name) = in_file(text).context("write linear:FILE.safetensors:TENSOR")?;
-    let bytes = datasway_fs::read(Path::new(&file), LARGEST)?;
+    let bytes = datasway_fs::read(Path::new(&file), MAX_BYTES)?;
     let tensors = SafeTensors::deserialize(&bytes)
         .with_context(|| format!("{file}: is not a complete SafeTensors file"))?;
     let tensor = tensors.tensor(name).map_err(|_| {
@@ -226,4 +237,37 @@ fn tensor(text: &str, samples: usize, d: usize) -> Result<Vec<f32>> {
         );
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use datasway_classifier::{ClassifierConfig, ClassifierTrainer};
+    use datasway_data::{LoadOptions, Source};
+
+    use super::*;
+
+    #[test]
+    fn an_unfinished_classifier_has_to_be_resumed() {
+        let options = LoadOptions {
+            size: Some(8),
+            ..LoadOptions::default()
+        };
+        let images = datasway_data::load(&Source::parse("faces:20").unwrap(), &options).unwrap();
+        let config = ClassifierConfig {
+            steps: 2,
+            channels: 8,
+            batch: 4,
+            ..ClassifierConfig::default()
+        };
+        let mut trainer = ClassifierTrainer::new(config, &images, &Device::flex()).unwrap();
+        trainer.advance().unwrap();
+        let unfinished = trainer.save().unwrap();
+        let error = ensure_finished("c.safetensors", &unfinished).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("1 of 2 steps") && message.contains("--resume"),
+            "{message}"
+        );
+    }
 }

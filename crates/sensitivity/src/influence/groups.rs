@@ -1,16 +1,16 @@
-//! Totals of influences by attribute and class.
+//! Groups of training images that share an attribute or a class.
 
 use datasway_data::Dataset;
 
-/// Some training images that share a label.
+/// Training images that share a label.
 pub struct Group {
-    /// `attr:NAME` or `class:NAME`, as a selection is written.
+    /// The selection, `attr:NAME` or `class:NAME`.
     pub name: String,
-    /// Their indices.
+    /// Indices of the images.
     pub images: Vec<usize>,
 }
 
-/// Every attribute and every class that some image has.
+/// The groups of all attributes and classes that at least one image has.
 pub fn groups(data: &Dataset) -> Vec<Group> {
     let mut groups = Vec::new();
     if let Some(attributes) = &data.attributes {
@@ -36,7 +36,8 @@ pub fn groups(data: &Dataset) -> Vec<Group> {
 }
 
 impl Group {
-    /// `df/dη` for mass η added on the whole group: the mean of its images' influences.
+    /// `df/dη` for mass η added on the whole group: the mean influence of its images. `row` has the influence of every
+    /// training image.
     pub fn influence(&self, row: &[f32]) -> f64 {
         let sum: f64 = self.images.iter().map(|&j| f64::from(row[j])).sum();
         sum / self.images.len() as f64

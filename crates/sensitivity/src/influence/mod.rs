@@ -3,7 +3,7 @@
 mod functional_spec;
 mod groups;
 mod output;
-mod page;
+pub mod page;
 
 use std::path::PathBuf;
 

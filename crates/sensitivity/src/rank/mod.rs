@@ -2,10 +2,11 @@
 
 mod directions;
 mod output;
-mod page;
-mod strip;
+pub mod page;
+mod run;
+pub mod strip;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use datasway_cli::memory::ensure_room;
@@ -13,8 +14,8 @@ use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::density::DensityKind;
 use datasway_sensitivity::{
-    Change, Direction, RankedDirection, RankedSample, RankedSensitivities, Sensitivities,
-    SensitivityConfig, TrainedModel,
+    Change, Direction, RankedDirection, RankedSample, RankedSensitivities, SensitivityConfig,
+    TrainedModel,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -22,6 +23,7 @@ use crate::default_model;
 use crate::model_arguments::ModelArgs;
 use crate::run_info::{RunInfo, SamplerKind};
 use directions::MODEL;
+use run::{RankRun, zero_check_text};
 
 /// Arguments of the ranking.
 #[derive(clap::Args)]
@@ -100,7 +102,7 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     let results = model.ranked_sensitivities(directions, &resolved, |n| bar.inc(n as u64))?;
     bar.finish_and_clear();
 
-    let run = output::RankRun::new(info, &results, arguments.limit, model.images.shape);
+    let run = RankRun::new(info, &results, arguments.limit, model.images.shape);
     output::write(folder.path(), &results, &photos, &run)?;
     folder.finish()?;
     tell_results(&results, &arguments.out.join("index.html"));
@@ -185,7 +187,8 @@ fn start_message(directions: &[Direction], samples: usize, info: &RunInfo) -> St
     )
 }
 
-fn tell_results(results: &RankedSensitivities, page: &std::path::Path) {
+/// The lines after the computation.
+fn tell_results(results: &RankedSensitivities, page: &Path) {
     for direction in &results.directions {
         datasway_cli::tell(result_message(direction));
     }
@@ -223,25 +226,6 @@ fn result_message(ranked: &RankedDirection) -> String {
         warned.count(),
         ranking.len()
     )
-}
-
-/// The result of the zero check δ(all) = 0.
-fn zero_check_text(results: &Sensitivities) -> String {
-    match residual_extent(results) {
-        None => "not made".to_owned(),
-        Some([_, 0.0]) => "0, since density and D are of one measure".to_owned(),
-        Some([median, largest]) => format!(
-            "median {median:.3}, at most {largest:.3}, where 0 is expected: the model's own error"
-        ),
-    }
-}
-
-/// The median and the largest `‖δ(ρ)‖` of the samples; none without the zero check.
-fn residual_extent(results: &Sensitivities) -> Option<[f64; 2]> {
-    let residuals = (0..results.count()).map(|sample| results.residual(sample));
-    let mut residuals: Vec<f64> = residuals.collect::<Option<_>>()?;
-    residuals.sort_by(f64::total_cmp);
-    Some([*residuals.get(residuals.len() / 2)?, *residuals.last()?])
 }
 
 fn ensure_finite(results: &RankedSensitivities) -> Result<()> {

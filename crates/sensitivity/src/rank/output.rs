@@ -3,49 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use datasway_data::Shape;
 use datasway_fs::arrays::{self, NamedArray};
 use datasway_fs::csv::quoted;
 use datasway_fs::names::unique_names;
 use datasway_fs::process::peak_memory;
 use datasway_sensitivity::sensitivities::TimeBreakdown;
-use datasway_sensitivity::{Change, RankedDirection, RankedSensitivities, Sensitivities};
+use datasway_sensitivity::{RankedDirection, RankedSensitivities, Sensitivities};
 use serde::Serialize;
 
-use super::{page, residual_extent, strip};
-use crate::run_info::RunInfo;
-
-/// Run information of a ranking.
-#[derive(Debug, Clone, Serialize)]
-pub struct RankRun {
-    #[serde(flatten)]
-    pub info: RunInfo,
-    add: Vec<String>,
-    remove: Vec<String>,
-    pub limit: bool,
-    #[serde(skip)]
-    pub shape: Shape,
-}
-
-impl RankRun {
-    /// The information of a model, with the changes of its data and the shape of its samples.
-    pub fn new(info: RunInfo, results: &RankedSensitivities, limit: bool, shape: Shape) -> Self {
-        let selections = |change: Change| {
-            let directions = results.directions.iter().map(|ranked| &ranked.direction);
-            directions
-                .filter(|direction| direction.change() == change)
-                .map(|direction| direction.selection().to_owned())
-                .collect()
-        };
-        Self {
-            info,
-            add: selections(Change::Add),
-            remove: selections(Change::Remove),
-            limit,
-            shape,
-        }
-    }
-}
+use super::run::{RankRun, residual_extent};
+use super::{page, strip};
 
 /// Writes `sensitivities.safetensors`, `ranking.csv`, `summary.json`, `index.html` and for each direction a picture of the
 /// samples that move most and least. Each file is complete or absent. `photos` are pictures of each direction, `[k, d]`.

@@ -1,9 +1,8 @@
 //! A page made from synthetic pictures is complete in itself and says what it must.
 
-// Shared with examples/page.rs.
-mod synthetic;
+use datasway_report::Picture;
 
-use datasway_report::{Card, DirectionSection, Picture, SensitivityPage};
+use super::{DirectionSection, SampleCard, SensitivityPage, synthetic};
 
 const SIDE: usize = 8;
 const WARNING: &str = "The log ratio reaches 41 nats at σ = 0.3.";
@@ -21,7 +20,7 @@ fn with_page<T>(count: usize, check: impl FnOnce(&SensitivityPage<'_>) -> T) -> 
         values,
     };
     let cards = (0..count)
-        .map(|i| Card {
+        .map(|i| SampleCard {
             index: 100 + i,
             sample: view(&samples[i]),
             delta: view(&deltas[i]),
@@ -112,7 +111,7 @@ fn samples_that_blew_up_and_empty_sections_still_make_a_page() {
     let mut delta = synthetic::delta(0, SIDE, 1e12);
     delta[3] = f32::NAN;
     delta[4] = f32::INFINITY;
-    let card = Card {
+    let card = SampleCard {
         index: 0,
         sample: view(&sample),
         delta: view(&delta),

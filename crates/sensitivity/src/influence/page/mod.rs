@@ -1,13 +1,18 @@
-//! The page of an influence run.
+//! The page of an influence run: for each sample, the training images that raise and lower a functional most.
+
+mod card;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use datasway_data::Dataset;
-use datasway_report::{FunctionalSection, InfluenceCard, InfluencePage, Picture, PushedBy};
+use datasway_report::{Picture, ReportError, STYLE, document, facts};
 use datasway_sensitivity::influence::{FunctionalInfluences, Influences, RankedImage};
+use maud::{Markup, html};
 
 use super::groups::Group;
 use crate::run_info::RunInfo;
+pub use card::{FunctionalSection, InfluenceCard, InfluentialImage};
 
 /// Groups of a card, the strongest.
 const GROUPS: usize = 6;
@@ -34,6 +39,57 @@ impl Photos {
     }
 }
 
+/// The page of an influence run.
+#[derive(Debug, Clone, Default)]
+pub struct InfluencePage<'a> {
+    /// The heading.
+    pub title: String,
+    /// One or two sentences under the heading.
+    pub summary: String,
+    /// Names and values of the run, in the order of the table.
+    pub facts: Vec<(String, String)>,
+    /// One section for each functional.
+    pub functionals: Vec<FunctionalSection<'a>>,
+}
+
+impl InfluencePage<'_> {
+    /// The page as HTML.
+    ///
+    /// # Errors
+    /// If a picture's values do not fill its shape.
+    pub fn render(&self) -> Result<String, ReportError> {
+        let sections = self
+            .functionals
+            .iter()
+            .enumerate()
+            .map(|(i, section)| section.render(i))
+            .collect::<Result<Vec<_>, _>>()?;
+        let body = html! {
+            header.top {
+                h1 { (self.title) }
+                p.lead { (self.summary) }
+                @if self.functionals.len() > 1 {
+                    nav aria-label="Questions" {
+                        @for (i, f) in self.functionals.iter().enumerate() { a href={ "#functional-" (i) } { (f.name) } }
+                    }
+                }
+                div.intro { (how_to_read()) (facts(&self.facts)) }
+            }
+            main { @for section in &sections { (section) } }
+        };
+        let css = [STYLE, include_str!("influence.css")].concat();
+        Ok(document(&self.title, &css, &body))
+    }
+
+    /// Renders the page and writes it, complete or not at all.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render), or if the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ReportError> {
+        Ok(datasway_fs::write(path, self.render()?.as_bytes())?)
+    }
+}
+
 /// The page of results.
 pub fn build<'a>(
     results: &'a Influences,
@@ -49,7 +105,7 @@ pub fn build<'a>(
         values,
     };
     let (d, p, m) = (results.dim, results.sigmas.len(), results.images as f64);
-    let pushed = |ranked: &RankedImage| PushedBy {
+    let pushed = |ranked: &RankedImage| InfluentialImage {
         name: images.names[ranked.image].clone(),
         picture: photos.0.get(&ranked.image).map(|values| picture(values)),
         share: f64::from(ranked.influence) / m,
@@ -60,8 +116,8 @@ pub fn build<'a>(
         sample: picture(&results.samples[i * d..(i + 1) * d]),
         gradient: picture(&functional.gradients[i * d..(i + 1) * d]),
         value: f64::from(functional.values[i]),
-        top: functional.proponents[i].iter().map(pushed).collect(),
-        bottom: functional.opponents[i].iter().map(pushed).collect(),
+        proponents: functional.proponents[i].iter().map(pushed).collect(),
+        opponents: functional.opponents[i].iter().map(pushed).collect(),
         strength: curve(
             &results.sigmas,
             &functional.strength[i * p..(i + 1) * p],
@@ -141,4 +197,75 @@ fn warnings(results: &Influences, functional: &FunctionalInfluences, i: usize) -
         ));
     }
     warnings
+}
+
+/// The panel that explains the page.
+fn how_to_read() -> Markup {
+    html! {
+        div.panel {
+            h3 { "How to read this page" }
+            p {
+                "Each sample was asked a question with a number for an answer, f. Which training images made the answer what it is? One sweep back "
+                "through the sampler tells it for all of them at once; nothing was retrained."
+            }
+            dl {
+                dt { "∇f" }
+                dd { "How f sees the picture: red where a lighter pixel raises f, blue where it lowers it." }
+                dt { "± number" }
+                dd { "What f would lose if the model had been trained without that image, to first order. Positive: the image raises f." }
+                dt { "Curves" }
+                dd { "Where along the sampler’s path the strongest image of either side acts, and the mean size over all images. Large σ decides composition, small σ detail." }
+                dt { "Groups" }
+                dd { "Change of f per unit of mass added on all images of a label: η times it is predicted if a share η of the group is added." }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_of_a_card_is_on_the_page_and_none_where_photos_are_left_out() {
+        let values = [0.5_f32];
+        let picture = Picture::new(1, 1, 1, &values).unwrap();
+        let image = |name: &str, picture, share| InfluentialImage {
+            name: name.into(),
+            picture,
+            share,
+            along: vec![(80.0, share), (0.1, share)],
+        };
+        let card = InfluenceCard {
+            index: 7,
+            sample: picture,
+            gradient: picture,
+            value: 1.5,
+            proponents: vec![image("up.png", Some(picture), 0.25)],
+            opponents: vec![image("secret.png", None, -0.5)],
+            strength: vec![(80.0, 0.1), (0.1, 0.2)],
+            groups: vec![("attr:Smiling".into(), 40, -2.0)],
+            warnings: vec!["The density is wrong.".into()],
+        };
+        let page = InfluencePage {
+            functionals: vec![FunctionalSection {
+                name: "principal".into(),
+                cards: vec![card],
+            }],
+            ..InfluencePage::default()
+        };
+        let html = page.render().unwrap();
+        let pictures = html.matches("data:image/png").count();
+        assert_eq!(pictures, 3, "sample, gradient and one of two images");
+        for text in [
+            "sample 7",
+            "+0.25",
+            "-0.5",
+            "secret.png",
+            "attr:Smiling",
+            "The density is wrong.",
+        ] {
+            assert!(html.contains(text), "{text}");
+        }
+    }
 }

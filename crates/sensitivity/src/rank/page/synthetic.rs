@@ -1,4 +1,4 @@
-//! Smooth made-up pictures and curves, for the page's test and example.
+//! Smooth synthetic pictures and curves for tests of the page.
 
 /// A disc of one colour before another, of shape 3×side×side in [-1, 1]; `seed` moves and colours it.
 pub fn picture(seed: usize, side: usize) -> Vec<f32> {

@@ -1,0 +1,210 @@
+//! Samples that do not agree, each with the reason.
+
+use crate::fixture::Case;
+use std::collections::BTreeSet;
+
+/// A kind of disagreement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// The value itself is not PyTorch's.
+    Value,
+    /// The derivative is not PyTorch's.
+    Derivative,
+    /// The value or the derivative in double precision is PyTorch's to single precision only.
+    Rounding,
+    /// An operation without a rule.
+    Refused,
+    /// The function cannot be recorded.
+    Recording,
+    /// Burn panics.
+    Panic,
+}
+
+impl Failure {
+    /// The failure of numbers at a distance `gap`: rounding where it is small, else `other`.
+    pub fn of(gap: f64, other: Self) -> Self {
+        if gap <= 1e-6 { Self::Rounding } else { other }
+    }
+}
+
+/// Samples of one operation that fail in one way.
+pub struct Exception {
+    /// Name of the operation, with its variant after a slash where it has one.
+    pub operation: &'static str,
+    /// Positions of the samples. An empty list is all of them.
+    pub samples: &'static [usize],
+    /// The way in which they fail.
+    pub failure: Failure,
+    /// The reason.
+    pub reason: &'static str,
+}
+
+impl Exception {
+    /// Whether all of the exception is needed, given the samples that it covered.
+    pub fn is_needed(&self, covered: &BTreeSet<usize>) -> bool {
+        !covered.is_empty() && self.samples.iter().all(|sample| covered.contains(sample))
+    }
+
+    /// Whether the exception covers a failure of a case.
+    pub fn covers(&self, case: &Case, failure: Failure) -> bool {
+        let (name, variant) = self
+            .operation
+            .split_once('/')
+            .unwrap_or((self.operation, ""));
+        name == case.name
+            && variant == case.variant
+            && failure == self.failure
+            && (self.samples.is_empty() || self.samples.contains(&case.sample))
+    }
+}
+
+/// An operation that is refused for its tangents of weights. Its data alone agrees.
+const fn weights(operation: &'static str) -> Exception {
+    refused(
+        operation,
+        "the rule covers only the data, with constant weights",
+    )
+}
+
+/// An operation that is refused whatever the sample.
+const fn refused(operation: &'static str, reason: &'static str) -> Exception {
+    all(Failure::Refused, operation, reason)
+}
+
+/// An operation whose samples all may fail in one way.
+const fn all(failure: Failure, operation: &'static str, reason: &'static str) -> Exception {
+    some(failure, operation, &[], reason)
+}
+
+/// An operation of which some samples fail in one way.
+const fn some(
+    failure: Failure,
+    operation: &'static str,
+    samples: &'static [usize],
+    reason: &'static str,
+) -> Exception {
+    Exception {
+        operation,
+        samples,
+        failure,
+        reason,
+    }
+}
+
+const EVEN_WINDOW: &str =
+    "a window of even size: PyTorch has its longer side before the channel, Burn after it";
+const CAUSAL: &str = "causal, fewer queries than keys: Burn ends the mask at the last key, PyTorch begins it at the first";
+const HINGE: &str = "a target that is neither 1 nor −1: PyTorch adds both branches, Burn takes one";
+const MEAN_SQUARE: &str = "Burn computes the mean square in single precision";
+
+/// All exceptions.
+pub const EXCEPTIONS: &[Exception] = &[
+    refused("cross", "Float::Cross has no rule"),
+    refused("linalg.cross", "Float::Cross has no rule"),
+    refused("cumprod", "NumericFloat::CumProd has no rule"),
+    refused("cummax", "NumericFloat::CumMax has no rule"),
+    refused("cummin", "NumericFloat::CumMin has no rule"),
+    refused("remainder", "NumericFloat::Rem has no rule"),
+    refused("median", "NumericFloat::Sort has no rule"),
+    refused("sort", "NumericFloat::Sort has no rule"),
+    refused("topk", "NumericFloat::TopK has no rule"),
+    refused("index_add", "BaseFloat::SelectAssign has no rule"),
+    refused("index_copy", "BaseFloat::SelectAssign has no rule"),
+    refused("scatter", "BaseFloat::Scatter has no rule"),
+    refused("scatter_add", "BaseFloat::Scatter has no rule"),
+    refused("scatter_reduce/sum", "BaseFloat::Scatter has no rule"),
+    refused("scatter_reduce/prod", "BaseFloat::Scatter has no rule"),
+    refused("scatter_reduce/amin", "BaseFloat::Scatter has no rule"),
+    refused("scatter_reduce/amax", "BaseFloat::Scatter has no rule"),
+    refused("linalg.det", "BaseFloat::Scatter has no rule"),
+    refused("prod", "NumericFloat::Prod and ProdDim have no rule"),
+    weights("nn.functional.conv1d"),
+    weights("nn.functional.conv2d"),
+    weights("nn.functional.conv3d"),
+    weights("nn.functional.conv_transpose1d"),
+    weights("nn.functional.conv_transpose2d"),
+    weights("nn.functional.conv_transpose3d"),
+    weights("nn.functional.embedding"),
+    weights("nn.functional.layer_norm"),
+    weights("nn.functional.prelu"),
+    all(
+        Failure::Recording,
+        "masked_select",
+        "the mask decides the shape of the result, and a recording has no values",
+    ),
+    all(
+        Failure::Recording,
+        "nn.functional.poisson_nll_loss",
+        "Burn reads the targets to check them, and a recording has no values",
+    ),
+    all(
+        Failure::Rounding,
+        "nn.functional.poisson_nll_loss",
+        "Burn keeps 2π in single precision",
+    ),
+    all(
+        Failure::Rounding,
+        "nn.functional.huber_loss",
+        "Burn keeps the threshold in single precision",
+    ),
+    all(
+        Failure::Rounding,
+        "nn.functional.hardsigmoid",
+        "PyTorch keeps the slope 1/6 in single precision",
+    ),
+    all(
+        Failure::Rounding,
+        "nn.functional.triplet_margin_loss",
+        "PyTorch adds 1e-6 to each difference, Burn does not",
+    ),
+    all(Failure::Rounding, "nn.functional.rms_norm", MEAN_SQUARE),
+    all(Failure::Rounding, "module.RMSNorm", MEAN_SQUARE),
+    some(
+        Failure::Value,
+        "nn.functional.scaled_dot_product_attention",
+        &[0],
+        CAUSAL,
+    ),
+    some(
+        Failure::Derivative,
+        "nn.functional.scaled_dot_product_attention",
+        &[0],
+        CAUSAL,
+    ),
+    some(
+        Failure::Value,
+        "nn.functional.hinge_embedding_loss",
+        &[9],
+        HINGE,
+    ),
+    some(
+        Failure::Derivative,
+        "nn.functional.hinge_embedding_loss",
+        &[9],
+        HINGE,
+    ),
+    some(
+        Failure::Value,
+        "nn.functional.local_response_norm",
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8],
+        EVEN_WINDOW,
+    ),
+    some(
+        Failure::Derivative,
+        "nn.functional.local_response_norm",
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8],
+        EVEN_WINDOW,
+    ),
+    some(
+        Failure::Value,
+        "module.LocalResponseNorm",
+        &[1],
+        EVEN_WINDOW,
+    ),
+    some(
+        Failure::Derivative,
+        "module.LocalResponseNorm",
+        &[1],
+        EVEN_WINDOW,
+    ),
+];

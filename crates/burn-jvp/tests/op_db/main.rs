@@ -1,0 +1,354 @@
+//! PyTorch's own test inputs: values and derivatives agree with `torch.func.jvp`.
+//!
+//! `scripts/torch_op_db_fixture.py` makes the fixture from the databases with which PyTorch tests its operations
+//! (`op_db`) and modules (`module_db`). Each sample is replayed in double and in single precision: with tangents of all
+//! inputs at once, and with the tangents of one input at a time. A replay that does not agree must be on the list of
+//! [`exceptions`], and an exception that no replay needs fails the test.
+//!
+//! The variable `OP_DB` names another fixture, such as the full one of the script's `--full`, and `OP_DB_ONLY` a prefix
+//! of the operations to replay. With either, exceptions that no replay needs do not count.
+
+mod exceptions;
+mod fixture;
+mod modules;
+mod operations;
+
+use burn::tensor::FloatDType;
+use burn_jvp::{DynTensor, Jvp, JvpError};
+use exceptions::{EXCEPTIONS, Failure};
+use fixture::{Case, cast, numbers, spread};
+use modules::Layer;
+use operations::{Arguments, LACKS};
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Tolerances: the distance of two lists of numbers in the 2-norm, relative to the norm of PyTorch's, which counts as
+/// at least 1.
+const PRECISIONS: [(FloatDType, f64); 2] = [(FloatDType::F64, 1e-12), (FloatDType::F32, 1e-5)];
+
+/// The result of one sample.
+#[derive(Default)]
+struct Outcome {
+    /// Number of replays that agree.
+    agreeing: usize,
+    /// Number of replays.
+    replays: usize,
+    /// Reason why Burn does not have the arguments.
+    lacking: Option<String>,
+    /// Failures, with a text for the reader.
+    failures: BTreeMap<Failure, String>,
+    /// Largest error among the derivatives that agree, in double and single precision.
+    errors: [f64; 2],
+}
+
+impl Outcome {
+    /// Ends a sample at a panic of the plain function.
+    fn stop(&mut self, case: &Case, text: &str) {
+        if let Some(what) = text.strip_prefix(LACKS) {
+            self.lacking = Some(what.to_owned());
+        } else if case.is_empty() {
+            self.lacking = Some("this operation on tensors without entries".to_owned());
+        } else {
+            self.fail(Failure::Panic, text.to_owned());
+        }
+    }
+
+    fn fail(&mut self, failure: Failure, text: String) {
+        self.failures.entry(failure).or_insert(text);
+    }
+}
+
+/// The shape without axes of one entry: Burn has no rank 0 and keeps reduced axes.
+fn squeezed(shape: &[usize]) -> Vec<usize> {
+    shape.iter().copied().filter(|n| *n != 1).collect()
+}
+
+/// The relative distance of two lists of numbers. Entries that are not finite must be alike.
+fn distance(actual: &[f64], expected: &[f64]) -> f64 {
+    if actual.len() != expected.len() {
+        return f64::INFINITY;
+    }
+    let (mut gap, mut norm) = (0.0, 0.0);
+    for (a, e) in actual.iter().zip(expected) {
+        if e.is_finite() {
+            gap += (a - e).powi(2);
+            norm += e.powi(2);
+        } else if !(a == e || a.is_nan() && e.is_nan()) {
+            return f64::INFINITY;
+        }
+    }
+    let gap = f64::sqrt(gap) / f64::sqrt(norm).max(1.0);
+    if gap.is_nan() { f64::INFINITY } else { gap }
+}
+
+/// The text of a panic.
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()))
+        .unwrap_or_default()
+}
+
+/// The float outputs of a case.
+fn outputs(case: &Case, layer: &Layer, tensors: &[DynTensor]) -> Vec<DynTensor> {
+    let arguments = |call| Arguments {
+        case,
+        call,
+        tensors,
+    };
+    if case.name.starts_with("module.") {
+        vec![layer.forward(&arguments(&case.forward))]
+    } else {
+        operations::apply(&arguments(&case.call))
+    }
+}
+
+fn replay(case: &Case) -> Outcome {
+    let mut outcome = Outcome::default();
+    for (index, (precision, tolerance)) in PRECISIONS.into_iter().enumerate() {
+        if !modules::has_precision(case, precision) {
+            continue;
+        }
+        let inputs: Vec<DynTensor> = case.inputs.iter().map(|x| cast(x, precision)).collect();
+        let eager = catch_unwind(AssertUnwindSafe(|| {
+            let layer = Layer::new(case, precision);
+            let values = outputs(case, &layer, &inputs);
+            (layer, values)
+        }));
+        let (layer, values) = match eager {
+            Ok(pair) => pair,
+            Err(panic) => {
+                outcome.stop(case, &message(&*panic));
+                return outcome;
+            }
+        };
+        let count = case.values.len();
+        if values.len() != count {
+            outcome.fail(
+                Failure::Value,
+                format!("{} outputs for {count}", values.len()),
+            );
+            return outcome;
+        }
+        let mut comparable = true;
+        for (value, (shape, expected)) in values.iter().zip(&case.values) {
+            let gap = if squeezed(&value.shape()) == squeezed(shape) {
+                distance(&numbers(value), expected)
+            } else {
+                f64::INFINITY
+            };
+            if gap > tolerance {
+                comparable &= gap.is_finite();
+                let text = format!("{precision:?} {:?} for {shape:?}: {gap:.1e}", value.shape());
+                outcome.fail(Failure::of(gap, Failure::Value), text);
+            }
+        }
+        if comparable {
+            for j in 0..count {
+                derivatives(
+                    case,
+                    &layer,
+                    j,
+                    &inputs,
+                    (index, precision, tolerance),
+                    &mut outcome,
+                );
+            }
+        }
+    }
+    outcome
+}
+
+/// Compares the derivatives of output `j`: along all directions at once, then along one input at a time.
+fn derivatives(
+    case: &Case,
+    layer: &Layer,
+    j: usize,
+    inputs: &[DynTensor],
+    (index, precision, tolerance): (usize, FloatDType, f64),
+    outcome: &mut Outcome,
+) {
+    let jvp = Jvp::new(|layer: &Layer, tensors: &[DynTensor]| {
+        outputs(case, layer, tensors).swap_remove(j)
+    });
+    let k = case.directions();
+    let expected = &case.derivatives[j];
+    let n = expected.len() / k.max(1);
+    let tangents = || case.tangents.iter().zip(&case.directions);
+    let all = tangents().map(|(t, directions)| {
+        let t = t.as_ref()?;
+        Some(cast(&spread(t, directions, k), precision))
+    });
+    let mut replays: Vec<(Vec<Option<DynTensor>>, Vec<f64>)> =
+        vec![(all.collect(), expected.clone())];
+    for (i, (t, directions)) in tangents().enumerate() {
+        let alone = directions.len() == 1
+            && case
+                .directions
+                .iter()
+                .filter(|d| **d == *directions)
+                .count()
+                == 1;
+        if let (Some(t), true) = (t, alone && k > 1) {
+            let mut tangents = vec![None; inputs.len()];
+            tangents[i] = Some(cast(t, precision));
+            let row = directions[0];
+            replays.push((tangents, expected[row * n..(row + 1) * n].to_vec()));
+        }
+    }
+    for (tangents, expected) in replays {
+        outcome.replays += 1;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let (_, t) = jvp.call(layer, inputs, &tangents)?;
+            Ok(t.map_or_else(|| vec![0.0; expected.len()], |t| numbers(&t)))
+        }));
+        match result {
+            Ok(Ok(actual)) => {
+                let gap = distance(&actual, &expected);
+                if gap <= tolerance {
+                    outcome.agreeing += 1;
+                    outcome.errors[index] = outcome.errors[index].max(gap);
+                } else {
+                    let text = format!("{precision:?} output {j}: {gap:.1e}");
+                    outcome.fail(Failure::of(gap, Failure::Derivative), text);
+                }
+            }
+            Ok(Err(JvpError::Unsupported {
+                operation, reason, ..
+            })) => {
+                outcome.fail(Failure::Refused, format!("{operation}: {reason}"));
+            }
+            Ok(Err(error)) => outcome.fail(Failure::Recording, error.to_string()),
+            Err(panic) => outcome.fail(Failure::Panic, message(&*panic)),
+        }
+    }
+}
+
+/// The counts of one operation, for the table.
+#[derive(Default)]
+struct Row {
+    samples: usize,
+    agreeing: usize,
+    lacking: usize,
+    excepted: usize,
+    errors: [f64; 2],
+}
+
+#[test]
+fn samples_of_pytorch_agree_with_torch_func_jvp() {
+    let other = std::env::var_os("OP_DB");
+    let bytes = match &other {
+        Some(path) => std::fs::read(path).expect("the fixture that OP_DB names"),
+        None => include_bytes!("../fixtures/op_db.safetensors.gz").to_vec(),
+    };
+    let cases = fixture::read(&bytes);
+    let filter = std::env::var("OP_DB_ONLY").unwrap_or_default();
+    // Samples that cannot be recorded panic inside, which is counted and not printed.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcomes: Vec<(&Case, Outcome)> = cases
+        .iter()
+        .filter(|case| case.name.starts_with(&filter))
+        .map(|case| (case, replay(case)))
+        .collect();
+    let _ = std::panic::take_hook();
+
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+    let mut covered = vec![BTreeSet::new(); EXCEPTIONS.len()];
+    let mut unexplained = Vec::new();
+    let mut lacking: BTreeMap<&str, usize> = BTreeMap::new();
+    for (case, outcome) in &outcomes {
+        let row = rows.entry(&case.name).or_default();
+        row.samples += 1;
+        if let Some(what) = &outcome.lacking {
+            row.lacking += 1;
+            *lacking.entry(what).or_default() += 1;
+            continue;
+        }
+        for (precision, error) in row.errors.iter_mut().enumerate() {
+            *error = error.max(outcome.errors[precision]);
+        }
+        if outcome.failures.is_empty() {
+            row.agreeing += 1;
+            continue;
+        }
+        row.excepted += 1;
+        for (failure, text) in &outcome.failures {
+            let exception = EXCEPTIONS.iter().position(|e| e.covers(case, *failure));
+            match exception {
+                Some(index) => {
+                    covered[index].insert(case.sample);
+                }
+                None => unexplained.push(format!(
+                    "{} {:?} sample {} of {:?}: {failure:?}: {} ({} of {} replays agree)",
+                    case.name,
+                    case.variant,
+                    case.sample,
+                    case.inputs.iter().map(DynTensor::shape).collect::<Vec<_>>(),
+                    text.split_whitespace()
+                        .take(40)
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                    outcome.agreeing,
+                    outcome.replays
+                )),
+            }
+        }
+    }
+    print(&rows, &lacking, &outcomes);
+    let stale: Vec<&str> = EXCEPTIONS
+        .iter()
+        .zip(&covered)
+        .filter(|(exception, covered)| {
+            !exception.is_needed(covered) && other.is_none() && filter.is_empty()
+        })
+        .map(|(exception, _)| exception.operation)
+        .collect();
+    assert!(
+        unexplained.is_empty() && stale.is_empty(),
+        "{} without explanation:\n{}\nexceptions that no sample needs: {stale:?}",
+        unexplained.len(),
+        unexplained.join("\n")
+    );
+}
+
+/// Prints the table: operations, samples, agreement, exceptions.
+fn print(
+    rows: &BTreeMap<&str, Row>,
+    lacking: &BTreeMap<&str, usize>,
+    outcomes: &[(&Case, Outcome)],
+) {
+    println!("| operation | samples | agree | excepted | not in Burn | error f64 | error f32 |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    for (name, row) in rows {
+        let Row {
+            samples,
+            agreeing,
+            lacking,
+            excepted,
+            errors: [double, single],
+        } = row;
+        println!(
+            "| {name} | {samples} | {agreeing} | {excepted} | {lacking} | {double:.0e} | {single:.0e} |"
+        );
+    }
+    let total = |count: fn(&Row) -> usize| rows.values().map(count).sum::<usize>();
+    println!(
+        "{} operations and modules, {} samples: {} agree, {} excepted, {} with arguments that Burn lacks",
+        rows.len(),
+        total(|r| r.samples),
+        total(|r| r.agreeing),
+        total(|r| r.excepted),
+        total(|r| r.lacking)
+    );
+    let replays: usize = outcomes.iter().map(|(_, o)| o.replays).sum();
+    let agreeing: usize = outcomes.iter().map(|(_, o)| o.agreeing).sum();
+    println!("{replays} replays: {agreeing} agree");
+    for (what, count) in lacking {
+        println!("Burn lacks {what}: {count} samples");
+    }
+    for exception in EXCEPTIONS {
+        println!(
+            "{} {:?} {:?}: {}",
+            exception.operation, exception.samples, exception.failure, exception.reason
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Pages of odd numbers and names: nothing panics or breaks out of its place.
+
+use datasway_report::Picture;
+
+use crate::influence::page::{FunctionalSection, InfluenceCard, InfluencePage, InfluentialImage};
+use crate::rank::page::{DirectionSection, SampleCard, SensitivityPage};
+use crate::rank::strip::strip_png;
+
+/// Lists of numbers that plots of failed runs are made of.
+const NUMBERS: [&[f64]; 18] = [
+    &[],
+    &[0.0],
+    &[-0.0, 0.0],
+    &[2.0, 2.0, 2.0],
+    &[f64::NAN],
+    &[f64::INFINITY, f64::NEG_INFINITY],
+    &[f64::NAN, 1.0],
+    &[1.0, f64::INFINITY],
+    &[1.0, 1.0 + f64::EPSILON],
+    &[1e17, 1e17 + 16.0],
+    &[f64::MIN, f64::MAX],
+    &[f64::MIN_POSITIVE, 5e-324],
+    &[1e-300, 1e300],
+    &[1e-100, 1e100],
+    &[-1e99, 3.0],
+    &[80.0, 1e-12],
+    &[1e30; 3],
+    &[-1e-30, 1e-30],
+];
+
+/// Names that a folder, an attribute or an experiment may have.
+const NAMES: [&str; 7] = [
+    "",
+    "<script>alert(1)</script>",
+    "\"quoted\" & 'so'",
+    "a\nb\tc",
+    "\u{0}\u{1b}[31m\u{7f}\u{ffff}",
+    "]]></svg><b>",
+    "猫\u{202e}犬",
+];
+
+#[test]
+fn pages_of_any_numbers_are_drawn() {
+    let values = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN,
+        0.0,
+        1e-45,
+    ];
+    for value in values {
+        let pixels = [value; 4];
+        let picture = Picture {
+            channels: 1,
+            height: 2,
+            width: 2,
+            values: &pixels,
+        };
+        strip_png(&[picture], &[picture], true).unwrap();
+        for numbers in NUMBERS {
+            let curve: Vec<(f64, f64)> = numbers.iter().map(|&x| (x, x)).collect();
+            let score = numbers.first().copied().unwrap_or(f64::from(value));
+            let name = NAMES[numbers.len() % NAMES.len()].to_owned();
+            let card = SampleCard {
+                index: 0,
+                sample: picture,
+                delta: picture,
+                score,
+                residual: Some(score),
+                limit: Some(score),
+                log_ratio: curve.clone(),
+                warnings: vec![name.clone()],
+            };
+            let section = DirectionSection {
+                name: name.clone(),
+                cards: vec![card.clone(), card],
+                ..DirectionSection::default()
+            };
+            let page = SensitivityPage {
+                title: name.clone(),
+                facts: vec![(name.clone(), name.clone())],
+                directions: vec![section],
+                ..SensitivityPage::default()
+            };
+            let html = page.render().unwrap();
+            assert!(!html.contains("<script>alert") && !html.contains('\u{0}'));
+            let pushed = InfluentialImage {
+                name: name.clone(),
+                picture: Some(picture),
+                share: score,
+                along: curve.clone(),
+            };
+            let card = InfluenceCard {
+                index: 0,
+                sample: picture,
+                gradient: picture,
+                value: score,
+                proponents: vec![pushed.clone()],
+                opponents: vec![pushed],
+                strength: curve,
+                groups: vec![(name.clone(), 1, score)],
+                warnings: Vec::new(),
+            };
+            let page = InfluencePage {
+                functionals: vec![FunctionalSection {
+                    name,
+                    cards: vec![card],
+                }],
+                ..InfluencePage::default()
+            };
+            page.render().unwrap();
+        }
+    }
+}

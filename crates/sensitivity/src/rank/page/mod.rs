@@ -1,0 +1,205 @@
+//! The page of a ranking: one HTML file with every picture and plot inside it.
+//!
+//! It has no script, no request and no font, so it opens from a disk, a mail or an archive. Small pictures are embedded at
+//! their own resolution and enlarged by the browser. Cards off screen are not laid out, so 256 samples stay quick.
+
+mod card;
+mod section;
+#[cfg(test)]
+mod synthetic;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use datasway_report::{Picture, ReportError, STYLE, document, facts};
+use datasway_sensitivity::ranking::Warning;
+use datasway_sensitivity::{Change, RankedDirection, RankedSample, RankedSensitivities};
+use maud::{Markup, html};
+
+use super::run::{RankRun, zero_check_text};
+pub use card::SampleCard;
+pub use section::DirectionSection;
+
+/// The page of a ranking.
+#[derive(Debug, Clone, Default)]
+pub struct SensitivityPage<'a> {
+    /// The heading.
+    pub title: String,
+    /// One or two sentences under the heading: the model, the data, the number of samples.
+    pub summary: String,
+    /// Names and values of the run, in the order of the table.
+    pub facts: Vec<(String, String)>,
+    /// One section per direction, in this order.
+    pub directions: Vec<DirectionSection<'a>>,
+}
+
+impl SensitivityPage<'_> {
+    /// The page as HTML.
+    ///
+    /// # Errors
+    /// If a picture's values do not fill its shape, or a plot cannot be drawn.
+    pub fn render(&self) -> Result<String, ReportError> {
+        let sections = self
+            .directions
+            .iter()
+            .enumerate()
+            .map(|(i, direction)| direction.render(i))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut cards = self.directions.iter().flat_map(|d| &d.cards);
+        let limits = cards.clone().any(|card| card.limit.is_some());
+        let residuals = cards.any(|card| card.residual.is_some_and(|residual| residual != 0.0));
+        let body = html! {
+            header.top {
+                h1 { (self.title) }
+                p.lead { (self.summary) }
+                @if self.directions.len() > 1 {
+                    nav aria-label="Directions" {
+                        @for (i, d) in self.directions.iter().enumerate() { a href={ "#direction-" (i) } { (d.label()) } }
+                    }
+                }
+                div.intro { (how_to_read(limits, residuals)) (facts(&self.facts)) }
+            }
+            main { @for section in &sections { (section) } }
+        };
+        Ok(document(&self.title, STYLE, &body))
+    }
+
+    /// Renders the page and writes it, complete or not at all.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render), or if the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ReportError> {
+        Ok(datasway_fs::write(path, self.render()?.as_bytes())?)
+    }
+}
+
+/// The page of results; `photos` are pictures of each direction, `[k, d]`.
+pub fn build<'a>(
+    results: &'a RankedSensitivities,
+    photos: &'a [Vec<f32>],
+    run: &RankRun,
+) -> SensitivityPage<'a> {
+    let numbers = &results.sensitivities;
+    let picture = |values: &'a [f32]| Picture {
+        channels: run.shape.channels,
+        height: run.shape.height,
+        width: run.shape.width,
+        values,
+    };
+    let card = |k: usize, row: &RankedSample| {
+        let curve = numbers.sigmas.iter().zip(numbers.log_ratio(k, row.index));
+        SampleCard {
+            index: row.index,
+            sample: picture(numbers.sample(row.index)),
+            delta: picture(numbers.delta(k, row.index)),
+            score: row.score,
+            residual: row.residual,
+            limit: row.trust_radius,
+            log_ratio: curve
+                .map(|(sigma, ratio)| (f64::from(*sigma), f64::from(*ratio)))
+                .collect(),
+            warnings: row.warnings.iter().map(advice).collect(),
+        }
+    };
+    let directions = results.directions.iter().zip(photos).enumerate();
+    let section = |(k, (ranked, photos)): (usize, (&RankedDirection, &'a Vec<f32>))| {
+        let direction = &ranked.direction;
+        DirectionSection {
+            name: direction.selection().to_owned(),
+            removing: direction.change() == Change::Remove,
+            pictures: photos.chunks_exact(numbers.dim).map(picture).collect(),
+            picture_count: direction.images().map_or(0, |images| images.len()),
+            cards: ranked.ranking.iter().map(|row| card(k, row)).collect(),
+        }
+    };
+    SensitivityPage {
+        title: "How the samples move".to_owned(),
+        summary: format!(
+            "{} samples of a model trained on {}, ranked by how far each moves per unit of mass.",
+            numbers.count(),
+            run.info.data()
+        ),
+        facts: run_facts(results, run),
+        directions: directions.map(section).collect(),
+    }
+}
+
+/// A warning with the argument that helps.
+fn advice(warning: &Warning) -> String {
+    match warning {
+        Warning::Diverged { .. } => format!("{warning}, use more --steps."),
+        Warning::UncertainDensity { .. } => format!("{warning}: use more --probes."),
+        Warning::NotFinite | Warning::LargeRatio { .. } | Warning::WithinModelError { .. } => {
+            format!("{warning}.")
+        }
+    }
+}
+
+/// Names and values of the run.
+fn run_facts(results: &RankedSensitivities, run: &RankRun) -> Vec<(String, String)> {
+    let cost = &results.sensitivities.cost;
+    let evaluations = cost.evaluations;
+    let (mut curvature_evaluations, mut curvature_time) = (String::new(), String::new());
+    if run.limit {
+        curvature_evaluations = format!(", {} for γ", evaluations.curvature);
+        curvature_time = format!(", curvature {:.1}", cost.curvature);
+    }
+    let evaluations = format!(
+        "{} for each sample; products with its Jacobian: {} for the density, {} for δ{curvature_evaluations}",
+        evaluations.path, evaluations.density, evaluations.tangent,
+    );
+    let time = format!(
+        "{:.1} s, of which path {:.1}, density {:.1}, tangent {:.1}{curvature_time}",
+        cost.total, cost.path, cost.density, cost.tangent,
+    );
+    let mut facts = run.info.rows();
+    facts.extend([
+        (
+            "Zero check ‖δ(all)‖".to_owned(),
+            zero_check_text(&results.sensitivities),
+        ),
+        ("Network evaluations".to_owned(), evaluations),
+        ("Time".to_owned(), time),
+    ]);
+    facts
+}
+
+/// The panel that explains the page, with what only some runs have.
+fn how_to_read(limits: bool, residuals: bool) -> Markup {
+    html! {
+        div.panel {
+            h3 { "How to read this page" }
+            p {
+                "Each sample answers: if a little of the direction were added to the training data, and the model trained again, how would "
+                "this very picture, drawn from the same noise, change? Nothing was retrained; the change is computed."
+            }
+            dl {
+                dt { "δ = dx₀/dη" }
+                dd { "The sensitivity: pixel values (black is −1, white is 1) per unit of mass. Mass η = 1 adds as much of the direction as there is data; η = 0.1 adds a tenth." }
+                dt { "η · δ" }
+                dd { "The predicted change, for small η. Adding is η > 0; removing is η < 0 and turns every sign round." }
+                dt { "‖δ‖" }
+                dd { "The score that ranks the samples: the length of δ over all pixels. It says how much a sample moves, not whether it gets better." }
+                dt { "x ± c·δ" }
+                dd { "The sample with its change exaggerated: c is chosen for each sample so that the change can be seen. Only the outlined picture goes the way asked for." }
+                dt { "log ratio" }
+                dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none. Drawn down to −30." }
+                @if residuals {
+                    dt { "‖δ(all)‖" }
+                    dd { "The same for more of all training images alike. That changes nothing, so it should be 0: what it is instead is the model’s own error, which is in every δ. It enters a δ times the density ratio; a δ less than twice as long as that is not trusted." }
+                }
+                @if limits {
+                    dt { "trusted up to" }
+                    dd { "Where the second derivative of the sample grows to a tenth of the prediction. Beyond that mass η·δ is a direction, no longer a size." }
+                }
+                dt { "Heat map" }
+                dd {
+                    div.ramp role="img" aria-label="Colour scale from blue through white to red" {}
+                    div { span { "darker as η grows" } span { "no change" } span { "lighter" } }
+                    "δ summed over colour channels; each map’s strongest colour stands for the ± number under it."
+                }
+            }
+        }
+    }
+}
