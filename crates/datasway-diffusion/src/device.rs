@@ -70,7 +70,10 @@ mod tests {
     fn an_unknown_device_lists_the_known_ones() {
         assert!(device("flex").is_ok());
         let error = device("tpu").unwrap_err().to_string();
-        assert!(error.contains("flex, cuda, metal, rocm, wgpu, ndarray"), "{error}");
+        assert!(
+            error.contains("flex, cuda, metal, rocm, wgpu, ndarray"),
+            "{error}"
+        );
     }
 
     #[test]
