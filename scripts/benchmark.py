@@ -4,8 +4,11 @@
 # ///
 """One U-Net in Datasway, PyTorch and JAX: the same weights and inputs, run in turn on one machine.
 
-    cargo build --release -p diffusion --example benchmark
+    cargo build --release -p datasway-diffusion --example benchmark
     python3 scripts/benchmark.py                 # or --only forward jvp1 --batches 32
+
+With `--device cuda` both Datasway (cargo feature `cuda`) and PyTorch use the graphics card, with TF32 in PyTorch's convolutions
+and products as in Burn's, and are compared with Datasway's CPU first. See scripts/gpu.sh.
 
 Each library is a process of its own that does one piece of work a request; a round asks each of them once, in turn, and
 the first rounds are not counted. Printed are the medians of the rounds in milliseconds, the median of the rounds'
@@ -26,8 +29,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 WIDTH, LEVELS, MAX_FREQUENCY, HEAD = 32, 3, 32.0, 64
+# Levels of the network by the pixels of a side.
+DEPTH = {32: 3, 64: 4}
 # Side of the square matrices whose product measures the machine.
-GEMM = 1024
+GEMM, GEMM_ON_CARD = 1024, 8192
 # Passes through the network that an operation's products are worth: a gradient of weights and input costs two.
 PASSES = {"forward": 1, "jvp1": 2, "jvp2": 3, "jvp8": 9, "vjp": 2, "train": 3}
 OPERATIONS = ["forward", "jvp1", "jvp2", "jvp8", "vjp", "train"]
@@ -95,26 +100,31 @@ def unet(lib, w, x, noise):
 class Torch:
     """PyTorch as its users write it: torch.func for derivatives, torch.optim.Adam."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, device="cpu"):
         import torch
         from safetensors.torch import load_file
 
-        self.borrow(torch)
-        self.w = load_file(folder / "weights.safetensors")
-        self.inputs = load_file(folder / "inputs.safetensors")
+        self.borrow(torch, device)
+        load = lambda name: {k: v.to(device) for k, v in load_file(folder / name).items()}
+        self.w, self.inputs = load("weights.safetensors"), load("inputs.safetensors")
         self.trained = {k: v.clone().requires_grad_() for k, v in self.w.items()}
         self.optimizer = torch.optim.Adam(self.trained.values(), lr=1e-4)
-        self.square = torch.ones(GEMM, GEMM)
+        side = GEMM if device == "cpu" else GEMM_ON_CARD
+        self.square = torch.randn(side, side, device=device)
 
-    def borrow(self, torch):
-        """The functions that the network is written in."""
+    def borrow(self, torch, device="cpu"):
+        """The functions that the network is written in; TF32 on a card."""
         F = torch.nn.functional
+        self.device = device
+        if device != "cpu":
+            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
         self.torch, self.F = torch, F
         self.silu, self.cos, self.sin = F.silu, torch.cos, torch.sin
         self.cat = lambda xs: torch.cat(xs, 1)
         self.softmax = lambda x: x.softmax(-1)
         self.transpose = lambda x: x.transpose(-1, -2)
-        self.constant = torch.tensor
+        self.constant = lambda values: torch.tensor(values, device=device)
         self.linear = lambda x, w, b: x @ w + b
         self.norm = lambda x, g, gamma, beta: F.group_norm(x, g, gamma, beta)
         self.double = lambda x: F.interpolate(x, scale_factor=2, mode="nearest")
@@ -125,8 +135,8 @@ class Torch:
 
     def run(self, operation, n):
         torch = self.torch
-        x, level = self.inputs["x"][:n], torch.arange(n) * 2.0 / n - 1.0
-        f = lambda x: unet(self, self.w, x, level)
+        x, level = self.inputs["x"][:n], torch.arange(n, device=self.device) * 2.0 / n - 1.0
+        f = lambda x: self.network(self.w, x, level)
         if operation == "gemm":
             return self.square @ self.square
         if operation == "flops":
@@ -136,7 +146,7 @@ class Torch:
                 f(x)
             return counter.get_total_flops()
         if operation == "train":
-            y = unet(self, self.trained, x, level)
+            y = self.network(self.trained, x, level)
             loss = (y - self.inputs["pull"][:n]).square().mean()
             self.optimizer.zero_grad()
             loss.backward()
@@ -150,17 +160,46 @@ class Torch:
                 return f(x)
             k = int(operation[3:])
             if k == 1:
-                return torch.func.jvp(f, (x,), (self.inputs["tangent0"][:n],))[1][None]
+                return self.product(x, self.inputs["tangent0"][:n], level)[None]
             tangents = torch.stack([self.inputs[f"tangent{i}"][:n] for i in range(k)])
-            return torch.vmap(lambda t: torch.func.jvp(f, (x,), (t,))[1])(tangents)
+            return self.products(x, tangents, level)
 
-    numpy = staticmethod(lambda t: t.numpy())
+    def network(self, w, x, level):
+        return unet(self, w, x, level)
+
+    def product(self, x, tangent, level):
+        return self.torch.func.jvp(lambda x: self.network(self.w, x, level), (x,), (tangent,))[1]
+
+    def products(self, x, tangents, level):
+        return self.torch.vmap(lambda tangent: self.product(x, tangent, level))(tangents)
+
+    def wait(self):
+        if self.device != "cpu":
+            self.torch.cuda.synchronize()
+
+    numpy = staticmethod(lambda t: t.cpu().numpy())
+
+
+class Compiled(Torch):
+    """PyTorch with torch.compile around the network, or around its derivative."""
+
+    def __init__(self, folder, device="cpu"):
+        super().__init__(folder, device)
+        compile = lambda f: self.torch.compile(f, dynamic=False)
+        self.network, self.plain = compile(super().network), super().network
+        self.product, self.products = compile(self.through), compile(self.through_all)
+
+    def through(self, x, tangent, level):
+        return self.torch.func.jvp(lambda x: self.plain(self.w, x, level), (x,), (tangent,))[1]
+
+    def through_all(self, x, tangents, level):
+        return self.torch.vmap(lambda tangent: self.through(x, tangent, level))(tangents)
 
 
 class Jax:
     """JAX, everything compiled by jit."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, device="cpu"):
         import jax
         import jax.numpy as jnp
         from safetensors.numpy import load_file
@@ -221,6 +260,9 @@ class Jax:
         tangents = jnp.stack([self.inputs[f"tangent{i}"][:n] for i in range(int(operation[3:]))])
         return self.compiled["jvp"](self.w, x, level, tangents).block_until_ready()
 
+    def wait(self):
+        """Every operation has waited."""
+
     @staticmethod
     def numpy(t):
         import numpy
@@ -228,11 +270,13 @@ class Jax:
         return numpy.asarray(t)
 
 
-def worker(name, folder):
+def worker(name, folder, device, size):
     """One library, asked over standard input as Datasway's example is."""
+    global LEVELS
     from safetensors.numpy import save_file
 
-    library = {"torch": Torch, "jax": Jax}[name](Path(folder))
+    LEVELS = DEPTH[int(size)]
+    library = {"torch": Torch, "compiled": Compiled, "jax": Jax}[name](Path(folder), device)
     for line in sys.stdin:
         words = line.split()
         if words[0] == "flops":
@@ -242,9 +286,17 @@ def worker(name, folder):
             save_file({"values": values.copy().reshape(values.shape or (1,))}, words[3])
             print("done", flush=True)
         else:
+            operation, batch, repeats = words[0], int(words[1]), int(words[2])
+            library.wait()
             started = time.perf_counter()
-            library.run(words[0], int(words[1]))
-            print((time.perf_counter() - started) * 1e3, flush=True)
+            try:
+                results = [library.run(operation, batch) for _ in range(repeats)]
+                library.wait()
+                print((time.perf_counter() - started) * 1e3 / repeats, flush=True)
+                del results
+            except Exception as error:
+                print(f"{name}: {operation} {batch}: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
+                print("nan", flush=True)
 
 
 class Process:
@@ -265,8 +317,8 @@ class Process:
         return int(line.split()[1]) / 1024
 
 
-def check(processes, folder, batch):
-    """Everybody computes the same."""
+def check(processes, folder, batch, limit):
+    """Everybody computes the same as the first."""
     from safetensors.numpy import load_file
 
     for operation in ["forward", "jvp1", "jvp2", "vjp", "train"]:
@@ -275,11 +327,12 @@ def check(processes, folder, batch):
             file = Path(folder) / f"{name}.safetensors"
             process.ask("values", operation, batch, file)
             values[name] = load_file(file)["values"]
-        ours = values.pop("datasway")
-        for name, theirs in values.items():
+        first, *others = values
+        for name in others:
+            ours, theirs = values[first], values[name]
             error = abs(ours.reshape(theirs.shape) - theirs).max() / abs(theirs).max()
-            print(f"{operation}: differs from {name} by {error:.1e} of the largest entry")
-            if not error < 1e-4:
+            print(f"{operation}: {first} differs from {name} by {error:.1e} of the largest entry", flush=True)
+            if not error < limit:
                 sys.exit("the libraries do not compute the same")
 
 
@@ -287,52 +340,79 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--warm", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1, help="runs of an operation in succession, timed together")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32, 128])
     parser.add_argument("--only", nargs="+", default=OPERATIONS)
+    parser.add_argument("--size", type=int, choices=DEPTH, default=32, help="pixels of a side")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for a graphics card")
+    parser.add_argument("--peers", nargs="+", default=["torch", "jax"], choices=["torch", "compiled", "jax"])
+    parser.add_argument("--no-check", action="store_true", help="do not compare values first")
+    parser.add_argument("--until", type=float, default=math.inf, help="seconds after which no row is begun")
     parser.add_argument("--datasway", default="target/release/examples/benchmark")
     parser.add_argument("--csv", type=Path, help="write the raw times here")
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         return worker(*options.worker)
 
+    begun = time.perf_counter()
+    card = options.device != "cpu"
+    titles = {"torch": "PyTorch", "compiled": "torch.compile", "jax": "JAX"}
     with tempfile.TemporaryDirectory() as folder:
-        start = lambda name: Process([sys.executable, __file__, "--worker", name, folder])
-        datasway = Process([str(ROOT / options.datasway)])
+        size, peers = str(options.size), options.peers
+        program = str(ROOT / options.datasway)
+        start = lambda name: Process([sys.executable, __file__, "--worker", name, folder, options.device, size])
+        datasway = Process([program, options.device if card else "flex", size])
         print("U-Net of", datasway.ask("export", folder))
-        processes = {"datasway": datasway, "torch": start("torch"), "jax": start("jax")}
-        check(processes, folder, 4)
+        processes = {"datasway": datasway} | {name: start(name) for name in peers}
+        if not options.no_check:
+            # On a card everything is compared with Datasway's CPU, in turn: products are of TF32 there.
+            cpu = {"cpu": Process([program, "flex", size])} if card else {}
+            check(cpu | processes, folder, 4, 2e-2 if card else 1e-4)
+            for process in cpu.values():
+                process.process.kill()
+        print(f"# {time.perf_counter() - begun:.0f} s until here", flush=True)
         raw = []
-        print("\n| operation | batch | Datasway, ms | PyTorch, ms | JAX, ms | Datasway / faster peer | of GEMM's rate |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
-        flops = float(processes["torch"].ask("flops", 1))
+        head = ["operation", "batch", "Datasway, ms", *(f"{titles[name]}, ms" for name in peers), "Datasway / faster peer"]
+        print("\n| " + " | ".join([*head, "of GEMM's rate"]) + " |")
+        print("| --- " * (len(head) + 1) + "|")
+        flops = float(processes[peers[0]].ask("flops", 1))
+        side = GEMM_ON_CARD if card else GEMM
         fastest = 0.0
         for operation in options.only:
             for batch in options.batches:
+                if time.perf_counter() - begun > options.until:
+                    print(f"# no time for {operation} at {batch}")
+                    continue
                 rounds = []
+                warming = time.perf_counter()
                 for i in range(options.warm + options.rounds):
-                    times = {name: float(p.ask(operation, batch)) for name, p in processes.items()}
-                    gemm = 2 * GEMM**3 / float(processes["torch"].ask("gemm", 1))
+                    if i == options.warm:
+                        warming = time.perf_counter() - warming
+                    times = {name: float(p.ask(operation, batch, options.repeats)) for name, p in processes.items()}
+                    gemm = 2 * side**3 / float(processes[peers[0]].ask("gemm", 1, options.repeats))
                     if i >= options.warm:
                         rounds.append(times | {"gemm": gemm})
                 middle = {name: statistics.median(r[name] for r in rounds) for name in processes}
-                ratio = statistics.median(r["datasway"] / min(r["torch"], r["jax"]) for r in rounds)
+                # A peer that failed is no peer.
+                faster = lambda r: min((r[name] for name in peers if r[name] > 0), default=math.nan)
+                ratio = statistics.median(r["datasway"] / faster(r) for r in rounds)
                 work = flops * batch * PASSES[operation]
                 share = statistics.median(work / r["datasway"] / r["gemm"] for r in rounds)
                 fastest = max(fastest, *(r["gemm"] for r in rounds))
-                print(
-                    f"| {operation} | {batch} | {middle['datasway']:.1f} | {middle['torch']:.1f} "
-                    f"| {middle['jax']:.1f} | {ratio:.2f} | {share:.2f} |",
-                    flush=True,
-                )
+                digits = 2 if card else 1
+                cells = [f"{middle[name]:.{digits}f}" for name in processes]
+                print(f"| {operation} | {batch} | {' | '.join(cells)} | {ratio:.2f} | {share:.2f} |", end="")
+                print(f" <!-- warm after {warming:.0f} s -->" if card else "", flush=True)
                 raw += [
-                    f"{operation},{batch},{i},{r['datasway']:.3f},{r['torch']:.3f},{r['jax']:.3f},{r['gemm'] / 1e6:.1f}"
+                    ",".join([operation, str(batch), str(i), *(f"{r[name]:.3f}" for name in processes), f"{r['gemm'] / 1e6:.1f}"])
                     for i, r in enumerate(rounds)
                 ]
-        print(f"\nGEMM of {GEMM} by {GEMM}: {fastest / 1e6:.0f} GFLOP/s at best; forward: {flops / 1e9:.3f} GFLOP an image")
+                if options.csv:
+                    header = ["operation", "batch", "round", *(f"{name}_ms" for name in processes), "gemm_gflops"]
+                    options.csv.write_text("\n".join([",".join(header), *raw]) + "\n")
+        print(f"\nGEMM of {side} by {side}: {fastest / 1e6:.0f} GFLOP/s at best; forward: {flops / 1e9:.3f} GFLOP an image")
         print("peak memory, MiB:", {name: round(p.peak()) for name, p in processes.items()})
-        if options.csv:
-            options.csv.write_text("\n".join(["operation,batch,round,datasway_ms,torch_ms,jax_ms,gemm_gflops", *raw]) + "\n")
 
 
 if __name__ == "__main__":

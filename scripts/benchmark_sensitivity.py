@@ -12,9 +12,12 @@ PyTorch's side is the paper's method as its users would write it: `torch.func.jv
 direction in closed form over all its images. First both compute δ with the training set's density, from the same noise, and must agree. Then
 whole runs are timed in turn: Datasway's process from start to end, with its page and files, against PyTorch's computation alone, without
 the import of the library. Printed are medians, the median of the rounds' ratios, and each process's peak memory.
+
+With `--device cuda` both use the graphics card; then Datasway's CPU computes the same first, and must rank the samples alike.
 """
 
 import argparse
+import csv
 import json
 import math
 import os
@@ -47,25 +50,29 @@ def decoded(folder):
     return pixels.reshape(len(header["names"]), -1), [v[column] for v in attributes["values"]]
 
 
-def pytorch(checkpoint, cache, noise, density, sigma_min, out):
+def pytorch(checkpoint, cache, noise, density, sigma_min, out, device):
     """The sensitivities of samples from `noise`; prints the seconds that they took."""
     import torch
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
     with safe_open(checkpoint, "pt") as file:
-        header = json.loads(file.metadata()["datasway"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = file.metadata()
+        header = json.loads(metadata.get("datasway") or metadata["sway"])
+        tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}
     network = header["network"]
     benchmark.HEAD, benchmark.WIDTH = network["head_channels"], network["channels"]
     benchmark.LEVELS = len(network["multipliers"])
     lib = benchmark.Torch.__new__(benchmark.Torch)
-    lib.borrow(torch)
+    lib.borrow(torch, device)
     weights = {name[4:]: t for name, t in tensors.items() if name.startswith("ema/")}
     images, has = decoded(cache)
-    images = torch.tensor(images)
-    nu = images[torch.tensor(has)]
-    z = load_file(noise)["noise"]
+    images = torch.tensor(images, device=device)
+    nu = images[torch.tensor(has, device=device)]
+    z = load_file(noise)["noise"].to(device)
+    if device != "cpu":
+        # The context, and the choice of kernels for this network.
+        lib.wait()
 
     started = time.perf_counter()
     n, d = z.shape
@@ -74,7 +81,7 @@ def pytorch(checkpoint, cache, noise, density, sigma_min, out):
 
     def denoise(x, sigma):
         root = math.sqrt(sigma**2 + sd2)
-        level = torch.full((n,), math.log(sigma) / 4)
+        level = torch.full((n,), math.log(sigma) / 4, device=device)
         raw = benchmark.unet(lib, weights, (x / root).reshape(n, *shape), level).reshape(n, d)
         return x * (sd2 / root**2) + raw * (sigma * math.sqrt(sd2) / root)
 
@@ -93,7 +100,7 @@ def pytorch(checkpoint, cache, noise, density, sigma_min, out):
         jvp = lambda v: torch.func.jvp(lambda x: denoise(x, sigma), (x,), (v,))
         if density == "empirical":
             center, carried = jvp(delta)
-            q, trace = empirical(images, x, sigma)[0], torch.zeros(n)
+            q, trace = empirical(images, x, sigma)[0], torch.zeros(n, device=device)
         else:
             center, products = torch.vmap(jvp, out_dims=(None, 0))(torch.stack([delta, probe]))
             carried, trace = products[0], (probe * products[1]).sum(1)
@@ -108,7 +115,7 @@ def pytorch(checkpoint, cache, noise, density, sigma_min, out):
         x, delta = z * sigmas[0], torch.zeros_like(z)
         q = start_density(x, sigmas[0])
         for sigma, after in zip(sigmas, sigmas[1:]):
-            probe = torch.randint(0, 2, (n, d)).float() * 2 - 1
+            probe = torch.randint(0, 2, (n, d), device=device).float() * 2 - 1
             first = slopes(x, delta, q, sigma, probe)
             h = after - sigma
             x1, delta1, q1 = (v + h * s for v, s in zip((x, delta, q), first))
@@ -117,10 +124,24 @@ def pytorch(checkpoint, cache, noise, density, sigma_min, out):
                 mean = [(a + b) / 2 for a, b in zip(first, second)]
                 x1, delta1, q1 = (v + h * s for v, s in zip((x, delta, q), mean))
             x, delta, q = x1, delta1, q1
+    lib.wait()
     seconds = time.perf_counter() - started
     if out:
-        save_file({"samples": x, "sensitivity": delta}, out)
+        save_file({"samples": x.cpu(), "sensitivity": delta.cpu()}, out)
     print(seconds)
+
+
+def ranks(file):
+    """The samples of a ranking, from the first."""
+    with open(file, newline="") as lines:
+        return [int(row["sample"]) for row in csv.DictReader(lines)]
+
+
+def correlation(a, b):
+    """Spearman's, of two orders of the same things."""
+    n = len(a)
+    where = {sample: rank for rank, sample in enumerate(b)}
+    return 1 - 6 * sum((rank - where[sample]) ** 2 for rank, sample in enumerate(a)) / (n * (n * n - 1))
 
 
 def process(command):
@@ -141,46 +162,61 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bin", type=Path, default=ROOT / "target/release")
     parser.add_argument("--csv", type=Path, help="write the raw times here")
-    parser.add_argument("--pytorch", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--set", nargs="*", default=[], help="FIELD=VALUE of the training configuration")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for a graphics card")
+    parser.add_argument("--pytorch", nargs=7, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.pytorch:
-        checkpoint, cache, noise, density, sigma_min, out = options.pytorch
-        return pytorch(checkpoint, cache, noise, density, float(sigma_min), out if out != "-" else None)
+        checkpoint, cache, noise, density, sigma_min, out, device = options.pytorch
+        return pytorch(checkpoint, cache, noise, density, float(sigma_min), out if out != "-" else None, device)
+    card = options.device != "cpu"
 
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         cache, run = folder / "cache", folder / "run"
         train = [options.bin / "train", "--data", f"faces:{options.images}", "--preset", options.preset]
-        train += ["--steps", "1", "--set", "flip=false", "--sample-every", "0", "--cache", cache, "--out", run]
+        train += ["--steps", "1", "--sample-every", "0", "--cache", cache, "--out", run]
+        for setting in ["flip=false", *options.set]:
+            train += ["--set", setting]
         process(list(map(str, train)))
         checkpoint = run / "checkpoint.safetensors"
 
-        def datasway(density, sigma_min, out):
+        def datasway(density, sigma_min, out, device=options.device if card else "flex"):
             command = [options.bin / "sensitivity", "--checkpoint", checkpoint, "--cache", cache, "--out", out]
             command += ["--add", f"attr:{ATTRIBUTE}", "--samples", SAMPLES, "--steps", STEPS]
-            command += ["--density", density, "--sigma-min", sigma_min]
+            command += ["--density", density, "--sigma-min", sigma_min, "--device", device]
             command += ["--probes", 1] if density == "probability-flow" else []
             _, seconds, peak = process(list(map(str, command)))
             return seconds, peak
 
         def torch(density, sigma_min, out):
             noise = folder / "check" / "sensitivities.safetensors"
-            words = [checkpoint, cache, noise, density, sigma_min, out]
+            words = [checkpoint, cache, noise, density, sigma_min, out, options.device]
             command = [sys.executable, __file__, "--pytorch", *words]
             output, whole, peak = process(list(map(str, command)))
             return float(output), whole, peak
 
         from safetensors.numpy import load_file
 
+        name = f"sensitivity/add attr:{ATTRIBUTE}"
+
+        def compare(who, ours, theirs, limit):
+            for what, mine, other in [("samples", "samples", "samples"), ("sensitivity", name, "sensitivity")]:
+                error = abs(ours[mine] - theirs[other]).max() / abs(theirs[other]).max()
+                print(f"{what}: differ from {who} by {error:.1e} of the largest entry", flush=True)
+                if not error < limit:
+                    sys.exit("the two do not compute the same")
+
         datasway("empirical", 0.5, folder / "check")
         torch("empirical", 0.5, folder / "theirs.safetensors")
         ours = load_file(folder / "check" / "sensitivities.safetensors")
-        theirs = load_file(folder / "theirs.safetensors")
-        for mine, other in [("samples", "samples"), (f"sensitivity/add attr:{ATTRIBUTE}", "sensitivity")]:
-            error = abs(ours[mine] - theirs[other]).max() / abs(theirs[other]).max()
-            print(f"{other}: differ by {error:.1e} of the largest entry")
-            if not error < 1e-3:
-                sys.exit("the two do not compute the same")
+        compare("PyTorch", ours, load_file(folder / "theirs.safetensors"), 5e-2 if card else 1e-3)
+        if card:
+            datasway("empirical", 0.5, folder / "cpu", "flex")
+            theirs = load_file(folder / "cpu" / "sensitivities.safetensors")
+            compare("the CPU", ours, theirs | {"sensitivity": theirs[name]}, 5e-2)
+            mine, other = (ranks(folder / run / "ranking.csv") for run in ("check", "cpu"))
+            print(f"ranking: correlation {correlation(mine, other):.5f} with the CPU's, the first of both {mine[0]} and {other[0]}")
 
         rounds = []
         for _ in range(options.rounds):

@@ -12,7 +12,7 @@ use crate::reference;
     Capture,
     Autodiff,
     NdArray: cfg(feature = "ndarray"),
-    Cube: cfg(feature = "wgpu")
+    Cube: cfg(feature = "gpu")
 )]
 pub trait KernelBackend: Backend {
     /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`, of any shape.
@@ -143,5 +143,5 @@ pub trait KernelBackend: Backend {
 #[expect(deprecated, reason = "an independent backend to check against")]
 impl KernelBackend for burn::backend::NdArray {}
 
-#[cfg(feature = "wgpu")]
-impl KernelBackend for burn::backend::Wgpu {}
+#[cfg(feature = "gpu")]
+impl KernelBackend for burn::backend::Cube {}

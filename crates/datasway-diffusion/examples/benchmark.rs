@@ -1,7 +1,8 @@
 //! Datasway's side of `scripts/benchmark.py`: does one piece of work for each line that it reads.
 //!
-//! `export FOLDER` writes weights and inputs; `OPERATION BATCH` does the work once and answers with the
-//! milliseconds that it took; `values OPERATION BATCH FILE` writes what it computed.
+//! Arguments: the device (`flex` unless given) and the pixels of a side, 32 or 64 (32 unless given). `export FOLDER`
+//! writes weights and inputs; `OPERATION BATCH REPEATS` does the work as often without waiting in between, waits for
+//! the device and answers with the milliseconds of one; `values OPERATION BATCH FILE` writes what it computed.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,18 +15,22 @@ use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_jvp::{DynTensor, Jvp};
 use datasway_diffusion::config::UNetConfig;
+use datasway_diffusion::device::device;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::weights;
 use safetensors::tensor::{Dtype, TensorView};
 
 /// Inputs are written for this many images; a batch of n is the first n.
-const LARGEST_BATCH: usize = 128;
+const LARGEST_BATCH: usize = 256;
 const TANGENTS: usize = 8;
 
 type Forward = fn(&UNet, &[DynTensor]) -> DynTensor;
 
 struct Work {
+    config: UNetConfig,
+    /// Inputs that have been asked for, by number, batch and whether they are on the autodiff twin.
+    inputs: BTreeMap<(u64, usize, bool), Tensor<4>>,
     network: UNet,
     trained: UNet,
     optimizer: ModuleOptimizer,
@@ -50,26 +55,38 @@ impl ModuleMapper for Randomize {
     }
 }
 
-fn config() -> UNetConfig {
-    UNetConfig {
+fn config(size: usize) -> Result<UNetConfig, Box<dyn Error>> {
+    let multipliers = match size {
+        32 => vec![1, 2, 2],
+        64 => vec![1, 2, 2, 2],
+        _ => return Err(format!("a side has 32 or 64 pixels, not {size}").into()),
+    };
+    Ok(UNetConfig {
         image_channels: 3,
-        image_size: 32,
+        image_size: size,
         channels: 32,
-        multipliers: vec![1, 2, 2],
+        multipliers,
         blocks: 1,
         attention: vec![8],
         head_channels: 64,
-    }
+    })
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     datasway_cli::allocator::keep_memory();
-    let device = Device::flex();
-    device.seed(0);
-    let network = UNet::new(&config(), &device)?.map(&mut Randomize { count: 0 });
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let device = device(arguments.first().map_or("flex", String::as_str))?;
+    let config = config(arguments.get(1).map_or(Ok(32), |size| size.parse())?)?;
+    // The same weights on every device.
+    let flex = Device::flex();
+    flex.seed(0);
+    let drawn = UNet::new(&config, &flex)?.map(&mut Randomize { count: 0 });
+    let network = weights::apply(UNet::new(&config, &device)?, weights::collect(&drawn))?;
     let forward: Forward =
         |network, inputs| network.forward(inputs[0].get(), inputs[1].get()).into();
     let mut work = Work {
+        config,
+        inputs: BTreeMap::new(),
         trained: network.clone().set_require_grad(true).train(),
         optimizer: AdamConfig::new().init(),
         network,
@@ -88,15 +105,22 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let values = work.run(operation, batch.parse()?)?;
                 write(
                     Path::new(file),
-                    &BTreeMap::from([("values".into(), values)]),
+                    &BTreeMap::from([("values".into(), data(values))]),
                 )?;
                 "done".to_owned()
             }
-            [operation, batch] => {
-                let batch = batch.parse()?;
+            [operation, batch, repeats] => {
+                let (batch, repeats): (usize, u32) = (batch.parse()?, repeats.parse()?);
+                work.prepare(operation, batch)?;
+                work.device.sync()?;
                 let started = Instant::now();
-                work.run(operation, batch)?;
-                format!("{}", started.elapsed().as_secs_f64() * 1e3)
+                // Results are kept, or a device that runs behind might find that nobody needs them.
+                let results: Result<Vec<DynTensor>, _> =
+                    (0..repeats).map(|_| work.run(operation, batch)).collect();
+                work.device.sync()?;
+                let seconds = started.elapsed().as_secs_f64();
+                drop(results?);
+                format!("{}", seconds * 1e3 / f64::from(repeats))
             }
             _ => return Err(format!("not understood: {line}").into()),
         };
@@ -107,48 +131,73 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 impl Work {
-    fn run(&mut self, operation: &str, n: usize) -> Result<TensorData, Box<dyn Error>> {
+    fn run(&mut self, operation: &str, n: usize) -> Result<DynTensor, Box<dyn Error>> {
         let plain = self.device.clone();
-        let (x, level) = (images(0, n, &plain), noise_levels(n, &plain));
+        let x = self.images(0, n, false);
+        let level = noise_levels(n, &plain);
         Ok(match operation {
-            // What preparing the inputs costs, to be taken off.
-            "inputs" => x.into_data(),
-            "forward" => self.network.forward(x, level).into_data(),
+            "forward" => self.network.forward(x, level).into(),
             "jvp1" | "jvp2" | "jvp8" => {
-                let count: u64 = operation[3..].parse()?;
-                let tangents = (0..count).map(|k| images(10 + k, n, &plain)).collect();
+                let tangents = (0..count(operation)?)
+                    .map(|k| self.images(10 + k, n, false))
+                    .collect();
                 let tangents = Tensor::stack::<5>(tangents, 0);
                 let (inputs, tangents) = ([x.into(), level.into()], [Some(tangents.into()), None]);
                 let (_, products) = self.jvp.call(&self.network, &inputs, &tangents)?;
-                products.ok_or("no tangent")?.get::<5>().into_data()
+                products.ok_or("no tangent")?
             }
             "vjp" => {
                 let device = plain.autodiff();
-                let x = images(0, n, &device).require_grad();
+                let x = x.autodiff().require_grad();
                 let y = self.network.clone().no_grad().train();
                 let y = y.forward(x.clone(), noise_levels(n, &device));
-                let gradients = (y * images(1, n, &device)).sum().backward();
-                x.grad(&gradients).ok_or("no gradient")?.into_data()
+                let gradients = (y * self.images(1, n, true)).sum().backward();
+                x.grad(&gradients).ok_or("no gradient")?.into()
             }
             "train" => {
                 let device = plain.autodiff();
-                let y = self
-                    .trained
-                    .forward(images(0, n, &device), noise_levels(n, &device));
-                let loss = (y - images(1, n, &device)).powi_scalar(2).mean();
+                let x = self.images(0, n, true);
+                let y = self.trained.forward(x, noise_levels(n, &device));
+                let loss = (y - self.images(1, n, true)).powi_scalar(2).mean();
                 let gradients = GradientsParams::from_grads(loss.backward(), &self.trained);
                 self.trained = self.optimizer.step(1e-4, self.trained.clone(), gradients);
-                loss.into_data()
+                loss.inner().into()
             }
             _ => return Err(format!("no operation {operation}").into()),
         })
     }
 
-    fn export(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
+    /// Puts the inputs of an operation on the device.
+    fn prepare(&mut self, operation: &str, n: usize) -> Result<(), Box<dyn Error>> {
+        for what in [0, 1] {
+            self.images(what, n, false);
+            self.images(what, n, true);
+        }
+        if operation.starts_with("jvp") {
+            for k in 0..count(operation)? {
+                self.images(10 + k, n, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Normal numbers `[n, 3, h, w]`, on the device or its autodiff twin; the first of every longer batch.
+    fn images(&mut self, what: u64, n: usize, autodiff: bool) -> Tensor<4> {
+        let (size, dim) = (self.config.image_size, self.config.dim());
+        let plain = &self.device;
+        let images = self.inputs.entry((what, n, autodiff)).or_insert_with(|| {
+            let mut rng = generator(2, RandomStream::Sample, [what]);
+            let images = normal(&mut rng, [n, dim], plain).reshape([n, 3, size, size]);
+            if autodiff { images.autodiff() } else { images }
+        });
+        images.clone()
+    }
+
+    fn export(&mut self, folder: &Path) -> Result<(), Box<dyn Error>> {
         let weights = weights::collect(&self.network).into_iter();
         let weights = weights.map(|(path, weight)| (path, weight.data)).collect();
         write(&folder.join("weights.safetensors"), &weights)?;
-        let images = |what| images(what, LARGEST_BATCH, &self.device).into_data();
+        let mut images = |what| data(self.images(what, LARGEST_BATCH, false).into());
         let mut inputs = BTreeMap::from([("x".into(), images(0)), ("pull".into(), images(1))]);
         for k in 0..TANGENTS {
             inputs.insert(format!("tangent{k}"), images(10 + k as u64));
@@ -157,10 +206,21 @@ impl Work {
     }
 }
 
-/// Normal numbers, `[n, 3, 32, 32]`.
-fn images(what: u64, n: usize, device: &Device) -> Tensor<4> {
-    let mut rng = generator(2, RandomStream::Sample, [what]);
-    normal(&mut rng, [n, config().dim()], device).reshape([n, 3, 32, 32])
+/// K of `jvpK`.
+fn count(operation: &str) -> Result<u64, std::num::ParseIntError> {
+    operation[3..].parse()
+}
+
+/// The numbers of a tensor of any rank from 1 to 5.
+fn data(tensor: DynTensor) -> TensorData {
+    match tensor.shape().len() {
+        1 => tensor.get::<1>().into_data(),
+        4 => tensor.get::<4>().into_data(),
+        rank => {
+            assert_eq!(rank, 5, "a loss, images or tangents");
+            tensor.get::<5>().into_data()
+        }
+    }
 }
 
 /// `c_noise` from −1 to 1 over the batch.

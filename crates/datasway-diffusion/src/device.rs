@@ -5,16 +5,23 @@ use burn::tensor::{DType, Device};
 use crate::DiffusionError;
 
 /// The names that [`device`] knows.
-pub const DEVICES: [&str; 3] = ["flex", "wgpu", "ndarray"];
+pub const DEVICES: [&str; 6] = ["flex", "cuda", "metal", "rocm", "wgpu", "ndarray"];
 
-/// A device by name: `flex` (the CPU, pure Rust), `wgpu` (a GPU through Vulkan, Metal or DirectX; cargo
-/// feature `wgpu`) or `ndarray` (a second, slow CPU backend to check against; cargo feature `ndarray`).
+/// A device by name: `flex` (the CPU, pure Rust); a GPU: `cuda` (NVIDIA), `metal` (Apple), `rocm` (AMD) or `wgpu`
+/// (any, through Vulkan, Metal or DirectX); or `ndarray` (a second, slow CPU backend to check against). All but
+/// `flex` need the cargo feature of their name.
 ///
 /// # Errors
 /// If the name is unknown, or its feature was not compiled in.
 pub fn device(name: &str) -> Result<Device, DiffusionError> {
     match name {
         "flex" => Ok(Device::flex()),
+        #[cfg(feature = "cuda")]
+        "cuda" => Ok(Device::cuda(burn::tensor::DeviceIndex::Default)),
+        #[cfg(feature = "metal")]
+        "metal" => Ok(Device::metal(burn::tensor::DeviceKind::DefaultDevice)),
+        #[cfg(feature = "rocm")]
+        "rocm" => Ok(Device::rocm(burn::tensor::DeviceIndex::Default)),
         #[cfg(feature = "wgpu")]
         "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "ndarray")]
@@ -33,6 +40,19 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
     }
 }
 
+/// Whether tensors of the device lie in a memory of its own, so that every transfer to it costs.
+pub fn has_own_memory(device: &Device) -> bool {
+    #[cfg(feature = "ndarray")]
+    {
+        #[expect(deprecated, reason = "an independent backend to check against")]
+        let other = Device::ndarray();
+        if *device == other {
+            return false;
+        }
+    }
+    *device != Device::flex()
+}
+
 /// The widest float type of the device: f64 if it has it, else f32. Used for sums that cancel at small noise levels.
 pub fn widest_float(device: &Device) -> DType {
     if device.supports_dtype(DType::F64) {
@@ -49,12 +69,21 @@ mod tests {
     #[test]
     fn an_unknown_device_lists_the_known_ones() {
         assert!(device("flex").is_ok());
-        let error = device("cuda").unwrap_err().to_string();
-        assert!(error.contains("flex, wgpu, ndarray"), "{error}");
+        let error = device("tpu").unwrap_err().to_string();
+        assert!(
+            error.contains("flex, cuda, metal, rocm, wgpu, ndarray"),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_cpu_has_doubles() {
         assert_eq!(widest_float(&Device::flex()), DType::F64);
+    }
+
+    #[test]
+    fn the_cpu_and_its_autodiff_twin_have_no_memory_of_their_own() {
+        assert!(!has_own_memory(&Device::flex()));
+        assert!(!has_own_memory(&Device::flex().autodiff()));
     }
 }

@@ -63,7 +63,7 @@ pub struct ModelArgs {
     /// Seed of the samples' noise and the probes
     #[arg(long, default_value_t = 0, value_parser = count(number::SEED))]
     seed: u64,
-    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
     /// Where decoded images are kept for the next start

@@ -80,7 +80,7 @@ pub struct ClassifierArgs {
     /// Where decoded images are kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
-    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
     /// Minutes between checkpoints

@@ -28,7 +28,7 @@ pub struct TrainArgs {
     /// Where checkpoints and the loss log go
     #[arg(long, default_value = "runs/train")]
     pub out: PathBuf,
-    /// Where to compute: flex (CPU), wgpu (GPU, cargo feature wgpu), ndarray (cargo feature ndarray)
+    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     pub device: String,
     /// Continue the run in --out from its last checkpoint

@@ -6,11 +6,14 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_data::Dataset;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
-use datasway_diffusion::device::widest_float;
+use datasway_diffusion::device::{has_own_memory, widest_float};
 
 use super::Measure;
 use super::image_points::ImagePoints;
 use crate::tensors::rows_dot;
+
+/// Most numbers of points that a device with its own memory holds: 4 GiB of them.
+const MAX_HELD: usize = 1 << 30;
 
 /// Points in memory, or images that are read in chunks.
 #[derive(Debug, Clone)]
@@ -62,7 +65,7 @@ impl Empirical {
     }
 
     /// Images as the measure that a training sees, with their mirror images if `mirrored`. Sums are taken in the widest
-    /// precision of the device.
+    /// precision of the device. A device with its own memory holds the images, unless they are very many.
     ///
     /// # Errors
     /// If there are no images.
@@ -71,7 +74,13 @@ impl Empirical {
         mirrored: bool,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let measure = Self::read(ImagePoints::new(images, mirrored, device))?;
+        let images = ImagePoints::new(images, mirrored, device);
+        let held = has_own_memory(device) && images.count() * images.dim() <= MAX_HELD;
+        let measure = if held {
+            Self::new(images.points(0..images.count()))?
+        } else {
+            Self::read(images)?
+        };
         Ok(measure.with_precision(widest_float(device)))
     }
 
