@@ -32,7 +32,9 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import random
+import sys
 import warnings
 from pathlib import Path
 
@@ -349,4 +351,7 @@ def main():
 
 
 if __name__ == "__main__":
+    # The database itself iterates over sets of strings.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     main()
