@@ -11,7 +11,8 @@ PyTorch tests each operation with the sample inputs of torch.testing._internal.c
 each module with those of torch.testing._internal.common_modules.module_db. The script takes the entries that Burn has
 too. The fixture of the repository has a fixed choice of small samples of each entry.
 
-The fixture is a gzipped SafeTensors file. Its metadata has the key "cases", a JSON list with an entry for each sample:
+The fixture is a gzipped SafeTensors file. Its metadata has the key "table", a JSON object with the version
+of PyTorch, a summary, and "cases", a list with an entry for each sample:
 
 - name, variant, sample: the entry of the database and the position of the sample in it;
 - positional, keyword: the arguments (for a module, those of its constructor), with tensors as {"tensor": i};
@@ -31,7 +32,9 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import random
+import sys
 import warnings
 from pathlib import Path
 
@@ -308,7 +311,9 @@ def write(cases, path, summary):
             entry["state"] = list(case.state)
         table.append(entry)
     dump = lambda value: json.dumps(value, separators=(",", ":"))
-    data = save(tensors, {"cases": dump(table), "torch": torch.__version__.split("+")[0], "summary": dump(summary)})
+    version = torch.__version__.split("+")[0]
+    # One key, because the order of several is not fixed.
+    data = save(tensors, {"table": dump({"torch": version, "summary": summary, "cases": table})})
     path.write_bytes(gzip.compress(data, 9, mtime=0))
     print(f"{path}: {len(cases)} samples, {len(data)} bytes, {path.stat().st_size} compressed")
 
@@ -346,4 +351,7 @@ def main():
 
 
 if __name__ == "__main__":
+    # The database itself iterates over sets of strings.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     main()

@@ -25,6 +25,12 @@ macro_rules! at_rank {
     };
 }
 
+/// The table of cases.
+#[derive(Deserialize)]
+struct Table {
+    cases: Vec<Entry>,
+}
+
 /// One entry of the table of cases, as the script writes it.
 #[derive(Deserialize)]
 struct Entry {
@@ -179,9 +185,9 @@ pub fn read(compressed: &[u8]) -> Vec<Case> {
     decoder.read_to_end(&mut bytes).expect("a gzipped fixture");
     let (_, header) = SafeTensors::read_metadata(&bytes).expect("a SafeTensors header");
     let metadata = header.metadata().as_ref().expect("metadata");
-    let table: Vec<Entry> = serde_json::from_str(&metadata["cases"]).expect("a table of cases");
+    let table: Table = serde_json::from_str(&metadata["table"]).expect("a table of cases");
     let file = SafeTensors::deserialize(&bytes).expect("a SafeTensors file");
-    let cases = table.into_iter().enumerate();
+    let cases = table.cases.into_iter().enumerate();
     cases
         .map(|(index, entry)| case(index, entry, &file))
         .collect()
