@@ -121,7 +121,7 @@ pub fn write(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<(), ArrayE
     Ok(crate::write::write(path, &bytes)?)
 }
 
-/// Reads all arrays of a file that [`write`] wrote. Files of earlier versions have no checksum.
+/// Reads all arrays of a file that [`write()`] wrote. Files of earlier versions have no checksum.
 ///
 /// # Errors
 /// If the file is missing, damaged, holds other numbers than f32, or was changed after it was written.
