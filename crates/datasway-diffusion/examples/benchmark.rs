@@ -1,8 +1,11 @@
-//! Datasway's side of `scripts/benchmark.py`: does one piece of work for each line that it reads.
+//! Datasway's side of `scripts/benchmark.py`: one piece of work for each line of its input.
 //!
-//! Arguments: the device (`flex` unless given) and the pixels of a side, 32 or 64 (32 unless given). `export FOLDER`
-//! writes weights and inputs; `OPERATION BATCH REPEATS` does the work as often without waiting in between, waits for
-//! the device and answers with the milliseconds of one; `values OPERATION BATCH FILE` writes what it computed.
+//! Arguments: the device (`flex` unless given) and the pixels of a side, 32 or 64 (32 unless given).
+//!
+//! - `export FOLDER` writes weights and inputs.
+//! - `OPERATION BATCH REPEATS` repeats the work without waiting in between, waits for the device at the end, and prints
+//!   the milliseconds of one repeat.
+//! - `values OPERATION BATCH FILE` writes the results.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -143,9 +143,10 @@ impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// If the file is missing, truncated or damaged, not SafeTensors, not a checkpoint of Datasway, or of a layout
-    /// that this version does not know; if its tensors are not those of the network that its header describes; if a
-    /// number is not finite or not of a float type.
+    /// - The file is missing, truncated, damaged, not SafeTensors or not a checkpoint of Datasway.
+    /// - Its layout is not [`FORMAT`](crate::header::FORMAT).
+    /// - Its tensors are not those of the network that its header describes.
+    /// - A number is not finite or not of a float type.
     pub fn load(path: &Path) -> Result<Self, DiffusionError> {
         let check = |beginning: &[u8], length| begin(beginning, length, path).map(drop);
         let bytes = tensor_file::read(path, "checkpoint", check)?;
@@ -189,9 +190,9 @@ impl Checkpoint {
             ),
         ];
         for (name, values, range) in ranges {
-            let each = format!("each entry of {name}");
+            let subject = format!("each entry of {name}");
             for value in values {
-                range::check(&each, *value, range.clone()).map_err(|error| error.to_string())?;
+                range::check(&subject, *value, range.clone()).map_err(|error| error.to_string())?;
             }
         }
         Ok(Self {

@@ -4,12 +4,16 @@ use burn::tensor::{DType, Device};
 
 use crate::DiffusionError;
 
-/// The names that [`device`] knows.
+/// The names that [`device`] accepts.
 pub const DEVICES: [&str; 6] = ["flex", "cuda", "metal", "rocm", "wgpu", "ndarray"];
 
-/// A device by name: `flex` (the CPU, pure Rust); a GPU: `cuda` (NVIDIA), `metal` (Apple), `rocm` (AMD) or `wgpu`
-/// (any, through Vulkan, Metal or DirectX); or `ndarray` (a second, slow CPU backend to check against). All but
-/// `flex` need the cargo feature of their name.
+/// A device by name.
+///
+/// - `flex`: the CPU, in pure Rust.
+/// - `cuda` (NVIDIA), `metal` (Apple), `rocm` (AMD) or `wgpu` (any, through Vulkan, Metal or DirectX): a GPU.
+/// - `ndarray`: a second, slow CPU backend to check against.
+///
+/// Every device except `flex` needs the cargo feature of its name.
 ///
 /// # Errors
 /// If the name is unknown, or its feature was not compiled in.
@@ -40,13 +44,13 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
     }
 }
 
-/// Whether tensors of the device lie in a memory of its own, so that every transfer to it costs.
+/// True if tensors of the device lie in a memory of its own, so that every transfer to it costs time.
 pub fn has_own_memory(device: &Device) -> bool {
     #[cfg(feature = "ndarray")]
     {
         #[expect(deprecated, reason = "an independent backend to check against")]
-        let other = Device::ndarray();
-        if *device == other {
+        let ndarray = Device::ndarray();
+        if *device == ndarray {
             return false;
         }
     }

@@ -13,7 +13,7 @@ pub enum DiffusionError {
     Shape {
         /// The tensor.
         what: String,
-        /// Its shape.
+        /// The shape of that tensor.
         found: Vec<usize>,
         /// The expected shape.
         expected: Vec<usize>,

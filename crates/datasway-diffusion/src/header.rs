@@ -69,14 +69,14 @@ impl Layout {
     /// Checks the layout of a header before its other fields are read.
     ///
     /// # Errors
-    /// If it is not a header, or has an unknown layout.
-    fn check(header: &str, known: u32) -> Result<(), String> {
+    /// If it is not a header, or has another layout than `format`.
+    fn check(header: &str, format: u32) -> Result<(), String> {
         let layout: Self = serde_json::from_str(header).map_err(unreadable)?;
-        if layout.format == known {
+        if layout.format == format {
             Ok(())
         } else {
             Err(format!(
-                "written in layout {} by Datasway {}, this version reads layout {known}",
+                "written in layout {} by Datasway {}, this version reads layout {format}",
                 layout.format,
                 layout.version.escape_debug()
             ))
@@ -87,13 +87,13 @@ impl Layout {
 /// Parses a header from JSON, of a checkpoint or of another file with the same [`Layout`], and validates it.
 ///
 /// # Errors
-/// A sentence, if it is not a header, has an unknown layout, or `validate` refuses it.
+/// A sentence, if it is not a header, has another layout than `format`, or `validate` fails.
 pub fn parse<H: DeserializeOwned>(
     text: &str,
-    known: u32,
+    format: u32,
     validate: impl FnOnce(&H) -> Result<(), String>,
 ) -> Result<H, String> {
-    Layout::check(text, known)?;
+    Layout::check(text, format)?;
     let header: H = serde_json::from_str(text).map_err(unreadable)?;
     validate(&header).map_err(|problem| format!("its header cannot be right: {problem}"))?;
     Ok(header)

@@ -83,7 +83,7 @@ fn check(reader: Reader, parameters: &BTreeMap<String, Weight>, step: u64) -> Re
     for (path, Weight { id, data }) in parameters {
         for (leaf, expected) in [(TIME, step), (RANK, data.rank() as u64)] {
             match scalars.remove(&format!("{id}.{leaf}")).map(u64::try_from) {
-                Some(Ok(found)) if found == expected => (),
+                Some(Ok(number)) if number == expected => (),
                 Some(_) => return Err(format!("{leaf} of {path} is not {expected}")),
                 None => return Err(format!("{leaf} of {path} is missing")),
             }

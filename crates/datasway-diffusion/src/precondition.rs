@@ -1,7 +1,7 @@
 //! Preconditioning of the network (Karras et al. 2022, Table 1, column "Ours").
 //!
-//! `D(x, σ) = c_skip(σ)·x + c_out(σ)·F(c_in(σ)·x, c_noise(σ))`, so that the network `F` sees inputs
-//! and targets of unit variance at every noise level.
+//! `D(x, σ) = c_skip(σ)·x + c_out(σ)·F(c_in(σ)·x, c_noise(σ))`, so that inputs and targets
+//! of the network `F` have unit variance at every noise level.
 
 use crate::{DiffusionError, range};
 

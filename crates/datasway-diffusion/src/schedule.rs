@@ -66,7 +66,7 @@ pub fn checked(
 /// Checks that noise levels are in the range that single precision carries, strictly decreasing, and end with 0.
 ///
 /// # Errors
-/// [`DiffusionError::Invalid`] that says which of these fails.
+/// [`DiffusionError::Invalid`] with the first condition that fails.
 pub fn check(sigmas: &[f64]) -> Result<(), DiffusionError> {
     let bad = |message: &str| Err(DiffusionError::Invalid(message.to_owned()));
     let [above @ .., _] = sigmas else {

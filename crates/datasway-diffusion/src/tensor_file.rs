@@ -88,8 +88,8 @@ impl Head {
                 length - body
             ));
         }
-        let header = metadata.metadata().as_ref().and_then(|all| {
-            let mut headers = entries.iter().map(|entry| (*entry, all.get(*entry)));
+        let header = metadata.metadata().as_ref().and_then(|texts| {
+            let mut headers = entries.iter().map(|entry| (*entry, texts.get(*entry)));
             headers.find_map(|(entry, header)| Some((entry, header?.clone())))
         });
         let Some((entry, header)) = header else {
@@ -127,8 +127,8 @@ impl Head {
             shape: &info.shape,
             bytes: self.bytes(info, file),
         });
-        let found = checksum(&self.entry, &self.header, parts);
-        if info.dtype == Dtype::U8 && self.bytes(info, file) == found {
+        let expected = checksum(&self.entry, &self.header, parts);
+        if info.dtype == Dtype::U8 && self.bytes(info, file) == expected {
             return Ok(());
         }
         Err(format!(
@@ -141,7 +141,7 @@ impl Head {
 /// Reads a whole file after `check` has accepted its names, types and shapes. Nothing else is read before.
 ///
 /// # Errors
-/// If it cannot be read, is not a regular file, or `check` refuses its beginning, given the file's length.
+/// If it cannot be read, is not a regular file, or `check` fails for its beginning and the length of the file.
 pub fn read(
     path: &Path,
     what: &str,
@@ -169,8 +169,8 @@ pub fn read(
     let names = names_length(&bytes).min(MAX_NAMES);
     more(&mut bytes, names)?;
     check(&bytes, length)?;
-    let rest = length.saturating_sub(bytes.len() as u64);
-    more(&mut bytes, rest)?;
+    let remaining = length.saturating_sub(bytes.len() as u64);
+    more(&mut bytes, remaining)?;
     Ok(bytes)
 }
 
@@ -251,7 +251,7 @@ impl FloatReader {
 
     /// Compares the checksum of the file and returns notices about conversions.
     ///
-    /// A file with other types than F32 was rewritten by another program, so its checksum is not compared and a notice says so.
+    /// A file with other types than F32 was rewritten by another program, so its checksum is not compared, and a notice is returned.
     ///
     /// # Errors
     /// A sentence, if the checksum does not match.

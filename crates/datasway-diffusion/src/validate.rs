@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use crate::DiffusionError;
 
-/// Most bytes of a title.
+/// Largest length of a title in bytes.
 const MAX_TITLE: usize = 100;
 
 /// Checks that a number is in a range.
@@ -42,7 +42,7 @@ pub fn title(field: &str, text: &str) -> Result<(), DiffusionError> {
     )))
 }
 
-/// Checks that no name occurs twice; `plural` says what the names belong to ("seeds").
+/// Checks that no name occurs twice; `plural` is the kind of the names in the message ("seeds").
 ///
 /// # Errors
 /// [`DiffusionError::Invalid`] with the first name that occurs again.

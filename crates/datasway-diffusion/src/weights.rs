@@ -52,7 +52,7 @@ pub fn draw<M: Module>(
     let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     device.seed(seed);
     let module = build()?;
-    // Weights are drawn when they are first read, here.
+    // Weights are drawn when they are first read, which happens in `collect`.
     let drawn = collect(&module).into_iter();
     let drawn = drawn.map(|(path, weight)| (path, Weight { id: 0, ..weight }));
     apply(module, drawn.collect()).map_err(DiffusionError::Invalid)
@@ -71,8 +71,8 @@ pub(crate) fn check_ids<'a>(
         match ids.get(path) {
             None | Some(0) => return Err(format!("{path} has no parameter id")),
             Some(id) => {
-                if let Some(other) = owners.insert(id, path) {
-                    return Err(format!("{other} and {path} have the same parameter id"));
+                if let Some(earlier) = owners.insert(id, path) {
+                    return Err(format!("{earlier} and {path} have the same parameter id"));
                 }
             }
         }
@@ -89,9 +89,9 @@ pub fn collect<M: Module>(module: &M) -> BTreeMap<String, Weight> {
 
 /// The shape of every float parameter of a module, by its dotted path. No parameter is drawn.
 pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
-    let mut shapes = Shapes::default();
-    module.visit(&mut shapes);
-    shapes.found
+    let mut visitor = Shapes::default();
+    module.visit(&mut visitor);
+    visitor.shapes
 }
 
 /// Checks that paths and shapes are those of a module.
@@ -100,21 +100,21 @@ pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
 /// A sentence that lists missing parameters, unknown ones, and those of another shape.
 pub fn check_shapes<'a>(
     needed: &BTreeMap<String, Vec<usize>>,
-    found: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    given: impl IntoIterator<Item = (&'a str, &'a [usize])>,
 ) -> Result<(), String> {
-    let found: BTreeMap<&str, &[usize]> = found.into_iter().collect();
+    let given: BTreeMap<&str, &[usize]> = given.into_iter().collect();
     let list = |verb: [&str; 2], paths: Vec<String>| {
         let verb = verb[usize::from(paths.len() > 1)];
         (!paths.is_empty()).then(|| format!("{} {verb}", enumerate(&paths)))
     };
     let missing = needed
         .keys()
-        .filter(|path| !found.contains_key(path.as_str()));
-    let extra = found.keys().filter(|path| !needed.contains_key(**path));
+        .filter(|path| !given.contains_key(path.as_str()));
+    let extra = given.keys().filter(|path| !needed.contains_key(**path));
     let misshapen = needed.iter().filter_map(|(path, shape)| {
-        let other = found.get(path.as_str())?;
-        (*other != shape.as_slice())
-            .then(|| format!("{path} has shape {other:?}, the network needs {shape:?}"))
+        let given_shape = given.get(path.as_str())?;
+        (*given_shape != shape.as_slice())
+            .then(|| format!("{path} has shape {given_shape:?}, the network needs {shape:?}"))
     });
     let misshapen: Vec<String> = misshapen.collect();
     let problems = [
@@ -154,11 +154,11 @@ pub fn check_paths<'a, V>(
 }
 
 /// The first few items and the number of further ones.
-fn enumerate(all: &[String]) -> String {
+fn enumerate(items: &[String]) -> String {
     const SHOWN: usize = 3;
-    match all.len() {
-        n if n > SHOWN => format!("{} and {} more", all[..SHOWN].join(", "), n - SHOWN),
-        _ => all.join(", "),
+    match items.len() {
+        n if n > SHOWN => format!("{} and {} more", items[..SHOWN].join(", "), n - SHOWN),
+        _ => items.join(", "),
     }
 }
 
@@ -176,14 +176,18 @@ fn id_of(path: &str) -> u64 {
 /// # Errors
 /// A sentence that lists missing parameters, unknown ones, and those of another shape.
 pub fn apply<M: Module>(module: M, weights: BTreeMap<String, Weight>) -> Result<M, String> {
-    let found = weights
+    let given = weights
         .iter()
         .map(|(path, w)| (path.as_str(), w.data.shape().as_slice()));
-    check_shapes(&shapes(&module), found)?;
+    check_shapes(&shapes(&module), given)?;
     let distinct: BTreeSet<u64> = weights.values().map(|weight| weight.id).collect();
-    let own = distinct.len() == weights.len() && !distinct.contains(&0);
+    let ids_are_unique = distinct.len() == weights.len() && !distinct.contains(&0);
     let weights = weights.into_iter().map(|(path, weight)| {
-        let id = if own { weight.id } else { id_of(&path) };
+        let id = if ids_are_unique {
+            weight.id
+        } else {
+            id_of(&path)
+        };
         (path, Weight { id, ..weight })
     });
     let mut applier = Applier {
@@ -220,7 +224,7 @@ impl ModuleVisitor for Collector {
 #[derive(Default)]
 struct Shapes {
     path: Vec<String>,
-    found: BTreeMap<String, Vec<usize>>,
+    shapes: BTreeMap<String, Vec<usize>>,
 }
 
 impl ModuleVisitor for Shapes {
@@ -234,7 +238,7 @@ impl ModuleVisitor for Shapes {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let shape = param.lazy_shape().to_vec();
-        self.found.insert(self.path.join("."), shape);
+        self.shapes.insert(self.path.join("."), shape);
     }
 }
 

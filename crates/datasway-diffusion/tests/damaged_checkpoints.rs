@@ -1,4 +1,4 @@
-//! A checkpoint that is damaged, lies or was made by another program is converted with a notice or refused in a sentence.
+//! Damaged, inconsistent and foreign checkpoints are converted with a notice or refused in a sentence.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -297,12 +297,12 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
     ];
     let original = Raw::of(&checkpoint());
     assert!(load(&original.bytes()).is_ok());
-    for (place, value, says) in cases {
+    for (place, value, phrase) in cases {
         let mut header = original.header.clone();
         let (parent, field) = place.rsplit_once('/').unwrap();
         header.pointer_mut(parent).unwrap()[field] = value.clone();
         let error = load(&original.with_header(&header.to_string())).unwrap_err();
-        assert!(error.contains(says), "{place} = {value}: {error}");
+        assert!(error.contains(phrase), "{place} = {value}: {error}");
         assert!(
             error.len() < 700 && !error.contains('\n'),
             "{place} = {value}: {error}"
@@ -355,11 +355,11 @@ fn tensors_that_do_not_fit_are_listed() {
         let bias = t.remove("ema/input.bias").unwrap();
         t.insert("ema/input.biaz".into(), bias);
     });
-    for part in [
+    for problem in [
         "input.bias, input.weight are missing",
         "input.biaz is no parameter",
     ] {
-        assert!(missing.contains(part), "{missing}");
+        assert!(missing.contains(problem), "{missing}");
     }
     let misshapen = changed(&|t| t.get_mut("model/input.bias").unwrap().1 = vec![2, 4]);
     assert!(
@@ -526,9 +526,9 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     for place in places.chain(bytes.len() - 64..bytes.len()) {
         let mut flipped = bytes.clone();
         flipped[place] ^= 1 << (place % 8);
-        let found = load(&flipped).is_err();
+        let refused = load(&flipped).is_err();
         assert!(
-            found,
+            refused,
             "bit {} of byte {place}, the body being at {body}",
             place % 8
         );
@@ -573,11 +573,11 @@ fn what_is_no_checkpoint_is_named_before_it_is_read() {
         ("cut", whole[..whole.len() - 1].to_vec(), "not a complete"),
         ("more", [whole.as_slice(), &[0]].concat(), "not a complete"),
     ];
-    for (name, bytes, says) in cases {
+    for (name, bytes, phrase) in cases {
         std::fs::write(&path, &bytes).unwrap();
         let error = Checkpoint::load(&path).unwrap_err().to_string();
         assert!(
-            error.contains(says) && error.contains("model.safetensors"),
+            error.contains(phrase) && error.contains("model.safetensors"),
             "{name}: {error}"
         );
         assert!(load(&bytes).is_err(), "{name}");

@@ -1,7 +1,7 @@
 //! Other devices agree with the CPU backend: values, JVPs and training steps of one network.
 //!
-//! Needs a cargo feature: `cargo test -p diffusion --features wgpu --test devices`, or `ndarray`. Without
-//! one this file says that it was skipped.
+//! The test needs a cargo feature: `cargo test -p datasway-diffusion --features wgpu --test devices`, or `ndarray`.
+//! Without one, it prints that it was skipped.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};

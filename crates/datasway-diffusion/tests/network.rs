@@ -296,9 +296,9 @@ fn products_with_the_transposed_jacobian_are_the_adjoint_of_those_with_it() {
     let x = draw(0).slice_dim(0, 0..n);
     let (v, c) = (draw(1).reshape([2, n, d]), draw(2).reshape([2, n, d]));
     for sigma in [0.05, 0.7, 20.0] {
-        let (there, forward) = model.jvp(x.clone(), sigma, v.clone()).unwrap();
-        let (here, backward) = model.vjp(x.clone(), sigma, c.clone()).unwrap();
-        let apart = (there - here).abs().max().into_scalar::<f64>();
+        let (jvp_values, forward) = model.jvp(x.clone(), sigma, v.clone()).unwrap();
+        let (vjp_values, backward) = model.vjp(x.clone(), sigma, c.clone()).unwrap();
+        let apart = (jvp_values - vjp_values).abs().max().into_scalar::<f64>();
         assert!(apart < 1e-12, "σ = {sigma}: values {apart:e} apart");
         let left = (forward * c.clone()).sum_dim(2);
         let right = (backward * v.clone()).sum_dim(2);

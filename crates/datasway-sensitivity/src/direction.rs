@@ -39,7 +39,7 @@ pub struct SelectedImages {
 }
 
 impl SelectedImages {
-    /// Images as the training sees them: with their mirror images if `mirrored`.
+    /// Images as a model is trained on them: with their mirror images if `mirrored`.
     ///
     /// # Errors
     /// If there are no images.

@@ -15,7 +15,7 @@ pub enum SensitivityError {
     /// The configuration in a checkpoint cannot be read.
     #[error(transparent)]
     TrainingConfig(#[from] toml::de::Error),
-    /// The training images are not where the checkpoint says.
+    /// The training images are not at the place that the checkpoint names.
     #[error("the images of {model}")]
     TrainingImages {
         /// Name of the model.

@@ -237,8 +237,8 @@ mod tests {
             };
             let v = trace(colouring).tangents(&x, 2);
             let moved = v.clone() * 2.0 + v.clone().roll_dim(1, 2) * 0.5;
-            let found = trace(colouring).combine(terms(&v, moved));
-            found.into_data().iter::<f64>().collect::<Vec<f64>>()
+            let traces = trace(colouring).combine(terms(&v, moved));
+            traces.into_data().iter::<f64>().collect::<Vec<f64>>()
         };
         assert_eq!(estimate(2), [32.0; 3]);
         assert!(estimate(1).iter().any(|trace| *trace != 32.0));

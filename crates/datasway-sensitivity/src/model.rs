@@ -19,7 +19,7 @@ use crate::sensitivities;
 /// The place of a model's training images and its device.
 #[derive(Debug, Clone)]
 pub struct ModelOptions {
-    /// The training images, if they are not where the checkpoint says.
+    /// The training images, if they are not at the place that the checkpoint names.
     pub data: Option<String>,
     /// Folder of decoded images, which spare the next start the decoding; none to decode every time.
     pub cache_dir: Option<PathBuf>,

@@ -103,11 +103,11 @@ fn pulling_back_is_the_transpose_of_pushing_forward_for_every_sampler() {
             let left = dot(gradients, delta);
             let mut right = vec![0.0; left.len()];
             for (g, f) in pulled.into_iter().zip(forcings) {
-                let part = dot(g, f);
+                let term = dot(g, f);
                 right
                     .iter_mut()
-                    .zip(part)
-                    .for_each(|(sum, part)| *sum += part);
+                    .zip(term)
+                    .for_each(|(sum, term)| *sum += term);
             }
             let error = apart(&right, &left);
             assert!(error < tolerance, "{dtype:?}, {sampler:?}: {error:e}");
@@ -192,22 +192,23 @@ fn influences_are_central_differences_in_the_mass_of_one_point() {
             points.clone().slice_dim(0, 3..4),
             draw(9, [1, 4], DType::F64),
         ] {
-            let one = Empirical::new(y.clone()).expect("a point");
-            let at = |mass: f64| {
-                let changed = perturbed(&data, &one as &dyn Measure, mass).expect("a measure");
+            let point_mass = Empirical::new(y.clone()).expect("a point");
+            let perturbed_samples = |mass: f64| {
+                let changed =
+                    perturbed(&data, &point_mass as &dyn Measure, mass).expect("a measure");
                 sample(&changed, &sampler, &sigmas, start.clone(), &noise).expect("samples")
             };
-            let central = |h: f64| (at(h) - at(-h)) / (2.0 * h);
+            let central = |h: f64| (perturbed_samples(h) - perturbed_samples(-h)) / (2.0 * h);
             let slope = (central(1e-5) * 4.0 - central(2e-5)) / 3.0;
             let real = dot(gradient.clone(), slope.unsqueeze_dim(0));
-            let found = values(influence.total(&y));
-            let error = apart(&found, &real);
+            let predicted = values(influence.total(&y));
+            let error = apart(&predicted, &real);
             assert!(error < 1e-6, "{sampler:?}: {error:e}");
         }
         // All data together change nothing: ρ + ηρ is ρ.
-        let all = influence.total(&points);
-        let size = all.clone().abs().mean().into_scalar::<f64>();
-        let mean = all.mean_dim(2).abs().max().into_scalar::<f64>();
+        let influences = influence.total(&points);
+        let size = influences.clone().abs().mean().into_scalar::<f64>();
+        let mean = influences.mean_dim(2).abs().max().into_scalar::<f64>();
         assert!(mean < 1e-12 * size, "{sampler:?}: {mean:e} of {size:e}");
     }
 }
@@ -241,8 +242,8 @@ fn weighted_points_push_as_the_mixture_of_their_measures() {
         &noise,
     )
     .expect("δ");
-    let each = weights.expand([5, 24]) / total;
-    let changes = forcings(&path, &points, &each, DType::F64);
+    let normalized = weights.expand([5, 24]) / total;
+    let changes = forcings(&path, &points, &normalized, DType::F64);
     let changes: Vec<Tensor<3>> = changes.into_iter().map(|f| f.unsqueeze_dim(0)).collect();
     let delta = path.push_forward(&data, &changes).expect("δ");
     let error = apart(&values(delta), &values(real.sensitivities));

@@ -1,4 +1,4 @@
-//! Where ρ, ν and so ρ_η are known in closed form, everything can be checked to rounding.
+//! Sensitivities against exact samples on problems where ρ, ν and so ρ_η are known in closed form.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
@@ -103,8 +103,8 @@ fn check_tangent(data: &dyn Measure, direction: &dyn Measure, sigma_min: f64, wh
         )
         .expect("a propagation");
         let delta = result.sensitivities.squeeze_dim::<2>(0);
-        let at = |mass: f64| moved(data, direction, mass, &sampler, &sigmas, &start);
-        let (middle, h) = (at(0.0), 1e-5);
+        let samples_at = |mass: f64| moved(data, direction, mass, &sampler, &sigmas, &start);
+        let (middle, h) = (samples_at(0.0), 1e-5);
         let same = distance(&result.samples, &middle);
         assert!(
             same < 1e-12,
@@ -112,17 +112,21 @@ fn check_tangent(data: &dyn Measure, direction: &dyn Measure, sigma_min: f64, wh
         );
 
         // Central difference, extrapolated once (Richardson), so that its own error is below 1e-6.
-        let central = |h: f64| (at(h) - at(-h)) / (2.0 * h);
-        let both = (central(h) * 4.0 - central(2.0 * h)) / 3.0;
-        let error = distance(&delta, &both);
+        let central = |h: f64| (samples_at(h) - samples_at(-h)) / (2.0 * h);
+        let extrapolated = (central(h) * 4.0 - central(2.0 * h)) / 3.0;
+        let error = distance(&delta, &extrapolated);
         assert!(error < 1e-6, "{what}, {sampler:?}, ±η: {error:e}");
 
         // One-sided differences to third order: only adding, only removing. Their error falls with h³, against
         // h⁴ above, so they need the smaller step.
         for side in [h / 10.0, -h / 10.0] {
-            let (one, two, three) = (at(side), at(2.0 * side), at(3.0 * side));
-            let slope =
-                (one * 18.0 - two * 9.0 + three * 2.0 - middle.clone() * 11.0) / (6.0 * side);
+            let (single, double, triple) = (
+                samples_at(side),
+                samples_at(2.0 * side),
+                samples_at(3.0 * side),
+            );
+            let slope = (single * 18.0 - double * 9.0 + triple * 2.0 - middle.clone() * 11.0)
+                / (6.0 * side);
             let error = distance(&delta, &slope);
             assert!(error < 1e-6, "{what}, {sampler:?}, η = {side}: {error:e}");
         }
@@ -215,9 +219,10 @@ impl<A: Denoiser, B: Denoiser> Denoiser for Switched<A, B> {
     }
 
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        match sigma >= self.2 {
-            true => self.0.denoise(x, sigma),
-            false => self.1.denoise(x, sigma),
+        if sigma >= self.2 {
+            self.0.denoise(x, sigma)
+        } else {
+            self.1.denoise(x, sigma)
         }
     }
 
@@ -227,9 +232,10 @@ impl<A: Denoiser, B: Denoiser> Denoiser for Switched<A, B> {
         sigma: f64,
         tangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        match sigma >= self.2 {
-            true => self.0.jvp(x, sigma, tangents),
-            false => self.1.jvp(x, sigma, tangents),
+        if sigma >= self.2 {
+            self.0.jvp(x, sigma, tangents)
+        } else {
+            self.1.jvp(x, sigma, tangents)
         }
     }
 
@@ -239,9 +245,10 @@ impl<A: Denoiser, B: Denoiser> Denoiser for Switched<A, B> {
         sigma: f64,
         cotangents: Tensor<3>,
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        match sigma >= self.2 {
-            true => self.0.vjp(x, sigma, cotangents),
-            false => self.1.vjp(x, sigma, cotangents),
+        if sigma >= self.2 {
+            self.0.vjp(x, sigma, cotangents)
+        } else {
+            self.1.vjp(x, sigma, cotangents)
         }
     }
 }
@@ -255,9 +262,9 @@ fn a_blurred_gaussian_is_a_wider_gaussian() {
     let wide = Gaussian::diagonal(&mean, &[0.5 + h * h, 2.0 + h * h], &device, F64).expect("valid");
     let x = normal(1, 5, 2);
     for sigma in [0.05, 1.0, 20.0] {
-        let found = Blurred(&sharp, h).denoise(x.clone(), sigma).expect("D");
+        let blurred = Blurred(&sharp, h).denoise(x.clone(), sigma).expect("D");
         let real = wide.denoise(x.clone(), sigma).expect("D");
-        assert!(distance(&found, &real) < 1e-12, "σ = {sigma}");
+        assert!(distance(&blurred, &real) < 1e-12, "σ = {sigma}");
     }
 }
 
@@ -290,7 +297,7 @@ fn bandwidth_and_cutoff_are_tangents_of_what_they_say() {
             &noise,
         )
         .expect("a propagation");
-        let at = |mass: f64| {
+        let samples_at = |mass: f64| {
             let changed = perturbed(&data, &group, mass).expect("a positive measure");
             let model = Switched(
                 Blurred(&changed, bandwidth),
@@ -300,7 +307,7 @@ fn bandwidth_and_cutoff_are_tangents_of_what_they_say() {
             sample(&model, &sampler, &sigmas, start.clone(), &noise).expect("samples")
         };
         let h = 1e-5;
-        let slope = (at(h) - at(-h)) / (2.0 * h);
+        let slope = (samples_at(h) - samples_at(-h)) / (2.0 * h);
         let error = distance(&result.sensitivities.squeeze_dim::<2>(0), &slope);
         assert!(error < 1e-6, "h = {bandwidth}, σ ≥ {cutoff}: {error:e}");
     }
@@ -325,12 +332,12 @@ fn several_directions_share_one_path() {
         )
         .expect("a propagation")
     };
-    let both = run(&[&first, &second]);
-    assert_eq!(both.sensitivities.dims(), [2, 5, 2]);
-    assert_eq!(both.log_ratio.dims(), [2, 8, 5]);
-    assert_eq!(both.log_density.dims(), [8, 5]);
+    let together = run(&[&first, &second]);
+    assert_eq!(together.sensitivities.dims(), [2, 5, 2]);
+    assert_eq!(together.log_ratio.dims(), [2, 8, 5]);
+    assert_eq!(together.log_density.dims(), [8, 5]);
     let alone = run(&[&second]).sensitivities;
-    let stacked = both.sensitivities.slice_dim(0, 1..2);
+    let stacked = together.sensitivities.slice_dim(0, 1..2);
     assert!(distance(&stacked, &alone) < 1e-13);
     // 8 Heun steps, the last one Euler's.
     let expected = Evaluations {
@@ -339,7 +346,7 @@ fn several_directions_share_one_path() {
         tangent: 30,
         curvature: 0,
     };
-    assert_eq!(both.evaluations, expected);
+    assert_eq!(together.evaluations, expected);
 }
 
 #[test]
@@ -394,15 +401,15 @@ fn products_are_central_differences() {
     let (x, v, h) = (normal(3, 4, 5), normal(4, 4, 5), 1e-5);
     for (i, measure) in measures.iter().enumerate() {
         for sigma in [0.5, 1.0, 5.0] {
-            let at = |t: f64| {
+            let denoised_at = |t: f64| {
                 measure
                     .denoise(x.clone() + v.clone() * t, sigma)
                     .expect("D")
             };
-            let slope = (at(h) - at(-h)) / (2.0 * h);
+            let slope = (denoised_at(h) - denoised_at(-h)) / (2.0 * h);
             let tangents = v.clone().unsqueeze_dim::<3>(0);
             let (mean, product) = measure.jvp(x.clone(), sigma, tangents).expect("jvp");
-            assert!(distance(&mean, &at(0.0)) < 1e-12);
+            assert!(distance(&mean, &denoised_at(0.0)) < 1e-12);
             let error = distance(&product.squeeze_dim::<2>(0), &slope);
             assert!(error < 1e-7, "measure {i}, σ = {sigma}: {error:e}");
 
@@ -454,10 +461,10 @@ fn exact_traces_converge_to_the_density() {
             .map(|i| (parts[0].0[i] + parts[1].0[i]) / 2.0)
             .collect();
         let covariance: Vec<f64> = (0..d * d)
-            .map(|at| {
-                let (i, j) = (at / d, at % d);
+            .map(|entry| {
+                let (i, j) = (entry / d, entry % d);
                 let spread =
-                    |p: &(Vec<f64>, Vec<f64>)| p.1[at] + (p.0[i] - mean[i]) * (p.0[j] - mean[j]);
+                    |p: &(Vec<f64>, Vec<f64>)| p.1[entry] + (p.0[i] - mean[i]) * (p.0[j] - mean[j]);
                 (spread(&parts[0]) + spread(&parts[1])) / 2.0
             })
             .collect();
@@ -521,7 +528,7 @@ fn one_gaussian_moves_as_calculus_says() {
     let data = Gaussian::diagonal(&[0.0, 0.0], &[v, v], &device, F64).expect("valid");
     let start = normal(1, 5, 2);
     let sigmas = karras(400, 0.002, top, 7.0);
-    let other = Gaussian::diagonal(&[0.5, 0.0], &[v, v], &device, F64).expect("valid");
+    let shifted = Gaussian::diagonal(&[0.5, 0.0], &[v, v], &device, F64).expect("valid");
     let density = ProbabilityFlow {
         start: data.clone(),
         trace: Trace::Exact,
@@ -530,7 +537,7 @@ fn one_gaussian_moves_as_calculus_says() {
     let sampler = Sampler::Heun;
     let result = sample_with_tangents(
         &data,
-        &[&other, &data],
+        &[&shifted, &data],
         &density,
         &sampler,
         &sigmas,
@@ -556,14 +563,14 @@ fn refuses<T: std::fmt::Debug>(result: Result<T, DiffusionError>, word: &str) {
 #[test]
 fn bad_input_is_refused() {
     let device = Device::flex();
-    let one = vec![1.0];
+    let unit = vec![1.0];
     let gmm = |weights: &[f64], mean: Vec<f64>, covariance: Vec<f64>| {
         let (means, covariances) = (vec![mean; weights.len()], vec![covariance; weights.len()]);
         gaussian_mixture(weights, &means, &covariances, &device, F64)
     };
-    refuses(gmm(&[0.5, 0.4], one.clone(), one.clone()), "sum to 1");
+    refuses(gmm(&[0.5, 0.4], unit.clone(), unit.clone()), "sum to 1");
     refuses(gmm(&[1.0], vec![], vec![]), "dimension");
-    refuses(gmm(&[1.0], one.clone(), vec![-1.0]), "positive definite");
+    refuses(gmm(&[1.0], unit.clone(), vec![-1.0]), "positive definite");
     refuses(
         gmm(&[1.0], vec![0.0; 2], vec![1.0, 2.0, 2.0, 1.0]),
         "positive definite",
@@ -572,8 +579,8 @@ fn bad_input_is_refused() {
         gmm(&[1.0], vec![0.0; 2], vec![1.0, 0.5, 0.2, 1.0]),
         "symmetric",
     );
-    refuses(gmm(&[1.0], vec![0.0; 2], one.clone()), "2×2");
-    refuses(gmm(&[1.0], vec![f64::NAN], one), "finite");
+    refuses(gmm(&[1.0], vec![0.0; 2], unit.clone()), "2×2");
+    refuses(gmm(&[1.0], vec![f64::NAN], unit), "finite");
     refuses(Mixture::new(vec![]), "part");
     let nothing = || Tensor::<2>::zeros([3, 0], (&device, F64));
     refuses(Empirical::new(nothing()), "at least one entry");
@@ -653,13 +660,13 @@ fn a_denoiser_alone_gives_the_density_of_its_data() {
         let levels = karras(steps, 0.05, 80.0, 7.0);
         let learned =
             ModelMeasure::new(&data, start.clone(), Trace::Exact, &levels).expect("valid");
-        let found = values(
+        let integrated = values(
             &learned
                 .log_density(points.clone(), sigma)
                 .expect("a density"),
         );
         let truth = values(&data.log_density(points.clone(), sigma).expect("a density"));
-        let errors = found.iter().zip(&truth).map(|(a, b)| (a - b).abs());
+        let errors = integrated.iter().zip(&truth).map(|(a, b)| (a - b).abs());
         errors.fold(0.0, f64::max)
     };
     // Second order: four times the steps, a sixteenth of the error.

@@ -66,29 +66,29 @@ fn the_bend_of_an_image_network_is_its_second_difference() {
         let x = clean.clone() + unit(k) * sigma;
         let delta = unit(k + 3) * 3.0;
         let stack = delta.clone().unsqueeze_dim::<3>(0);
-        let found = second_directional_derivative(&double, &x, sigma, &stack).expect("a bend");
-        let found = found.squeeze_dim::<2>(0);
+        let bend = second_directional_derivative(&double, &x, sigma, &stack).expect("a bend");
+        let bend = bend.squeeze_dim::<2>(0);
 
         let h = 1e-3 * sigma / norm(delta.clone());
-        let at = |t: f64| {
+        let denoised = |t: f64| {
             double
                 .denoise(x.clone() + delta.clone() * t, sigma)
                 .expect("D")
         };
-        let second = (at(h) - at(0.0) * 2.0 + at(-h)) / (h * h);
-        let error = norm(found.clone() - second.clone()) / norm(second);
+        let second = (denoised(h) - denoised(0.0) * 2.0 + denoised(-h)) / (h * h);
+        let error = norm(bend.clone() - second.clone()) / norm(second);
         assert!(error < 1e-4, "σ = {sigma}: {error:e}");
 
         let [x, stack] = [x.unsqueeze_dim::<3>(0), stack].map(|t| t.cast(DType::F32));
         let rough = second_directional_derivative(&single, &x.squeeze_dim::<2>(0), sigma, &stack)
             .expect("a bend");
         let rough = rough.squeeze_dim::<2>(0).cast(DType::F64);
-        let error = norm(rough - found.clone()) / norm(found);
+        let error = norm(rough - bend.clone()) / norm(bend);
         assert!(error < 0.02, "σ = {sigma}, in f32: {error:e}");
     }
 }
 
-/// The limit that `sensitivity --limit` tells in f32 is the one of f64, whose differences lose no digits.
+/// The limit of `sensitivity --limit` in f32 agrees with that in f64, whose differences lose no digits.
 #[test]
 fn the_limit_of_an_image_network_survives_single_precision() {
     let device = Device::flex();
@@ -101,7 +101,7 @@ fn the_limit_of_an_image_network_survives_single_precision() {
         let (mean, variance) = (&checkpoint.data_mean, &checkpoint.data_variance);
         let lighter: Vec<f32> = mean.iter().map(|m| m + 0.05).collect();
         let direction = gaussian(&lighter, variance);
-        // So few steps do not know the density at low noise.
+        // With few steps the density is wrong at low noise.
         let density = Cutoff {
             density: ProbabilityFlow {
                 start: gaussian(mean, variance),
@@ -119,13 +119,13 @@ fn the_limit_of_an_image_network_survives_single_precision() {
             curvatures: 1,
         };
         let start = noise.start([2, model.dim()], &device, dtype);
-        let found = path.sample_with_tangents(start).expect("a propagation");
+        let solution = path.sample_with_tangents(start).expect("a propagation");
         let rows = |stack: Tensor<3>| -> Vec<Vec<f64>> {
             let values: Vec<f64> = stack.cast(DType::F64).into_data().iter::<f64>().collect();
             values.chunks(model.dim()).map(<[f64]>::to_vec).collect()
         };
-        let gammas = rows(found.curvatures.expect("γ"));
-        let pairs = rows(found.sensitivities).into_iter().zip(gammas);
+        let gammas = rows(solution.curvatures.expect("γ"));
+        let pairs = rows(solution.sensitivities).into_iter().zip(gammas);
         pairs
             .map(|(delta, gamma)| trust_radius(&delta, &gamma))
             .collect()

@@ -52,10 +52,10 @@ fn the_gradient_is_a_central_difference_for_attributes_and_classes() {
         let squares = (gradients.clone() * gradients.clone()).sum_dim(1);
         // Along the gradient, at such a length that f changes by about 0.01.
         let v = gradients * squares.clone().recip() * 0.005;
-        let at = |x: Tensor<2>| odds.evaluate(&x).unwrap().values;
-        let difference = at(x.clone() + v.clone()) - at(x - v);
-        let found: Vec<f32> = difference.into_data().try_to_vec().unwrap();
-        for change in found {
+        let log_odds = |x: Tensor<2>| odds.evaluate(&x).unwrap().values;
+        let difference = log_odds(x.clone() + v.clone()) - log_odds(x - v);
+        let changes: Vec<f32> = difference.into_data().try_to_vec().unwrap();
+        for change in changes {
             assert!((change / 0.01 - 1.0).abs() < 5e-3, "{label}: {change}");
         }
     }
@@ -77,10 +77,10 @@ fn what_does_not_fit_is_refused() {
     };
     let unfinished = new(&unfinished, "attr:Smiling").unwrap_err().to_string();
     assert!(unfinished.contains("finish its training"), "{unfinished}");
-    let other = Tensor::zeros([1, 48], &device);
+    let smaller = Tensor::zeros([1, 48], &device);
     let odds = new(&saved, "attr:Smiling").unwrap();
     assert!(
-        odds.evaluate(&other)
+        odds.evaluate(&smaller)
             .unwrap_err()
             .to_string()
             .contains("192")

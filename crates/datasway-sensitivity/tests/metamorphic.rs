@@ -23,7 +23,7 @@ use datasway_sensitivity::influence::{
 use datasway_sensitivity::measure::{Empirical, ImagePoints, Measure};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
-/// What rounding may do, relative to the largest number.
+/// Largest difference by rounding, relative to the largest number.
 const TOLERANCE: f64 = 1e-5;
 
 const SAMPLERS: [Sampler; 3] = [
@@ -63,23 +63,23 @@ const FORMS: [Form; 5] = [
 ];
 
 impl Form {
-    /// Whether the density is that of ρ in closed form.
+    /// True if the density is that of ρ in closed form.
     fn closed(&self) -> bool {
         self.density == DensityKind::Empirical
     }
 
-    /// Whether density and D of the comparison are of one measure.
-    fn of_one_measure(&self) -> bool {
+    /// True if density and D of the comparison are of one measure.
+    fn compares_one_measure(&self) -> bool {
         self.bandwidth.is_some()
     }
 }
 
 /// Every form with every sampler that it goes with.
 fn combinations() -> impl Iterator<Item = (Form, Sampler)> {
-    let all = FORMS
+    let pairs = FORMS
         .into_iter()
         .flat_map(|form| SAMPLERS.map(|sampler| (form, sampler)));
-    all.filter(|(form, sampler)| form.closed() || !matches!(sampler, Sampler::Stochastic { .. }))
+    pairs.filter(|(form, sampler)| form.closed() || !matches!(sampler, Sampler::Stochastic { .. }))
 }
 
 struct Scene {
@@ -141,10 +141,10 @@ impl Scene {
         groups: &[&Dataset],
         mirrored: bool,
     ) -> Sensitivities {
-        self.of(&self.network, settings, groups, mirrored)
+        self.sensitivities_of_model(&self.network, settings, groups, mirrored)
     }
 
-    fn of(
+    fn sensitivities_of_model(
         &self,
         model: &dyn Denoiser,
         settings: &ResolvedConfig,
@@ -215,42 +215,48 @@ fn close(error: f64, what: &dyn std::fmt::Debug) {
     assert!(error < TOLERANCE, "{what:?}: {error:e}");
 }
 
-/// δ(all) = 0; the union of groups is their weighted mean; all but one stand against one; log r keeps below `ln(m/|group|)`.
+/// Identities of δ over groups of the training images.
+///
+/// - δ(all) = 0.
+/// - δ of a union is the weighted mean of the groups' δ.
+/// - δ of all images but one is opposite to δ of that image.
+/// - log r is at most `ln(m/|group|)`.
 #[test]
 fn sensitivities_add_up() {
     let (scene, data) = (Scene::new(), faces(120));
     let (a, b) = (range(&data, 10..40), range(&data, 40..90));
-    let (union, one) = (range(&data, 10..90), range(&data, 7..8));
+    let (union, single) = (range(&data, 10..90), range(&data, 7..8));
     let others: Vec<usize> = (0..data.len()).filter(|i| *i != 7).collect();
     let (others, m) = (data.subset(&others), data.len() as f64);
     for (form, sampler) in combinations() {
         let settings = scene.settings(form, sampler, &data, true);
-        let groups = [&a, &b, &union, &one, &others, &data];
-        let found = scene.sensitivities(&settings, &groups, true);
+        let groups = [&a, &b, &union, &single, &others, &data];
+        let results = scene.sensitivities(&settings, &groups, true);
         let what = (form, sampler);
-        let [a, b, union, one, others, all] = [0, 1, 2, 3, 4, 5].map(|k| &found.deltas[k][..]);
+        let [a, b, union, single, others, whole] =
+            [0, 1, 2, 3, 4, 5].map(|k| &results.deltas[k][..]);
         let size = largest(&wide(a)).max(largest(&wide(b)));
 
         let mean = combined(&[(30.0 / 80.0, a), (50.0 / 80.0, b)]);
         close(apart(&wide(union), &mean, size), &("union", what));
-        let rest = combined(&[(m / (m - 1.0), all), (-1.0 / (m - 1.0), one)]);
-        let rest_size = largest(&wide(others)).max(largest(&wide(one)) / (m - 1.0));
+        let opposite = combined(&[(m / (m - 1.0), whole), (-1.0 / (m - 1.0), single)]);
+        let others_size = largest(&wide(others)).max(largest(&wide(single)) / (m - 1.0));
         close(
-            apart(&wide(others), &rest, rest_size),
+            apart(&wide(others), &opposite, others_size),
             &("all but one", what),
         );
-        // What a run says of itself is what it would say if `all` were asked for.
-        let residuals = found.residuals.as_deref().unwrap();
+        // The zero check of a run is its δ(all).
+        let residuals = results.residuals.as_deref().unwrap();
         close(
-            apart(&wide(residuals), &wide(all), size),
+            apart(&wide(residuals), &wide(whole), size),
             &("residual", what),
         );
-        if form.of_one_measure() {
-            close(largest(&wide(all)) / size, &("δ(all) = 0", what));
+        if form.compares_one_measure() {
+            close(largest(&wide(whole)) / size, &("δ(all) = 0", what));
         }
         if form.closed() {
             let shares = [30.0, 50.0, 80.0, 1.0, m - 1.0, m];
-            for (ratios, share) in found.log_ratios.iter().zip(shares) {
+            for (ratios, share) in results.log_ratios.iter().zip(shares) {
                 let top = wide(ratios).into_iter().fold(f64::NEG_INFINITY, f64::max);
                 let bound = (m / share).ln() + TOLERANCE;
                 assert!(top <= bound, "{what:?}: {top} > {bound}");
@@ -270,9 +276,10 @@ fn more_of_the_same_data_moves_nothing_where_the_model_is_that_of_the_data() {
             sigmas: schedule::karras(10, 1.5, 80.0, schedule::RHO),
             ..scene.settings(empirical(None), sampler, &data, true)
         };
-        let found = scene.of(&model, &settings, &[&range(&data, 10..40), &data], true);
-        let size = largest(&wide(&found.deltas[0]));
-        close(largest(&wide(&found.deltas[1])) / size, &sampler);
+        let results =
+            scene.sensitivities_of_model(&model, &settings, &[&range(&data, 10..40), &data], true);
+        let size = largest(&wide(&results.deltas[0]));
+        close(largest(&wide(&results.deltas[1])) / size, &sampler);
     }
 }
 
@@ -314,22 +321,25 @@ fn with_mirrors(data: &Dataset) -> Dataset {
     let shape = data.shape;
     for i in 0..data.len() {
         let pixel = |x: u32, y: u32| {
-            let at = y as usize * shape.width + x as usize;
+            let offset = y as usize * shape.width + x as usize;
             let plane = shape.width * shape.height;
-            image::Rgb([0, 1, 2].map(|c| data.image(i)[c * plane + at]))
+            image::Rgb([0, 1, 2].map(|c| data.image(i)[c * plane + offset]))
         };
         let (w, h) = (shape.width as u32, shape.height as u32);
         for (side, mirrored) in [("a", false), ("b", true)] {
-            let x = |x: u32| if mirrored { w - 1 - x } else { x };
-            let picture = image::RgbImage::from_fn(w, h, |at, y| pixel(x(at), y));
+            let column = |x: u32| if mirrored { w - 1 - x } else { x };
+            let picture = image::RgbImage::from_fn(w, h, |x, y| pixel(column(x), y));
             let file = folder.path().join(format!("{i:03}{side}.png"));
             picture.save(file).unwrap();
         }
     }
     let source = Source::Folder(folder.path().to_owned());
-    let all = datasway_data::load(&source, &LoadOptions::default()).unwrap();
-    assert_eq!((all.len(), all.shape), (2 * data.len(), shape));
-    all
+    let mirrored_set = datasway_data::load(&source, &LoadOptions::default()).unwrap();
+    assert_eq!(
+        (mirrored_set.len(), mirrored_set.shape),
+        (2 * data.len(), shape)
+    );
+    mirrored_set
 }
 
 /// One functional of each kind; the last is constant.
@@ -365,7 +375,11 @@ fn functionals(data: &Dataset, device: &Device) -> Vec<Box<dyn Functional>> {
     ]
 }
 
-/// The mean of `a_j` over any group is `⟨∇f, δ⟩`; over all images it is the residual; the ratios balance; a constant has no influence.
+/// Identities of the influences `a_j` over groups of the training images.
+///
+/// - The mean of `a_j` over a group is `⟨∇f, δ⟩`, and over all images it is the residual.
+/// - The ratios balance.
+/// - No image has an influence on a constant.
 #[test]
 fn influences_add_up_to_sensitivities() {
     let (scene, data) = (Scene::new(), faces(120));
@@ -373,15 +387,15 @@ fn influences_add_up_to_sensitivities() {
     let functionals = functionals(&data, &scene.device);
     for (form, sampler) in combinations() {
         let settings = scene.settings(form, sampler, &data, true);
-        let found = scene.influences(&settings, &functionals, &data, true);
+        let influences = scene.influences(&settings, &functionals, &data, true);
         let sets: Vec<Dataset> = groups
             .iter()
             .map(|group| range(&data, group.clone()))
             .collect();
         let sets: Vec<&Dataset> = sets.iter().collect();
         let tangent = scene.sensitivities(&settings, &sets, true);
-        assert_eq!(found.samples, tangent.samples);
-        for functional in &found.functionals {
+        assert_eq!(influences.samples, tangent.samples);
+        for functional in &influences.functionals {
             let what = (&functional.name, form, sampler);
             if functional.name == "constant" {
                 assert!(functional.influence.iter().all(|a| *a == 0.0), "{what:?}");
@@ -393,7 +407,8 @@ fn influences_add_up_to_sensitivities() {
                 for (k, group) in groups.iter().enumerate() {
                     let members = &row[group.clone()];
                     let mean = members.iter().sum::<f64>() / members.len() as f64;
-                    let gradient = wide(&functional.gradients[i * found.dim..(i + 1) * found.dim]);
+                    let gradient =
+                        wide(&functional.gradients[i * influences.dim..(i + 1) * influences.dim]);
                     let delta = wide(tangent.delta(k, i));
                     let along: f64 = gradient.iter().zip(delta).map(|(g, d)| g * d).sum();
                     let typical = members.iter().map(|a| a.abs()).fold(size, f64::max);
@@ -402,13 +417,13 @@ fn influences_add_up_to_sensitivities() {
                 let residual = f64::from(functional.residuals[i]);
                 let mean = row.iter().sum::<f64>() / m as f64;
                 close((residual - mean).abs() / size, &("residual", i, what));
-                if form.of_one_measure() {
+                if form.compares_one_measure() {
                     close(residual.abs() / size, &("zero", i, what));
                 }
             }
         }
         if form.closed() {
-            let gaps: Vec<f64> = wide(&found.balance).iter().map(|b| b - 1.0).collect();
+            let gaps: Vec<f64> = wide(&influences.balance).iter().map(|b| b - 1.0).collect();
             close(largest(&gaps), &("balance", form, sampler));
         }
     }

@@ -18,11 +18,11 @@ pub fn bootstrap(n: usize, statistic: impl Fn(&[usize]) -> f64) -> [f64; 2] {
     }
     let mut rng = ChaCha8Rng::seed_from_u64(n as u64);
     let mut draw = vec![0; n];
-    let found: Vec<f64> = (0..RESAMPLES)
+    let statistics: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
             draw.iter_mut().for_each(|i| *i = rng.random_range(0..n));
             statistic(&draw)
         })
         .collect();
-    [quantile(&found, 0.025), quantile(&found, 0.975)]
+    [quantile(&statistics, 0.025), quantile(&statistics, 0.975)]
 }

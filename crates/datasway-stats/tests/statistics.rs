@@ -20,10 +20,10 @@ fn rows(value: &Value) -> Vec<Vec<f64>> {
 }
 
 #[track_caller]
-fn close(found: f64, expected: f64, tolerance: f64) {
+fn close(actual: f64, expected: f64, tolerance: f64) {
     assert!(
-        (found - expected).abs() <= tolerance * expected.abs().max(1e-300),
-        "{found} against {expected}"
+        (actual - expected).abs() <= tolerance * expected.abs().max(1e-300),
+        "{actual} against {expected}"
     );
 }
 
@@ -32,23 +32,23 @@ fn correlations_and_their_distribution() {
     let fixture = fixture();
     let (predicted, real) = (rows(&fixture["predicted"]), rows(&fixture["real"]));
     let expected = list(&fixture["pearson"]);
-    let found: Vec<f64> = predicted
+    let correlations: Vec<f64> = predicted
         .iter()
         .zip(&real)
         .map(|(p, r)| pearson(p, r))
         .collect();
-    for (found, expected) in found.iter().zip(&expected) {
-        close(*found, *expected, 1e-12);
+    for (actual, expected) in correlations.iter().zip(&expected) {
+        close(*actual, *expected, 1e-12);
     }
     for (q, expected) in [0.25, 0.5, 0.75].iter().zip(list(&fixture["quartiles"])) {
-        close(quantile(&found, *q), expected, 1e-12);
+        close(quantile(&correlations, *q), expected, 1e-12);
     }
     // Both intervals are of random draws.
-    let interval = bootstrap(found.len(), |draw| {
-        draw.iter().map(|&i| found[i]).sum::<f64>() / draw.len() as f64
+    let interval = bootstrap(correlations.len(), |draw| {
+        draw.iter().map(|&i| correlations[i]).sum::<f64>() / draw.len() as f64
     });
-    for (found, expected) in interval.iter().zip(list(&fixture["mean_interval"])) {
-        close(*found, expected, 0.05);
+    for (actual, expected) in interval.iter().zip(list(&fixture["mean_interval"])) {
+        close(*actual, expected, 0.05);
     }
 }
 
@@ -67,14 +67,14 @@ fn ranks_with_ties() {
 #[test]
 fn wilcoxon_with_ties_and_zeros() {
     let fixture = fixture();
-    let found = signed_rank(&list(&fixture["differences"]));
+    let test = signed_rank(&list(&fixture["differences"]));
     let expected = |name: &str| fixture["wilcoxon"][name].as_f64().unwrap();
-    close(found.statistic, expected("statistic"), 1e-12);
-    close(found.p, expected("p"), 1e-6);
+    close(test.statistic, expected("statistic"), 1e-12);
+    close(test.p, expected("p"), 1e-6);
     assert_eq!(signed_rank(&[0.0, 0.0]).p, 1.0);
     // Many differences of one sign: the far tail keeps its digits.
-    let all: Vec<f64> = (1..=100).map(f64::from).collect();
-    close(signed_rank(&all).p, 3.896_559_845_095_909e-18, 1e-6);
+    let positive: Vec<f64> = (1..=100).map(f64::from).collect();
+    close(signed_rank(&positive).p, 3.896_559_845_095_909e-18, 1e-6);
 }
 
 #[test]

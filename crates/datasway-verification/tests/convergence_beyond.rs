@@ -1,4 +1,4 @@
-//! Data that no Gaussian describes: the prediction is right there too, and its curvature says how far it reaches.
+//! Data that no Gaussian describes: the prediction is right there too, and its curvature gives the range of masses where it holds.
 
 use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};

@@ -10,7 +10,7 @@ use crate::target::AttributionTarget;
 
 /// Scores of all targets from the similarity `s_j(x)` of samples `[n, m]` and of held-out images `[h, m]` with the training images y_j.
 ///
-/// - Loss at x: `−s_j`, since the loss at x falls when the model sees more images like x.
+/// - Loss at x: `−s_j`, since the loss at x falls when the model is trained on more images like x.
 /// - Linear functional `⟨v, x⟩` of a sample: `s_j` for all v, the form that is reported in the literature.
 ///   It has no sign.
 /// - Linear functional, *directed*: `s_j·⟨v, y_j − x⟩`, which moves the sample towards the images that it resembles.

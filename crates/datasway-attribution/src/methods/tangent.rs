@@ -12,7 +12,8 @@ use crate::target::AttributionTarget;
 
 /// Change `⟨v, δ_ν⟩` of the linear functionals, with each subset as a direction ν.
 ///
-/// It scores no single image; [`AdjointMethod`](super::adjoint::AdjointMethod) does, and the two agree.
+/// The method scores no single image.
+/// [`AdjointMethod`](super::adjoint::AdjointMethod) scores single images, and the two agree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TangentMethod(EstimatorSpec);

@@ -52,21 +52,21 @@ impl From<Bandwidth> for BandwidthText {
     }
 }
 
-/// Revision of the algorithm of [`Bandwidth::Auto`]. It is raised when the algorithm returns another h for the same
-/// images; job keys contain it.
+/// Revision of the algorithm of [`Bandwidth::Auto`]. Job keys contain it. A change of the algorithm that returns another h
+/// for the same images raises it.
 pub const AUTO_BANDWIDTH_REVISION: u32 = 3;
 
-/// Ratio of the bandwidth that a network learns to that of the best kernel smoother: there the linear datamodeling score
-/// of single digits is within a few per cent of its maximum (docs/src/results/bandwidth.md has other data sets).
+/// Ratio of the bandwidth that a network learns to that of the best kernel smoother. At this ratio the linear datamodeling
+/// score of single digits is within a few per cent of its maximum (docs/src/results/bandwidth.md has other data sets).
 const NETWORK_SMOOTHING_FACTOR: f64 = 3.0;
 
 impl Bandwidth {
     /// h for a training set, in pixels of `[-1, 1]`.
     ///
     /// `auto` cross-validates the kernel smoother of the comparison (`cross_validation.rs`) and takes three times the
-    /// bandwidth that predicts held-out images best: a network spreads what it learns from an image farther than the best
-    /// smoother of pixels. The result depends on no model and no noise level: well above h, `√(σ² + h²)` is σ whatever h
-    /// is, and below it h is all of the width.
+    /// bandwidth that predicts held-out images best. A network spreads the influence of an image farther than the best
+    /// smoother of pixels. The result depends on no model and no noise level. Well above h, `√(σ² + h²)` is about σ; well
+    /// below h, it is about h.
     ///
     /// # Errors
     /// If there are fewer than two different images.
@@ -198,15 +198,15 @@ mod tests {
                 "copies"
             );
 
-            let grain = |i: usize, at: usize, byte: u8| match (i * 31 + at * 17) % 5 {
+            let grain = |i: usize, pixel: usize, byte: u8| match (i * 31 + pixel * 17) % 5 {
                 0 => byte.saturating_add(3),
                 1 => byte.saturating_sub(2),
                 _ => byte,
             };
             let bright = |_: usize, _: usize, byte: u8| byte.saturating_add(6);
             let frame = |t: usize| {
-                move |_: usize, at: usize, byte: u8| {
-                    let lit = at % 8 == t % 8;
+                move |_: usize, pixel: usize, byte: u8| {
+                    let lit = pixel % 8 == t % 8;
                     byte.saturating_add(if lit { 12 } else { 0 })
                 }
             };

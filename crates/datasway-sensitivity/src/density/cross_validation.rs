@@ -34,7 +34,7 @@ const CHUNK: usize = 1024;
 ///
 /// The minimum is that of a parabola over log h, through the errors at the best bandwidth of the search and its neighbours.
 ///
-/// - The hash of the pixels decides which images are left out, one at a time.
+/// - The left-out images are the first in the order of the hashes of their pixels. They are left out one at a time.
 /// - Equal images and mirror images of each other count as one: they are left out together, and predict once.
 /// - Near-copies of the image ([`near_copies`]) are left out with it. A smoother that finds the same picture again has no
 ///   information about the bandwidth.

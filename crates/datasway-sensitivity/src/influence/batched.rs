@@ -28,8 +28,8 @@ pub struct Influences {
     pub sigmas: Vec<f32>,
     /// The mean of `r_j` over the training images at each evaluation, `[n, P]`; 0 below the cut-off.
     ///
-    /// It is 1 if the density that ρ is compared with is that of these images, and far from 1 where another estimate of
-    /// that density is wrong about them.
+    /// The mean is 1 if the estimated density is that of these images. It is far from 1 where the estimate is wrong at
+    /// them.
     pub balance: Vec<f32>,
     /// The influences on each functional.
     pub functionals: Vec<FunctionalInfluences>,

@@ -1,4 +1,4 @@
-//! A sum of tensors whose shape the first term decides.
+//! A sum of tensors with the shape of the first term.
 
 use burn::tensor::Tensor;
 

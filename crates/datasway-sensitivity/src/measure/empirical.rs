@@ -12,7 +12,7 @@ use super::Measure;
 use super::image_points::ImagePoints;
 use crate::tensors::rows_dot;
 
-/// Most numbers of points that a device with its own memory holds: 4 GiB of them.
+/// Largest number of values of points that a device with its own memory holds: 4 GiB of them.
 const MAX_HELD: usize = 1 << 30;
 
 /// Points in memory, or images that are read in chunks.
@@ -64,7 +64,7 @@ impl Empirical {
         Self::build(Points::Images(images), &weights, DType::F32)
     }
 
-    /// Images as the measure that a training sees, with their mirror images if `mirrored`. Sums are taken in the widest
+    /// Images as the measure that a model is trained on, with their mirror images if `mirrored`. Sums are taken in the widest
     /// precision of the device. A device with its own memory holds the images, unless they are very many.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use datasway_data::Dataset;
 
 /// Images as points `[m, d]` with pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too.
 ///
-/// A set that the cache maps stays on disk; only the chunk that is asked for is in memory.
+/// A set that the cache maps stays on disk; only the requested chunk is in memory.
 #[derive(Debug, Clone)]
 pub struct ImagePoints {
     set: Arc<Dataset>,

@@ -6,7 +6,7 @@
 //! - [`Trajectory::push_forward`] computes δ from the `F_p`. With `F_p = ∂_ηD(x_p)` it is the sensitivity of
 //!   [`sample_with_tangents`](crate::trajectory::tangent::sample_with_tangents).
 //! - [`Trajectory::pull_back`] computes the `G_p = L_pᵀ·g` of a gradient `g = ∂f/∂x₀`, so that `⟨g, δ⟩ = Σ_p ⟨G_p, F_p⟩`
-//!   for all `F_p`. One backward pass answers for every change of the data.
+//!   for all `F_p`. One backward pass serves every change of the data.
 //!
 //! The backward pass evaluates the network again at each point. It holds one evaluation of the network, the points of the
 //! path and the `G_p`, which are of the size of the samples each.

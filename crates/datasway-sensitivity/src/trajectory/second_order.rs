@@ -32,7 +32,7 @@ pub fn trust_radius(delta: &[f64], gamma: &[f64]) -> f64 {
 
 /// `∂²D[δ, δ]`, `[K, n, d]`, at the points x `[n, d]` along K directions δ `[K, n, d]`.
 ///
-/// It is a central difference of `J·δ` with a step of `reach·σ` along δ to either side. Where δ = 0, the result is 0.
+/// The result is a central difference of `J·δ` with a step of `reach·σ` along δ to either side. Where δ = 0, it is 0.
 ///
 /// # Errors
 /// If the model cannot be differentiated.

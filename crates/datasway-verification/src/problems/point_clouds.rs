@@ -19,9 +19,9 @@ pub enum CloudShape {
     Moons,
     /// The dark squares of a board of 4×4, and a light one.
     Checkerboard,
-    /// A spiral of one and a half turns; its end is the mode, its continuation lies outside.
+    /// A spiral of one and a half turns. Its end is the mode, and its continuation is outside.
     SwissRoll,
-    /// A surface curved into 64 dimensions; a strip of it is the mode, its continuation lies outside.
+    /// A surface curved into 64 dimensions. A strip of it is the mode, and its continuation is outside.
     Manifold,
 }
 

@@ -1,4 +1,4 @@
-//! Order of convergence: how fast the residual `‖x_η − x − ηδ‖` vanishes with η, and where rounding takes over.
+//! Order of convergence: the rate at which the residual `‖x_η − x − ηδ‖` vanishes with η, and the floor by rounding.
 
 use burn::tensor::{DType, Device};
 use datasway_diffusion::DiffusionError;

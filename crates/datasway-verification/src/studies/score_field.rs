@@ -17,7 +17,6 @@ pub struct Plane {
 impl Plane {
     /// The plane through the mean of points `[m, d]` along which they vary most; for d = 2 the plane of the points.
     ///
-    ///
     /// # Errors
     /// If the points cannot be read back, or d < 2.
     pub fn through(points: &Tensor<2>) -> Result<Self, DiffusionError> {

@@ -303,7 +303,7 @@ fn conclusion(cases: &[Case]) -> String {
 /// Samples that move to another mode, which a median over samples does not show.
 fn jumps(cases: &[Case]) -> String {
     let curvature = RadiusPredictor::Curvature;
-    // Whether the trust radius is below the mass, for samples that jump and for those that are predicted well.
+    // True where the trust radius is below the mass, for samples that jump and for those that are predicted well.
     let (mut jumped, mut valid) = (Vec::new(), Vec::new());
     for case in cases {
         let Validity { masses, errors, .. } = &case.validity;
