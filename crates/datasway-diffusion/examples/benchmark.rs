@@ -117,7 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 work.prepare(operation, batch)?;
                 work.device.sync()?;
                 let started = Instant::now();
-                // Results are kept, or a device that runs behind might find that nobody needs them.
+                // Results are kept, because a device that runs behind may skip unused ones.
                 let results: Result<Vec<DynTensor>, _> =
                     (0..repeats).map(|_| work.run(operation, batch)).collect();
                 work.device.sync()?;

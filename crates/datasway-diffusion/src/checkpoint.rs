@@ -246,10 +246,10 @@ fn check_tensors(head: &Head, header: &Header) -> Result<(), String> {
             return Err(format!("{name} should be there and have {d} entries"));
         }
     }
-    for (group, found) in [("model", model), ("ema", ema)] {
+    for (group, shapes) in [("model", model), ("ema", ema)] {
         // A checkpoint for sampling has no raw weights.
-        if group != "model" || !found.is_empty() {
-            let fits = weights::check_shapes(&needed, found);
+        if group != "model" || !shapes.is_empty() {
+            let fits = weights::check_shapes(&needed, shapes);
             fits.map_err(|problem| {
                 format!("its {group} weights do not fit the network of its header: {problem}")
             })?;

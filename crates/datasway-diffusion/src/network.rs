@@ -62,7 +62,7 @@ impl NetworkDenoiser {
 }
 
 impl<M: Module + 'static> NetworkDenoiser<M> {
-    /// A denoiser from any network `F(x, c_noise)` of points with d entries.
+    /// A denoiser from any network `F(x, c_noise)` of points `[n, d]` and noise levels `[n]`, with results `[n, d]`.
     pub fn flat(
         network: M,
         d: usize,

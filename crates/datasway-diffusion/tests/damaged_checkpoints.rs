@@ -101,7 +101,7 @@ struct Raw {
 type Tensors = BTreeMap<String, (String, Vec<u64>, Vec<u8>)>;
 
 impl Raw {
-    fn of(checkpoint: &Checkpoint) -> Self {
+    fn new(checkpoint: &Checkpoint) -> Self {
         let bytes = saved(checkpoint);
         let body = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let names: BTreeMap<String, Value> = serde_json::from_slice(&bytes[8..body]).unwrap();
@@ -171,7 +171,7 @@ fn a_checkpoint_of_an_earlier_version_is_read() {
             &bytes[body..],
         )
     };
-    let read = load(&earlier(&Raw::of(&original).bytes())).expect("an earlier checkpoint");
+    let read = load(&earlier(&Raw::new(&original).bytes())).expect("an earlier checkpoint");
     assert_eq!(read.header, original.header);
     assert_eq!(denoised(&read), denoised(&original));
     // The entry is a part of the checksum, so renaming it is damage.
@@ -214,7 +214,7 @@ fn products_with_the_jacobian_do_not_hang_on_ids() {
         ),
     ];
     for (name, ids) in cases {
-        let mut raw = Raw::of(&original);
+        let mut raw = Raw::new(&original);
         raw.header["parameter_ids"] = json!(ids);
         let loaded = load(&raw.bytes()).unwrap();
         assert_eq!(denoised(&loaded), right, "{name}");
@@ -295,7 +295,7 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
         ("/parameter_ids/a\nb", json!(1), "a\\nb"),
         ("/other", json!(1), "header"),
     ];
-    let original = Raw::of(&checkpoint());
+    let original = Raw::new(&checkpoint());
     assert!(load(&original.bytes()).is_ok());
     for (place, value, phrase) in cases {
         let mut header = original.header.clone();
@@ -343,9 +343,9 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
 
 #[test]
 fn tensors_that_do_not_fit_are_listed() {
-    let original = Raw::of(&checkpoint());
+    let original = Raw::new(&checkpoint());
     let changed = |change: &dyn Fn(&mut Tensors)| {
-        let mut raw = Raw::of(&checkpoint());
+        let mut raw = Raw::new(&checkpoint());
         raw.tensors = original.tensors.clone();
         change(&mut raw.tensors);
         load(&raw.bytes()).unwrap_err()
@@ -402,7 +402,7 @@ fn other_types_are_converted_with_a_notice_or_refused_by_name() {
     let name = "ema/input.weight";
     let before = values(&original.ema["input.weight"]);
     let convert = |dtype: &str, to: &dyn Fn(f32) -> Vec<u8>| {
-        let mut raw = Raw::of(&original);
+        let mut raw = Raw::new(&original);
         let (stored, _, bytes) = raw.tensors.get_mut(name).unwrap();
         *stored = dtype.to_owned();
         *bytes = before.iter().flat_map(|value| to(*value)).collect();
@@ -446,7 +446,7 @@ fn other_types_are_converted_with_a_notice_or_refused_by_name() {
             ("F8_E5M2", 1),
             ("C64", 8),
         ] {
-            let mut raw = Raw::of(&original);
+            let mut raw = Raw::new(&original);
             let (stored, _, bytes) = raw.tensors.get_mut(tensor).unwrap();
             *stored = dtype.to_owned();
             *bytes = vec![0; bytes.len() / 4 * size];
@@ -466,7 +466,7 @@ fn a_number_that_is_not_finite_is_refused_by_name_and_never_written() {
         "data_variance",
     ] {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let mut raw = Raw::of(&original);
+            let mut raw = Raw::new(&original);
             raw.tensors.get_mut(name).unwrap().2[..4].copy_from_slice(&value.to_le_bytes());
             let error = load(&raw.bytes()).unwrap_err();
             assert!(error.contains(&format!("{name} holds")), "{error}");
@@ -477,13 +477,13 @@ fn a_number_that_is_not_finite_is_refused_by_name_and_never_written() {
         ("data_variance", 1e30),
         ("data_mean", 1e30),
     ] {
-        let mut raw = Raw::of(&original);
+        let mut raw = Raw::new(&original);
         raw.tensors.get_mut(name).unwrap().2[..4].copy_from_slice(&value.to_le_bytes());
         let error = load(&raw.bytes()).unwrap_err();
         assert!(error.contains(&format!("each entry of {name}")), "{error}");
     }
 
-    let mut rounded = Raw::of(&original);
+    let mut rounded = Raw::new(&original);
     let bytes = &mut rounded.tensors.get_mut("data_variance").unwrap().2;
     bytes[..4].copy_from_slice(&(-1e-9_f32).to_le_bytes());
     assert_eq!(load(&rounded.bytes()).unwrap().data_variance[0], 0.0);
@@ -660,7 +660,7 @@ fn a_damaged_state_of_the_optimiser_is_refused_and_never_panics() {
             "{length} bytes"
         );
     }
-    // Whatever is flipped, Burn is not given what it would panic at.
+    // No flipped bit may cause a panic in Burn.
     for place in (0..state.len().min(20_000)).step_by(37) {
         let mut flipped = state.clone();
         flipped[place] ^= 1 << (place % 8);

@@ -1,4 +1,4 @@
-//! The adjoint is the transposed tangent: of the sampler, and of what training data do to samples.
+//! The adjoint against the transposed tangent, for the sampler and for the effect of training data on samples.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};

@@ -270,8 +270,8 @@ fn a_blurred_gaussian_is_a_wider_gaussian() {
 
 #[test]
 fn bandwidth_and_cutoff_are_tangents_of_what_they_say() {
-    // The smoothed comparison is the derivative of the ideal denoiser of ρ_η blurred; the cut-off that of a model of
-    // which only the part above a noise level has seen the new data.
+    // The smoothed comparison is the derivative of the ideal denoiser of ρ_η blurred. The cut-off is that of a model which
+    // is trained on the new data above a noise level only.
     let points = normal(3, 24, 4);
     let data = Empirical::new(points.clone()).expect("points");
     let group = Empirical::new(points.slice_dim(0, 4..12)).expect("points");

@@ -49,7 +49,7 @@ fn norm(v: Tensor<2>) -> f64 {
     v.powi_scalar(2).sum().sqrt().into_scalar::<f64>()
 }
 
-/// `∂²D[δ, δ]` from products with J against second differences of D itself, which know nothing of J.
+/// `∂²D[δ, δ]` from products with J against second differences of D itself, which do not use J.
 #[test]
 fn the_bend_of_an_image_network_is_its_second_difference() {
     let device = Device::flex();

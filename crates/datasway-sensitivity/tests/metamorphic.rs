@@ -1,7 +1,7 @@
-//! Identities that hold whatever the model is, for every density, sampler and functional, in f32 as a user gets it.
+//! Identities that hold for any model, with every density, sampler and functional, in f32 as in the binaries.
 //!
 //! The model is the shipped one and ρ the first of its training images, so that `r` takes the values that it has in use: up to the
-//! number of images, where one of them owns a sample.
+//! number of images, where a single image determines a sample.
 
 use std::path::Path;
 
@@ -283,7 +283,7 @@ fn more_of_the_same_data_moves_nothing_where_the_model_is_that_of_the_data() {
     }
 }
 
-/// Names, order, and copies of all images decide nothing, and mirror images may be files or made by `flip`.
+/// Names, order, and copies of all images have no effect, and mirror images may be files or made by `flip`.
 #[test]
 fn the_same_measure_in_another_form_gives_the_same_numbers() {
     let (scene, data) = (Scene::new(), faces(60));

@@ -30,9 +30,9 @@ pub fn quantile(values: &[f64], q: f64) -> f64 {
     let mut sorted: Vec<f64> = values.iter().map(key).collect();
     sorted.sort_by(f64::total_cmp);
     let place = q.clamp(0.0, 1.0) * (sorted.len().saturating_sub(1)) as f64;
-    let (low, part) = (place.floor() as usize, place.fract());
+    let (low, fraction) = (place.floor() as usize, place.fract());
     match (sorted.get(low), sorted.get(low + 1)) {
-        (Some(a), Some(b)) if part > 0.0 => a + (b - a) * part,
+        (Some(a), Some(b)) if fraction > 0.0 => a + (b - a) * fraction,
         (Some(a), _) => *a,
         (None, _) => f64::NAN,
     }

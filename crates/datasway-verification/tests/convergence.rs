@@ -1,4 +1,4 @@
-//! The paper's first claim: predicted samples err by O(η²), whatever the dimension, the change and the sampler.
+//! The first claim of the paper: the error of predicted samples is O(η²) for every dimension, change and sampler.
 
 use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::Sampler;

@@ -1,4 +1,4 @@
-//! Data that no Gaussian describes: the prediction is right there too, and its curvature gives the range of masses where it holds.
+//! Predictions on data that are far from Gaussian, and the range of masses that their curvature gives.
 
 use burn::tensor::{DType, Device};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};

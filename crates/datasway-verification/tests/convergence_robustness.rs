@@ -1,4 +1,4 @@
-//! The prediction survives estimated densities and a learned score, and gets worse in the order it should.
+//! Predictions with estimated densities and a learned score, and the expected order of their errors.
 
 use datasway_verification::problems::random_mixture::{Covariances, RandomMixture};
 use datasway_verification::studies::learned_score::{TrainingOptions, train_mlp};

@@ -89,7 +89,7 @@ impl ReferenceDensity {
 /// For each step, the caller calls [`probes`](Self::probes) once, and then [`at`](Self::at) and
 /// [`advance`](Self::advance) for each of its stages.
 pub trait LogDensityTracker {
-    /// Tangents of step k at the points x `[n, d]`, `[P, n, d]`, whose products with J each stage hands to
+    /// Tangents of step k at the points x `[n, d]`, `[P, n, d]`. Each stage passes their products with J to
     /// [`advance`](Self::advance).
     fn probes(&mut self, x: &Tensor<2>, k: usize) -> Option<Tensor<3>>;
 

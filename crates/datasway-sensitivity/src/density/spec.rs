@@ -9,7 +9,7 @@ use super::{Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions};
 /// Highest noise level of a cut-off; the sampler starts above it.
 const MAX_CUTOFF: f64 = 0.99 * schedule::SIGMA_MAX;
 
-/// Default period of `probing`, the smallest that pays (docs/src/results/verification.md).
+/// Default period of `probing`, the smallest that is worth its cost (docs/src/results/verification.md).
 const DEFAULT_PERIOD: usize = 3;
 
 /// Estimator of the log-density with its options.

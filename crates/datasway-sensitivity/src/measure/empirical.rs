@@ -36,7 +36,7 @@ pub struct Empirical {
 }
 
 impl Empirical {
-    /// Points of equal weight.
+    /// Points `[m, d]` of equal weight.
     ///
     /// # Errors
     /// If there are no points, or they have no entries.
@@ -45,7 +45,7 @@ impl Empirical {
         Self::weighted(points, &vec![1.0; m])
     }
 
-    /// Points with positive weights, which are normalised.
+    /// Points `[m, d]` with m positive weights, which are normalised.
     ///
     /// # Errors
     /// If there are no points or no entries, the numbers of points and weights differ, or a weight

@@ -88,7 +88,7 @@ impl Problem<'_> {
     }
 }
 
-/// Rows of a tensor in f64.
+/// Rows of a tensor `[n, d]` in f64.
 ///
 /// # Errors
 /// If it cannot be read back.
