@@ -3,7 +3,7 @@
 //!
 //! A tile is 2×2 outputs and the 4×4 inputs d under them. `Y = Aᵀ[(G w Gᵀ) ⊙ (Bᵀ d B)]A`, summed over the channels:
 //! one matrix product `[outputs, inputs]·[inputs, tiles]` for each of the 16 entries. The gradient of the input is
-//! the same convolution with the kernel transposed and turned round; the gradient of the weights is the adjoint,
+//! the same convolution with the kernel transposed and turned round. The gradient of the weights is the adjoint,
 //! `Gᵀ[Σ (A g Aᵀ) ⊙ (Bᵀ d B)]G`.
 //!
 //! Images are NCHW. They get a border of zeros and are cut into quads: four tiles side by side. Two quads

@@ -371,11 +371,11 @@ fn results_do_not_depend_on_the_number_of_threads() {
         }
         results
     };
-    let on = |threads| {
+    let results_on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.unwrap().install(compute)
     };
-    let one = on(1);
-    assert_eq!(one, on(2));
-    assert_eq!(one, on(5));
+    let one_thread = results_on(1);
+    assert_eq!(one_thread, results_on(2));
+    assert_eq!(one_thread, results_on(5));
 }

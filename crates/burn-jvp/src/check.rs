@@ -154,9 +154,9 @@ where
         module,
         inputs,
     };
-    let all = case.derivatives(tangents, k)?;
-    let n = all.len() / k;
-    for (index, along) in all.chunks(n.max(1)).enumerate() {
+    let joint = case.derivatives(tangents, k)?;
+    let n = joint.len() / k;
+    for (index, along) in joint.chunks(n.max(1)).enumerate() {
         let single = select(tangents, index);
         let alone = case.derivatives(&single, 1)?;
         compare(Property::Stacking, &alone, along, options.linearity)?;
@@ -168,7 +168,7 @@ where
             options.difference,
         )?;
     }
-    let mut sum = vec![0.0; all.len()];
+    let mut sum = vec![0.0; joint.len()];
     for (index, tangent) in tangents.iter().enumerate() {
         if tangent.is_some() {
             let mut only = vec![None; tangents.len()];
@@ -177,10 +177,10 @@ where
             sum.iter_mut().zip(derivatives).for_each(|(s, d)| *s += d);
         }
     }
-    compare(Property::Additivity, &sum, &all, options.linearity)?;
+    compare(Property::Additivity, &sum, &joint, options.linearity)?;
     if let Some(tolerance) = options.adjoint {
         let weights = uniform(n, (0.3, 0.9), 0);
-        let forward = dot(&weights, &all[..n]);
+        let forward = dot(&weights, &joint[..n]);
         let reverse = case.adjoint_product(&directions(&select(tangents, 0)), &weights);
         compare(Property::Adjoint, &[forward], &[reverse], tolerance)?;
     }
@@ -196,7 +196,7 @@ where
             inputs: &inputs,
         };
         let derivatives = single.derivatives(&tangents, k)?;
-        compare(Property::SinglePrecision, &derivatives, &all, tolerance)?;
+        compare(Property::SinglePrecision, &derivatives, &joint, tolerance)?;
     }
     Ok(())
 }

@@ -71,6 +71,9 @@ impl CapturedGraph {
     ///
     /// Placeholders are zeros that are created inside the scope. Their operations are dropped from the record and live
     /// tensors stand in for them at each evaluation, so no weight is copied.
+    ///
+    /// # Errors
+    /// If there is no input, the device has no capture, or the function cannot be recorded.
     pub fn record<M: Module>(
         module: &M,
         inputs: &[DynTensor],
@@ -127,7 +130,10 @@ impl CapturedGraph {
         })
     }
 
-    /// The output with its `k` tangents, from the inputs with theirs and the parameters at this call.
+    /// The output and its `k` tangents, from the inputs with their tangents and the parameters at this call.
+    ///
+    /// # Errors
+    /// If an operation has no derivative rule.
     pub fn evaluate(
         &self,
         inputs: Vec<Dual>,

@@ -120,7 +120,10 @@ impl Interpreter<'_> {
         stacked(self.k, &out.shape.to_vec())
     }
 
-    /// A custom operation, by its registered rule.
+    /// Evaluates a custom operation by its registered rule.
+    ///
+    /// # Errors
+    /// If no rule is registered for the operation.
     pub fn custom(&mut self, op: &CustomOpIr) -> Result<(), Refusal> {
         let mut rules = self.rules.iter().rev();
         let rule = rules

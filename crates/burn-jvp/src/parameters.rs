@@ -84,6 +84,7 @@ pub(crate) struct Placeholders<'a> {
 }
 
 impl<'a> Placeholders<'a> {
+    /// Placeholders on `device`, none yet.
     pub fn new(device: &'a Device) -> Self {
         Self {
             device,

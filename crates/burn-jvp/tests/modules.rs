@@ -451,14 +451,14 @@ fn gradient_of_a_derivative_in_the_weights() {
     let trained = linear.clone().train();
     let grads = objective(&trained).sum().backward();
     let gradient = trained.weight.val().grad(&grads).expect("a gradient");
-    let at = |h: f64| -> f64 {
+    let objective_moved_by = |h: f64| -> f64 {
         let bump =
             Tensor::<2>::from_data([[0.0, 0.0], [0.0, h], [0.0, 0.0]], (&device, DType::F64));
         let mut moved = linear.clone();
         moved.weight = moved.weight.map(|w| w + bump);
         numbers(&objective(&moved).into()).iter().sum()
     };
-    let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+    let slope = (objective_moved_by(1e-5) - objective_moved_by(-1e-5)) / 2e-5;
     close(
         "weights",
         "gradient",

@@ -169,8 +169,14 @@ fn agrees_with_torch_func_jvp() {
             .iter()
             .enumerate()
         {
-            let part = k * n..(k + 1) * n;
-            close(suffix, what, &got[part.clone()], &expected[part], tolerance);
+            let entries = k * n..(k + 1) * n;
+            close(
+                suffix,
+                what,
+                &got[entries.clone()],
+                &expected[entries],
+                tolerance,
+            );
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct LabelMetrics {
 /// Compares log-odds `[n, labels]` with the truth.
 pub fn evaluate(labels: &[String], odds: &[f32], truth: &[Vec<bool>]) -> Vec<LabelMetrics> {
     let n = truth.len();
-    let one = |(l, label): (usize, &String)| {
+    let metrics = |(l, label): (usize, &String)| {
         let mut pairs: Vec<(f32, bool)> = truth
             .iter()
             .enumerate()
@@ -36,7 +36,7 @@ pub fn evaluate(labels: &[String], odds: &[f32], truth: &[Vec<bool>]) -> Vec<Lab
             auc: (have > 0 && have < n).then(|| area(&pairs, have)),
         }
     };
-    labels.iter().enumerate().map(one).collect()
+    labels.iter().enumerate().map(metrics).collect()
 }
 
 /// The Mann–Whitney statistic of sorted scores: `Σ over positives of (negatives below + half of those level) / (n₊·n₋)`.
@@ -60,8 +60,8 @@ mod tests {
         // scikit-learn: roc_auc_score([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.8, 0.9]) = 6.5/9.
         let odds = [0.1, 0.4, 0.35, 0.8, 0.8, 0.9];
         let truth = [false, false, true, true, false, true].map(|has| vec![has]);
-        let found = evaluate(&["attr:a".to_owned()], &odds, &truth);
-        assert!((found[0].auc.unwrap() - 6.5 / 9.0).abs() < 1e-12);
-        assert_eq!(found[0].accuracy, 0.5);
+        let metrics = evaluate(&["attr:a".to_owned()], &odds, &truth);
+        assert!((metrics[0].auc.unwrap() - 6.5 / 9.0).abs() < 1e-12);
+        assert_eq!(metrics[0].accuracy, 0.5);
     }
 }

@@ -214,9 +214,9 @@ fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), D
     })?;
     let header = Header::parse(&head.header).map_err(fail)?;
     let needed = weights::shapes(&header.network(&Device::flex()));
-    let (states, found): (Vec<_>, Vec<_>) =
+    let (optimizer_states, stored): (Vec<_>, Vec<_>) =
         (head.tensors.iter()).partition(|(name, _)| *name == "optimizer");
-    if let Some((_, info)) = states.first()
+    if let Some((_, info)) = optimizer_states.first()
         && info.dtype != Dtype::U8
     {
         return Err(fail(format!(
@@ -224,9 +224,9 @@ fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), D
             info.dtype
         )));
     }
-    let found = found.into_iter();
-    let found = found.map(|(name, info)| (name.as_str(), info.shape.as_slice()));
-    weights::check_shapes(&needed, found).map_err(|problem| {
+    let stored = stored.into_iter();
+    let stored = stored.map(|(name, info)| (name.as_str(), info.shape.as_slice()));
+    weights::check_shapes(&needed, stored).map_err(|problem| {
         fail(format!(
             "its weights do not fit the network of its header: {problem}"
         ))

@@ -100,18 +100,18 @@ impl Labels {
     /// `z_c − ln Σ_{b≠c} exp z_b`.
     pub fn log_odds(&self, outputs: Tensor<2>) -> Tensor<2> {
         let (attributes, classes) = (self.attributes.len(), self.classes.len());
-        let part = |range: Range<usize>| outputs.clone().slice_dim(1, range);
+        let columns = |range: Range<usize>| outputs.clone().slice_dim(1, range);
         let mut odds = Vec::new();
         if attributes > 0 {
-            odds.push(part(0..attributes));
+            odds.push(columns(0..attributes));
         }
         for class in 0..classes {
             let others = (0..classes).filter(|other| *other != class);
-            let others = others.map(|other| part(attributes + other..attributes + other + 1));
+            let others = others.map(|other| columns(attributes + other..attributes + other + 1));
             let others = Tensor::cat(others.collect(), 1);
             let top = others.clone().max_dim(1).detach();
-            let rest = (others - top.clone()).exp().sum_dim(1).log() + top;
-            odds.push(part(attributes + class..attributes + class + 1) - rest);
+            let log_sum = (others - top.clone()).exp().sum_dim(1).log() + top;
+            odds.push(columns(attributes + class..attributes + class + 1) - log_sum);
         }
         Tensor::cat(odds, 1)
     }
@@ -123,21 +123,22 @@ impl Labels {
         let truth: Vec<i32> = truth.into_iter().flatten().map(i32::from).collect();
         let truth = TensorData::new(truth, [n, self.len()]);
         let truth = Tensor::<2, Int>::from_data(truth, &outputs.device()).float();
-        let (a, all) = (self.attributes.len(), self.len());
-        let part = |tensor: &Tensor<2>, range: Range<usize>| tensor.clone().slice_dim(1, range);
+        let (a, width) = (self.attributes.len(), self.len());
+        let columns = |tensor: &Tensor<2>, range: Range<usize>| tensor.clone().slice_dim(1, range);
         let binary = (a > 0).then(|| {
-            let (z, y) = (part(&outputs, 0..a), part(&truth, 0..a));
+            let (z, y) = (columns(&outputs, 0..a), columns(&truth, 0..a));
             // ln(1 + eᶻ) − y·z, without overflow.
             let softplus = z.clone().clamp_min(0.0) + z.clone().abs().neg().exp().log1p();
             (softplus - y * z).mean()
         });
-        let multinomial = (all > a).then(|| {
-            let likelihood = log_softmax(part(&outputs, a..all), 1) * part(&truth, a..all);
+        let multinomial = (width > a).then(|| {
+            let likelihood =
+                log_softmax(columns(&outputs, a..width), 1) * columns(&truth, a..width);
             likelihood.sum_dim(1).mean().neg()
         });
         match (binary, multinomial) {
             (Some(binary), Some(multinomial)) => binary + multinomial,
-            (Some(one), None) | (None, Some(one)) => one,
+            (Some(loss), None) | (None, Some(loss)) => loss,
             (None, None) => unreachable!("there are labels"),
         }
     }

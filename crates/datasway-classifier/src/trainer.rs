@@ -228,8 +228,8 @@ impl<'a> ClassifierTrainer<'a> {
 /// Number of values in the finest layer of a batch.
 fn activations(config: &ClassifierConfig, images: &Dataset) -> u64 {
     let pixels = images.shape.height as u64 * images.shape.width as u64;
-    let each = pixels.saturating_mul(config.channels as u64);
-    each.saturating_mul(config.batch as u64)
+    let values_per_image = pixels.saturating_mul(config.channels as u64);
+    values_per_image.saturating_mul(config.batch as u64)
 }
 
 /// Indices of training images and of held-out images, a random split by the seed.

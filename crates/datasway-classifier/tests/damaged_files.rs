@@ -74,8 +74,8 @@ impl Raw {
             }
             let place = |i: usize| body + info["data_offsets"][i].as_u64().unwrap() as usize;
             let dtype = info["dtype"].as_str().unwrap().to_owned();
-            let part = bytes[place(0)..place(1)].to_vec();
-            tensors.insert(name.clone(), (dtype, info["shape"].clone(), part));
+            let values = bytes[place(0)..place(1)].to_vec();
+            tensors.insert(name.clone(), (dtype, info["shape"].clone(), values));
         }
         Self {
             header: serde_json::from_str(header).unwrap(),
@@ -179,15 +179,15 @@ fn what_a_header_says_is_checked_before_anything_is_built() {
 #[test]
 fn other_types_are_converted_with_a_notice_or_refused_by_name() {
     let original = Raw::of(&bytes(&saved(&faces())));
-    let with = |dtype: &str, part: &dyn Fn(&[u8]) -> Vec<u8>| {
+    let converted = |dtype: &str, convert: &dyn Fn(&[u8]) -> Vec<u8>| {
         let mut raw = original.clone();
         let (stored, _, bytes) = raw.tensors.get_mut("head.weight").unwrap();
         *stored = dtype.to_owned();
-        *bytes = bytes.chunks_exact(4).flat_map(part).collect();
+        *bytes = bytes.chunks_exact(4).flat_map(convert).collect();
         read(&raw.bytes())
     };
     // The upper half of an f32 is a bf16.
-    let brain = with("BF16", &|value| value[2..].to_vec()).unwrap();
+    let brain = converted("BF16", &|value| value[2..].to_vec()).unwrap();
     assert!(
         brain.notices[0].contains("head.weight holds BF16"),
         "{:?}",
@@ -197,7 +197,7 @@ fn other_types_are_converted_with_a_notice_or_refused_by_name() {
         let value = f32::from_le_bytes(value.try_into().unwrap());
         f64::from(value).to_le_bytes().to_vec()
     };
-    let double = with("F64", &double).unwrap();
+    let double = converted("F64", &double).unwrap();
     assert_eq!(double.weights, read(&original.bytes()).unwrap().weights);
     for (dtype, size) in [
         ("I32", 4),
@@ -206,7 +206,7 @@ fn other_types_are_converted_with_a_notice_or_refused_by_name() {
         ("BOOL", 1),
         ("F8_E5M2", 1),
     ] {
-        let error = with(dtype, &|_| vec![0; size]).unwrap_err();
+        let error = converted(dtype, &|_| vec![0; size]).unwrap_err();
         assert!(
             error.contains("head.weight") && error.contains(dtype),
             "{error}"
@@ -232,7 +232,7 @@ fn outputs_do_not_hang_on_ids() {
         let ids = &mut changed.header.parameter_ids;
         match id {
             None => ids.clear(),
-            Some(id) => ids.values_mut().for_each(|own| *own = id),
+            Some(id) => ids.values_mut().for_each(|parameter_id| *parameter_id = id),
         }
         assert_eq!(outputs(&changed), right, "{id:?}");
         let resumed = ClassifierTrainer::resume(config(), &images, changed, &Device::flex());

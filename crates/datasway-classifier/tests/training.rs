@@ -1,4 +1,4 @@
-//! A classifier learns what it is shown, stops and goes on, and says what its outputs mean.
+//! Tests of training a classifier, of resuming it, and of the log-odds of its labels.
 
 use burn::tensor::{Device, Tensor};
 use datasway_classifier::{ClassifierCheckpoint, ClassifierConfig, ClassifierTrainer, Labels};
@@ -31,10 +31,10 @@ fn faces_are_told_apart_on_images_that_were_not_trained_on() {
     }
     assert_eq!(trainer.counts(), [1800, 200]);
     let after = trainer.evaluate().unwrap();
-    let auc = |found: &[datasway_classifier::evaluation::LabelMetrics], label: &str| {
-        let one = found.iter().find(|q| q.label == label).unwrap();
-        assert_eq!(one.of, 200);
-        one.auc.unwrap()
+    let auc = |metrics: &[datasway_classifier::evaluation::LabelMetrics], label: &str| {
+        let metric = metrics.iter().find(|q| q.label == label).unwrap();
+        assert_eq!(metric.of, 200);
+        metric.auc.unwrap()
     };
     let label = "attr:Pale_Skin";
     assert!(auc(&before, label) < 0.8, "{before:?}");
@@ -84,7 +84,7 @@ fn log_odds_are_those_of_the_probabilities() {
     let device = Device::flex();
     for z in [[0.3_f32, 1.0, -2.0, 0.5], [-4.0, 30.0, -30.0, 2.0]] {
         let outputs = Tensor::<1>::from_floats(z, &device).reshape([1, 4]);
-        let found: Vec<f32> = (labels.log_odds(outputs.clone()).into_data())
+        let odds: Vec<f32> = (labels.log_odds(outputs.clone()).into_data())
             .try_to_vec()
             .unwrap();
         let z = z.map(f64::from);
@@ -92,9 +92,9 @@ fn log_odds_are_those_of_the_probabilities() {
         let mut expected = vec![z[0]];
         // ln p/(1 − p) with p = exp z_c / Σ exp z_b.
         expected.extend(z[1..].iter().map(|z| (z.exp() / (total - z.exp())).ln()));
-        for (found, expected) in found.iter().zip(&expected) {
-            let apart = (f64::from(*found) - expected).abs();
-            assert!(apart < 1e-5 * expected.abs().max(1.0), "{found} {expected}");
+        for (value, expected) in odds.iter().zip(&expected) {
+            let apart = (f64::from(*value) - expected).abs();
+            assert!(apart < 1e-5 * expected.abs().max(1.0), "{value} {expected}");
         }
         // − ln p of the attribute that is there, and of the second class.
         let loss = labels.loss(outputs, vec![vec![true, false, true, false]]);

@@ -2,7 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize, default: u64| arguments.get(at).map_or(Ok(default), |a| a.parse());
+    let number =
+        |position: usize, default: u64| arguments.get(position).map_or(Ok(default), |a| a.parse());
     let (Some(folder), Ok(count), Ok(seed), Ok(size)) = (
         arguments.first(),
         number(1, 100),

@@ -153,7 +153,11 @@ pub(crate) fn open(path: &Path, key: &str) -> Option<Dataset> {
     let file = File::open(path).ok()?;
     // SAFETY: cache files are replaced by renaming, never written in place.
     let map = unsafe { Mmap::map(&file) }.ok()?;
-    let number = |at: usize| Some(u64::from_le_bytes(map.get(at..at + 8)?.try_into().ok()?));
+    let number = |offset: usize| {
+        Some(u64::from_le_bytes(
+            map.get(offset..offset + 8)?.try_into().ok()?,
+        ))
+    };
     let offset = usize::try_from(number(0)?).ok()?.checked_add(PRELUDE)?;
     let header = map.get(PRELUDE..offset)?;
     if number(8)? != checksum(&[&map[PRELUDE..]]) {
@@ -213,6 +217,6 @@ pub(crate) fn write(path: &Path, key: &str, data: &Dataset) -> Result<(), DataEr
 /// CRC-32 of the parts, one after the other.
 fn checksum(parts: &[&[u8]]) -> u64 {
     let mut crc = Crc::new();
-    parts.iter().for_each(|part| crc.update(part));
+    parts.iter().for_each(|slice| crc.update(slice));
     crc.sum().into()
 }

@@ -118,7 +118,7 @@ impl Table {
             .map_err(|_| table(String::new()).bad("is not text in UTF-8".into()))?;
         // Some editors write a byte-order mark.
         Ok(table(match text.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
+            Some(unmarked) => unmarked.to_owned(),
             None => text,
         }))
     }

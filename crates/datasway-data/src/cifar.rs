@@ -100,8 +100,8 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
         decode: Box::new(move |i| {
             let record = &bytes[i * RECORD + 1..(i + 1) * RECORD];
             let image = RgbImage::from_fn(32, 32, |x, y| {
-                let at = (y * 32 + x) as usize;
-                Rgb([record[at], record[1024 + at], record[2048 + at]])
+                let pixel = (y * 32 + x) as usize;
+                Rgb([record[pixel], record[1024 + pixel], record[2048 + pixel]])
             });
             Ok((image, centre(32, 32)))
         }),

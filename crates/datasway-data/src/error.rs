@@ -1,4 +1,4 @@
-//! Errors of loading and selecting data. Each message is one sentence that says what to do.
+//! Errors of loading and selecting data. Each message is one sentence with the remedy.
 
 use std::path::PathBuf;
 

@@ -83,35 +83,37 @@ impl Outline {
             scans: 0,
         };
         let mut missing = Missing::default();
-        let mut at = 2;
+        let mut position = 2;
         loop {
-            at += bytes[at..]
+            position += bytes[position..]
                 .iter()
                 .position(|&b| b == 0xff)
                 .ok_or(TOO_EARLY)?;
-            let marker = *bytes.get(at + 1).ok_or(TOO_EARLY)?;
+            let marker = *bytes.get(position + 1).ok_or(TOO_EARLY)?;
             match marker {
                 0xd9 => break,
                 // A fill byte.
-                0xff => at += 1,
+                0xff => position += 1,
                 // A stuffed zero or a lone marker: no length follows.
-                0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
+                0x00 | 0x01 | 0xd0..=0xd8 => position += 2,
                 _ => {
-                    let length = bytes.get(at + 2..at + 4).ok_or(TOO_EARLY)?;
+                    let length = bytes.get(position + 2..position + 4).ok_or(TOO_EARLY)?;
                     let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-                    let segment = bytes.get(at..at + 2 + length).ok_or(TOO_EARLY)?;
+                    let segment = bytes
+                        .get(position..position + 2 + length)
+                        .ok_or(TOO_EARLY)?;
                     let content = segment.get(4..).ok_or("a JPEG segment is too short")?;
                     outline.bytes.extend(segment);
-                    at += segment.len();
+                    position += segment.len();
                     match marker {
                         0xc0..=0xc2 => missing.frame(content, marker == 0xc2)?,
                         0xda => {
                             missing.scan(content)?;
                             outline.scans += 1;
-                            let scan = &bytes[at..];
+                            let scan = &bytes[position..];
                             let scan = &scan[..scan_length(scan).ok_or(TOO_EARLY)?];
                             outline.bytes.extend(scan);
-                            at += scan.len();
+                            position += scan.len();
                         }
                         _ => {}
                     }
@@ -157,7 +159,7 @@ impl Missing {
         let count = usize::from(*content.first().ok_or(short)?);
         let [first, last, bits] = content
             .get(1 + 2 * count..4 + 2 * count)
-            .and_then(|rest| rest.try_into().ok())
+            .and_then(|fields| fields.try_into().ok())
             .ok_or(short)?;
         let (first, last) = (usize::from(first), usize::from(last));
         for selector in content[1..1 + 2 * count].chunks_exact(2) {

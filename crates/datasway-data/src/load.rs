@@ -86,7 +86,7 @@ pub(crate) fn decode(
     let grey = options.grey || listing.grey;
     let channels = if grey { 1 } else { 3 };
     let needed = memory::needed(name, chosen.len(), channels, size.unwrap_or(1))?;
-    let one = |i: usize| {
+    let decode = |i: usize| {
         let (image, square) = (listing.decode)(i)?;
         let want = size.unwrap_or(square.2 as usize);
         if (square.2 as usize) < want {
@@ -112,7 +112,7 @@ pub(crate) fn decode(
     for portion in chosen.chunks(portion) {
         let decoded: Vec<_> = portion
             .par_iter()
-            .map(|&i| (i, one(i)))
+            .map(|&i| (i, decode(i)))
             .inspect(|_| bar.inc(1))
             .collect();
         for (i, result) in decoded {

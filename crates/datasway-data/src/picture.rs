@@ -116,14 +116,14 @@ fn opaque(image: DynamicImage, (ground, name): (u8, &str)) -> Result<RgbImage, S
 
 /// The EXIF data of a PNG file; fails unless every chunk is whole, to the last.
 fn png_exif(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let mut rest = &bytes[8..];
+    let mut chunks = &bytes[8..];
     let mut exif = None;
     loop {
         let too_early = || "the PNG data end too early".to_owned();
-        let length = rest.first_chunk().ok_or_else(too_early)?;
+        let length = chunks.first_chunk().ok_or_else(too_early)?;
         let length = u32::from_be_bytes(*length) as usize;
-        let chunk = rest.get(4..8 + length).ok_or_else(too_early)?;
-        let sum = rest.get(8 + length..12 + length).ok_or_else(too_early)?;
+        let chunk = chunks.get(4..8 + length).ok_or_else(too_early)?;
+        let sum = chunks.get(8 + length..12 + length).ok_or_else(too_early)?;
         let mut crc = Crc::new();
         crc.update(chunk);
         let name = String::from_utf8_lossy(&chunk[..4]);
@@ -135,11 +135,11 @@ fn png_exif(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
             b"IEND" => return Ok(exif),
             _ => {}
         }
-        rest = &rest[12 + length..];
+        chunks = &chunks[12 + length..];
     }
 }
 
-/// Fails if a WebP file is shorter than its header says.
+/// Fails if a WebP file is shorter than the length in its header.
 fn webp_is_complete(bytes: &[u8]) -> Result<(), String> {
     let length = bytes.get(4..8).and_then(|l| l.try_into().ok());
     match length.map(u32::from_le_bytes) {

@@ -27,13 +27,13 @@ pub(crate) fn area(
                 }
             }
             let mean = sum.map(|s| s / (scale * scale));
-            let at = row * size + column;
+            let pixel = row * size + column;
             if grey {
                 let luma = 0.299 * mean[0] + 0.587 * mean[1] + 0.114 * mean[2];
-                out[at] = luma.round() as u8;
+                out[pixel] = luma.round() as u8;
             } else {
                 for (c, m) in mean.iter().enumerate() {
-                    out[c * size * size + at] = m.round() as u8;
+                    out[c * size * size + pixel] = m.round() as u8;
                 }
             }
         }

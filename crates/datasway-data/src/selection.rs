@@ -52,12 +52,12 @@ impl Selection {
         if text == "all" {
             return Ok(Self::All);
         }
-        let (kind, rest) = text.split_once(':').ok_or_else(bad)?;
-        if rest.is_empty() {
+        let (kind, value) = text.split_once(':').ok_or_else(bad)?;
+        if value.is_empty() {
             return Err(bad());
         }
         match kind {
-            "attr" => rest
+            "attr" => value
                 .split('&')
                 .map(|term| match term.strip_prefix('!').unwrap_or(term) {
                     "" => Err(bad()),
@@ -65,11 +65,11 @@ impl Selection {
                 })
                 .collect::<Result<_, _>>()
                 .map(Self::Attributes),
-            "class" => Ok(Self::Class(rest.into())),
-            "index" => rest
+            "class" => Ok(Self::Class(value.into())),
+            "index" => value
                 .split(',')
-                .map(|part| {
-                    let (a, b) = part.split_once('-').unwrap_or((part, part));
+                .map(|range| {
+                    let (a, b) = range.split_once('-').unwrap_or((range, range));
                     match (whole(a), whole(b)) {
                         (Some(a), Some(b)) if a <= b => Ok((a, b)),
                         _ => Err(bad()),
@@ -77,8 +77,8 @@ impl Selection {
                 })
                 .collect::<Result<_, _>>()
                 .map(Self::Indices),
-            "folder" => Ok(Self::Folder(rest.into())),
-            "image" => Ok(Self::Image(rest.into())),
+            "folder" => Ok(Self::Folder(value.into())),
+            "image" => Ok(Self::Image(value.into())),
             _ => Err(bad()),
         }
     }
@@ -168,8 +168,9 @@ impl Selection {
         let columns = terms
             .iter()
             .map(|(name, wanted)| {
-                let at = attributes.names.iter().position(|n| n == name);
-                at.map(|a| (a, *wanted))
+                let column = attributes.names.iter().position(|n| n == name);
+                column
+                    .map(|a| (a, *wanted))
                     .ok_or_else(|| DataError::UnknownAttribute {
                         name: name.clone(),
                         nearest: nearest(name, &attributes.names),

@@ -39,7 +39,7 @@ impl Source {
             text: text.into(),
             reason,
         };
-        let at = |path: &str| {
+        let folder = |path: &str| {
             if path.is_empty() {
                 Err(bad("names no folder".into()))
             } else {
@@ -47,12 +47,14 @@ impl Source {
             }
         };
         match text.split_once(':') {
-            Some(("celeba", path)) => at(path).map(Self::Celeba),
-            Some(("mnist", path)) => at(path).map(Self::Mnist),
-            Some(("cifar10", path)) => at(path).map(Self::Cifar10),
-            Some(("folder", path)) => at(path).map(Self::Folder),
-            Some(("faces", rest)) => {
-                let (count, seed) = rest.split_once('@').unwrap_or((rest, "0"));
+            Some(("celeba", path)) => folder(path).map(Self::Celeba),
+            Some(("mnist", path)) => folder(path).map(Self::Mnist),
+            Some(("cifar10", path)) => folder(path).map(Self::Cifar10),
+            Some(("folder", path)) => folder(path).map(Self::Folder),
+            Some(("faces", count_and_seed)) => {
+                let (count, seed) = count_and_seed
+                    .split_once('@')
+                    .unwrap_or((count_and_seed, "0"));
                 let count = whole(count).filter(|n| (1..=faces::MOST).contains(n));
                 Ok(Self::Faces {
                     count: count.ok_or_else(|| {
@@ -67,7 +69,7 @@ impl Source {
             Some((kind, _)) if !Path::new(text).exists() && is_word(kind) => Err(bad(format!(
                 "is of no known kind `{kind}`, and no such path exists"
             ))),
-            _ => Self::detect(at(text)?),
+            _ => Self::detect(folder(text)?),
         }
     }
 

@@ -8,24 +8,24 @@ impl Dataset {
     pub fn summary(&self) -> String {
         let n = self.len();
         let used = n + self.skipped;
-        let found = if self.report.held > used {
+        let images = if self.report.held > used {
             format!("{} of {}", grouped(n), plural(self.report.held, "image"))
         } else {
             plural(n, "image")
         };
-        let mut text = format!("{}: {found}", line(&self.name));
+        let mut text = format!("{}: {images}", line(&self.name));
         if let Some(classes) = &self.classes {
             let mut seen = vec![false; classes.names.len()];
             classes.labels.iter().for_each(|&l| seen[l] = true);
-            let (present, all) = (seen.iter().filter(|&&s| s).count(), seen.len());
-            text += &if present < all {
+            let (present, class_count) = (seen.iter().filter(|&&s| s).count(), seen.len());
+            text += &if present < class_count {
                 format!(
                     " in {} of {}",
                     grouped(present),
-                    counted(all, "class", "classes")
+                    counted(class_count, "class", "classes")
                 )
             } else {
-                format!(" in {}", counted(all, "class", "classes"))
+                format!(" in {}", counted(class_count, "class", "classes"))
             };
         }
         if let Some(attributes) = &self.attributes {

@@ -46,8 +46,12 @@ pub(crate) fn plural(count: usize, thing: &str) -> String {
     counted(count, thing, &format!("{thing}s"))
 }
 
-pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+pub(crate) fn counted(count: usize, singular: &str, plural: &str) -> String {
+    format!(
+        "{} {}",
+        grouped(count),
+        if count == 1 { singular } else { plural }
+    )
 }
 
 /// The first three names and how many more there are.

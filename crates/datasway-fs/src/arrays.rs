@@ -149,7 +149,10 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, ArrayError> {
         arrays.insert(name.to_owned(), array);
     }
     let (_, head) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error))?;
-    let written = head.metadata().as_ref().and_then(|all| all.get(CHECKSUM));
+    let written = head
+        .metadata()
+        .as_ref()
+        .and_then(|metadata| metadata.get(CHECKSUM));
     match written {
         Some(written) if *written != checksum(&arrays) => Err(damaged(
             &"its checksum does not fit its content: it was changed after it was written",
@@ -172,9 +175,9 @@ pub fn read_one(path: &Path, name: &str, shape: &[usize]) -> Result<Array, Array
     if array.shape == shape {
         Ok(array)
     } else {
-        let found = array.shape;
+        let stored = array.shape;
         Err(unsuitable(format!(
-            "{name} has the shape {found:?}, not {shape:?}"
+            "{name} has the shape {stored:?}, not {shape:?}"
         )))
     }
 }
@@ -215,12 +218,12 @@ mod tests {
         let other = String::from_utf8_lossy(&bytes[8..]).into_owned();
         assert!(other.contains("\"F32\"") && other.contains("[2,1]"));
         let damaged = |from: &str, to: &str| {
-            let at = bytes
+            let start = bytes
                 .windows(from.len())
                 .position(|w| w == from.as_bytes())
                 .unwrap();
             let mut bytes = bytes.clone();
-            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            bytes[start..start + to.len()].copy_from_slice(to.as_bytes());
             bytes
         };
         for (case, bytes) in [

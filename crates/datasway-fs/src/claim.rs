@@ -70,9 +70,11 @@ impl ClaimOwner {
     /// A claim with the id of this process, read before this process takes one, was left by an earlier process with that id.
     fn gone(&self) -> bool {
         let me = Self::me();
-        let known = Path::new("/proc/self").exists();
+        let processes_listed = Path::new("/proc/self").exists();
         let alive = || Path::new("/proc").join(self.pid.to_string()).exists();
-        !me.host.is_empty() && self.host == me.host && (self.pid == me.pid || known && !alive())
+        !me.host.is_empty()
+            && self.host == me.host
+            && (self.pid == me.pid || processes_listed && !alive())
     }
 }
 
@@ -118,7 +120,7 @@ impl Claim {
         }))
     }
 
-    /// ClaimOwner of the claim on a folder, if there is one.
+    /// The owner of the claim on a folder, if there is one.
     pub fn holder(folder: &Path) -> Option<ClaimOwner> {
         let path = folder.join(FILE);
         match stale(&path) {

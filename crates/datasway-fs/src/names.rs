@@ -50,8 +50,8 @@ fn plain(label: &str) -> String {
 fn reserved(name: &str) -> bool {
     let name = name.to_lowercase();
     let numbered = |start: &&str| {
-        let rest = name.strip_prefix(*start);
-        rest.is_some_and(|rest| rest.chars().count() == 1 && rest.chars().all(char::is_numeric))
+        let tail = name.strip_prefix(*start);
+        tail.is_some_and(|tail| tail.chars().count() == 1 && tail.chars().all(char::is_numeric))
     };
     DEVICES.contains(&name.as_str()) || NUMBERED.iter().any(numbered)
 }

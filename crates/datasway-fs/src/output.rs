@@ -65,7 +65,7 @@ pub enum OutputError {
 pub struct OutputFolder {
     path: PathBuf,
     kind: &'static Kind,
-    made: bool,
+    created: bool,
     claim: Option<Claim>,
 }
 
@@ -78,8 +78,8 @@ impl OutputFolder {
         if path.exists() && !path.is_dir() {
             return Err(OutputError::NotFolder(path.to_owned()));
         }
-        let made = !path.exists();
-        if !made {
+        let created = !path.exists();
+        if !created {
             entries(path, kind)?;
         }
         std::fs::create_dir_all(path).map_err(failed(path))?;
@@ -93,7 +93,7 @@ impl OutputFolder {
         Ok(Self {
             path: path.to_owned(),
             kind,
-            made,
+            created,
             claim,
         })
     }
@@ -125,16 +125,16 @@ impl OutputFolder {
     fn earlier(&self) -> Result<Vec<String>, OutputError> {
         let list = List::read(&self.path);
         let whole = self.kind.files == ["*"];
-        let known = |name: &str| match &list {
+        let listed = |name: &str| match &list {
             Some(list) if !whole => list.names.iter().any(|pattern| matches(pattern, name)),
             _ => self.kind.files.iter().any(|pattern| matches(pattern, name)),
         };
-        let left = |name: &str| {
-            let kept = [claim::FILE, LIST].contains(&name);
-            name.starts_with(BESIDE) && !kept || !name.starts_with('.') && known(name)
+        let replaceable = |name: &str| {
+            let reserved = [claim::FILE, LIST].contains(&name);
+            name.starts_with(BESIDE) && !reserved || !name.starts_with('.') && listed(name)
         };
         let mut names = entries(&self.path, self.kind)?;
-        names.retain(|name| left(name));
+        names.retain(|name| replaceable(name));
         Ok(names)
     }
 
@@ -170,7 +170,7 @@ impl OutputFolder {
 impl Drop for OutputFolder {
     fn drop(&mut self) {
         self.claim.take();
-        if self.made {
+        if self.created {
             // The folder is removed only if it is empty.
             let _ = std::fs::remove_dir(&self.path);
         }
@@ -240,8 +240,8 @@ fn entries(path: &Path, kind: &'static Kind) -> Result<Vec<String>, OutputError>
         None => !kind.marks.is_empty() && kind.marks.iter().all(|mark| marked(path, mark)),
     };
     let in_the_way = |name: &str| {
-        let known = kind.files.iter().any(|pattern| matches(pattern, name));
-        known && kind.files != ["*"] && !path.join(name).is_file()
+        let of_kind = kind.files.iter().any(|pattern| matches(pattern, name));
+        of_kind && kind.files != ["*"] && !path.join(name).is_file()
     };
     let mut visible = names.iter().filter(|name| !name.starts_with('.'));
     match visible.find(|name| !ours || in_the_way(name)) {
@@ -283,8 +283,8 @@ fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((start, end)) => {
-            let rest = name.strip_prefix(start);
-            rest.is_some_and(|rest| rest.ends_with(end))
+            let tail = name.strip_prefix(start);
+            tail.is_some_and(|tail| tail.ends_with(end))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 pub struct Cost {
     /// Wall time.
     pub seconds: f64,
-    /// Largest resident memory of the whole process meanwhile, in bytes, where the system tells (Linux).
+    /// Largest resident memory of the process during the work, in bytes; `None` except on Linux.
     pub peak: Option<u64>,
 }
 
@@ -22,17 +22,17 @@ pub fn measured<T>(work: impl FnOnce() -> T) -> (T, Cost) {
     (result, Cost { seconds, peak })
 }
 
-/// The process's largest resident size so far in bytes, where the system tells (Linux).
+/// Largest resident size of the process so far, in bytes. `None` except on Linux.
 pub fn peak_memory() -> Option<u64> {
     status_bytes("VmHWM:")
 }
 
-/// The process's resident size in bytes, where the system tells (Linux).
+/// Resident size of the process in bytes. `None` except on Linux.
 pub fn resident_memory() -> Option<u64> {
     status_bytes("VmRSS:")
 }
 
-/// Processor time of all threads so far in seconds, where the system tells (Linux).
+/// Processor time of all threads so far, in seconds. `None` except on Linux.
 pub fn cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The second field is a name in parentheses; user and system time are the 14th and 15th, in hundredths of a second.

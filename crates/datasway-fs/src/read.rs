@@ -23,7 +23,7 @@ pub enum ReadError {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size in bytes.
+        /// Size of the file in bytes.
         size: u64,
         /// The largest size that is read, in bytes.
         most: u64,

@@ -35,9 +35,9 @@ pub fn arrow_plot(
     let ends = sets.iter().flat_map(|set| &set.1);
     let ends = ends.flat_map(|[x, y, dx, dy]| [*x, *y, x + dx, y + dy]);
     let dots = || dots.iter().filter(|(x, y)| drawn(*x) && drawn(*y));
-    let both = range(dots().flat_map(|(x, y)| [*x, *y]).chain(ends));
+    let limits = range(dots().flat_map(|(x, y)| [*x, *y]).chain(ends));
     svg(axes, |area| {
-        let mut chart = chart(area, axes, both.clone(), both)?;
+        let mut chart = chart(area, axes, limits.clone(), limits)?;
         let grey = BLACK.mix(0.25).filled();
         chart.draw_series(dots().map(|dot| Circle::new(*dot, 1, grey)))?;
         for (i, (name, arrows)) in sets.iter().enumerate() {
@@ -86,13 +86,13 @@ mod tests {
             ),
         ];
         let text = arrow_plot(&Axes::default(), &[(0.5, 0.5)], &sets).unwrap();
-        let of = |i: usize| {
+        let strokes = |i: usize| {
             let [r, g, b] = crate::plot::PALETTE[i];
             text.matches(&format!("stroke=\"#{r:02X}{g:02X}{b:02X}\""))
                 .count()
         };
         // One line for each set, and one in the legend.
-        assert_eq!((of(0), of(1)), (2, 3), "{text}");
+        assert_eq!((strokes(0), strokes(1)), (2, 3), "{text}");
         assert!(text.contains("real") && text.contains("predicted") && !text.contains("NaN"));
     }
 

@@ -35,7 +35,7 @@ pub enum ReportError {
     Plot {
         /// The plot's title.
         title: String,
-        /// Its error.
+        /// Error of the drawing library.
         reason: String,
     },
     /// The image library failed to encode an image.

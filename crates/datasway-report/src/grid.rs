@@ -27,7 +27,10 @@ impl Default for GridStyle {
     }
 }
 
-/// All pictures in one image, row by row. They must share one shape.
+/// All pictures in one image, row by row.
+///
+/// # Errors
+/// If there is no picture, if their shapes differ, or if values do not fill a shape.
 pub fn grid(pictures: &[Picture<'_>], style: &GridStyle) -> Result<RgbImage, ReportError> {
     let first = pictures.first().ok_or(ReportError::Empty)?;
     if let Some(odd) = pictures.iter().find(|p| p.shape() != first.shape()) {
@@ -76,6 +79,9 @@ pub fn tile(images: &[RgbImage], style: &GridStyle) -> RgbImage {
 }
 
 /// [`grid`] as the bytes of a PNG file.
+///
+/// # Errors
+/// As [`grid`], and if the image cannot be encoded.
 pub fn grid_png(pictures: &[Picture<'_>], style: &GridStyle) -> Result<Vec<u8>, ReportError> {
     png_bytes(&grid(pictures, style)?)
 }

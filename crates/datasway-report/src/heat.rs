@@ -26,13 +26,16 @@ pub struct HeatMap {
 }
 
 /// δ summed over its channels on a scale symmetric about zero. Without `scale`, the largest finite magnitude is used.
+///
+/// # Errors
+/// If the values do not fill the shape.
 pub fn heat_map(delta: &Picture<'_>, scale: Option<f32>) -> Result<HeatMap, ReportError> {
     delta.check()?;
     let plane = delta.height * delta.width;
     let summed: Vec<f32> = (0..plane)
-        .map(|at| {
+        .map(|pixel| {
             (0..delta.channels)
-                .map(|c| delta.values[c * plane + at])
+                .map(|c| delta.values[c * plane + pixel])
                 .sum()
         })
         .collect();
@@ -56,13 +59,13 @@ pub fn diverging(value: f32) -> [u8; 3] {
     let last = DIVERGING.len() - 1;
     let place = (value.clamp(-1.0, 1.0) + 1.0) * 0.5 * last as f32;
     let low = (place as usize).min(last - 1);
-    let part = place - low as f32;
+    let fraction = place - low as f32;
     std::array::from_fn(|c| {
         let (a, b) = (
             f32::from(DIVERGING[low][c]),
             f32::from(DIVERGING[low + 1][c]),
         );
-        (a + (b - a) * part).round() as u8
+        (a + (b - a) * fraction).round() as u8
     })
 }
 

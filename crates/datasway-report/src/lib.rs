@@ -1,6 +1,6 @@
 //! Building blocks of reports: picture grids, plots and self-contained HTML pages.
 //!
-//! The crate takes plain slices and knows nothing of diffusion models or of Burn. Every file is complete or absent
+//! The crate takes plain slices and depends neither on diffusion models nor on Burn. Every file is complete or absent
 //! ([`datasway_fs`]). A page needs no network, no script and no second file.
 
 pub mod arrows;

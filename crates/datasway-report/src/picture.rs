@@ -17,7 +17,10 @@ pub struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// Checks that the values fill the shape.
+    /// A picture of `channels · height · width` values, which must fill the shape.
+    ///
+    /// # Errors
+    /// If they do not, if a side is 0, or if the channels are not 1 or 3.
     pub fn new(
         channels: usize,
         height: usize,
@@ -34,7 +37,10 @@ impl<'a> Picture<'a> {
         Ok(picture)
     }
 
-    /// The same check for a picture built field by field.
+    /// Checks a picture that was built field by field.
+    ///
+    /// # Errors
+    /// As [`Picture::new`].
     pub fn check(&self) -> Result<(), ReportError> {
         let Self {
             channels,
@@ -70,6 +76,9 @@ impl<'a> Picture<'a> {
     }
 
     /// Converts to 8-bit RGB: -1 is black, 1 is white, values outside are clipped.
+    ///
+    /// # Errors
+    /// As [`Picture::new`].
     pub fn to_rgb(&self) -> Result<RgbImage, ReportError> {
         self.check()?;
         let plane = self.height * self.width;
@@ -77,8 +86,8 @@ impl<'a> Picture<'a> {
             self.width as u32,
             self.height as u32,
             |x, y| {
-                let at = y as usize * self.width + x as usize;
-                let value = |c: usize| to_byte(self.values[(c % self.channels) * plane + at]);
+                let pixel = y as usize * self.width + x as usize;
+                let value = |c: usize| to_byte(self.values[(c % self.channels) * plane + pixel]);
                 Rgb([value(0), value(1), value(2)])
             },
         ))

@@ -238,7 +238,10 @@ pub(crate) fn colour(i: usize) -> RGBColor {
     RGBColor(r, g, b)
 }
 
-/// Draws several curves on one pair of axes.
+/// Draws several curves on one pair of axes, as SVG.
+///
+/// # Errors
+/// If the plot cannot be drawn.
 pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
     let place = |x: f64| drawn(x) && (!axes.log_x || x >= 1.0 / LARGEST);
     let good = |p: &&(f64, f64)| place(p.0) && drawn(p.1);
@@ -249,16 +252,16 @@ pub fn line_plot(axes: &Axes, curves: &[Curve]) -> Result<String, ReportError> {
             points: curve.points.iter().filter(good).copied().collect(),
         })
         .collect();
-    let all = || kept.iter().flat_map(|curve| curve.points.iter().copied());
-    let y = range(all().map(|p| p.1));
+    let points = || kept.iter().flat_map(|curve| curve.points.iter().copied());
+    let y = range(points().map(|p| p.1));
     svg(axes, |area| {
         if axes.log_x {
-            let logs = range(all().map(|p| p.0.log10()));
+            let logs = range(points().map(|p| p.0.log10()));
             let x = 10f64.powf(logs.start)..10f64.powf(logs.end);
             curves_on(chart(area, axes, x.log_scale(), y)?, &kept, axes.legend)
         } else {
             curves_on(
-                chart(area, axes, range(all().map(|p| p.0)), y)?,
+                chart(area, axes, range(points().map(|p| p.0)), y)?,
                 &kept,
                 axes.legend,
             )
@@ -301,7 +304,10 @@ pub(crate) fn legend<'a, 'b: 'a, 'n, X: Ranged<ValueType = f64>>(
     Ok(())
 }
 
-/// Draws a histogram of `values` in `bins` equal bins.
+/// Draws a histogram of `values` in `bins` equal bins, as SVG.
+///
+/// # Errors
+/// If the plot cannot be drawn.
 pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, ReportError> {
     let bins = bins.max(1);
     let x = range(values.iter().copied());
@@ -328,15 +334,18 @@ pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, Rep
     })
 }
 
-/// Draws a dot for each point and a colour for each group.
+/// Draws a dot for each point and a colour for each group, as SVG.
+///
+/// # Errors
+/// If the plot cannot be drawn.
 pub fn scatter(axes: &Axes, groups: &[Curve]) -> Result<String, ReportError> {
     let finite = |p: &(f64, f64)| drawn(p.0) && drawn(p.1);
-    let all = || {
+    let points = || {
         groups
             .iter()
             .flat_map(|group| group.points.iter().copied().filter(finite))
     };
-    let (x, y) = (range(all().map(|p| p.0)), range(all().map(|p| p.1)));
+    let (x, y) = (range(points().map(|p| p.0)), range(points().map(|p| p.1)));
     svg(axes, |area| {
         let mut chart = chart(area, axes, x, y)?;
         for (i, group) in groups.iter().enumerate() {

@@ -7,13 +7,19 @@ use std::io::Cursor;
 use std::path::Path;
 
 /// An image as the bytes of a PNG file.
+///
+/// # Errors
+/// If the image cannot be encoded.
 pub fn png_bytes(image: &RgbImage) -> Result<Vec<u8>, ReportError> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png)?;
     Ok(bytes.into_inner())
 }
 
-/// Encodes an image and writes it.
+/// Writes an image as a PNG file, complete or not at all.
+///
+/// # Errors
+/// If the image cannot be encoded or the file cannot be written.
 pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), ReportError> {
     Ok(datasway_fs::write(path, &png_bytes(image)?)?)
 }

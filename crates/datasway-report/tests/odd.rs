@@ -64,8 +64,8 @@ fn plots_of_any_numbers_are_drawn() {
         for numbers in NUMBERS {
             for other in NUMBERS {
                 let case = format!("{numbers:?} and {other:?}");
-                let both = numbers.iter().zip(other);
-                let points: Vec<(f64, f64)> = both.map(|(x, y)| (*x, *y)).collect();
+                let pairs = numbers.iter().zip(other);
+                let points: Vec<(f64, f64)> = pairs.map(|(x, y)| (*x, *y)).collect();
                 let arrows = points.iter().map(|&(x, y)| [x, y, y, x]).collect();
                 let curves = [
                     Curve {

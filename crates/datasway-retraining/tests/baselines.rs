@@ -28,18 +28,18 @@ fn transport_gives_every_image_a_sample() {
     // Both samples are nearest to the first image, but only one of them may have it.
     let (samples, images) = ([0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 9.0, 0.0]);
     let sharp = Baseline::OptimalTransport { epsilon: 0.002 };
-    let found = displace(sharp, &samples, &images);
-    for (found, expected) in found.iter().zip([0.0, 0.0, 8.0, 0.0]) {
-        assert!((found - expected).abs() < 1e-2, "{found:?}");
+    let displacements = displace(sharp, &samples, &images);
+    for (displacement, expected) in displacements.iter().zip([0.0, 0.0, 8.0, 0.0]) {
+        assert!((displacement - expected).abs() < 1e-2, "{displacements:?}");
     }
     // With much entropy everything goes to the mean of the images.
-    let found = displace(
+    let displacements = displace(
         Baseline::OptimalTransport { epsilon: 1e6 },
         &samples,
         &images,
     );
-    for (found, expected) in found.iter().zip([4.5, 0.0, 3.5, 0.0]) {
-        assert!((found - expected).abs() < 1e-3, "{found:?}");
+    for (displacement, expected) in displacements.iter().zip([4.5, 0.0, 3.5, 0.0]) {
+        assert!((displacement - expected).abs() < 1e-3, "{displacements:?}");
     }
 }
 
@@ -65,7 +65,7 @@ fn transport_agrees_with_sinkhorn_in_the_plain_domain() {
             *v = 1.0 / m as f64 / (0..n).map(|i| kernel(i, j) * u[i]).sum::<f64>();
         }
     }
-    let found = displace(
+    let displacements = displace(
         Baseline::OptimalTransport { epsilon: 0.3 },
         &samples,
         &images,
@@ -76,7 +76,7 @@ fn transport_agrees_with_sinkhorn_in_the_plain_domain() {
                 .map(|j| n as f64 * u[i] * kernel(i, j) * v[j] * f64::from(images[j * d + k]))
                 .sum();
             let expected = target - f64::from(samples[i * d + k]);
-            let error = (f64::from(found[i * d + k]) - expected).abs();
+            let error = (f64::from(displacements[i * d + k]) - expected).abs();
             assert!(error < 2e-3, "sample {i}, entry {k}: {error}");
         }
     }

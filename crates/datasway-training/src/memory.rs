@@ -18,14 +18,14 @@ pub fn network_bytes(network: &UNetConfig, batch: usize) -> u128 {
         let side = network.image_size.checked_shr(level as u32).unwrap_or(0);
         let channels = product([network.channels, multiplier]);
         let layers = WAYS * CONVOLUTIONS * network.blocks as u128;
-        let here = product([side, side]).saturating_mul(channels);
-        activations = activations.saturating_add(here.saturating_mul(layers * KEPT));
+        let values = product([side, side]).saturating_mul(channels);
+        activations = activations.saturating_add(values.saturating_mul(layers * KEPT));
         weights =
             weights.saturating_add(channels.saturating_mul(channels).saturating_mul(9 * layers));
     }
-    let all = weights.saturating_mul(COPIES);
-    let all = all.saturating_add(activations.saturating_mul(batch as u128));
-    all.saturating_mul(4)
+    let entries = weights.saturating_mul(COPIES);
+    let entries = entries.saturating_add(activations.saturating_mul(batch as u128));
+    entries.saturating_mul(4)
 }
 
 /// A lower bound of the bytes for training a classifier of `size`×`size` images.

@@ -65,7 +65,7 @@ pub fn run<R: TrainingRun>(
 pub struct LoggedRun<'a, R> {
     /// The run.
     pub run: &'a mut R,
-    /// Its log.
+    /// The log of losses.
     pub log: crate::loss_log::LossLog,
 }
 

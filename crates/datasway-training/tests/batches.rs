@@ -33,7 +33,7 @@ fn pixels(images: &Dataset, index: usize) -> Vec<u32> {
     images.values(index).map(f32::to_bits).collect()
 }
 
-/// Whether `count` of `n` is within four standard deviations of the probability.
+/// True if `count` of `n` is within four standard deviations of the probability.
 #[track_caller]
 fn likely(count: usize, n: usize, probability: f64) {
     let (n, count) = (n as f64, count as f64);

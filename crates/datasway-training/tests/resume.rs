@@ -159,7 +159,7 @@ fn fine_tuning_starts_at_the_average_and_forgets_the_optimiser() {
     assert_eq!(start.model.as_ref(), Some(&base.ema));
     assert_eq!(start.ema, base.ema);
 
-    // What two runs share they share to the last bit: the optimiser knows nothing of before.
+    // The common steps of two runs agree to the last bit: the optimiser starts without a state.
     let ends: Vec<Checkpoint> = (0..2)
         .map(|_| {
             let mut trainer = ScoreTrainer::fine_tune(config(), set(), &base, &device).unwrap();

@@ -1,4 +1,4 @@
-//! Pages of odd numbers and names: nothing panics or breaks out of its place.
+//! Pages of odd numbers and names: no panic, and no name is read as HTML.
 
 use datasway_report::Picture;
 

@@ -47,7 +47,7 @@ pub fn ensure_export(file: &Path, checkpoint: &Path) -> Result<()> {
         real(file) != real(checkpoint),
         "--export {name} is the run's own checkpoint: name another file"
     );
-    let owns = |own: &str| real(file) == real(&checkpoint.with_file_name(own));
+    let owns = |name_of_run: &str| real(file) == real(&checkpoint.with_file_name(name_of_run));
     ensure!(
         !["run.toml", "loss.csv"].iter().copied().any(owns),
         "--export {name} is a file of the run: name another file"

@@ -147,8 +147,8 @@ fn train(
     if let Some(file) = &arguments.export {
         trainer.checkpoint()?.for_sampling().save(file)?;
     }
-    let (of, path) = (config.steps, path.display());
-    datasway_cli::tell(format!("finished {of} steps; checkpoint in {path}"));
+    let (count, path) = (config.steps, path.display());
+    datasway_cli::tell(format!("finished {count} steps; checkpoint in {path}"));
     Ok(())
 }
 

@@ -17,8 +17,8 @@ fn whole_first(ranges: &[Slice], offset: usize) -> Vec<Slice> {
 
 /// A mask repeated for each of the tangents `shape`, `[K, …]`.
 fn mask_over(mask: RawTensor, shape: &[usize]) -> RawTensor {
-    let one = stacked(1, &dims(&mask));
-    let mask = D::bool_reshape(mask, Shape::from(one));
+    let with_k = stacked(1, &dims(&mask));
+    let mask = D::bool_reshape(mask, Shape::from(with_k));
     D::bool_expand(mask, Shape::from(shape.to_vec()))
 }
 

@@ -173,8 +173,8 @@ impl Case {
 
     /// Number of directions K.
     pub fn directions(&self) -> usize {
-        let all = self.directions.iter().flatten();
-        all.max().map_or(0, |k| k + 1)
+        let indices = self.directions.iter().flatten();
+        indices.max().map_or(0, |k| k + 1)
     }
 }
 

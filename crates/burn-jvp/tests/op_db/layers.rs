@@ -45,7 +45,7 @@ pub fn attention(a: &Arguments) -> DynTensor {
     let (mut mask, mut bias) = (None, None);
     match a.tensor(3, "attn_mask") {
         Some(t) if t.dtype().is_float() => bias = Some(widen::<4>(&t).expand(full)),
-        // PyTorch's mask says which keys count.
+        // PyTorch's mask selects the keys that count.
         Some(t) => mask = Some(widen_bool::<4>(&t).bool_not().expand(full)),
         None => {}
     }
@@ -413,7 +413,7 @@ pub fn normalisation(a: &Arguments) -> Option<DynTensor> {
     })
 }
 
-/// The loss of each entry in the reduction that the call asks for.
+/// The loss of each entry in the reduction of the call.
 fn reduced<const D: usize>(a: &Arguments, loss: Tensor<D>) -> Tensor<WIDE> {
     match a.call.text(9, "reduction") {
         None | Some("mean") => loss.mean().reshape([1; WIDE]),

@@ -146,12 +146,12 @@ fn derivatives(
     let expected = &case.derivatives[j];
     let n = expected.len() / k.max(1);
     let tangents = || case.tangents.iter().zip(&case.directions);
-    let all = tangents().map(|(t, directions)| {
+    let spread_tangents = tangents().map(|(t, directions)| {
         let t = t.as_ref()?;
         Some(cast(&spread(t, directions, k), precision))
     });
     let mut replays: Vec<(Vec<Option<DynTensor>>, Vec<f64>)> =
-        vec![(all.collect(), expected.clone())];
+        vec![(spread_tangents.collect(), expected.clone())];
     for i in (0..inputs.len()).filter(|i| k > 1 && case.has_its_own_direction(*i)) {
         let mut tangents = vec![None; inputs.len()];
         tangents[i] = case.tangents[i].as_ref().map(|t| cast(t, precision));

@@ -17,24 +17,24 @@ use burn_linalg as linalg;
 /// # Panics
 /// If Burn lacks the arguments of the sample (see [`lacks`]), and where Burn panics.
 pub fn apply(a: &Arguments) -> Vec<DynTensor> {
-    let one = None
+    let single = None
         .or_else(|| elementwise(a))
         .or_else(|| activation(a))
         .or_else(|| arithmetic(a))
         .or_else(|| reduction(a))
         .or_else(|| movement(a))
         .or_else(|| indexing(a));
-    if let Some(y) = one {
+    if let Some(y) = single {
         return vec![y.into()];
     }
-    let other = None
+    let list = None
         .or_else(|| several(a))
         .or_else(|| product(a).map(|y| vec![y]))
         .or_else(|| layers::convolution(a).map(|y| vec![y]))
         .or_else(|| layers::pooling(a).map(|y| vec![y]))
         .or_else(|| layers::normalisation(a).map(|y| vec![y]))
         .or_else(|| layers::loss(a).map(|y| vec![y.into()]));
-    other.unwrap_or_else(|| panic!("no counterpart of {} in this test", a.case.name))
+    list.unwrap_or_else(|| panic!("no counterpart of {} in this test", a.case.name))
 }
 
 /// Functions of each entry.
@@ -591,13 +591,13 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
         let axis = a.axis(position, "dim");
         axis.unwrap_or_else(|| wide_axis(default, a.rank()))
     };
-    let all = |parts: Vec<Tensor<WIDE>>| Some(parts.into_iter().map(DynTensor::from).collect());
+    let outputs = |parts: Vec<Tensor<WIDE>>| Some(parts.into_iter().map(DynTensor::from).collect());
     match (a.case.name.as_str(), a.case.variant.as_str()) {
         ("cat", _) => {
             let rank = a.case.ranks[*a.call.tensors(0, "tensors").first()?];
             let axis = a.call.integers(1, "dim").map_or(0, |list| list[0]);
             let tensors = list().map(|t| widen::<WIDE>(&t)).collect();
-            all(vec![Tensor::cat(tensors, wide_axis(axis, rank))])
+            outputs(vec![Tensor::cat(tensors, wide_axis(axis, rank))])
         }
         ("meshgrid", _) => {
             let cartesian = a.call.text(9, "indexing") == Some("xy");
@@ -637,7 +637,7 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
                 Tensor::stack::<{ WIDE + 1 }>(tensors, WIDE - rank + axis).into(),
             ])
         }
-        ("chunk", _) => all(x().chunk(a.number_or(1, "chunks", 1.0) as usize, dim(2, 0))),
+        ("chunk", _) => outputs(x().chunk(a.number_or(1, "chunks", 1.0) as usize, dim(2, 0))),
         ("split" | "split_with_sizes", _) => match a.call.get(1, "split_size_or_sections") {
             Some(sizes) if sizes.is_array() => {
                 let sizes = a.call.integers(1, "split_size_or_sections")?;
@@ -645,14 +645,14 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
                     return lacks("ranges without entries");
                 }
                 let sizes = sizes.iter().map(|n| *n as usize).collect();
-                all(x().split_with_sizes(sizes, dim(2, 0)))
+                outputs(x().split_with_sizes(sizes, dim(2, 0)))
             }
             _ => {
                 let size = a.number_or(1, "split_size_or_sections", 1.0) as usize;
-                all(x().split(size, dim(2, 0)))
+                outputs(x().split(size, dim(2, 0)))
             }
         },
-        ("unbind", _) => all(x().iter_dim(dim(1, 0)).collect()),
+        ("unbind", _) => outputs(x().iter_dim(dim(1, 0)).collect()),
         ("unfold", _) => {
             let (size, step) = (a.number_or(2, "size", 1.0), a.number_or(3, "step", 1.0));
             let y = x().unfold::<{ WIDE + 1 }, _>(
@@ -664,7 +664,7 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
         }
         ("sort", _) => {
             let axis = dim(1, -1);
-            all(vec![if a.call.flag(2, "descending", false) {
+            outputs(vec![if a.call.flag(2, "descending", false) {
                 x().sort_descending(axis)
             } else {
                 x().sort(axis)
@@ -674,7 +674,7 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
             if !a.call.flag(3, "largest", true) {
                 return lacks("the smallest entries");
             }
-            all(vec![
+            outputs(vec![
                 x().topk(a.number_or(1, "k", 1.0) as usize, dim(2, -1)),
             ])
         }
@@ -684,7 +684,7 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
                 None => x().mean().reshape([1; WIDE]),
                 Some(_) => x().mean_dims(&a.axes(1, "dim")),
             };
-            all(vec![variance(a), mean])
+            outputs(vec![variance(a), mean])
         }
         _ => None,
     }

@@ -18,7 +18,7 @@ pub(super) type Ends = [(Colour, f32); 2];
 pub(super) struct Canvas {
     pixmap: Pixmap,
     frame: Transform,
-    at: Transform,
+    placement: Transform,
 }
 
 impl Canvas {
@@ -31,13 +31,13 @@ impl Canvas {
             pixmap: Pixmap::new(width * OVERSAMPLING, height * OVERSAMPLING)
                 .expect("an image has at least one pixel"),
             frame,
-            at: frame,
+            placement: frame,
         }
     }
 
     /// Applies `pose` to everything that is drawn later, in face coordinates.
     pub fn pose(&mut self, pose: Transform) {
-        self.at = pose.post_concat(self.frame);
+        self.placement = pose.post_concat(self.frame);
     }
 
     /// Fills a path with one colour.
@@ -82,6 +82,7 @@ impl Canvas {
         self.radial(&path, centre, radius, [(colour, alpha), (colour, 0.0)]);
     }
 
+    /// Strokes a path with round ends.
     pub fn line(&mut self, path: &Option<Path>, width: f32, colour: Colour, alpha: f32) {
         let Some(path) = path else { return };
         let stroke = Stroke {
@@ -91,14 +92,14 @@ impl Canvas {
         };
         let paint = paint(Shader::SolidColor(rgba(colour, alpha)));
         self.pixmap
-            .stroke_path(path, &paint, &stroke, self.at, None);
+            .stroke_path(path, &paint, &stroke, self.placement, None);
     }
 
     fn fill_with(&mut self, path: &Option<Path>, shader: Option<Shader<'static>>) {
         if let (Some(path), Some(shader)) = (path, shader) {
             let rule = FillRule::Winding;
             self.pixmap
-                .fill_path(path, &paint(shader), rule, self.at, None);
+                .fill_path(path, &paint(shader), rule, self.placement, None);
         }
     }
 

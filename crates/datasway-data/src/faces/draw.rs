@@ -283,18 +283,18 @@ fn mouth(c: &mut Canvas, look: &Look) {
     let full = if look.lipstick { 0.034 } else { 0.024 };
     match (look.smiling, look.open) {
         (true, true) => {
-            let at = (x, y - 0.035);
+            let centre = (x, y - 0.035);
             let w = w * 1.45;
-            let path = crescent(at, w, 0.01, 0.1);
+            let path = crescent(centre, w, 0.01, 0.1);
             c.line(&path, full, look.lips, 1.0);
             c.fill(&path, inside, 1.0);
-            c.fill(&crescent(at, w * 0.95, 0.012, 0.065), teeth, 1.0);
+            c.fill(&crescent(centre, w * 0.95, 0.012, 0.065), teeth, 1.0);
         }
         (true, false) => {
-            let at = (x, y - 0.03);
+            let centre = (x, y - 0.03);
             let w = w * 1.5;
-            c.line(&arc(at, w * 0.8, 0.075), full * 1.3, look.lips, 1.0);
-            c.line(&arc(at, w, 0.055), 0.032, inside, 1.0);
+            c.line(&arc(centre, w * 0.8, 0.075), full * 1.3, look.lips, 1.0);
+            c.line(&arc(centre, w, 0.055), 0.032, inside, 1.0);
         }
         (false, true) => {
             let path = oval((x, y + 0.005), (w * 0.7, 0.045));
@@ -318,15 +318,23 @@ fn front_hair(c: &mut Canvas, look: &Look) {
     let w = rx + look.volume * 0.8;
     let top = 0.10 - look.volume;
     let low = if look.long { 0.46 } else { 0.42 };
-    let part = 0.5 + 0.14 * look.parting;
+    let parting = 0.5 + 0.14 * look.parting;
     // From temple to temple over the top, and back along the hairline.
     let cap = curves(
         (0.5 - w, low),
         &[
             [(0.5 - w, top + 0.08), (0.5 - 0.17, top), (0.5, top)],
             [(0.5 + 0.17, top), (0.5 + w, top + 0.08), (0.5 + w, low)],
-            [(0.5 + rx * 0.85, 0.27), (part + 0.1, 0.19), (part, 0.185)],
-            [(part - 0.1, 0.19), (0.5 - rx * 0.85, 0.27), (0.5 - w, low)],
+            [
+                (0.5 + rx * 0.85, 0.27),
+                (parting + 0.1, 0.19),
+                (parting, 0.185),
+            ],
+            [
+                (parting - 0.1, 0.19),
+                (0.5 - rx * 0.85, 0.27),
+                (0.5 - w, low),
+            ],
         ],
     );
     lit(c, look, &cap, look.hair, 1.0);

@@ -69,6 +69,7 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// Random proportions and colours of a face whose attributes are `has`, in the order of [`ATTRIBUTES`].
     pub fn new(has: [bool; ATTRIBUTES.len()], rng: &mut ChaCha8Rng) -> Self {
         let [
             bangs,

@@ -126,8 +126,8 @@ mod tests {
                     has[a] = value;
                     draw::draw(&look::Look::new(has, &mut rng.clone()), frame(16))
                 };
-                let (without, with) = (image(false), image(true));
-                let changed = without.pixels().zip(with.pixels()).filter(|(p, q)| {
+                let (plain, marked) = (image(false), image(true));
+                let changed = plain.pixels().zip(marked.pixels()).filter(|(p, q)| {
                     let most = (0..3).map(|c| p.0[c].abs_diff(q.0[c])).max();
                     most >= Some(20)
                 });

@@ -285,12 +285,12 @@ fn a_truncated_or_damaged_cache_is_rebuilt() {
         assert!(place.open().from_cache);
     }
     // In the length, the checksum, the header and the pixels.
-    for at in [0, 7, 8, 15, 20, 60, last - 100, last] {
+    for offset in [0, 7, 8, 15, 20, 60, last - 100, last] {
         let mut damaged = whole.clone();
-        damaged[at] ^= 0x10;
+        damaged[offset] ^= 0x10;
         fs::write(place.cached(), damaged).unwrap();
         let again = place.open();
-        assert!(!again.from_cache && same(&first, &again), "byte {at}");
+        assert!(!again.from_cache && same(&first, &again), "byte {offset}");
         assert_eq!(fs::read(place.cached()).unwrap(), whole);
     }
 }

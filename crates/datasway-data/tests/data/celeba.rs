@@ -48,10 +48,19 @@ fn skip_bad_counts_missing_images_and_keeps_labels_with_their_images() {
     let dir = six();
     let whole = open(&dir, 16, false).unwrap();
     fs::remove_file(image(&dir, "000003.png")).unwrap();
-    let rest = open(&dir, 16, true).unwrap();
-    assert_eq!((rest.len(), rest.skipped), (5, 1));
-    assert!(rest.first_skipped.as_ref().unwrap().contains("000003.png"));
-    assert_eq!(rest.fingerprint, whole.subset(&[0, 1, 3, 4, 5]).fingerprint);
+    let remaining = open(&dir, 16, true).unwrap();
+    assert_eq!((remaining.len(), remaining.skipped), (5, 1));
+    assert!(
+        remaining
+            .first_skipped
+            .as_ref()
+            .unwrap()
+            .contains("000003.png")
+    );
+    assert_eq!(
+        remaining.fingerprint,
+        whole.subset(&[0, 1, 3, 4, 5]).fingerprint
+    );
 }
 
 #[test]
@@ -107,13 +116,13 @@ fn a_truncated_jpeg_is_named_wherever_it_ends() {
     let jpeg = bytes.into_inner();
     fs::write(image(&dir, "000002.png"), &jpeg).unwrap();
     open(&dir, 16, false).unwrap();
-    for part in [0, 1, 2, 5, 8, 9] {
-        fs::write(image(&dir, "000002.png"), &jpeg[..jpeg.len() * part / 10]).unwrap();
+    for tenths in [0, 1, 2, 5, 8, 9] {
+        fs::write(image(&dir, "000002.png"), &jpeg[..jpeg.len() * tenths / 10]).unwrap();
         let error = open(&dir, 16, false).unwrap_err();
         let text = error.to_string();
         assert!(
             matches!(error, DataError::BadImage { .. }),
-            "{part}: {text}"
+            "{tenths}: {text}"
         );
         assert!(text.contains("000002.png is truncated"), "{text}");
     }

@@ -42,9 +42,9 @@ fn attributes_are_independent_over_2000_faces() {
         assert!((0.1..0.9).contains(&p), "{}: {p}", attributes.names[a]);
         for b in 0..a {
             let q = mean(&|row| row[b]);
-            let both = mean(&|row| row[a] && row[b]);
+            let joint = mean(&|row| row[a] && row[b]);
             // Under independence the correlation's standard deviation is 1/sqrt(2000) = 0.022.
-            let correlation = (both - p * q) / (p * (1.0 - p) * q * (1.0 - q)).sqrt();
+            let correlation = (joint - p * q) / (p * (1.0 - p) * q * (1.0 - q)).sqrt();
             assert!(
                 correlation.abs() < 0.09,
                 "{} and {}: {correlation}",

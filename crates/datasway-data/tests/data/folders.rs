@@ -11,15 +11,15 @@ use tempfile::TempDir;
 fn place(paths: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (i, path) in paths.iter().enumerate() {
-        let at = dir.path().join(path);
+        let target = dir.path().join(path);
         if path.ends_with('/') {
-            fs::create_dir_all(at).unwrap();
+            fs::create_dir_all(target).unwrap();
             continue;
         }
-        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
         let picture = RgbImage::from_pixel(4, 4, Rgb([i as u8; 3]));
         picture
-            .save_with_format(&at, image::ImageFormat::Png)
+            .save_with_format(&target, image::ImageFormat::Png)
             .unwrap();
     }
     dir

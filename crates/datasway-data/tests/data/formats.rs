@@ -154,7 +154,7 @@ fn idx_files_are_read_under_every_name_and_in_every_packing() {
             ("train-images-idx3-ubyte.gz", members(&images)),
             ("train-labels.idx1-ubyte", members(&labels)),
         ),
-        // Packing is told by content.
+        // Packing is recognised by content.
         (
             ("train-images-idx3-ubyte", gzip(&images)),
             ("train-labels-idx1-ubyte.gz", labels.clone()),
@@ -326,13 +326,13 @@ fn aligned_proportions_are_cropped_as_celeba_crops_them_and_others_in_the_centre
         let celeba = open(&Source::Celeba(dir.path().into()), false).unwrap();
         let folder = open(&Source::Folder(path.parent().unwrap().into()), false).unwrap();
         assert_eq!(celeba.image(0), folder.image(0), "{width} x {height}");
-        let (side, at) = (celeba.shape.width, celeba.shape.dim() / 3);
+        let (side, middle_row) = (celeba.shape.width, celeba.shape.dim() / 3);
         assert_eq!(
             side as u32,
             (f64::from(width) * 148.0 / 178.0).round() as u32
         );
         // The eyes' line is above the middle of the photo: so is the square's top left corner.
-        let corner = (folder.image(0)[0], folder.image(0)[at]);
+        let corner = (folder.image(0)[0], folder.image(0)[middle_row]);
         if (width, height) == (178, 218) {
             assert_eq!(corner, (15, 47));
         }
@@ -378,32 +378,35 @@ fn an_empty_or_missing_folder_is_named() {
 
 #[test]
 fn cifar_in_another_form_or_with_batches_missing_or_twice_is_named() {
-    let (one, two) = (record(1, [1, 2, 3]), record(2, [4, 5, 6]));
-    let three = record(3, [7, 8, 9]);
+    let (first, second) = (record(1, [1, 2, 3]), record(2, [4, 5, 6]));
+    let third = record(3, [7, 8, 9]);
     for (names, said) in [
         (
-            &[("data_batch_1.bin", &one), ("data_batch_3.bin", &two)][..],
+            &[("data_batch_1.bin", &first), ("data_batch_3.bin", &second)][..],
             "data_batch_2.bin is missing",
         ),
-        (&[("data_batch_2.bin", &one)], "data_batch_1.bin is missing"),
+        (
+            &[("data_batch_2.bin", &first)],
+            "data_batch_1.bin is missing",
+        ),
         (
             &[
-                ("data_batch_1.bin", &one),
-                ("data_batch_2.bin", &two),
-                ("data_batch_4.bin", &three),
+                ("data_batch_1.bin", &first),
+                ("data_batch_2.bin", &second),
+                ("data_batch_4.bin", &third),
             ],
             "data_batch_3.bin is missing",
         ),
         (
-            &[("data_batch_1.bin", &one), ("data_batch_2.bin", &one)],
+            &[("data_batch_1.bin", &first), ("data_batch_2.bin", &first)],
             "data_batch_2.bin holds the same as data_batch_1.bin",
         ),
         (
-            &[("data_batch_1", &one)],
+            &[("data_batch_1", &first)],
             "holds the Python version of CIFAR-10",
         ),
         (
-            &[("train.bin", &one), ("fine_label_names.txt", &one)],
+            &[("train.bin", &first), ("fine_label_names.txt", &first)],
             "holds CIFAR-100",
         ),
     ] {
@@ -411,7 +414,7 @@ fn cifar_in_another_form_or_with_batches_missing_or_twice_is_named() {
         let text = files(&named).unwrap_err().to_string();
         assert!(text.contains(said), "{said}: {text}");
     }
-    let set = files(&[("data_batch_1.bin", one), ("data_batch_2.bin", two)]).unwrap();
+    let set = files(&[("data_batch_1.bin", first), ("data_batch_2.bin", second)]).unwrap();
     let summary = set.summary();
     assert!(summary.contains("2 images in 2 of 10 classes"), "{summary}");
     assert!(

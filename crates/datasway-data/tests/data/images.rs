@@ -43,8 +43,8 @@ fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
 /// A picture whose four quarters differ in brightness: 0, 80 above 160, 240.
 fn quarters(side: u32) -> RgbImage {
     RgbImage::from_fn(side, side, |x, y| {
-        let at = u8::from(x >= side / 2) + 2 * u8::from(y >= side / 2);
-        Rgb([80 * at; 3])
+        let quarter = u8::from(x >= side / 2) + 2 * u8::from(y >= side / 2);
+        Rgb([80 * quarter; 3])
     })
 }
 
@@ -111,9 +111,9 @@ fn every_orientation_is_turned_upright_in_every_format() {
             ("a.webp", webp(&image, exif.clone())),
         ] {
             let set = open(name, &bytes).unwrap();
-            let found = [(4, 4), (28, 4), (4, 28), (28, 28)].map(|(x, y)| pixel(&set, x, y)[0]);
-            for (f, e) in found.iter().zip(expected) {
-                assert!(f.abs_diff(e) < 6, "{name}, {orientation}: {found:?}");
+            let corners = [(4, 4), (28, 4), (4, 28), (28, 28)].map(|(x, y)| pixel(&set, x, y)[0]);
+            for (f, e) in corners.iter().zip(expected) {
+                assert!(f.abs_diff(e) < 6, "{name}, {orientation}: {corners:?}");
             }
         }
     }
@@ -239,7 +239,7 @@ fn an_opaque_image_is_the_same_in_every_form() {
         assert_eq!(set.image(0), expected.image(0));
     }
     for format in [ImageFormat::Bmp, ImageFormat::WebP] {
-        // By content, though the name says otherwise.
+        // The content decides, not the name.
         let set = open("a.jpg", &encode(dynamic.clone(), format)).unwrap();
         assert_eq!(set.image(0), expected.image(0));
     }
@@ -276,8 +276,8 @@ fn a_jpeg_of_ordinary_kind_gives_the_bytes_of_the_plain_decoder() {
             let set = open("a.jpg", &[&bytes, tail].concat()).unwrap();
             let side = set.shape.width as u32;
             let expected: Vec<u8> = (0..3)
-                .flat_map(|c| (0..side * side).map(move |at| (c, at)))
-                .map(|(c, at)| plain.get_pixel(at % side, at / side).0[c])
+                .flat_map(|c| (0..side * side).map(move |pixel| (c, pixel)))
+                .map(|(c, pixel)| plain.get_pixel(pixel % side, pixel / side).0[c])
                 .collect();
             assert_eq!(set.image(0), expected);
         }
@@ -289,8 +289,8 @@ fn an_ink_jpeg_is_converted_to_light() {
     let set = open("a.jpg", CMYK).unwrap();
     // As libjpeg and Pillow have it: white less the ink, less the black.
     let expected = [216, 49, 172];
-    for (found, expected) in pixel(&set, 3, 3).iter().zip(expected) {
-        assert!(found.abs_diff(expected) < 5, "{:?}", pixel(&set, 3, 3));
+    for (value, expected) in pixel(&set, 3, 3).iter().zip(expected) {
+        assert!(value.abs_diff(expected) < 5, "{:?}", pixel(&set, 3, 3));
     }
 }
 
@@ -381,7 +381,7 @@ fn a_cut_jpeg_is_refused_though_an_end_marker_follows() {
     let noise = RgbImage::from_fn(24, 24, |x, y| {
         Rgb([(x * y * 3) as u8, (x * 37) as u8, (y * 59) as u8])
     });
-    let ended = |part: &[u8]| [part, &[0xff, 0xd9]].concat();
+    let ended = |cut: &[u8]| [cut, &[0xff, 0xd9]].concat();
     for whole in [
         jpeg(&noise, None),
         BASELINE.to_vec(),
@@ -404,9 +404,9 @@ fn a_cut_jpeg_is_refused_though_an_end_marker_follows() {
 fn what_is_no_usable_image_is_named_with_its_reason() {
     let image = quarters(8);
     let whole = encode(image.clone(), ImageFormat::Png);
-    let with_length = |at: usize, bytes: &[u8]| {
+    let with_length = |offset: usize, bytes: &[u8]| {
         let mut png = whole.clone();
-        png[at..at + bytes.len()].copy_from_slice(bytes);
+        png[offset..offset + bytes.len()].copy_from_slice(bytes);
         // The header's checksum.
         let mut crc = Crc::new();
         crc.update(&png[12..29]);
@@ -419,8 +419,8 @@ fn what_is_no_usable_image_is_named_with_its_reason() {
     let mut bitmap = encode(image.clone(), ImageFormat::Bmp);
     bitmap[18..26].copy_from_slice(&[0x60, 0xea, 0, 0, 0x60, 0xea, 0, 0]);
     let mut frame = jpeg(&image, None);
-    let at = frame.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
-    frame[at + 5..at + 9].fill(0xff);
+    let marker = frame.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    frame[marker + 5..marker + 9].fill(0xff);
     let transparent = RgbaImage::from_pixel(4, 4, Rgba([9, 9, 9, 0]));
     let blank = RgbaImage::from_fn(4, 4, |x, _| {
         Rgba([255, 255, 255, if x == 0 { 0 } else { 255 }])
@@ -470,8 +470,8 @@ fn what_is_no_file_is_refused_without_opening_it() {
     type Make = fn(&Path);
     let make: [(&str, Make); 5] = [
         ("pipe", |path| {
-            let made = std::process::Command::new("mkfifo").arg(path).status();
-            assert!(made.unwrap().success());
+            let status = std::process::Command::new("mkfifo").arg(path).status();
+            assert!(status.unwrap().success());
         }),
         ("socket", |path| {
             std::os::unix::net::UnixListener::bind(path).unwrap();

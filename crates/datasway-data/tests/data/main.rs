@@ -1,4 +1,4 @@
-//! What the data sets promise.
+//! Tests of loading, caching and selecting images.
 
 mod cache;
 mod celeba;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use datasway_data::{Dataset, LoadOptions, Selected, Selection, Source, load};
 
-/// The folder `name`, or a line that says what was skipped.
+/// The folder `name`, or a printed line that names what was skipped.
 fn at_hand(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared/datasets")

@@ -167,14 +167,14 @@ fn images_from_elsewhere_take_the_sets_shape() {
     let dir = tempfile::tempdir().unwrap();
     faces::write_celeba(dir.path(), 2, 5, 32).unwrap();
     let folder = dir.path().join("img_align_celeba");
-    let both = external(&format!("folder:{}", folder.display()), &set);
-    assert_eq!((both.len(), both.shape), (2, set.shape));
+    let faces = external(&format!("folder:{}", folder.display()), &set);
+    assert_eq!((faces.len(), faces.shape), (2, set.shape));
     let second = folder.join("000002.png");
-    let one = external(&format!("image:{}", second.display()), &set);
-    assert_eq!((one.len(), one.shape), (1, set.shape));
-    assert_eq!(one.image(0), both.image(1));
+    let face = external(&format!("image:{}", second.display()), &set);
+    assert_eq!((face.len(), face.shape), (1, set.shape));
+    assert_eq!(face.image(0), faces.image(1));
     // The same face as the set's own, drawn larger and reduced: the crops line up.
-    let distance: f64 = (one.image(0).iter().zip(set.image(1)))
+    let distance: f64 = (face.image(0).iter().zip(set.image(1)))
         .map(|(&a, &b)| f64::from(a.abs_diff(b)))
         .sum();
     assert!(distance / (set.shape.dim() as f64) < 2.0, "{distance}");
@@ -184,8 +184,8 @@ fn images_from_elsewhere_take_the_sets_shape() {
         ..LoadOptions::default()
     };
     let grey = load(&Source::Faces { count: 2, seed: 5 }, &options).unwrap();
-    let one = external(&format!("image:{}", second.display()), &grey);
-    assert_eq!(one.shape, grey.shape);
+    let face = external(&format!("image:{}", second.display()), &grey);
+    assert_eq!(face.shape, grey.shape);
 }
 
 #[test]

@@ -68,15 +68,15 @@ fn more_pixels_than_memory_holds_and_sizes_that_cannot_be_are_refused_at_once() 
 
 #[test]
 fn a_limit_of_nothing_is_refused_and_one_beyond_the_set_is_all() {
-    let with = |limit| LoadOptions {
+    let limited_to = |limit| LoadOptions {
         size: Some(8),
         limit: Some(limit),
         ..LoadOptions::default()
     };
     let source = Source::parse("faces:5").unwrap();
-    assert!(load(&source, &with(0)).is_err());
-    assert_eq!(load(&source, &with(usize::MAX)).unwrap().len(), 5);
-    let three = load(&source, &with(3)).unwrap();
+    assert!(load(&source, &limited_to(0)).is_err());
+    assert_eq!(load(&source, &limited_to(usize::MAX)).unwrap().len(), 5);
+    let three = load(&source, &limited_to(3)).unwrap();
     assert_eq!(three.names, ["000001.png", "000002.png", "000003.png"]);
     assert_eq!(
         three.summary(),

@@ -23,6 +23,9 @@ pub(super) struct SeedResult {
 
 impl SeedResult {
     /// The results of a replicate whose jobs are done.
+    ///
+    /// # Errors
+    /// If the result of a job cannot be read.
     pub fn read(workspace: &Workspace<'_>, replicate: &Replicate) -> Result<Self, RetrainError> {
         let read = |job: JobId, name: &str| -> Result<Vec<f32>, RetrainError> {
             Ok(workspace.array(job, name)?.values)

@@ -10,6 +10,9 @@ use crate::spec::VariantKind;
 
 impl PlanBuilder<'_> {
     /// The jobs of one variant with one seed.
+    ///
+    /// # Errors
+    /// If the configuration of the variant is invalid.
     pub fn replicate(
         &mut self,
         variant_index: usize,

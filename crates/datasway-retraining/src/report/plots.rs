@@ -164,7 +164,7 @@ mod tests {
     use super::super::names::Names;
     use super::*;
 
-    /// Without baselines a plot would not say what a correlation is worth; seven estimators leave room for two.
+    /// A plot needs baselines as a scale for correlations. Seven estimators leave room for two.
     #[test]
     fn baselines_and_the_ceiling_are_drawn_however_many_estimators_there_are() {
         let quick = concat!(

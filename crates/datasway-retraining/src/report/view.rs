@@ -17,6 +17,7 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// A view of `evaluation` with the headline directions of the experiment.
     pub fn new(experiment: &'a PreparedExperiment, evaluation: &'a Evaluation) -> Self {
         Self {
             experiment,

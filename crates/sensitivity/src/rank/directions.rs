@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn selections_of_the_same_images_have_one_meaning() {
-        for (one, other) in [
+        for (left, right) in [
             ("attr:A&!B", "attr:!B&A"),
             ("attr:A&A", "attr:A"),
             ("index:1,2", "index:2,1"),
@@ -138,14 +138,14 @@ mod tests {
             ("image:Cargo.toml", "image:src/../Cargo.toml"),
             ("model:Cargo.toml", "model:./Cargo.toml"),
         ] {
-            assert_eq!(meaning(one), meaning(other), "{one} and {other}");
+            assert_eq!(meaning(left), meaning(right), "{left} and {right}");
         }
-        for (one, other) in [
+        for (left, right) in [
             ("attr:A", "attr:!A"),
             ("index:1,3", "index:1-3"),
             ("class:a", "class:A"),
         ] {
-            assert_ne!(meaning(one), meaning(other), "{one} and {other}");
+            assert_ne!(meaning(left), meaning(right), "{left} and {right}");
         }
     }
 }

@@ -40,6 +40,9 @@ pub(super) struct TargetEvaluator<'a> {
 
 impl TargetEvaluator<'_> {
     /// Adds the evaluation of a target, which has `functionals` functionals for each point.
+    ///
+    /// # Errors
+    /// If the result of a job cannot be read or has another shape.
     pub fn evaluate(
         &self,
         target: AttributionTarget,
@@ -152,8 +155,9 @@ impl TargetEvaluator<'_> {
         match columns {
             ScoreColumns::Images => rows
                 .map(|row| {
-                    let sum = |part: &Vec<usize>| part.iter().map(|&j| f64::from(row[j])).sum();
-                    self.parts.iter().map(sum).collect()
+                    let sum_of_scores =
+                        |images: &Vec<usize>| images.iter().map(|&j| f64::from(row[j])).sum();
+                    self.parts.iter().map(sum_of_scores).collect()
                 })
                 .collect(),
             ScoreColumns::Subsets => rows

@@ -23,16 +23,17 @@ pub(super) fn scores(predicted: &Values, real: &Values) -> Vec<f64> {
 /// Jackknife standard error over the parts of the mean score.
 pub(super) fn error_over_parts(predicted: &Values, real: &Values) -> f64 {
     let parts = real.first().map_or(0, Vec::len);
-    let without = |values: &Values, part: usize| -> Values {
+    let without = |values: &Values, left_out: usize| -> Values {
         let others = |row: &Vec<f64>| {
             let entries = row.iter().enumerate();
-            let others = entries.filter(|(i, _)| *i != part);
+            let others = entries.filter(|(i, _)| *i != left_out);
             others.map(|(_, v)| *v).collect()
         };
         values.iter().map(others).collect()
     };
-    let score_without =
-        |part| mean(scores(&without(predicted, part), &without(real, part)).into_iter());
+    let score_without = |left_out| {
+        mean(scores(&without(predicted, left_out), &without(real, left_out)).into_iter())
+    };
     jackknife_error(&(0..parts).map(score_without).collect::<Vec<_>>())
 }
 

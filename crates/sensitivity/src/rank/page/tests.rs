@@ -1,4 +1,4 @@
-//! A page made from synthetic pictures is complete in itself and says what it must.
+//! A page made from synthetic pictures is self-contained and has every section.
 
 use datasway_report::Picture;
 
