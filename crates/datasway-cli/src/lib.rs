@@ -12,5 +12,5 @@ mod repeated;
 
 pub use out::{output_folder, result_folder};
 pub use parse::parse;
-pub use process::{finish, print, stop_on_ctrl_c, tell};
+pub use process::{finish, print, stop_on_ctrl_c, tell, tell_if};
 pub use repeated::{distinct, resolved};

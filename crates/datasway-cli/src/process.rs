@@ -30,6 +30,13 @@ pub fn tell(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Writes a line to standard error, if there is one.
+pub fn tell_if(line: Option<impl Display>) {
+    if let Some(line) = line {
+        tell(line);
+    }
+}
+
 /// Writes a text to standard output.
 ///
 /// # Errors

@@ -144,7 +144,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// - The file is missing, truncated, damaged, not SafeTensors or not a checkpoint of Datasway.
-    /// - Its layout is not [`FORMAT`](crate::header::FORMAT).
+    /// - Its layout is not [`FORMAT`].
     /// - Its tensors are not those of the network that its header describes.
     /// - A number is not finite or not of a float type.
     pub fn load(path: &Path) -> Result<Self, DiffusionError> {

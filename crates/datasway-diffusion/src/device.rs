@@ -44,6 +44,16 @@ pub fn device(name: &str) -> Result<Device, DiffusionError> {
     }
 }
 
+/// A caution for users of a device whose results were found wrong, or `None`.
+///
+/// On one NVIDIA H200, with Burn 0.22.1, values and gradients of some shapes differed from the CPU's by up to 13 % of the
+/// largest entry, while PyTorch's differed by 0.1 % (docs/src/results/benchmarks.md).
+pub fn caution(name: &str) -> Option<&'static str> {
+    (name == "cuda").then_some(
+        "caution: on cuda some values and gradients were found wrong (BENCHMARKS.md); compare with the CPU (flex) before you use a result",
+    )
+}
+
 /// True if tensors of the device lie in a memory of its own, so that every transfer to it costs time.
 pub fn has_own_memory(device: &Device) -> bool {
     #[cfg(feature = "ndarray")]
@@ -78,6 +88,12 @@ mod tests {
             error.contains("flex, cuda, metal, rocm, wgpu, ndarray"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_cpu_needs_no_caution() {
+        assert_eq!(caution("flex"), None);
+        assert!(caution("cuda").is_some());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use datasway_cli::memory::ensure_room;
-use datasway_diffusion::device::DEVICES;
+use datasway_diffusion::device::{DEVICES, caution};
 use datasway_retraining::jobs::{Job, Plan, Store, Workspace, plan};
 use datasway_retraining::prepared::{PreparedExperiment, RunEnvironment, prepare};
 use datasway_retraining::spec::Experiment;
@@ -60,6 +60,7 @@ impl ExperimentArgs {
             show_progress: true,
         };
         let prepared = prepare(experiment, &environment)?;
+        datasway_cli::tell_if(caution(&self.device));
         datasway_cli::tell(&prepared.data_summary);
         let plan = plan(&prepared)?;
         let store = Store::open(&out, &plan.jobs)?;

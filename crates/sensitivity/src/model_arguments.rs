@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Error, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use datasway_cli::number::{self, count, real};
-use datasway_diffusion::device::{DEVICES, device};
+use datasway_diffusion::device::{DEVICES, caution, device};
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::{self, karras};
 use datasway_sensitivity::density::{
@@ -253,6 +253,7 @@ impl ModelArgs {
             progress: true,
             device: device(&self.device)?,
         };
+        datasway_cli::tell_if(caution(&self.device));
         let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
         TrainedModel::from_checkpoint(name, checkpoint, &options, tell).map_err(advised)
     }

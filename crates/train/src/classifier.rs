@@ -8,7 +8,7 @@ use datasway_classifier::{ClassifierCheckpoint, ClassifierConfig, ClassifierTrai
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count, real};
 use datasway_data::{LoadOptions, Source};
-use datasway_diffusion::device::{DEVICES, device};
+use datasway_diffusion::device::{DEVICES, caution, device};
 use datasway_fs::output::Kind;
 
 use crate::images;
@@ -108,6 +108,7 @@ pub fn run(arguments: &ClassifierArgs) -> Result<()> {
         "choose a smaller batch, fewer channels or smaller images",
     )?;
     let (source, device) = (Source::parse(&arguments.data)?, device(&arguments.device)?);
+    datasway_cli::tell_if(caution(&arguments.device));
     let (out, folder) = (
         datasway_cli::output_folder(&arguments.out, &FOLDER)?,
         &arguments.out,

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use datasway_cli::memory::ensure_room;
 use datasway_data::{Dataset, LoadOptions, Source};
 use datasway_diffusion::checkpoint::Checkpoint;
-use datasway_diffusion::device::device;
+use datasway_diffusion::device::{caution, device};
 use datasway_fs::output::Kind;
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
@@ -49,6 +49,7 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
         "choose a smaller batch or a smaller network",
     )?;
     let device = device(&arguments.device)?;
+    datasway_cli::tell_if(caution(&arguments.device));
     let folder = datasway_cli::output_folder(&arguments.out, &FOLDER)?;
     let path = arguments.out.join("checkpoint.safetensors");
     if let Some(file) = &arguments.export {
