@@ -5,7 +5,7 @@
 
 use burn::tensor::Device;
 use datasway_data::{Dataset, LoadOptions, Source};
-use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader, FORMAT};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::weights;
@@ -43,7 +43,7 @@ pub fn save(folder: &Folder, image_channels: usize, image_size: usize, fingerpri
     let d = network.dim();
     let weights = weights::collect(&UNet::new(&network, &Device::flex()).unwrap());
     let checkpoint = Checkpoint {
-        header: Header {
+        header: CheckpointHeader {
             format: FORMAT,
             version: "test".into(),
             network,

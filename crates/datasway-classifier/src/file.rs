@@ -1,7 +1,7 @@
 //! The file of a classifier, in SafeTensors.
 //!
 //! It holds the weights by path (`levels.0.conv1.weight` `[o, i, 3, 3]`, …, `head.weight` `[channels, labels]`, `head.bias`) and
-//! the [`Header`] as JSON in the metadata entry `datasway-classifier`. The file of an unfinished run also holds `optimizer`, the
+//! the [`ClassifierHeader`] as JSON in the metadata entry `datasway-classifier`. The file of an unfinished run also holds `optimizer`, the
 //! optimiser's state as bytes. Weights that were trained elsewhere can be used if names, shapes and header are right.
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ const MAX_SIZE: usize = 4096;
 /// Header of a classifier's file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Header {
+pub struct ClassifierHeader {
     /// Layout of the file, [`FORMAT`].
     pub format: u32,
     /// Version of Datasway that wrote it.
@@ -57,7 +57,7 @@ pub struct Header {
 #[derive(Debug, Clone)]
 pub struct ClassifierCheckpoint {
     /// Header of the file.
-    pub header: Header,
+    pub header: ClassifierHeader,
     /// The weights.
     pub weights: BTreeMap<String, TensorData>,
     /// The optimiser's state as bytes, until training is finished.
@@ -66,7 +66,7 @@ pub struct ClassifierCheckpoint {
     pub notices: Vec<String>,
 }
 
-impl Header {
+impl ClassifierHeader {
     /// Parses a header from JSON and checks every number.
     fn parse(text: &str) -> Result<Self, String> {
         header::parse(text, FORMAT, Self::validate)
@@ -179,7 +179,7 @@ impl ClassifierCheckpoint {
             .map_err(|problem| DiffusionError::file(path, problem))
     }
 
-    fn from_tensors(bytes: &[u8], head: &Head, header: Header) -> Result<Self, String> {
+    fn from_tensors(bytes: &[u8], head: &Head, header: ClassifierHeader) -> Result<Self, String> {
         let mut reader = FloatReader::default();
         let (mut weights, mut optimizer) = (BTreeMap::new(), None);
         for (name, info) in &head.tensors {
@@ -202,7 +202,11 @@ impl ClassifierCheckpoint {
 }
 
 /// Reads the beginning of a file of `length` bytes and checks names, types and shapes before the tensors are read.
-fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), DiffusionError> {
+fn begin(
+    beginning: &[u8],
+    length: u64,
+    path: &Path,
+) -> Result<(Head, ClassifierHeader), DiffusionError> {
     let fail = |message: String| DiffusionError::file(path, message);
     let head = Head::parse(beginning, length, &[ENTRY, EARLIER_ENTRY]).map_err(|problem| {
         fail(format!(
@@ -212,7 +216,7 @@ fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), D
     let head = head.ok_or_else(|| {
         fail("a SafeTensors file, but not a classifier of `train classifier`".to_owned())
     })?;
-    let header = Header::parse(&head.header).map_err(fail)?;
+    let header = ClassifierHeader::parse(&head.header).map_err(fail)?;
     let needed = weights::shapes(&header.network(&Device::flex()));
     let (optimizer_states, stored): (Vec<_>, Vec<_>) =
         (head.tensors.iter()).partition(|(name, _)| *name == "optimizer");

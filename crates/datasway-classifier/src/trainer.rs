@@ -13,7 +13,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use crate::evaluation::{LabelMetrics, evaluate};
-use crate::file::{ClassifierCheckpoint, FORMAT, Header};
+use crate::file::{ClassifierCheckpoint, ClassifierHeader, FORMAT};
 use crate::{Classifier, ClassifierConfig, Labels};
 
 /// Batch size of the evaluation.
@@ -201,7 +201,7 @@ impl<'a> ClassifierTrainer<'a> {
         let unfinished = self.step < self.config.steps;
         let state = datasway_diffusion::optimizer::state(&self.optimizer)?;
         let saved = ClassifierCheckpoint {
-            header: Header {
+            header: ClassifierHeader {
                 format: FORMAT,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 shape: self.images.shape,

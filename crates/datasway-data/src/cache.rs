@@ -27,7 +27,7 @@ const VERSION: u32 = 5;
 const PRELUDE: usize = 16;
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct CacheHeader {
     key: String,
     name: String,
     shape: Shape,
@@ -39,7 +39,7 @@ struct Header {
     first_skipped: Option<String>,
 }
 
-impl Header {
+impl CacheHeader {
     /// Tells whether its parts fit each other and `pixels` bytes.
     fn fits(&self, pixels: usize) -> bool {
         let (n, shape) = (self.names.len(), self.shape);
@@ -163,7 +163,7 @@ pub(crate) fn open(path: &Path, key: &str) -> Option<Dataset> {
     if number(8)? != checksum(&[&map[PRELUDE..]]) {
         return None;
     }
-    let header: Header = serde_json::from_slice(header).ok()?;
+    let header: CacheHeader = serde_json::from_slice(header).ok()?;
     if header.key != key || !header.fits(map.len() - offset) {
         return None;
     }
@@ -187,7 +187,7 @@ pub(crate) fn open(path: &Path, key: &str) -> Option<Dataset> {
 
 /// Writes a cache file whole or not at all.
 pub(crate) fn write(path: &Path, key: &str, data: &Dataset) -> Result<(), DataError> {
-    let header = Header {
+    let header = CacheHeader {
         key: key.to_owned(),
         name: data.name.clone(),
         shape: data.shape,

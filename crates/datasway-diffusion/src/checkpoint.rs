@@ -8,7 +8,7 @@
 //! - `data_mean`, `data_variance`: mean and variance of each entry of the training images, from which the log-density starts.
 //! - `checksum`: see [`tensor_file`].
 //!
-//! The metadata entry `datasway` holds the [`Header`] as JSON. A checkpoint for sampling has no `model` and no `optimizer`.
+//! The metadata entry `datasway` holds the [`CheckpointHeader`] as JSON. A checkpoint for sampling has no `model` and no `optimizer`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use std::path::Path;
 use burn::tensor::{Device, TensorData};
 use safetensors::tensor::{Dtype, TensorView};
 
-pub use crate::header::{FORMAT, Header};
+pub use crate::header::{CheckpointHeader, FORMAT};
 
 use crate::tensor_file::{self, FloatReader, Head, finite};
 use crate::unet::UNet;
@@ -36,7 +36,7 @@ const ROUNDING: f32 = 1e-6;
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     /// Header of the file.
-    pub header: Header,
+    pub header: CheckpointHeader,
     /// Raw weights; needed to resume.
     pub model: Option<BTreeMap<String, TensorData>>,
     /// Averaged weights.
@@ -162,7 +162,7 @@ impl Checkpoint {
         Self::read(bytes, &head, header).map_err(|problem| DiffusionError::file(path, problem))
     }
 
-    fn read(bytes: &[u8], head: &Head, header: Header) -> Result<Self, String> {
+    fn read(bytes: &[u8], head: &Head, header: CheckpointHeader) -> Result<Self, String> {
         let mut reader = FloatReader::default();
         let (mut model, mut ema, mut optimizer) = (BTreeMap::new(), BTreeMap::new(), None);
         let (mut data_mean, mut data_variance) = (Vec::new(), Vec::new());
@@ -208,7 +208,11 @@ impl Checkpoint {
 }
 
 /// Reads the beginning of a file of `length` bytes and checks names, types and shapes before the tensors are read.
-fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), DiffusionError> {
+fn begin(
+    beginning: &[u8],
+    length: u64,
+    path: &Path,
+) -> Result<(Head, CheckpointHeader), DiffusionError> {
     let fail = |message: String| DiffusionError::file(path, message);
     let head = Head::parse(beginning, length, &[ENTRY, EARLIER_ENTRY]).map_err(|problem| {
         fail(format!(
@@ -217,13 +221,13 @@ fn begin(beginning: &[u8], length: u64, path: &Path) -> Result<(Head, Header), D
     })?;
     let head = head
         .ok_or_else(|| fail("a SafeTensors file, but not a checkpoint of Datasway".to_owned()))?;
-    let header = Header::parse(&head.header).map_err(fail)?;
+    let header = CheckpointHeader::parse(&head.header).map_err(fail)?;
     check_tensors(&head, &header).map_err(fail)?;
     Ok((head, header))
 }
 
 /// Checks that the tensors are those of the network that the header describes.
-fn check_tensors(head: &Head, header: &Header) -> Result<(), String> {
+fn check_tensors(head: &Head, header: &CheckpointHeader) -> Result<(), String> {
     // Only the shapes of this network are used, so no weight is drawn.
     let network = UNet::new(&header.network, &Device::flex()).map_err(|error| error.to_string())?;
     let needed = weights::shapes(&network);

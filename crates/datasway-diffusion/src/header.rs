@@ -15,7 +15,7 @@ pub const FORMAT: u32 = 1;
 /// Header of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Header {
+pub struct CheckpointHeader {
     /// Layout of the file, [`FORMAT`].
     pub format: u32,
     /// Version of Datasway that wrote it.
@@ -104,7 +104,7 @@ fn unreadable(error: serde_json::Error) -> String {
     format!("its header cannot be read: {error}")
 }
 
-impl Header {
+impl CheckpointHeader {
     /// Parses a header from JSON and checks every number.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData, bf16, f16};
-use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader, FORMAT};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::loss::denoising_loss;
@@ -52,7 +52,7 @@ fn checkpoint() -> Checkpoint {
         .map(|(path, w)| (path.clone(), w.data.clone()))
         .collect();
     Checkpoint {
-        header: Header {
+        header: CheckpointHeader {
             format: FORMAT,
             version: "test".into(),
             network: tiny(),

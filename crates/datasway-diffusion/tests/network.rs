@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{DType, Device, Tensor};
-use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader, FORMAT};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::loss::denoising_loss;
@@ -113,7 +113,7 @@ fn checkpoint(network: &UNet) -> Checkpoint {
         .map(|(path, w)| (path.clone(), w.data.clone()))
         .collect();
     Checkpoint {
-        header: Header {
+        header: CheckpointHeader {
             format: FORMAT,
             version: "test".into(),
             network: tiny(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use datasway_data::{Dataset, LoadOptions, Selected, Selection, Source};
-use datasway_diffusion::checkpoint::{Checkpoint, Header};
+use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
 use datasway_diffusion::network::NetworkDenoiser;
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
@@ -242,7 +242,7 @@ fn load_images(source: &str, options: &LoadOptions) -> Result<Dataset, datasway_
 }
 
 /// True if the training configuration mirrors images (`flip = true`).
-fn mirrors(header: &Header) -> Result<bool, toml::de::Error> {
+fn mirrors(header: &CheckpointHeader) -> Result<bool, toml::de::Error> {
     let training: toml::Table = header.training.parse()?;
     Ok(training.get("flip").and_then(toml::Value::as_bool) == Some(true))
 }

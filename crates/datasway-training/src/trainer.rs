@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::checkpoint::{Checkpoint, FORMAT, Header};
+use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader, FORMAT};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::loss::{denoising_loss, finite};
 use datasway_diffusion::precondition::Precondition;
@@ -214,7 +214,7 @@ impl ScoreTrainer {
         };
         let optimizer = datasway_diffusion::optimizer::state(&self.optimizer)?;
         let checkpoint = Checkpoint {
-            header: Header {
+            header: CheckpointHeader {
                 format: FORMAT,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 network: self.config.network.clone(),

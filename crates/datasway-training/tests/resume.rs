@@ -1,5 +1,7 @@
 //! A run that is stopped and resumed ends with the same bytes as one that is not.
 
+mod small_run;
+
 use burn::tensor::{Device, Tensor};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::random::{RandomStream, generator, normal};
@@ -7,28 +9,7 @@ use datasway_training::config::{PRESETS, TrainConfig};
 use datasway_training::trainer::ScoreTrainer;
 use datasway_training::training_set::TrainingSetInfo;
 
-fn config() -> TrainConfig {
-    let mut config = TrainConfig::preset("faces16").unwrap();
-    config.network.image_size = 8;
-    config.network.channels = 8;
-    config.network.attention = vec![4];
-    config.network.head_channels = 8;
-    config.steps = 20;
-    config.warmup = 2;
-    config
-}
-
-fn set() -> TrainingSetInfo {
-    TrainingSetInfo {
-        name: "noise".into(),
-        limit: None,
-        skip_bad: false,
-        fingerprint: "1".into(),
-        sigma_data: 0.5,
-        mean: vec![0.0; 192],
-        variance: vec![0.25; 192],
-    }
-}
+use small_run::{config, set};
 
 fn batch(step: u64, device: &Device) -> Tensor<4> {
     let mut rng = generator(5, RandomStream::Batch, [step]);
