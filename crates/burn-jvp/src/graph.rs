@@ -3,7 +3,7 @@
 use crate::dual::{Dual, RawTensor};
 use crate::dyn_tensor::DynTensor;
 use crate::error::JvpError;
-use crate::interpreter::Interpreter;
+use crate::interpreter::{Interpreter, Primals};
 use crate::parameters::Placeholders;
 use crate::placeholder::{capture_id, placeholder};
 use crate::rule::CustomRule;
@@ -160,6 +160,7 @@ impl CapturedGraph {
             k,
             device,
             rules,
+            primals: Primals::Compute,
         };
         for (index, op) in self.operations.iter().enumerate() {
             rules::apply(op, &mut interp).map_err(|refusal| JvpError::Unsupported {

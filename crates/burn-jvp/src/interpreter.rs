@@ -19,6 +19,20 @@ pub(crate) struct Interpreter<'a> {
     pub device: DispatchDevice,
     /// The rules of custom operations.
     pub rules: &'a [&'static dyn CustomRule],
+    /// What is done with the primals of outputs.
+    pub primals: Primals<'a>,
+}
+
+/// The primals of the outputs of operations, which do not depend on the tangents.
+pub(crate) enum Primals<'a> {
+    /// Each is computed where it is needed.
+    Compute,
+    /// Each is computed and kept for later evaluations at the same point.
+    #[expect(dead_code, reason = "linearize")]
+    Keep(HashMap<TensorId, RawTensor>),
+    /// Each is taken from an earlier evaluation at the same point.
+    #[expect(dead_code, reason = "linearize")]
+    Reuse(&'a HashMap<TensorId, RawTensor>),
 }
 
 impl Interpreter<'_> {
@@ -37,6 +51,20 @@ impl Interpreter<'_> {
     /// The primal of an input that has no tangent (indices, masks).
     pub fn take_primal(&mut self, ir: &TensorIr) -> RawTensor {
         self.take(ir).primal
+    }
+
+    /// The primal of an output: `compute()`, unless an earlier evaluation at the same point kept it.
+    pub fn primal(&mut self, out: &TensorIr, compute: impl FnOnce() -> RawTensor) -> RawTensor {
+        if let Primals::Reuse(kept) = &self.primals
+            && let Some(y) = kept.get(&out.id)
+        {
+            return y.clone();
+        }
+        let y = compute();
+        if let Primals::Keep(kept) = &mut self.primals {
+            kept.insert(out.id, y.clone());
+        }
+        y
     }
 
     /// Stores an output of an operation, if it is read later.
@@ -61,9 +89,9 @@ impl Interpreter<'_> {
     ) {
         let x = self.take(input);
         let value = match x.tangent {
-            None => Dual::constant(f(x.primal)),
+            None => Dual::constant(self.primal(out, || f(x.primal))),
             Some(t) => {
-                let y = f(x.primal.clone());
+                let y = self.primal(out, || f(x.primal.clone()));
                 let slope = df(x.primal, y.clone());
                 Dual {
                     primal: y,
@@ -83,7 +111,7 @@ impl Interpreter<'_> {
     ) {
         let x = self.take(input);
         let value = Dual {
-            primal: f(x.primal, 0),
+            primal: self.primal(out, || f(x.primal, 0)),
             tangent: x.tangent.map(|t| f(t, 1)),
         };
         self.put(out, value);
@@ -98,7 +126,7 @@ impl Interpreter<'_> {
     ) {
         let x = self.take(input);
         let value = Dual {
-            primal: f(x.primal),
+            primal: self.primal(out, || f(x.primal)),
             tangent: x.tangent.map(|t| on_batch(t, f)),
         };
         self.put(out, value);
@@ -112,7 +140,8 @@ impl Interpreter<'_> {
         f: impl Fn(RawTensor) -> RawTensor,
     ) {
         let x = self.take_primal(input);
-        self.put_constant(out, f(x));
+        let y = self.primal(out, || f(x));
+        self.put_constant(out, y);
     }
 
     /// The shape `[k, *out.shape]` of the tangents of an output.
