@@ -58,14 +58,6 @@ impl Exception {
     }
 }
 
-/// An operation that is refused for its tangents of weights. Its data alone agrees.
-const fn weights(operation: &'static str) -> Exception {
-    refused(
-        operation,
-        "the rule covers only the data, with constant weights",
-    )
-}
-
 /// An operation that is refused whatever the sample.
 const fn refused(operation: &'static str, reason: &'static str) -> Exception {
     all(Failure::Refused, operation, reason)
@@ -118,15 +110,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     refused("linalg.vector_norm", "NumericFloat::MaxAbsDim has no rule"),
     refused("linalg.det", "BaseFloat::Scatter has no rule"),
     refused("prod", "NumericFloat::Prod and ProdDim have no rule"),
-    weights("nn.functional.conv1d"),
-    weights("nn.functional.conv2d"),
-    weights("nn.functional.conv3d"),
-    weights("nn.functional.conv_transpose1d"),
-    weights("nn.functional.conv_transpose2d"),
-    weights("nn.functional.conv_transpose3d"),
-    weights("nn.functional.embedding"),
-    weights("nn.functional.layer_norm"),
-    weights("nn.functional.prelu"),
     all(
         Failure::Recording,
         "masked_select",
