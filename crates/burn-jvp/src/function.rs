@@ -99,7 +99,7 @@ where
         inputs: &[DynTensor],
         tangents: &Tangents,
     ) -> Result<(O, O::Tangents), JvpError> {
-        let point = self.point(module, inputs)?;
+        let point = self.point(module, inputs, tangents)?;
         let (values, derivatives) = point.evaluate(tangents, &mut Primals::Compute)?;
         Ok((O::from_tensors(values), O::tangents(derivatives)))
     }
@@ -113,12 +113,20 @@ where
         Ok(y)
     }
 
-    /// The recorded function with its inputs and parameters as they are now.
-    pub(crate) fn point(&self, module: &M, inputs: &[DynTensor]) -> Result<Point, JvpError> {
+    /// The recorded function with its inputs and parameters as they are now. Tangents that do not fit are refused before
+    /// anything is recorded.
+    pub(crate) fn point(
+        &self,
+        module: &M,
+        inputs: &[DynTensor],
+        tangents: &Tangents,
+    ) -> Result<Point, JvpError> {
         let parameters = live_parameters(module)?;
+        let raw: Vec<RawTensor> = inputs.iter().map(|x| x.0.clone()).collect();
+        tangents.check(&raw, &parameters)?;
         Ok(Point {
             graph: self.graph(module, inputs, &parameters)?,
-            inputs: inputs.iter().map(|x| x.0.clone()).collect(),
+            inputs: raw,
             parameters,
             rules: self.rules.clone(),
         })

@@ -48,9 +48,10 @@ where
     /// # Errors
     /// As [`Jvp::along`].
     pub fn linearize(&self, module: &M, inputs: &[DynTensor]) -> Result<Linearized<O>, JvpError> {
-        let point = self.point(module, inputs)?;
+        let none = Tangents::default();
+        let point = self.point(module, inputs, &none)?;
         let mut kept = Primals::Keep(HashMap::new());
-        let (values, _) = point.evaluate(&Tangents::default(), &mut kept)?;
+        let (values, _) = point.evaluate(&none, &mut kept)?;
         let Primals::Keep(kept) = kept else {
             unreachable!("an evaluation does not change what happens to primals")
         };
