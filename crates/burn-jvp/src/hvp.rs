@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex};
 /// The value and the gradients of a scalar function, as it is recorded.
 type Recorded<M> = Box<dyn Fn(&M, &[DynTensor]) -> Vec<DynTensor> + Send + Sync>;
 
+/// The recorded gradients, by their variables.
+type Gradients<M> = HashMap<Variables, Arc<Jvp<M, Recorded<M>>>>;
+
 /// A scalar function of a module with its Hessian-vector products.
 ///
 /// The gradient is recorded by a backward pass on Burn's capture device, once per input shape and choice of variables,
@@ -20,7 +23,7 @@ type Recorded<M> = Box<dyn Fn(&M, &[DynTensor]) -> Vec<DynTensor> + Send + Sync>
 pub struct Hvp<M, F> {
     function: Arc<F>,
     rules: Vec<&'static dyn CustomRule>,
-    recorded: Mutex<HashMap<Variables, Arc<Jvp<M, Recorded<M>>>>>,
+    recorded: Mutex<Gradients<M>>,
 }
 
 /// The derivatives of a scalar function up to the second, in the variables that have tangents.

@@ -53,13 +53,31 @@ impl Tangents {
         inputs.unwrap_or_else(|| self.parameters.k())
     }
 
+    /// The tangents with each stack replaced by `f` of it.
+    pub(crate) fn map(&self, f: impl Fn(&DynTensor) -> DynTensor) -> Self {
+        let parameters = self.parameters.iter();
+        Self {
+            inputs: self.inputs.iter().map(|t| t.as_ref().map(&f)).collect(),
+            parameters: parameters.map(|(id, t)| (id, f(t))).collect(),
+        }
+    }
+
+    /// The tangents of the `chosen` variables alone.
+    pub(crate) fn only(&self, chosen: &[Variable]) -> Self {
+        let inputs = self.inputs.iter().enumerate();
+        let inputs =
+            inputs.map(|(i, t)| t.clone().filter(|_| chosen.contains(&Variable::Input(i))));
+        let parameters = self.parameters.iter();
+        let parameters = parameters.filter(|(id, _)| chosen.contains(&Variable::Parameter(*id)));
+        Self {
+            inputs: inputs.collect(),
+            parameters: parameters.map(|(id, t)| (id, t.clone())).collect(),
+        }
+    }
+
     /// `factor·self`.
     pub fn scale(&self, factor: f64) -> Self {
-        let scaled = |t: &DynTensor| DynTensor(crate::dual::scale(t.0.clone(), factor));
-        Self {
-            inputs: self.inputs.iter().map(|t| t.as_ref().map(scaled)).collect(),
-            parameters: self.parameters.scale(&vec![factor; self.parameters.k()]),
-        }
+        self.map(|t| DynTensor(crate::dual::scale(t.0.clone(), factor)))
     }
 
     /// The number of tangents K, after a check against the inputs and the parameters. Without tangents K is 0.
@@ -116,6 +134,13 @@ fn check_stack(
         tangent.dtype(),
         value.dtype()
     )))
+}
+
+/// An input, by position, or a parameter in which a derivative is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variable {
+    Input(usize),
+    Parameter(ParamId),
 }
 
 /// The inputs, by position, and the parameters in which a derivative is taken.
