@@ -22,7 +22,7 @@ mod simd;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-pub use backend::KernelBackend;
+pub use backend::{KernelBackend, NormDirections};
 pub use capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
 pub use norm::GroupNormOptions;
 
