@@ -538,7 +538,7 @@ fn misfits_are_refused() {
     let single = Some(cast(b.as_ref().expect("three"), FloatDType::F32));
     let text = refused(&[a.clone(), single], "another precision");
     assert!(
-        text.contains("tangent 1") && text.contains("F32") && text.contains("F64"),
+        text.contains("input 1") && text.contains("F32") && text.contains("F64"),
         "{text}"
     );
     assert_eq!(calls.get(), 0, "refused before anything is recorded");
