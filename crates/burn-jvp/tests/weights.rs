@@ -3,73 +3,20 @@
 
 mod common;
 
-use burn::nn::Gelu;
 use burn::tensor::activation as act;
 use burn::tensor::module as op;
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-use burn::tensor::{DType, Device, Int, Tensor, s};
-use burn_jvp::check::{CheckOptions, check_jvp, random_tangents};
-use burn_jvp::{DynTensor, Jvp};
-use common::random;
-
-/// A layer as a function of its data and its weights.
-type Layer = fn(&[DynTensor]) -> DynTensor;
-
-/// Random inputs of these shapes.
-fn inputs(shapes: &[&[usize]]) -> Vec<DynTensor> {
-    let device = Device::flex();
-    let input = |shape: &&[usize]| -> DynTensor {
-        match **shape {
-            [a] => random([a], &device).into(),
-            [a, b] => random([a, b], &device).into(),
-            [a, b, c] => random([a, b, c], &device).into(),
-            [a, b, c, d] => random([a, b, c, d], &device).into(),
-            [a, b, c, d, e] => random([a, b, c, d, e], &device).into(),
-            _ => panic!("rank {}", shape.len()),
-        }
-    };
-    shapes.iter().map(input).collect()
-}
-
-/// The same tensor with its axes stored in reverse.
-fn reversed(t: &DynTensor) -> DynTensor {
-    fn reverse<const R: usize>(t: Tensor<R>) -> DynTensor {
-        let device = t.device();
-        let axes: [isize; R] = std::array::from_fn(|i| (R - 1 - i) as isize);
-        let data = t.permute(axes).into_data();
-        Tensor::<R>::from_data(data, (&device, DType::F64))
-            .permute(axes)
-            .into()
-    }
-    by_rank!(t, t, reverse(t), 1 2 3 4 5 6)
-}
-
-/// Checks a layer along tangents of every subset of its inputs.
-fn check(name: &str, layer: Layer, shapes: &[&[usize]], options: &CheckOptions) {
-    let jvp = Jvp::new(|_: &Gelu, i: &[DynTensor]| layer(i));
-    let inputs = inputs(shapes);
-    let tangents = random_tangents(&inputs, 3, 0);
-    for subset in 1..1 << inputs.len() {
-        let active: Vec<Option<DynTensor>> = tangents
-            .iter()
-            .enumerate()
-            .map(|(i, t)| t.clone().filter(|_| subset >> i & 1 == 1))
-            .collect();
-        check_jvp(&jvp, &Gelu::new(), &inputs, &active, options)
-            .unwrap_or_else(|e| panic!("{name}, inputs {subset:b}: {e}"));
-    }
-    let inputs: Vec<DynTensor> = inputs.iter().map(reversed).collect();
-    let tangents: Vec<Option<DynTensor>> =
-        tangents.iter().map(|t| t.as_ref().map(reversed)).collect();
-    check_jvp(&jvp, &Gelu::new(), &inputs, &tangents, options)
-        .unwrap_or_else(|e| panic!("{name}, not contiguous: {e}"));
-}
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, DeformConvOptions};
+use burn::tensor::{Int, Tensor, s};
+use burn_jvp::DynTensor;
+use burn_jvp::check::CheckOptions;
+use common::subsets::{Layer, check, random_inputs};
 
 macro_rules! layers {
     ($($name:ident: $layer:expr, $([$($size:expr),*])*;)*) => {$(
         #[test]
         fn $name() {
-            check(stringify!($name), $layer, &[$(&[$($size),*]),*], &CheckOptions::default());
+            let inputs = random_inputs(&[$(&[$($size),*]),*]);
+            check(stringify!($name), $layer, &inputs, &CheckOptions::default());
         }
     )*};
 }
@@ -169,6 +116,43 @@ layers! {
     }, [2, 2, 4, 4] [1, 2, 3, 3];
 }
 
+/// A deformable convolution of `[2, 4, 5, 6]` by `[4, 2, 3, 2]` with two groups of weights and of offsets.
+fn deformable(i: &[DynTensor], mask: Option<Tensor<4>>) -> DynTensor {
+    let options = DeformConvOptions::new([2, 1], [1, 1], [1, 2], 2, 2);
+    // Offsets of −2 to 2 pixels: taps are in all rows and columns, and beyond the image.
+    let offset = (i[1].get::<4>() - 0.6) * 7.0;
+    let (x, weight, bias) = (i[0].get(), i[2].get(), i[3].get());
+    op::deform_conv2d(x, offset, weight, mask, Some(bias), options).into()
+}
+
+#[test]
+fn deformable_convolutions() {
+    let options = CheckOptions {
+        // Burn's backward of it computes in single precision.
+        adjoint: Some(1e-4),
+        ..CheckOptions::default()
+    };
+    let shapes: [&[usize]; 5] = [
+        &[2, 4, 5, 6],
+        &[2, 24, 3, 6],
+        &[4, 2, 3, 2],
+        &[4],
+        &[2, 12, 3, 6],
+    ];
+    check(
+        "deform_conv2d",
+        |i| deformable(i, Some(i[4].get())),
+        &random_inputs(&shapes),
+        &options,
+    );
+    check(
+        "deform_conv2d without a mask",
+        |i| deformable(i, None),
+        &random_inputs(&shapes[..4]),
+        &options,
+    );
+}
+
 #[test]
 fn layers_of_no_data() {
     // Autodiff has no gradients of empty tensors.
@@ -205,6 +189,6 @@ fn layers_of_no_data() {
         ),
     ];
     for (name, layer, shapes) in empty {
-        check(name, layer, shapes, &options);
+        check(name, layer, &random_inputs(shapes), &options);
     }
 }

@@ -3,7 +3,9 @@
 use crate::dual::{Dual, RawTensor, add_tangents, dims, expand, lift, reshape};
 use crate::interpreter::Interpreter;
 use burn::backend::Dispatch as D;
-use burn::backend::ir::{LinearOpIr, MatmulOpIr};
+use burn::backend::ir::{
+    LinearBiasBackwardOpIr, LinearOpIr, LinearWeightBackwardOpIr, LinearXBackwardOpIr, MatmulOpIr,
+};
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 
 /// `Y = A·B`: `Y' = A'·B + A·B'`.
@@ -68,4 +70,48 @@ pub(super) fn linear(op: &LinearOpIr, interp: &mut Interpreter) {
         D::linear(x.primal, w.primal, b.map(|b| b.primal))
     });
     interp.put(&op.out, Dual { primal, tangent });
+}
+
+/// The gradient in x, `y = g·Wᵀ`: `y' = g'·Wᵀ + g·W'ᵀ`.
+pub(super) fn linear_x_backward(op: &LinearXBackwardOpIr, interp: &mut Interpreter) {
+    let (w, g) = (interp.take(&op.weight), interp.take(&op.output_grad));
+    let tangent = add_tangents(
+        g.tangent
+            .map(|t| times_matrix(t, &D::float_transpose(w.primal.clone()))),
+        w.tangent
+            .map(|t| times_matrices(&g.primal, D::float_transpose(t))),
+    );
+    let primal = interp.primal(&op.out, || D::linear_x_backward(w.primal, g.primal));
+    interp.put(&op.out, Dual { primal, tangent });
+}
+
+/// The gradient in W, `y = Xᵀ·G` with all rows of the batch in X and G: `y' = X'ᵀ·G + Xᵀ·G'`.
+pub(super) fn linear_weight_backward(op: &LinearWeightBackwardOpIr, interp: &mut Interpreter) {
+    let (x, g) = (interp.take(&op.x), interp.take(&op.output_grad));
+    let tangent = add_tangents(
+        x.tangent
+            .map(|t| D::float_matmul(D::float_transpose(all_rows(t)), all_rows(lift(&g.primal)))),
+        g.tangent
+            .map(|t| D::float_matmul(D::float_transpose(all_rows(lift(&x.primal))), all_rows(t))),
+    );
+    let primal = interp.primal(&op.out, || D::linear_weight_backward(x.primal, g.primal));
+    interp.put(&op.out, Dual { primal, tangent });
+}
+
+/// The gradient in b, `y = Σ G` over the rows of the batch: `y' = Σ G'`.
+pub(super) fn linear_bias_backward(op: &LinearBiasBackwardOpIr, interp: &mut Interpreter) {
+    let g = interp.take(&op.output_grad);
+    let shape = interp.stacked(&op.out);
+    let tangent = g
+        .tangent
+        .map(|t| reshape(D::float_sum_dim(all_rows(t), 1), &shape));
+    let primal = interp.primal(&op.out, || D::linear_bias_backward(g.primal));
+    interp.put(&op.out, Dual { primal, tangent });
+}
+
+/// `[K, …, n]` as `[K, rows, n]`.
+fn all_rows(t: RawTensor) -> RawTensor {
+    let shape = dims(&t);
+    let last = shape.len() - 1;
+    reshape(t, &[shape[0], shape[1..last].iter().product(), shape[last]])
 }

@@ -1,6 +1,8 @@
 //! Helpers of the tests.
 #![allow(dead_code, reason = "no test uses all helpers")]
 
+pub mod subsets;
+
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, s};
 use burn_jvp::{DynTensor, Jvp};

@@ -1,6 +1,8 @@
 //! Rules of activation functions.
 
-use crate::dual::{Dual, RawTensor, add, add_tangents, lift, mul, neg, scale, shift, sub};
+use crate::dual::{
+    Dual, RawTensor, add, add_tangents, dims, expand, lift, mul, neg, scale, shift, sub,
+};
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
 use crate::rules::softmax::softmax_tangent;
@@ -27,9 +29,7 @@ pub(in crate::rules) fn activation(
             );
         }
         A::PRelu(op) => prelu(op, interp),
-        A::Sigmoid(op) => interp.unary(&op.input, &op.out, D::sigmoid, |_, y| {
-            mul(y.clone(), shift(neg(y), 1.0))
-        }),
+        A::Sigmoid(op) => interp.unary(&op.input, &op.out, D::sigmoid, |_, y| sigmoid_slope(y)),
         A::LogSigmoid(op) => interp.unary(&op.input, &op.out, D::log_sigmoid, |x, _| {
             D::sigmoid(neg(x))
         }),
@@ -46,18 +46,7 @@ pub(in crate::rules) fn activation(
                 },
             );
         }
-        // gelu(x) = x·Φ(x), so gelu' = Φ(x) + x·φ(x).
-        A::Gelu(op) => interp.unary(&op.input, &op.out, D::gelu, |x, _| {
-            let cdf = scale(
-                shift(D::float_erf(scale(x.clone(), 1.0 / SQRT_2)), 1.0),
-                0.5,
-            );
-            let pdf = scale(
-                D::float_exp(scale(mul(x.clone(), x.clone()), -0.5)),
-                1.0 / (2.0 * PI).sqrt(),
-            );
-            add(cdf, mul(x, pdf))
-        }),
+        A::Gelu(op) => interp.unary(&op.input, &op.out, D::gelu, |x, _| gelu_slope(x)),
         A::Softmax(op) => along(
             interp,
             (&op.input, &op.out),
@@ -82,7 +71,24 @@ pub(in crate::rules) fn activation(
                 sub(t, mean)
             },
         ),
-        _ => return Err(Refusal::unknown()),
+        A::ReluBackward(op) => relu_backward(op, interp),
+        // d/dx (Φ(x) + x·φ(x)) = φ(x)·(2 − x²).
+        A::GeluBackward(op) => gradient(interp, op, D::gelu_backward, gelu_slope, |x| {
+            let square = mul(x.clone(), x.clone());
+            mul(normal_density(x), shift(neg(square), 2.0))
+        }),
+        // The operation holds the output s of the sigmoid: d/ds s·(1 − s) = 1 − 2s.
+        A::SigmoidBackward(op) => gradient(interp, op, D::sigmoid_backward, sigmoid_slope, |s| {
+            shift(scale(s, -2.0), 1.0)
+        }),
+        // d/dx σ(−x) = −σ(−x)·σ(x).
+        A::LogSigmoidBackward(op) => gradient(
+            interp,
+            op,
+            D::log_sigmoid_backward,
+            |x| D::sigmoid(neg(x)),
+            |x| neg(sigmoid_slope(D::sigmoid(x))),
+        ),
     }
     Ok(())
 }
@@ -118,5 +124,59 @@ fn prelu(op: &BinaryOpIr, interp: &mut Interpreter) {
         .map(|t| mul(lift(&neg(D::relu(neg(x.primal.clone())))), t));
     let tangent = add_tangents(data, slopes);
     let primal = interp.primal(&op.out, || D::prelu(x.primal, slope.primal));
+    interp.put(&op.out, Dual { primal, tangent });
+}
+
+/// The slope of `gelu(x) = x·Φ(x)`, `Φ(x) + x·φ(x)`.
+fn gelu_slope(x: RawTensor) -> RawTensor {
+    let cdf = scale(
+        shift(D::float_erf(scale(x.clone(), 1.0 / SQRT_2)), 1.0),
+        0.5,
+    );
+    let pdf = normal_density(x.clone());
+    add(cdf, mul(x, pdf))
+}
+
+/// The density φ of the standard normal distribution.
+fn normal_density(x: RawTensor) -> RawTensor {
+    scale(
+        D::float_exp(scale(mul(x.clone(), x), -0.5)),
+        1.0 / (2.0 * PI).sqrt(),
+    )
+}
+
+/// The slope of the sigmoid at its value s, `s·(1 − s)`.
+fn sigmoid_slope(s: RawTensor) -> RawTensor {
+    mul(s.clone(), shift(neg(s), 1.0))
+}
+
+/// The gradient of an activation, `y = f(x)·g` with `lhs` x and `rhs` g: `y' = f(x)·g' + f'(x)·g·x'`.
+fn gradient(
+    interp: &mut Interpreter,
+    op: &BinaryOpIr,
+    value: fn(RawTensor, RawTensor) -> RawTensor,
+    f: impl Fn(RawTensor) -> RawTensor,
+    df: impl Fn(RawTensor) -> RawTensor,
+) {
+    let [x, g] = [&op.lhs, &op.rhs].map(|t| interp.take(t));
+    let tangent = add_tangents(
+        g.tangent.map(|t| mul(t, lift(&f(x.primal.clone())))),
+        x.tangent.map(|t| {
+            let slope = mul(df(x.primal.clone()), g.primal.clone());
+            mul(t, lift(&slope))
+        }),
+    );
+    let primal = interp.primal(&op.out, || value(x.primal, g.primal));
+    interp.put(&op.out, Dual { primal, tangent });
+}
+
+/// The gradient of ReLU, `y = (0 or 1)·g` by the sign of its output: `y' = (0 or 1)·g'`.
+fn relu_backward(op: &BinaryOpIr, interp: &mut Interpreter) {
+    let output = interp.take_primal(&op.lhs);
+    let g = interp.take(&op.rhs);
+    let tangent = g
+        .tangent
+        .map(|t| D::relu_backward(expand(lift(&output), &dims(&t)), t));
+    let primal = interp.primal(&op.out, || D::relu_backward(output, g.primal));
     interp.put(&op.out, Dual { primal, tangent });
 }

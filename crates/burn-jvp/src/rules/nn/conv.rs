@@ -53,7 +53,11 @@ fn convolution(
 }
 
 /// The sum of tangents `[K, n, c, …]` and of those of a bias, `[K, c]`.
-fn add_bias(t: Option<RawTensor>, bias: Option<RawTensor>, shape: &[usize]) -> Option<RawTensor> {
+pub(super) fn add_bias(
+    t: Option<RawTensor>,
+    bias: Option<RawTensor>,
+    shape: &[usize],
+) -> Option<RawTensor> {
     let Some(bias) = bias else { return t };
     let mut per_channel = vec![1; shape.len()];
     (per_channel[0], per_channel[2]) = (dims(&bias)[0], dims(&bias)[1]);

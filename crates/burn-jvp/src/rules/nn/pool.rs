@@ -1,18 +1,17 @@
-//! Rules of pooling and interpolation.
+//! Rules of average pooling, interpolation and windows, and of their gradients.
 
-use crate::dual::{Dual, RawTensor, dims, reshape, stacked};
+use super::conv_backward::shape_only;
+use crate::dual::{Dual, RawTensor, on_batch};
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
-use crate::rules::reduce::gather;
+use burn::backend::Dispatch as D;
 use burn::backend::ir::{ModuleOperationIr, TensorIr};
-use burn::backend::ops::{IntTensorOps, ModuleOps, UnfoldOptions};
-use burn::backend::{Dispatch as D, IntDType, Shape};
+use burn::backend::ops::{ModuleOps, UnfoldOptions};
 
-/// Pooling, interpolation and windows, each on a batch.
+/// Linear functions of a batch, and their gradients, which are linear too.
 pub(super) fn pool(op: &ModuleOperationIr, interp: &mut Interpreter) -> Result<(), Refusal> {
     use ModuleOperationIr as M;
     match op {
-        // Linear on a batch.
         M::AvgPool1d(op) => interp.batched(&op.x, &op.out, |x| {
             D::avg_pool1d(
                 x,
@@ -53,82 +52,70 @@ pub(super) fn pool(op: &ModuleOperationIr, interp: &mut Interpreter) -> Result<(
                 UnfoldOptions::new(o.stride, o.padding, o.dilation),
             )
         }),
-        M::MaxPool1d(op) => max_pool(
-            interp,
-            (&op.x, &op.out),
-            |x| {
-                D::max_pool1d(
-                    x,
-                    op.kernel_size,
-                    op.stride,
-                    op.padding,
-                    op.dilation,
-                    op.ceil_mode,
-                )
-            },
-            |x| {
-                D::max_pool1d_with_indices(
-                    x,
-                    op.kernel_size,
-                    op.stride,
-                    op.padding,
-                    op.dilation,
-                    op.ceil_mode,
-                    IntDType::I64,
-                )
-                .indices
-            },
-        ),
-        M::MaxPool2d(op) => max_pool(
-            interp,
-            (&op.x, &op.out),
-            |x| {
-                D::max_pool2d(
-                    x,
-                    op.kernel_size,
-                    op.stride,
-                    op.padding,
-                    op.dilation,
-                    op.ceil_mode,
-                )
-            },
-            |x| {
-                D::max_pool2d_with_indices(
-                    x,
-                    op.kernel_size,
-                    op.stride,
-                    op.padding,
-                    op.dilation,
-                    op.ceil_mode,
-                    IntDType::I64,
-                )
-                .indices
-            },
-        ),
+        M::AvgPool1dBackward(o) => gradient(interp, [&o.x, &o.grad, &o.out], |x, g| {
+            D::avg_pool1d_backward(
+                x,
+                g,
+                o.kernel_size,
+                o.stride,
+                o.padding,
+                o.count_include_pad,
+                o.ceil_mode,
+            )
+        }),
+        M::AvgPool2dBackward(o) => gradient(interp, [&o.x, &o.grad, &o.out], |x, g| {
+            D::avg_pool2d_backward(
+                x,
+                g,
+                o.kernel_size,
+                o.stride,
+                o.padding,
+                o.count_include_pad,
+                o.ceil_mode,
+            )
+        }),
+        M::AdaptiveAvgPool1dBackward(o) => {
+            gradient(
+                interp,
+                [&o.x, &o.grad, &o.out],
+                D::adaptive_avg_pool1d_backward,
+            );
+        }
+        M::AdaptiveAvgPool2dBackward(o) => {
+            gradient(
+                interp,
+                [&o.x, &o.grad, &o.out],
+                D::adaptive_avg_pool2d_backward,
+            );
+        }
+        M::AdaptiveAvgPool3dBackward(o) => {
+            gradient(
+                interp,
+                [&o.x, &o.grad, &o.out],
+                D::adaptive_avg_pool3d_backward,
+            );
+        }
+        M::InterpolateBackward(o) => gradient(interp, [&o.x, &o.grad, &o.out], |x, g| {
+            D::interpolate_backward(x, g, o.output_size, o.options.clone().into())
+        }),
         _ => return Err(Refusal::unknown()),
     }
     Ok(())
 }
 
-/// `y = x[i]`: `y' = x'[i]`, with i the places of the maxima, counted within one channel of `[n, c, …]`.
-fn max_pool(
+/// The gradient of a linear function of a batch, `y = f(g)`: `y' = f(g')`. Of x only the shape is read.
+fn gradient(
     interp: &mut Interpreter,
-    (input, out): (&TensorIr, &TensorIr),
-    f: impl Fn(RawTensor) -> RawTensor,
-    indices: impl Fn(RawTensor) -> RawTensor,
+    [x, grad, out]: [&TensorIr; 3],
+    f: impl Fn(RawTensor, RawTensor) -> RawTensor,
 ) {
-    let x = interp.take(input);
-    let tangent = x.tangent.map(|t| {
-        let winners = indices(x.primal.clone());
-        let (shape, picked) = (dims(&t), dims(&winners));
-        let (k, n, c) = (shape[0], shape[1], shape[2]);
-        let winners = D::int_reshape(
-            winners,
-            Shape::from(vec![n, c, picked[2..].iter().product()]),
-        );
-        let flat = reshape(t, &[k, n, c, shape[3..].iter().product()]);
-        reshape(gather(flat, 2, winners), &stacked(k, &picked))
+    let x = interp.take_primal(x);
+    let g = interp.take(grad);
+    let k = interp.k;
+    let tangent = g.tangent.map(|t| {
+        let x = shape_only(&x, 0, k);
+        on_batch(t, |t| f(x.clone(), t))
     });
-    let primal = interp.primal(out, || f(x.primal));
+    let primal = interp.primal(out, || f(x, g.primal));
     interp.put(out, Dual { primal, tangent });
 }
