@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod check;
+pub mod coverage;
 pub mod dual;
 mod dyn_tensor;
 mod error;

@@ -1,0 +1,23 @@
+//! The reasons why operations are refused whatever their inputs.
+
+/// Random numbers, of floats and of integers.
+pub(crate) const RANDOM: &str =
+    "a random number generated inside is not recorded as a value: pass it as an input";
+
+/// Operations that several devices execute together.
+pub(crate) const DISTRIBUTED: &str =
+    "the other devices evaluate no tangents: reduce the values and the derivatives after the call";
+
+/// Rounding to quantised numbers.
+pub(crate) const QUANTIZE: &str = "the derivative of rounding to quantised numbers is zero almost everywhere: differentiate the function \
+     before it is quantised";
+
+/// Quantised numbers as floats.
+pub(crate) const DEQUANTIZE: &str =
+    "quantised tensors cannot be recorded: dequantise them before the call";
+
+/// Operations that Burn's graph representation has for all types and Burn itself not for booleans.
+pub(crate) const NOT_OF_BOOLEANS: &str = "Burn has no such operation on booleans";
+
+/// Operations whose derivative nobody wrote.
+pub(crate) const UNKNOWN: &str = "burn-jvp knows no derivative of it";
