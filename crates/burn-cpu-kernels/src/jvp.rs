@@ -8,9 +8,10 @@ use burn_jvp::dual::{
 };
 use burn_jvp::{CustomRule, Dual, RawTensor, Refusal};
 
-use crate::backend::{KernelBackend, NormDirections};
+use crate::backend::KernelBackend;
 use crate::capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
 use crate::norm::GroupNormOptions;
+use crate::norm_directions::NormDirections;
 
 /// The rules of all operations of this crate.
 pub static RULES: &[&dyn CustomRule] = &[

@@ -5,8 +5,8 @@ use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, Slice, TensorMetadata};
 
-use crate::backend::NormDirections;
 use crate::norm::GroupNormOptions;
+use crate::norm_directions::NormDirections;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub(crate) fn silu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
