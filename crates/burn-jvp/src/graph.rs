@@ -16,7 +16,7 @@ use burn::backend::{Dispatch, DispatchDevice, TensorData, TensorMetadata};
 use burn::module::{Module, ParamId};
 use burn::tensor::Device;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// A function recorded for one set of shapes and types.
 pub(crate) struct CapturedGraph {
@@ -162,6 +162,12 @@ fn needed(operations: Vec<OperationIr>, outputs: &[TensorId]) -> Vec<OperationIr
     }
     kept.reverse();
     kept
+}
+
+/// Ends a recording from inside the recorded function: the recording fails with this error. Nothing is printed, other
+/// than by a panic.
+pub(crate) fn refuse_recording(error: &JvpError) -> ! {
+    resume_unwind(Box::new(error.to_string()))
 }
 
 /// The text of a panic.

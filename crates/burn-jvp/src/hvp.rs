@@ -4,6 +4,7 @@ use crate::dyn_tensor::DynTensor;
 use crate::error::JvpError;
 use crate::function::Jvp;
 use crate::gradient::gradients;
+use crate::graph::refuse_recording;
 use crate::rule::CustomRule;
 use crate::tangents::{ParameterTangents, Tangents, Variables};
 use burn::module::Module;
@@ -94,8 +95,7 @@ where
             let (function, variables) = (self.function.clone(), variables.clone());
             let values: Recorded<M> = Box::new(move |module, inputs| {
                 let g = gradients(&*function, Ok, module, inputs, &variables);
-                // A panic inside a recording is its error.
-                let g = g.unwrap_or_else(|error| panic!("{error}"));
+                let g = g.unwrap_or_else(|error| refuse_recording(&error));
                 let gradients = g.inputs.into_iter().chain(g.parameters.into_values());
                 std::iter::once(g.value).chain(gradients).collect()
             });

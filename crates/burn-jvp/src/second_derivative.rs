@@ -3,6 +3,7 @@
 use crate::dyn_tensor::DynTensor;
 use crate::error::JvpError;
 use crate::function::Jvp;
+use crate::graph::refuse_recording;
 use burn::module::Module;
 
 impl<M, F> Jvp<M, F>
@@ -38,7 +39,7 @@ where
                 .collect();
             let (y, t) = self
                 .call(module, x, &along)
-                .unwrap_or_else(|error| panic!("{error}"));
+                .unwrap_or_else(|error| refuse_recording(&error));
             let t = t.unwrap_or_else(|| y.zero_stack(1));
             [y, t]
         })

@@ -2,49 +2,80 @@
 //!
 //! A rule evaluates one operation on dual numbers. With x' for the tangents of x, the rule of `y = f(x)` stores y and
 //! `y' = J_f(x)·x'`. An operation that no rule covers is refused, never treated as constant.
+//!
+//! The files [`base`], [`numeric`], [`float`], [`int`] and [`boolean`] have one match for each group of operations. None
+//! has a wildcard, so that an operation that Burn adds is an error of the compiler until it is classified.
 
 mod attention;
+mod base;
+mod boolean;
 mod elementwise;
-mod int_bool;
+mod float;
+mod grid_sample;
+mod indexed_update;
+mod indicator;
+mod int;
 mod linear;
 mod nn;
+mod numeric;
+mod order;
+mod power;
+mod product;
 mod reduce;
 mod shape;
 mod softmax;
 
+use crate::dual::RawTensor;
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
-use burn::backend::Dispatch;
-use burn::backend::ir::{BaseOperationIr, FloatOperationIr, OperationIr};
-use burn::backend::ops::FloatTensorOps;
+use burn::backend::DispatchDevice;
+use burn::backend::ir::{DistributedOperationIr, OperationIr, TensorIr};
 
 /// Evaluates one operation.
 pub(crate) fn apply(op: &OperationIr, interp: &mut Interpreter) -> Result<(), Refusal> {
     match op {
-        OperationIr::BaseFloat(BaseOperationIr::Cast(op)) => {
-            interp.linear(&op.input, &op.out, |t, _| {
-                Dispatch::float_cast(t, op.out.dtype.into())
-            });
-            Ok(())
-        }
-        OperationIr::BaseFloat(op) => shape::base_float(op, interp),
-        OperationIr::NumericFloat(_, op) => elementwise::numeric(op, interp),
-        OperationIr::Float(_, FloatOperationIr::Matmul(op)) => {
-            linear::matmul(op, interp);
-            Ok(())
-        }
-        OperationIr::Float(_, op) => elementwise::float(op, interp),
-        OperationIr::Activation(op) => nn::activation(op, interp),
-        OperationIr::Module(op) => nn::module(op, interp),
-        OperationIr::BaseInt(op) => int_bool::base_int(op, interp),
-        OperationIr::BaseBool(op) => int_bool::base_bool(op, interp),
-        OperationIr::NumericInt(_, op) => int_bool::numeric_int(op, interp),
-        OperationIr::Int(op) => int_bool::int(op, interp),
-        OperationIr::Bool(op) => int_bool::bool(op, interp),
-        OperationIr::Custom(op) => interp.custom(op),
-        OperationIr::Init(_) | OperationIr::Drop(_) => Ok(()),
-        _ => Err(Refusal::unknown()),
+        OperationIr::BaseFloat(op) => base::float(op, interp),
+        OperationIr::NumericFloat(_, op) => numeric::float(op, interp)?,
+        OperationIr::Float(_, op) => float::float(op, interp)?,
+        OperationIr::Activation(op) => nn::activation(op, interp)?,
+        OperationIr::Module(op) => nn::module(op, interp)?,
+        OperationIr::BaseInt(op) => int::base(op, interp),
+        OperationIr::BaseBool(op) => boolean::base(op, interp)?,
+        OperationIr::NumericInt(_, op) => int::numeric(op, interp)?,
+        OperationIr::Int(op) => int::int(op, interp),
+        OperationIr::Bool(op) => boolean::bool(op, interp),
+        OperationIr::Distributed(op) => distributed(op)?,
+        OperationIr::Custom(op) => interp.custom(op)?,
+        OperationIr::Init(_) | OperationIr::Drop(_) => {}
     }
+    Ok(())
+}
+
+/// Refuses operations that several devices execute together.
+fn distributed(op: &DistributedOperationIr) -> Result<(), Refusal> {
+    match op {
+        DistributedOperationIr::AllReduce(_) | DistributedOperationIr::SyncCollective => {
+            Err(Refusal::new(
+                "the other devices evaluate no tangents: reduce the values and the derivatives after the call",
+            ))
+        }
+    }
+}
+
+/// The refusal of random numbers.
+fn random() -> Refusal {
+    Refusal::new("a random number generated inside is not recorded as a value: pass it as an input")
+}
+
+/// Stores an output that depends on no input.
+fn constant(
+    interp: &mut Interpreter,
+    out: &TensorIr,
+    create: impl FnOnce(&DispatchDevice) -> RawTensor,
+) {
+    let device = interp.device.clone();
+    let y = interp.primal(out, || create(&device));
+    interp.put_constant(out, y);
 }
 
 /// The group and variant of an operation: `NumericFloat::CumProd`, or `Custom(id)`.
