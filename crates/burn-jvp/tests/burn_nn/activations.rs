@@ -1,6 +1,6 @@
 //! Activation functions.
 
-use crate::{centred, device, forward_only, modules};
+use crate::{centred, device, modules};
 use burn::nn::activation::*;
 
 modules! {
@@ -21,7 +21,7 @@ modules! {
         |m, i| m.forward(i[0].get::<3>()).into();
     Relu: Relu::new(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into();
     Relu6: Relu6::new(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>() * 6.0).into();
-    RRelu: RReluConfig::new().init(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into(), forward_only();
+    RRelu: RReluConfig::new().init(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into();
     Selu: Selu::new(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into();
     Shrink: ShrinkConfig::new().init(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into();
     Sigmoid: Sigmoid::new(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into();

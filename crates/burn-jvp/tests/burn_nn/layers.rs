@@ -1,13 +1,12 @@
 //! Layers of images and of features.
 
-use crate::{centred, device, forward_only, integers, modules, positive};
+use crate::{SINGLE, centred, device, integers, modules, positive};
 use burn::nn::conv::*;
 use burn::nn::interpolate::{Interpolate1dConfig, Interpolate2dConfig, InterpolateMode};
 use burn::nn::norm::*;
 use burn::nn::pool::*;
 use burn::nn::*;
 use burn::tensor::Int;
-use burn_jvp::check::CheckOptions;
 
 modules! {
     Linear: LinearConfig::new(4, 3).init(&device()), [centred([2, 5, 4])], |m, i| m.forward(i[0].get::<3>()).into();
@@ -24,11 +23,9 @@ modules! {
         [centred([2, 2, 3, 4])], |m, i| m.forward(i[0].get()).into();
     ConvTranspose3d: ConvTranspose3dConfig::new([2, 3], [2, 3, 2]).init(&device()),
         [centred([2, 2, 2, 3, 2])], |m, i| m.forward(i[0].get()).into();
-    // Burn's backward of it computes in single precision.
     DeformConv2d: DeformConv2dConfig::new([2, 3], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)).init(&device()),
         [centred([2, 2, 4, 5]), centred([2, 18, 4, 5]), positive([2, 9, 4, 5])],
-        |m, i| m.forward(i[0].get(), i[1].get(), Some(i[2].get())).into(),
-        CheckOptions { adjoint: Some(1e-4), ..CheckOptions::default() };
+        |m, i| m.forward(i[0].get(), i[1].get(), Some(i[2].get())).into();
     Embedding: EmbeddingConfig::new(5, 3).init(&device()), [integers(&[4, 0, 2, 2, 1, 0], [2, 3])],
         |m, i| m.forward(i[0].get_kind::<2, Int>()).into();
     Unfold4d: Unfold4dConfig::new([2, 3]).with_stride([1, 2]).init(), [centred([2, 3, 4, 5])],
@@ -39,7 +36,7 @@ modules! {
     Interpolate1d: Interpolate1dConfig::new().with_output_size(Some(7)).with_mode(InterpolateMode::Linear).init(),
         [centred([2, 3, 4])], |m, i| m.forward(i[0].get()).into();
     Interpolate2d: Interpolate2dConfig::new().with_output_size(Some([7, 3])).with_mode(InterpolateMode::Cubic).init(),
-        [centred([2, 3, 4, 5])], |m, i| m.forward(i[0].get()).into(), forward_only();
+        [centred([2, 3, 4, 5])], |m, i| m.forward(i[0].get()).into();
     AdaptiveAvgPool1d: AdaptiveAvgPool1dConfig::new(3).init(), [centred([2, 3, 7])], |m, i| m.forward(i[0].get()).into();
     AdaptiveAvgPool2d: AdaptiveAvgPool2dConfig::new([2, 3]).init(), [centred([2, 3, 5, 4])],
         |m, i| m.forward(i[0].get()).into();
@@ -56,7 +53,8 @@ modules! {
     InstanceNorm: InstanceNormConfig::new(3).init(&device()), [centred([2, 3, 4, 2])],
         |m, i| m.forward(i[0].get::<4>()).into();
     LayerNorm: LayerNormConfig::new(5).init(&device()), [centred([2, 3, 5])], |m, i| m.forward(i[0].get::<3>()).into();
-    RmsNorm: RmsNormConfig::new(5).init(&device()), [centred([2, 3, 5])], |m, i| m.forward(i[0].get::<3>()).into();
+    RmsNorm: RmsNormConfig::new(5).init(&device()), [centred([2, 3, 5])], |m, i| m.forward(i[0].get::<3>()).into(),
+        SINGLE;
     LocalResponseNorm: LocalResponseNormConfig::new(3).init(), [centred([2, 4, 3, 2])],
         |m, i| m.forward(i[0].get::<4>()).into();
     Normalization: NormalizationConfig::Layer(LayerNormConfig::new(5)).init(&device()), [centred([2, 3, 5])],
@@ -67,8 +65,7 @@ modules! {
         |m, i| m.forward(i[0].get(), i[1].get()).into();
     Identity: Identity::new(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into();
     // The identity of inference is recorded.
-    Dropout: DropoutConfig::new(0.5).init(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into(), forward_only();
-    GaussianNoise: GaussianNoiseConfig::new(0.5).init(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into(),
-        forward_only();
+    Dropout: DropoutConfig::new(0.5).init(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into();
+    GaussianNoise: GaussianNoiseConfig::new(0.5).init(), [centred([3, 4])], |m, i| m.forward(i[0].get::<2>()).into();
     BatchNorm: BatchNormConfig::new(3).init(&device()), [centred([2, 3, 4])], |m, i| m.forward(i[0].get::<3>()).into();
 }

@@ -76,7 +76,8 @@ modules! {
 #[test]
 fn the_poisson_loss_cannot_be_recorded() {
     let jvp = Jvp::new(|m: &PoissonNllLoss, i: &[DynTensor]| {
-        m.forward(i[0].get::<1>(), i[1].get(), Reduction::Mean).into()
+        m.forward(i[0].get::<1>(), i[1].get(), Reduction::Mean)
+            .into()
     });
     let inputs = [positive([3]).into(), positive([3]).into()];
     let error = jvp

@@ -10,15 +10,16 @@ mod losses;
 mod sequences;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, FloatDType, Int, Tensor};
-use burn_jvp::check::{CheckOptions, check_along, random_tangents};
+use burn::tensor::{Device, DeviceConfig, FloatDType, Int, Tensor, s};
+use burn_jvp::check::random_tangents;
 use burn_jvp::{DynTensor, Jvp, ParameterTangents, Tangents};
-use common::{Precision, Scramble, random, uniform};
+use common::{Scramble, close, numbers, random, uniform};
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// A test for each module, and the list of their names.
 macro_rules! modules {
-    ($($name:ident: $module:expr, [$($input:expr),*], $forward:expr $(, $options:expr)?;)*) => {
+    ($($name:ident: $module:expr, [$($input:expr),*], $forward:expr $(, $precision:expr)?;)*) => {
         /// The modules that are tested here.
         pub const TESTED: &[&str] = &[$(stringify!($name)),*];
 
@@ -26,10 +27,10 @@ macro_rules! modules {
             #[test]
             #[allow(non_snake_case, reason = "named as the module")]
             fn $name() {
-                #[allow(unused_mut, unused_assignments, reason = "most have no options of their own")]
-                let mut options = burn_jvp::check::CheckOptions::default();
-                $(options = $options;)?
-                crate::check(stringify!($name), $module, &[$($input.into()),*], $forward, &options);
+                #[allow(unused_mut, unused_assignments, reason = "most are of double precision")]
+                let mut precision = crate::DOUBLE;
+                $(precision = $precision;)?
+                crate::check(stringify!($name), $module, &[$($input.into()),*], $forward, precision);
             }
         )*
     };
@@ -45,37 +46,125 @@ impl ModuleMapper for Randomize {
     }
 }
 
-/// Checks the derivatives of `forward` along two directions in all inputs and parameters, together and one at a time.
+/// Step and tolerance of central differences.
+#[derive(Clone, Copy)]
+struct Precision {
+    step: f64,
+    tolerance: f64,
+}
+
+/// Of a function in double precision.
+const DOUBLE: Precision = Precision {
+    step: 1e-6,
+    tolerance: 1e-7,
+};
+
+/// Of a function that computes a part in single precision.
+const SINGLE: Precision = Precision {
+    step: 3e-3,
+    tolerance: 1e-4,
+};
+
+/// Checks the derivatives of `forward` along two directions in the inputs, in the parameters and in both.
 fn check<M: Module>(
     name: &str,
     module: M,
     inputs: &[DynTensor],
-    forward: impl Fn(&M, &[DynTensor]) -> DynTensor,
-    options: &CheckOptions,
+    forward: fn(&M, &[DynTensor]) -> DynTensor,
+    precision: Precision,
 ) {
-    let module = module
-        .map(&mut Precision(FloatDType::F64))
-        .map(&mut Scramble);
-    let directions = [module.clone(), module.clone()].map(|m| m.map(&mut Randomize));
-    let tangents = Tangents {
-        inputs: random_tangents(inputs, 2, 0),
+    let module = module.map(&mut Scramble);
+    // `valid` first: mapping the running state of a module writes through to its clones.
+    let directions = [(); 2].map(|()| module.valid().map(&mut Randomize));
+    let all = Tangents {
+        // Another sequence than that of the inputs: a norm does not move along its input.
+        inputs: random_tangents(inputs, 2, 1),
         parameters: ParameterTangents::from_modules(&module, &directions).expect("one structure"),
     };
-    check_along(&Jvp::new(forward), &module, inputs, &tangents, options)
-        .unwrap_or_else(|e| panic!("{name}: {e}"));
-}
-
-/// Without the comparison with autodiff, which has no backward of the module, or draws random numbers in it.
-fn forward_only() -> CheckOptions {
-    CheckOptions {
-        adjoint: None,
-        ..CheckOptions::default()
+    let jvp = Jvp::new(forward);
+    for tangents in parts(all) {
+        let (y, t) = jvp
+            .along(&module, inputs, &tangents)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(
+            numbers(&y),
+            numbers(&forward(&module, inputs)),
+            "{name}: the value"
+        );
+        let t = t.unwrap_or_else(|| panic!("{name}: no derivative"));
+        let value = |k: usize, h: f64| {
+            let module = tangents.parameters.displace(module.valid(), k, h);
+            numbers(&forward(&module, &moved(inputs, &tangents.inputs, k, h)))
+        };
+        compare(name, &numbers(&t), &value, precision);
     }
 }
 
-/// The device of all tests.
+/// The directions of inputs, those of parameters and both, as far as there are any.
+fn parts(all: Tangents) -> Vec<Tangents> {
+    let inputs = Tangents::of_inputs(all.inputs.clone());
+    let parameters = Tangents::of_parameters(all.parameters.clone());
+    let mut parts = vec![inputs, parameters, all];
+    parts.retain(|tangents| tangents.k() > 0);
+    parts
+}
+
+/// The inputs moved by `h` along direction `k`.
+fn moved(inputs: &[DynTensor], tangents: &[Option<DynTensor>], k: usize, h: f64) -> Vec<DynTensor> {
+    macro_rules! step {
+        ($x:ident, $t:ident, $($rank:literal $stacked:literal),*) => {
+            match $x.shape().len() {
+                $($rank => {
+                    let x = $x.get::<$rank>();
+                    let t = $t.get::<$stacked>().slice(s![k..k + 1]).reshape(x.dims());
+                    (x + t * h).into()
+                })*
+                rank => panic!("rank {rank}"),
+            }
+        };
+    }
+    let mut tangents = tangents.iter();
+    let moved = inputs.iter().map(|x| match tangents.next() {
+        Some(Some(t)) => step!(x, t, 1 2, 2 3, 3 4, 4 5, 5 6),
+        _ => x.clone(),
+    });
+    moved.collect()
+}
+
+/// Compares stacked derivatives with central differences of `value(direction, step)`.
+fn compare(
+    name: &str,
+    derivatives: &[f64],
+    value: &dyn Fn(usize, f64) -> Vec<f64>,
+    precision: Precision,
+) {
+    let n = derivatives.len() / 2;
+    for (k, derivative) in derivatives.chunks(n).enumerate() {
+        let h = precision.step;
+        let (up, down) = (value(k, h), value(k, -h));
+        let pairs = up.iter().zip(&down);
+        let difference: Vec<f64> = pairs.map(|(up, down)| (up - down) / (2.0 * h)).collect();
+        close(
+            name,
+            "a central difference",
+            derivative,
+            &difference,
+            precision.tolerance,
+        );
+    }
+}
+
+/// The device of all tests. Some modules create tensors of its default type, which is double precision here.
 fn device() -> Device {
-    Device::flex()
+    static CONFIGURED: OnceLock<Device> = OnceLock::new();
+    let configure = || {
+        let mut device = Device::flex();
+        device
+            .configure(DeviceConfig::default().float_dtype(FloatDType::F64))
+            .expect("before the first tensor");
+        device
+    };
+    CONFIGURED.get_or_init(configure).clone()
 }
 
 /// Numbers between 0.3 and 0.9.
@@ -125,7 +214,13 @@ const UNTESTED: &[(&str, &str)] = &[
 
 #[test]
 fn every_module_is_tested_or_has_a_reason_why_not() {
-    let tested = [activations::TESTED, layers::TESTED, losses::TESTED, sequences::TESTED].concat();
+    let tested = [
+        activations::TESTED,
+        layers::TESTED,
+        losses::TESTED,
+        sequences::TESTED,
+    ]
+    .concat();
     let untested = UNTESTED.iter().map(|(name, _)| *name);
     let listed: BTreeSet<&str> = tested.into_iter().chain(untested).collect();
     let exported: BTreeSet<&str> = EXPORTED.iter().copied().collect();
