@@ -2,6 +2,7 @@
 
 mod capture;
 pub mod check;
+pub mod coverage;
 pub mod dual;
 mod dyn_tensor;
 mod error;

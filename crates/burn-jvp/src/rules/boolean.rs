@@ -1,7 +1,7 @@
 //! Evaluation of booleans, which have no tangents.
 
-use super::constant;
 use super::elementwise::constant_binary;
+use super::{constant, refusals};
 use crate::dual::RawTensor;
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
@@ -75,10 +75,9 @@ pub(super) fn base(op: &BaseOperationIr, interp: &mut Interpreter) -> Result<(),
             let v = interp.take_primal(&op.value);
             store(interp, &op.out, || D::bool_select_or(t, op.dim, i, v));
         }
-        B::ScatterNd(_) | B::GatherNd(_) => {
-            return Err(Refusal::new("Burn has no such operation on booleans"));
+        B::ScatterNd(_) | B::GatherNd(_) | B::Cast(_) => {
+            return Err(Refusal::new(refusals::NOT_OF_BOOLEANS));
         }
-        B::Cast(_) => return Err(Refusal::new("Burn has one kind of booleans")),
         B::MaskWhere(op) => {
             let (t, m) = (interp.take_primal(&op.tensor), interp.take_primal(&op.mask));
             let v = interp.take_primal(&op.value);

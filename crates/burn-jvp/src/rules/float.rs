@@ -1,8 +1,8 @@
 //! The operations of floats alone, with the derivative beside each.
 
 use super::elementwise::binary;
-use super::{grid_sample, linear, power, product, random};
-use crate::dual::{add, div, mul, neg, scale, shift};
+use super::{grid_sample, linear, power, product, refusals};
+use crate::dual::{RawTensor, add, div, mul, neg, scale, shift};
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
 use burn::backend::Dispatch as D;
@@ -13,7 +13,7 @@ use std::f64::consts::PI;
 /// Elementwise functions of floats, products of matrices and of vectors, and sampling of images.
 pub(super) fn float(op: &FloatOperationIr, interp: &mut Interpreter) -> Result<(), Refusal> {
     use FloatOperationIr as F;
-    let square = |x: crate::dual::RawTensor| mul(x.clone(), x);
+    let square = |x: RawTensor| mul(x.clone(), x);
     match op {
         F::Exp(op) => interp.unary(&op.input, &op.out, D::float_exp, |_, y| y),
         F::Log(op) => interp.unary(&op.input, &op.out, D::float_log, |x, _| D::float_recip(x)),
@@ -97,18 +97,9 @@ pub(super) fn float(op: &FloatOperationIr, interp: &mut Interpreter) -> Result<(
         F::IsInf(op) => interp.zero_tangent(&op.input, &op.out, |x| {
             D::float_is_inf(x, op.out.dtype.into())
         }),
-        F::Random(_) => return Err(random()),
-        F::Quantize(_) => {
-            return Err(Refusal::new(
-                "rounding to quantised numbers has a derivative of zero almost everywhere, which no user means: \
-                 differentiate the function before it is quantised",
-            ));
-        }
-        F::Dequantize(_) => {
-            return Err(Refusal::new(
-                "quantised tensors cannot be recorded: dequantise them before the call and pass them as floats",
-            ));
-        }
+        F::Random(_) => return Err(Refusal::new(refusals::RANDOM)),
+        F::Quantize(_) => return Err(Refusal::new(refusals::QUANTIZE)),
+        F::Dequantize(_) => return Err(Refusal::new(refusals::DEQUANTIZE)),
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::boolean::store;
 use super::elementwise::{compare, constant_binary};
-use super::{constant, random};
+use super::{constant, refusals};
 use crate::dual::RawTensor;
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
@@ -255,7 +255,7 @@ pub(super) fn numeric(op: &NumericOperationIr, interp: &mut Interpreter) -> Resu
         N::LowerEqualElem(op) => interp.zero_tangent(&op.lhs, &op.out, |t| {
             D::int_lower_equal_elem(t, op.rhs.into(), op.out.dtype.into())
         }),
-        N::IntRandom(_) => return Err(random()),
+        N::IntRandom(_) => return Err(Refusal::new(refusals::RANDOM)),
     }
     Ok(())
 }

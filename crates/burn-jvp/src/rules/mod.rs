@@ -22,6 +22,7 @@ mod order;
 mod power;
 mod product;
 mod reduce;
+pub(crate) mod refusals;
 mod shape;
 mod softmax;
 
@@ -55,16 +56,9 @@ pub(crate) fn apply(op: &OperationIr, interp: &mut Interpreter) -> Result<(), Re
 fn distributed(op: &DistributedOperationIr) -> Result<(), Refusal> {
     match op {
         DistributedOperationIr::AllReduce(_) | DistributedOperationIr::SyncCollective => {
-            Err(Refusal::new(
-                "the other devices evaluate no tangents: reduce the values and the derivatives after the call",
-            ))
+            Err(Refusal::new(refusals::DISTRIBUTED))
         }
     }
-}
-
-/// The refusal of random numbers.
-fn random() -> Refusal {
-    Refusal::new("a random number generated inside is not recorded as a value: pass it as an input")
 }
 
 /// Stores an output that depends on no input.

@@ -10,7 +10,7 @@ mod max_pool;
 mod norm;
 mod pool;
 
-use super::{attention, linear};
+use super::{attention, linear, refusals};
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
 pub(super) use activation::activation;
@@ -71,14 +71,10 @@ pub(super) fn module(op: &ModuleOperationIr, interp: &mut Interpreter) -> Result
         | M::MaxPool2dWithIndicesBackward(_) => return max_pool::max_pool(op, interp),
         M::DeformableConv2d(op) => deformable::deform_conv2d(op, interp),
         M::DeformableConv2dBackward(_) => {
-            return Err(Refusal::new(
-                "its derivative needs the second derivatives of the samples, for which Burn has no operation",
-            ));
+            return Err(Refusal::new(refusals::DEFORMABLE_GRADIENT));
         }
         M::CtcLoss(_) | M::CtcLossBackward(_) => {
-            return Err(Refusal::new(
-                "Burn 0.22.1 records this loss as its recursion, and has the gradient of the whole on some backends only",
-            ));
+            return Err(Refusal::new(refusals::CTC));
         }
     }
     Ok(())

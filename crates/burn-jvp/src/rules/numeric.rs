@@ -2,7 +2,7 @@
 
 use super::elementwise::{binary, compare};
 use super::indicator::inside;
-use super::{constant, order, power, product, random, reduce};
+use super::{constant, order, power, product, reduce, refusals};
 use crate::dual::{div, mul, neg, sub};
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
@@ -171,7 +171,7 @@ pub(super) fn float(op: &NumericOperationIr, interp: &mut Interpreter) -> Result
         N::LowerEqualElem(op) => interp.zero_tangent(&op.lhs, &op.out, |x| {
             D::float_lower_equal_elem(x, op.rhs.into(), op.out.dtype.into())
         }),
-        N::IntRandom(_) => return Err(random()),
+        N::IntRandom(_) => return Err(Refusal::new(refusals::RANDOM)),
     }
     Ok(())
 }

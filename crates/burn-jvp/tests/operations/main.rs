@@ -75,6 +75,7 @@ macro_rules! by_kind {
         }
     };
 }
+pub(crate) use by_kind;
 
 /// The same tensor with its first and last axis swapped in memory.
 fn strided(t: &DynTensor) -> DynTensor {
