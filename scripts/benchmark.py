@@ -34,8 +34,13 @@ DEPTH = {32: 3, 64: 4}
 # Side of the square matrices whose product measures the machine.
 GEMM, GEMM_ON_CARD = 1024, 8192
 # Passes through the network that an operation's products are worth: a gradient of weights and input costs two.
+# So do the tangents of a layer in its data and its weights; a Hessian product is a gradient (three passes) and the
+# tangents of each of its products in both factors, a Gauss-Newton product a gradient and the two products of J.
 PASSES = {"forward": 1, "jvp1": 2, "jvp2": 3, "jvp8": 9, "vjp": 2, "train": 3}
-OPERATIONS = ["forward", "jvp1", "jvp2", "jvp8", "vjp", "train"]
+PASSES |= {"weights1": 3, "weights4": 9, "hvp": 9, "gauss_newton": 5}
+OPERATIONS = list(PASSES)
+# K of the directions in the weights.
+DIRECTIONS = 4
 
 
 def groups(channels):
@@ -107,6 +112,9 @@ class Torch:
         self.borrow(torch, device)
         load = lambda name: {k: v.to(device) for k, v in load_file(folder / name).items()}
         self.w, self.inputs = load("weights.safetensors"), load("inputs.safetensors")
+        directions = [load(f"direction{k}.safetensors") for k in range(DIRECTIONS)]
+        self.directions = {k: torch.stack([d[k] for d in directions]) for k in self.w}
+        self.direction = directions[0]
         self.trained = {k: v.clone().requires_grad_() for k, v in self.w.items()}
         self.optimizer = torch.optim.Adam(self.trained.values(), lr=1e-4)
         side = GEMM if device == "cpu" else GEMM_ON_CARD
@@ -155,9 +163,15 @@ class Torch:
         if operation == "vjp":
             x = x.clone().requires_grad_()
             return torch.autograd.grad(f(x), x, self.inputs["pull"][:n])[0]
+        if operation in ("hvp", "gauss_newton"):
+            return [t.detach() for _, t in sorted(self.second_order(operation, x, level, self.inputs["pull"][:n]).items())]
         with torch.no_grad():
             if operation == "forward":
                 return f(x)
+            if operation == "weights1":
+                return self.weights_product(self.direction, x, level)[None]
+            if operation == "weights4":
+                return self.weights_products(self.directions, x, level)
             k = int(operation[3:])
             if k == 1:
                 return self.product(x, self.inputs["tangent0"][:n], level)[None]
@@ -173,11 +187,29 @@ class Torch:
     def products(self, x, tangents, level):
         return self.torch.vmap(lambda tangent: self.product(x, tangent, level))(tangents)
 
+    def weights_product(self, direction, x, level):
+        return self.torch.func.jvp(lambda w: self.network(w, x, level), (self.w,), (direction,))[1]
+
+    def weights_products(self, directions, x, level):
+        return self.torch.vmap(lambda direction: self.weights_product(direction, x, level))(directions)
+
+    def second_order(self, operation, x, level, target):
+        """Forward over reverse, and the product of the two Jacobians."""
+        func, f = self.torch.func, lambda w: self.network(w, x, level)
+        if operation == "hvp":
+            loss = lambda w: (f(w) - target).square().mean()
+            return func.jvp(func.grad(loss), (self.w,), (self.direction,))[1]
+        _, tangent = func.jvp(f, (self.w,), (self.direction,))
+        return func.vjp(f, self.w)[1](2 / tangent.numel() * tangent)[0]
+
     def wait(self):
         if self.device != "cpu":
             self.torch.cuda.synchronize()
 
-    numpy = staticmethod(lambda t: t.cpu().numpy())
+    def numpy(self, t):
+        """Numbers, those of a list one after the other."""
+        t = self.torch.cat([part.flatten() for part in t]) if isinstance(t, list) else t
+        return t.cpu().numpy()
 
 
 class Compiled(Torch):
@@ -188,12 +220,19 @@ class Compiled(Torch):
         compile = lambda f: self.torch.compile(f, dynamic=False)
         self.network, self.plain = compile(super().network), super().network
         self.product, self.products = compile(self.through), compile(self.through_all)
+        self.weights_product, self.weights_products = compile(self.along), compile(self.along_all)
 
     def through(self, x, tangent, level):
         return self.torch.func.jvp(lambda x: self.plain(self.w, x, level), (x,), (tangent,))[1]
 
     def through_all(self, x, tangents, level):
         return self.torch.vmap(lambda tangent: self.through(x, tangent, level))(tangents)
+
+    def along(self, direction, x, level):
+        return self.torch.func.jvp(lambda w: self.plain(w, x, level), (self.w,), (direction,))[1]
+
+    def along_all(self, directions, x, level):
+        return self.torch.vmap(lambda direction: self.along(direction, x, level))(directions)
 
 
 class Jax:
@@ -207,6 +246,9 @@ class Jax:
         self.jax, self.jnp = jax, jnp
         load = lambda name: {k: jnp.asarray(v) for k, v in load_file(folder / name).items()}
         self.w, self.inputs = load("weights.safetensors"), load("inputs.safetensors")
+        directions = [load(f"direction{k}.safetensors") for k in range(DIRECTIONS)]
+        self.directions = {k: jnp.stack([d[k] for d in directions]) for k in self.w}
+        self.direction = directions[0]
         self.trained = (self.w, *({k: jnp.zeros_like(v) for k, v in self.w.items()} for _ in range(2)), 0.0)
         self.silu, self.cos, self.sin = jax.nn.silu, jnp.cos, jnp.sin
         self.cat = lambda xs: jnp.concatenate(xs, 1)
@@ -223,6 +265,10 @@ class Jax:
             "jvp": jax.jit(jax.vmap(tangent, (None, None, None, 0))),
             "vjp": jax.jit(lambda w, x, level, pull: jax.vjp(lambda x: f(w, x, level), x)[1](pull)[0]),
             "train": jax.jit(self.step),
+            "weights1": jax.jit(self.weights_tangent),
+            "weights4": jax.jit(jax.vmap(self.weights_tangent, (None, None, None, 0))),
+            "hvp": jax.jit(self.hessian_product),
+            "gauss_newton": jax.jit(self.gauss_newton),
         }
 
     def conv(self, x, w, b, stride=1):
@@ -235,6 +281,19 @@ class Jax:
         mean, var = parts.mean(-1, keepdims=True), parts.var(-1, keepdims=True)
         y = ((parts - mean) / self.jnp.sqrt(var + 1e-5)).reshape(x.shape)
         return y * gamma[None, :, None, None] + beta[None, :, None, None]
+
+    def weights_tangent(self, w, x, level, direction):
+        return self.jax.jvp(lambda w: unet(self, w, x, level), (w,), (direction,))[1]
+
+    def hessian_product(self, w, x, level, target, direction):
+        """Forward over reverse."""
+        loss = lambda w: self.jnp.square(unet(self, w, x, level) - target).mean()
+        return self.jax.jvp(self.jax.grad(loss), (w,), (direction,))[1]
+
+    def gauss_newton(self, w, x, level, _, direction):
+        """The product of the two Jacobians, compiled together."""
+        _, tangent = self.jax.jvp(lambda w: unet(self, w, x, level), (w,), (direction,))
+        return self.jax.vjp(lambda w: unet(self, w, x, level), w)[1](2 / tangent.size * tangent)[0]
 
     def step(self, state, x, level, pull):
         """Adam, as in Kingma and Ba."""
@@ -257,16 +316,23 @@ class Jax:
             return self.compiled["forward"](self.w, x, level).block_until_ready()
         if operation == "vjp":
             return self.compiled["vjp"](self.w, x, level, pull).block_until_ready()
+        if operation in ("hvp", "gauss_newton"):
+            product = self.compiled[operation](self.w, x, level, pull, self.direction)
+            return self.jax.block_until_ready([t for _, t in sorted(product.items())])
+        if operation.startswith("weights"):
+            directions = self.direction if operation == "weights1" else self.directions
+            return self.compiled[operation](self.w, x, level, directions).block_until_ready()
         tangents = jnp.stack([self.inputs[f"tangent{i}"][:n] for i in range(int(operation[3:]))])
         return self.compiled["jvp"](self.w, x, level, tangents).block_until_ready()
 
     def wait(self):
         """Every operation has waited."""
 
-    @staticmethod
-    def numpy(t):
+    def numpy(self, t):
+        """Numbers, those of a list one after the other."""
         import numpy
 
+        t = self.jnp.concatenate([part.ravel() for part in t]) if isinstance(t, list) else t
         return numpy.asarray(t)
 
 
@@ -321,7 +387,7 @@ def check(processes, folder, batch, limit):
     """Everybody computes the same as the first."""
     from safetensors.numpy import load_file
 
-    for operation in ["forward", "jvp1", "jvp2", "vjp", "train"]:
+    for operation in [operation for operation in OPERATIONS if operation != "jvp8"]:
         values = {}
         for name, process in processes.items():
             file = Path(folder) / f"{name}.safetensors"

@@ -2,7 +2,7 @@
 # requires-python = ">=3.10"
 # dependencies = ["torch==2.15.0", "numpy", "safetensors"]
 # ///
-"""Derivatives of a small DDPM-like network by PyTorch's torch.func.jvp, for crates/burn-jvp/tests/torch.rs.
+"""Derivatives of a small DDPM-like network by PyTorch's torch.func.jvp, for crates/burn-jvp/tests/torch/jvp.rs.
 
     python3 scripts/torch_jvp_fixture.py
 

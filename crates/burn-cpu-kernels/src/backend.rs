@@ -4,6 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
 use crate::norm::GroupNormOptions;
+use crate::norm_directions::NormDirections;
 use crate::reference;
 
 /// The operations of this crate on a backend. Flex has kernels; the default bodies are the reference implementations.
@@ -35,15 +36,15 @@ pub trait KernelBackend: Backend {
         reference::group_norm::<Self>(x, gamma, beta, options)
     }
 
-    /// Tangents of [`group_norm`](Self::group_norm) along directions of x, both `[k, n, c, …]`.
+    /// Tangents of [`group_norm`](Self::group_norm), `[k, n, c, …]`, along k directions.
     fn group_norm_tangent(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        tangents: FloatTensor<Self>,
+        #[extension_type] directions: NormDirections<Self>,
         options: GroupNormOptions,
     ) -> FloatTensor<Self> {
-        reference::group_norm_tangent::<Self>(x, gamma, beta, tangents, options)
+        reference::group_norm_tangent::<Self>(x, gamma, beta, directions, options)
     }
 
     /// Gradients of [`group_norm`](Self::group_norm) in x, γ and β, from that of the result.

@@ -7,6 +7,7 @@ use crate::attention::{self, AttentionShape};
 use crate::backend::KernelBackend;
 use crate::conv::{self, ConvShape};
 use crate::norm::{self, GroupNormOptions, NormShape};
+use crate::norm_directions::NormDirections;
 use crate::pointwise::{self, PointwiseShape};
 use crate::{reference, silu};
 
@@ -51,25 +52,30 @@ impl KernelBackend for Flex {
         x: FlexTensor,
         gamma: FlexTensor,
         beta: FlexTensor,
-        tangents: FlexTensor,
+        directions: NormDirections<Self>,
         options: GroupNormOptions,
     ) -> FlexTensor {
-        if !single(&[&x, &gamma, &beta, &tangents]) {
-            return reference::group_norm_tangent::<Self>(x, gamma, beta, tangents, options);
+        if !single(&[&x, &gamma, &beta]) {
+            return reference::group_norm_tangent::<Self>(x, gamma, beta, directions, options);
         }
         let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
-        let tangents = tangents.to_contiguous();
         let (shape, affine) = (norm_shape(&x), (values(&gamma), values(&beta)));
-        let mut out = vec![0.0; values(&tangents).len()];
-        norm::tangent(
-            shape,
-            options,
-            values(&x),
-            affine,
-            values(&tangents),
-            &mut out,
-        );
-        tensor(out, tangents.shape())
+        let (data, weights) = directions.parts();
+        let data = data.map(|t| t.to_contiguous());
+        let weights = weights.map(|pair| pair.map(|t| t.to_contiguous()));
+        let first = data.iter().chain(weights.iter().flatten()).next();
+        let k = first.expect("one direction at least").shape()[0];
+        let directions = norm::Directions {
+            x: data.as_ref().map(values),
+            affine: weights
+                .as_ref()
+                .map(|[gamma, beta]| (values(gamma), values(beta))),
+        };
+        let mut out = vec![0.0; k * values(&x).len()];
+        norm::tangent(shape, options, values(&x), affine, directions, &mut out);
+        let mut stacked = vec![k];
+        stacked.extend_from_slice(x.shape().as_slice());
+        tensor(out, Shape::from(stacked))
     }
 
     fn group_norm_gradient(

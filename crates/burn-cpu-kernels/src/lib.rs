@@ -14,6 +14,7 @@ mod flex;
 pub mod jvp;
 mod matrix;
 mod norm;
+mod norm_directions;
 mod pointwise;
 mod reference;
 mod silu;
@@ -25,6 +26,7 @@ use burn::tensor::Tensor;
 pub use backend::KernelBackend;
 pub use capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
 pub use norm::GroupNormOptions;
+pub use norm_directions::NormDirections;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {

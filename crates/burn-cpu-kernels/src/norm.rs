@@ -1,8 +1,8 @@
 //! Loops of group normalisation, with SiLU after it or without, in one pass over each group of channels.
 //!
 //! With `x̂ = (x − mean)·rate`, `rate = 1/√(variance + ε)` over a group of an image, `y = γ·x̂ + β`, the result is `y` or
-//! `silu(y)`. A direction t moves x̂ by `rate·(t − mean(t) − x̂·mean(x̂·t))`, and a gradient is pulled back by the
-//! same formula, which is symmetric.
+//! `silu(y)`. A direction t of x moves x̂ by `rate·(t − mean(t) − x̂·mean(x̂·t))`, and a gradient is pulled back by the
+//! same formula, which is symmetric. Directions γ' and β' of the weights move y by `γ'·x̂ + β'`.
 //!
 //! Every group of an image is computed alone and the gradients of γ and β are summed over the images in their
 //! order, so results do not depend on the number of threads.
@@ -87,23 +87,47 @@ pub fn forward(
     });
 }
 
-/// The tangents `[k, n, c, pixels]` of the result along the directions `tangents`, as many, of `x`.
+/// k directions in which a group normalisation is differentiated. `None` is zero.
+#[derive(Debug, Clone, Copy)]
+pub struct Directions<'a> {
+    /// Directions of x, `[k, n, c, pixels]`.
+    pub x: Option<&'a [f32]>,
+    /// Directions of γ and β, both `[k, c]`.
+    pub affine: Option<(&'a [f32], &'a [f32])>,
+}
+
+/// One direction at one group of an image, and the place of its tangent.
+struct GroupDirection<'a> {
+    x: Option<&'a [f32]>,
+    affine: Option<Affine<'a>>,
+    out: &'a mut [f32],
+}
+
+/// The tangents `[k, n, c, pixels]` of the result along k directions. `out` is zero before.
 pub fn tangent(
     shape: NormShape,
     options: GroupNormOptions,
     x: &[f32],
     (gamma, beta): (&[f32], &[f32]),
-    tangents: &[f32],
+    directions: Directions<'_>,
     out: &mut [f32],
 ) {
     let (group, affine) = (shape.group(options), Affine { gamma, beta });
+    let count = x.len() / group;
+    let channels = shape.channels / options.groups;
     // Regrouped by the place in x, so that what depends on x alone is computed once.
-    let mut places: Vec<Vec<(&[f32], &mut [f32])>> = Vec::new();
-    places.resize_with(x.len() / group, Vec::new);
-    let chunks = tangents.chunks(group).zip(out.chunks_mut(group));
-    for (i, pair) in chunks.enumerate() {
-        let place = i % (x.len() / group);
-        places[place].push(pair);
+    let mut places: Vec<Vec<GroupDirection>> = Vec::new();
+    places.resize_with(count, Vec::new);
+    for (i, out) in out.chunks_mut(group).enumerate() {
+        let first = i / count * shape.channels + i % options.groups * channels;
+        places[i % count].push(GroupDirection {
+            x: directions.x.map(|t| &t[i * group..][..group]),
+            affine: directions.affine.map(|(gamma, beta)| Affine {
+                gamma: &gamma[first..first + channels],
+                beta: &beta[first..first + channels],
+            }),
+            out,
+        });
     }
     let groups = places.par_iter_mut().zip(x.par_chunks(group));
     groups.enumerate().for_each(|(place, (directions, x))| {
@@ -192,7 +216,7 @@ multiversion! {
         pixels: usize,
         x: &[f32],
         affine: Affine<'_>,
-        directions: &mut [(&[f32], &mut [f32])],
+        directions: &mut [GroupDirection<'_>],
     ) = tangent_body
 }
 
@@ -202,28 +226,45 @@ fn tangent_body<V: Vector, const WIDE: bool>(
     pixels: usize,
     x: &[f32],
     affine: Affine<'_>,
-    directions: &mut [(&[f32], &mut [f32])],
+    directions: &mut [GroupDirection<'_>],
 ) {
     let (mean, rate) = statistics(options, x);
     let hat: Vec<f32> = x.iter().map(|&x| (x - mean) * rate).collect();
-    // ∂out/∂x̂ at fixed statistics, times the rate.
-    let mut scale = vec![0.0; x.len()];
-    let channels = scale.chunks_exact_mut(pixels).zip(hat.chunks_exact(pixels));
-    for ((scale, hat), (gamma, beta)) in channels.zip(affine.pairs()) {
-        if options.silu {
-            for (scale, &hat) in scale.iter_mut().zip(hat) {
-                *scale = slope::<V>(gamma * hat + beta) * (gamma * rate);
+    // The slope of SiLU.
+    let mut slopes = vec![1.0; x.len()];
+    if options.silu {
+        let channels = slopes
+            .chunks_exact_mut(pixels)
+            .zip(hat.chunks_exact(pixels));
+        for ((slopes, hat), (gamma, beta)) in channels.zip(affine.pairs()) {
+            for (out, &hat) in slopes.iter_mut().zip(hat) {
+                *out = slope::<V>(gamma * hat + beta);
             }
-        } else {
-            scale.fill(gamma * rate);
         }
     }
     let count = x.len() as f32;
-    for (t, out) in directions {
-        let mean = sum(t, t, |t, _| t) / count;
-        let along = sum(t, &hat, |t, hat| t * hat) / count;
-        for (((out, &t), &hat), &scale) in out.iter_mut().zip(*t).zip(&hat).zip(&scale) {
-            *out = scale * (t - mean - hat * along);
+    for direction in directions {
+        let channels = direction.out.chunks_exact_mut(pixels);
+        let inputs = hat.chunks_exact(pixels).zip(slopes.chunks_exact(pixels));
+        if let Some(t) = direction.x {
+            let mean = sum(t, t, |t, _| t) / count;
+            let along = sum(t, &hat, |t, hat| t * hat) / count;
+            let inputs = inputs.clone().zip(t.chunks_exact(pixels));
+            let channels = channels.zip(inputs).zip(affine.gamma);
+            for ((out, ((hat, slopes), t)), gamma) in channels {
+                let scale = gamma * rate;
+                for (((out, &t), &hat), &slope) in out.iter_mut().zip(t).zip(hat).zip(slopes) {
+                    *out = slope * scale * (t - mean - hat * along);
+                }
+            }
+        }
+        if let Some(moved) = direction.affine {
+            let channels = direction.out.chunks_exact_mut(pixels).zip(inputs);
+            for ((out, (hat, slopes)), (gamma, beta)) in channels.zip(moved.pairs()) {
+                for ((out, &hat), &slope) in out.iter_mut().zip(hat).zip(slopes) {
+                    *out += slope * (gamma * hat + beta);
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, Slice, TensorMetadata};
 
 use crate::norm::GroupNormOptions;
+use crate::norm_directions::NormDirections;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub(crate) fn silu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -36,38 +37,47 @@ pub(crate) fn group_norm<B: Backend>(
     if options.silu { silu::<B>(y) } else { y }
 }
 
-/// `out'·γ·rate·(t − mean(t) − x̂·mean(x̂·t))`, `out'` the slope of SiLU.
+/// `out'·(γ·rate·(t − mean(t) − x̂·mean(x̂·t)) + γ'·x̂ + β')`, `out'` the slope of SiLU, along directions t of x, γ' and β'.
 pub(crate) fn group_norm_tangent<B: Backend>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
-    tangents: FloatTensor<B>,
+    directions: NormDirections<B>,
     options: GroupNormOptions,
 ) -> FloatTensor<B> {
-    let (shape, full) = (x.shape(), tangents.shape());
+    let shape = x.shape();
     let lifted = |t: FloatTensor<B>, inner: &Shape| {
         let mut shape = vec![1];
         shape.extend_from_slice(inner.as_slice());
         B::float_reshape(t, Shape::from(shape))
     };
+    let rank = shape.num_dims() + 1;
     let (hat, rate) = normalized::<B>(x, options);
-    let groups = groups(&shape, options);
-    let mut grouped = vec![full[0]];
-    grouped.extend_from_slice(groups.as_slice());
-    let t = B::float_reshape(tangents, Shape::from(grouped));
-    let moved = projected::<B>(
-        lifted(B::float_reshape(hat.clone(), groups.clone()), &groups),
-        lifted(rate, &Shape::new([shape[0], options.groups, 1])),
-        t,
-        3,
-    );
-    let moved = B::float_reshape(moved, full.clone());
-    let moved = B::float_mul(moved, per_channel::<B>(gamma.clone(), full.num_dims(), 2));
+    let (data, weights) = directions.parts();
+    let data = data.map(|t| {
+        let (full, groups) = (t.shape(), groups(&shape, options));
+        let mut grouped = vec![full[0]];
+        grouped.extend_from_slice(groups.as_slice());
+        let moved = projected::<B>(
+            lifted(B::float_reshape(hat.clone(), groups.clone()), &groups),
+            lifted(rate, &Shape::new([shape[0], options.groups, 1])),
+            B::float_reshape(t, Shape::from(grouped)),
+            3,
+        );
+        let moved = B::float_reshape(moved, full);
+        B::float_mul(moved, per_channel::<B>(gamma.clone(), rank, 2))
+    });
+    let weights = weights.map(|[scales, shifts]| {
+        let scaled = B::float_mul(lifted(hat.clone(), &shape), each_channel::<B>(scales, rank));
+        B::float_add(scaled, each_channel::<B>(shifts, rank))
+    });
+    let moved = [data, weights].into_iter().flatten().reduce(B::float_add);
+    let moved = moved.expect("one direction at least");
     if !options.silu {
         return moved;
     }
     let y = affine::<B>(hat, gamma, beta, shape.num_dims());
-    let y = B::float_expand(lifted(y, &shape), full);
+    let y = B::float_expand(lifted(y, &shape), moved.shape());
     silu_derivative::<B>(y, moved)
 }
 
@@ -153,6 +163,13 @@ fn groups(shape: &Shape, options: GroupNormOptions) -> Shape {
 fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize, axis: usize) -> FloatTensor<B> {
     let mut shape = vec![1; rank];
     shape[axis] = values.shape()[0];
+    B::float_reshape(values, Shape::from(shape))
+}
+
+/// `[k, c]` along the axes of directions and of channels of `rank`.
+fn each_channel<B: Backend>(values: FloatTensor<B>, rank: usize) -> FloatTensor<B> {
+    let mut shape = vec![1; rank];
+    (shape[0], shape[2]) = (values.shape()[0], values.shape()[1]);
     B::float_reshape(values, Shape::from(shape))
 }
 

@@ -7,7 +7,8 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use burn_cpu_kernels::{
-    GroupNormOptions, KernelBackend, attention, conv3x3, group_norm, pointwise, silu,
+    GroupNormOptions, KernelBackend, NormDirections, attention, conv3x3, group_norm, pointwise,
+    silu,
 };
 
 /// Numbers that look random, the same everywhere.
@@ -230,17 +231,36 @@ fn group_norm_agrees_over_odd_sizes() {
 
         let (x_plain, gamma, beta) = (x.clone().inner(), gamma.inner(), beta.inner());
         let tangents = numbers([2, n, c, h, w], 5, &x_plain.device());
-        let tangent = |dtype| {
+        let of_weights = [7, 8].map(|seed| numbers::<2>([2, c], seed, &x_plain.device()));
+        let data = |dtype| tangents.clone().cast(dtype).into_dispatch();
+        let weights = |dtype| {
+            let directions = of_weights.clone();
+            directions.map(|t| t.cast(dtype).into_dispatch())
+        };
+        let tangent = |directions, dtype| {
             Tensor::<5>::from_dispatch(Dispatch::group_norm_tangent(
                 x_plain.clone().cast(dtype).into_dispatch(),
                 gamma.clone().cast(dtype).into_dispatch(),
                 beta.clone().cast(dtype).into_dispatch(),
-                tangents.clone().cast(dtype).into_dispatch(),
+                directions,
                 options,
             ))
         };
-        let (moved, exact) = (tangent(DType::F32), tangent(DType::F64).cast(DType::F32));
-        close(&format!("{what}, tangents"), moved.clone(), exact);
+        let both = |directions: &dyn Fn(DType) -> NormDirections<Dispatch>| {
+            let exact = tangent(directions(DType::F64), DType::F64).cast(DType::F32);
+            let moved = tangent(directions(DType::F32), DType::F32);
+            close(&format!("{what}, tangents"), moved.clone(), exact);
+            moved
+        };
+        both(&|dtype| {
+            let [gamma, beta] = weights(dtype);
+            NormDirections::Weights { gamma, beta }
+        });
+        both(&|dtype| {
+            let ([gamma, beta], x) = (weights(dtype), data(dtype));
+            NormDirections::All { x, gamma, beta }
+        });
+        let moved = both(&|dtype| NormDirections::Data(data(dtype)));
         same_jacobian(&what, moved, tangents, pull.inner(), x.grad(&b).unwrap());
     }
 }

@@ -5,8 +5,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData, s};
 use burn_cpu_kernels::jvp::RULES;
 use burn_cpu_kernels::{GroupNormOptions, attention, conv3x3, group_norm, pointwise, silu};
-use burn_jvp::check::{CheckOptions, check_jvp};
-use burn_jvp::{DynTensor, Jvp, JvpError};
+use burn_jvp::check::{CheckOptions, check_jvp, random_tangents};
+use burn_jvp::{DynTensor, Jvp};
 
 /// A module with one weight.
 #[derive(Module, Debug)]
@@ -118,26 +118,71 @@ rules! {
     };
 }
 
-#[test]
-fn weights_that_depend_on_an_input_are_refused() {
-    let jvp = Jvp::new(|m: &Weight, i: &[DynTensor]| {
-        let weight = m.w.val() * i[1].get::<4>().slice(s![.., .., .., 0..1]);
-        conv3x3(i[0].get(), weight, biases(m)).into()
-    })
-    .with_rules(RULES);
-    let inputs = [
-        random([2, 4, 6, 6], 2).into(),
-        random([1, 4, 1, 6], 3).into(),
-    ];
-    let tangents = [None, Some(random([1, 1, 4, 1, 6], 4).into())];
-    let error = jvp
-        .call(&module(), &inputs, &tangents)
-        .expect_err("the rule covers the data");
-    let JvpError::Unsupported { operation, .. } = &error else {
-        panic!("{error}");
+/// A kernel as a function of its data and its weights.
+type Kernel = fn(&[DynTensor]) -> DynTensor;
+
+/// Checks a kernel along tangents of every subset of its inputs, and with inputs that are not contiguous.
+fn check_weights(name: &str, kernel: Kernel, inputs: Vec<DynTensor>) {
+    let jvp = Jvp::new(|_: &Weight, i: &[DynTensor]| kernel(i)).with_rules(RULES);
+    let options = CheckOptions {
+        single: Some(1e-5),
+        ..CheckOptions::default()
     };
-    assert_eq!(operation, "Custom(burn_cpu_kernels.conv3x3)");
-    assert!(error.to_string().contains("its weights depend"), "{error}");
+    let tangents = random_tangents(&inputs, 3, 0);
+    for subset in 1..1 << inputs.len() {
+        let active: Vec<Option<DynTensor>> = tangents
+            .iter()
+            .enumerate()
+            .map(|(i, t)| t.clone().filter(|_| subset >> i & 1 == 1))
+            .collect();
+        check_jvp(&jvp, &module(), &inputs, &active, &options)
+            .unwrap_or_else(|e| panic!("{name}, inputs {subset:b}: {e}"));
+    }
+}
+
+/// A transposed weight `[o, i]` as `[i, o]`, which is not contiguous.
+fn transposed(shape: [usize; 2], seed: u32) -> DynTensor {
+    random(shape, seed).transpose().into()
+}
+
+macro_rules! weights {
+    ($($name:ident: $kernel:expr, $inputs:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            check_weights(stringify!($name), $kernel, $inputs.into());
+        }
+    )*};
+}
+
+weights! {
+    weights_of_a_convolution: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+        [random([2, 4, 6, 5], 2).into(), random([3, 4, 3, 3], 3).into(), random([1, 3], 4).into()];
+    weights_of_a_convolution_with_biases_of_each: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+        [random([2, 4, 6, 5], 2).into(), random([3, 4, 3, 3], 3).into(), random([2, 3], 4).into()];
+    weights_of_a_convolution_of_few_pixels: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+        [random([2, 4, 2, 2], 2).into(), random([3, 4, 3, 3], 3).into(), random([1, 3], 4).into()];
+    weights_of_a_convolution_of_one_image_and_channel: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+        [random([1, 1, 3, 3], 2).into(), random([1, 1, 3, 3], 3).into(), random([1, 1], 4).into()];
+    weights_of_a_convolution_that_is_not_contiguous: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+        [
+            random([5, 6, 4, 2], 2).permute([3, 2, 1, 0]).into(),
+            random([3, 3, 4, 3], 3).permute([3, 2, 1, 0]).into(),
+            transposed([3, 2], 4),
+        ];
+    weights_of_a_pointwise_map: |i| pointwise(i[0].get(), i[1].get(), i[2].get()).into(),
+        [random([2, 4, 3, 2], 2).into(), random([4, 5], 3).into(), random([5], 4).into()];
+    weights_of_a_pointwise_map_that_is_not_contiguous: |i| pointwise(i[0].get(), i[1].get(), i[2].get()).into(),
+        [
+            random([5, 6, 4, 2], 2).permute([3, 2, 1, 0]).into(),
+            transposed([5, 4], 3),
+            random([5], 4).into(),
+        ];
+    weights_of_a_group_norm: |i| group_norm(i[0].get::<4>() - 0.6, i[1].get(), i[2].get(), options(false)).into(),
+        [random([2, 4, 3, 2], 2).into(), random([4], 3).into(), random([4], 4).into()];
+    weights_of_a_group_norm_with_silu: |i| group_norm(i[0].get::<4>() - 0.6, i[1].get(), i[2].get(), options(true)).into(),
+        [random([2, 4, 3, 2], 2).into(), random([4], 3).into(), random([4], 4).into()];
+    weights_of_a_group_norm_of_vectors: |i| group_norm(i[0].get::<2>() - 0.6, i[1].get(), i[2].get(), options(true)).into(),
+        [random([6, 2], 2).transpose().into(), random([6], 3).into(), random([6], 4).into()];
 }
 
 #[test]

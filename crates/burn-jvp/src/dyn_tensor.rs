@@ -1,6 +1,6 @@
 //! Tensors of any rank and kind.
 
-use crate::dual::{RawTensor, dims};
+use crate::dual::{RawTensor, concat, dims, narrow, reshape, stacked, zeros};
 use burn::backend::TensorMetadata;
 use burn::tensor::kind::Basic;
 use burn::tensor::{DType, Tensor};
@@ -25,6 +25,33 @@ impl DynTensor {
     pub fn get_kind<const R: usize, K: Basic>(&self) -> Tensor<R, K> {
         assert_eq!(dims(&self.0).len(), R, "rank of the tensor");
         Tensor::from_dispatch(self.0.clone())
+    }
+
+    /// The tensor as a stack `[1, *shape]`.
+    pub(crate) fn into_stack_of_one(self) -> Self {
+        let shape = stacked(1, &self.shape());
+        Self(reshape(self.0, &shape))
+    }
+
+    /// Zeros `[k, *shape]` for this tensor.
+    pub(crate) fn zero_stack(&self, k: usize) -> Self {
+        let shape = stacked(k, &self.shape());
+        Self(zeros(&shape, &self.0.device(), self.0.dtype()))
+    }
+
+    /// Entry `index` of a stack, as a stack of one.
+    pub(crate) fn row(&self, index: usize) -> Self {
+        Self(narrow(self.0.clone(), index..index + 1))
+    }
+
+    /// Float stacks joined to one.
+    pub(crate) fn stack(stacks: Vec<Self>) -> Self {
+        Self(concat(stacks.into_iter().map(|t| t.0).collect()))
+    }
+
+    /// A float tensor in another shape with as many entries.
+    pub(crate) fn reshaped(self, shape: &[usize]) -> Self {
+        Self(reshape(self.0, shape))
     }
 
     /// The shape.

@@ -4,8 +4,11 @@ use crate::dual::{Dual, RawTensor, dims};
 use crate::dyn_tensor::DynTensor;
 use crate::error::JvpError;
 use crate::graph::CapturedGraph;
+use crate::interpreter::Primals;
+use crate::outputs::Outputs;
 use crate::parameters::live_parameters;
 use crate::rule::CustomRule;
+use crate::tangents::Tangents;
 use burn::backend::TensorMetadata;
 use burn::module::{Module, ParamId};
 use burn::tensor::{DType, Tensor};
@@ -16,10 +19,14 @@ use std::sync::{Arc, Mutex};
 /// The shapes and types of the inputs and of the parameters, for which a graph was recorded.
 type Signature = (Vec<(Vec<usize>, DType)>, Vec<(ParamId, Vec<usize>, DType)>);
 
+/// The module of a function that has no parameters.
+#[derive(Module, Debug, Default)]
+pub struct NoModule;
+
 /// A function of a module, recorded once per input shape and differentiated in forward mode.
 pub struct Jvp<M, F> {
     pub(crate) function: F,
-    rules: Vec<&'static dyn CustomRule>,
+    pub(crate) rules: Vec<&'static dyn CustomRule>,
     graphs: Mutex<HashMap<Signature, Arc<CapturedGraph>>>,
     module: PhantomData<fn(&M)>,
 }
@@ -29,8 +36,20 @@ where
     M: Module,
     F: Fn(&M, &[DynTensor]) -> DynTensor,
 {
-    /// Wraps `function`. Nothing is recorded yet.
+    /// Wraps a function of one result. Nothing is recorded yet.
     pub fn new(function: F) -> Self {
+        Self::with_outputs(function)
+    }
+}
+
+impl<M, F, O> Jvp<M, F>
+where
+    M: Module,
+    F: Fn(&M, &[DynTensor]) -> O,
+    O: Outputs,
+{
+    /// Wraps a function of several results (see [`Outputs`]). Nothing is recorded yet.
+    pub fn with_outputs(function: F) -> Self {
         Self {
             function,
             rules: Vec::new(),
@@ -45,7 +64,7 @@ where
         self
     }
 
-    /// The value of the function and K directional derivatives, in one pass.
+    /// The value of the function and K directional derivatives in its inputs, in one pass.
     ///
     /// `tangents[i]` belongs to `inputs[i]` and has shape `[K, *inputs[i].shape]`; `None` is zero. The derivatives are
     /// `[K, *output.shape]`, or `None` if the output depends on no input that has a tangent.
@@ -57,25 +76,60 @@ where
         module: &M,
         inputs: &[DynTensor],
         tangents: &[Option<DynTensor>],
-    ) -> Result<(DynTensor, Option<DynTensor>), JvpError> {
-        let k = check_tangents(inputs, tangents)?;
-        let parameters = live_parameters(module)?;
-        let graph = self.graph(module, inputs, &parameters)?;
-        let duals = inputs.iter().zip(tangents).map(|(x, t)| Dual {
-            primal: x.0.clone(),
-            tangent: t.as_ref().map(|t| t.0.clone()),
-        });
-        let out = graph.evaluate(duals.collect(), parameters, k, &self.rules)?;
-        Ok((DynTensor(out.primal), out.tangent.map(DynTensor)))
+    ) -> Result<(O, O::Tangents), JvpError> {
+        if inputs.len() != tangents.len() {
+            return Err(JvpError::Shape(format!(
+                "{} inputs but {} tangents",
+                inputs.len(),
+                tangents.len()
+            )));
+        }
+        let tangents = Tangents::of_inputs(tangents.iter().cloned());
+        self.along(module, inputs, &tangents)
+    }
+
+    /// The value of the function and K directional derivatives in its inputs and in the parameters of its module, in one
+    /// pass: `f(x, θ)` and `J_x·x' + J_θ·θ'`.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call), and [`JvpError::Shape`] for a tangent of a parameter that the module does not have.
+    pub fn along(
+        &self,
+        module: &M,
+        inputs: &[DynTensor],
+        tangents: &Tangents,
+    ) -> Result<(O, O::Tangents), JvpError> {
+        let point = self.point(module, inputs, tangents)?;
+        let (values, derivatives) = point.evaluate(tangents, &mut Primals::Compute)?;
+        Ok((O::from_tensors(values), O::tangents(derivatives)))
     }
 
     /// The value of the function alone, through the recorded graph.
     ///
     /// # Errors
     /// As [`call`](Self::call).
-    pub fn primal(&self, module: &M, inputs: &[DynTensor]) -> Result<DynTensor, JvpError> {
-        let no_tangents = vec![None; inputs.len()];
-        self.call(module, inputs, &no_tangents).map(|(y, _)| y)
+    pub fn primal(&self, module: &M, inputs: &[DynTensor]) -> Result<O, JvpError> {
+        let (y, _) = self.along(module, inputs, &Tangents::default())?;
+        Ok(y)
+    }
+
+    /// The recorded function with its inputs and parameters as they are now. Tangents that do not fit are refused before
+    /// anything is recorded.
+    pub(crate) fn point(
+        &self,
+        module: &M,
+        inputs: &[DynTensor],
+        tangents: &Tangents,
+    ) -> Result<Point, JvpError> {
+        let parameters = live_parameters(module)?;
+        let raw: Vec<RawTensor> = inputs.iter().map(|x| x.0.clone()).collect();
+        tangents.check(&raw, &parameters)?;
+        Ok(Point {
+            graph: self.graph(module, inputs, &parameters)?,
+            inputs: raw,
+            parameters,
+            rules: self.rules.clone(),
+        })
     }
 
     /// The graph for these shapes and types, recorded at their first use.
@@ -96,11 +150,58 @@ where
         if let Some(graph) = lock().get(&signature) {
             return Ok(graph.clone());
         }
-        let graph = CapturedGraph::record(module, inputs, &self.function)
+        let function =
+            |module: &M, inputs: &[DynTensor]| (self.function)(module, inputs).into_tensors();
+        let graph = CapturedGraph::record(module, inputs, &function)
             .map_err(|error| mixed_types(inputs, parameters).unwrap_or(error))?;
         let graph = Arc::new(graph);
         lock().insert(signature, graph.clone());
         Ok(graph)
+    }
+}
+
+/// A recorded function at one point: its inputs, and the parameters of its module.
+pub(crate) struct Point {
+    graph: Arc<CapturedGraph>,
+    inputs: Vec<RawTensor>,
+    parameters: Vec<(ParamId, RawTensor)>,
+    rules: Vec<&'static dyn CustomRule>,
+}
+
+impl Point {
+    /// The results and their derivatives along `tangents`.
+    ///
+    /// # Errors
+    /// If the tangents do not fit or an operation has no rule.
+    pub fn evaluate(
+        &self,
+        tangents: &Tangents,
+        primals: &mut Primals,
+    ) -> Result<(Vec<DynTensor>, Vec<Option<DynTensor>>), JvpError> {
+        let k = tangents.check(&self.inputs, &self.parameters)?;
+        let mut of_inputs = tangents.inputs.iter();
+        let inputs = self.inputs.iter().map(|x| Dual {
+            primal: x.clone(),
+            tangent: of_inputs
+                .next()
+                .and_then(|t| t.as_ref().map(|t| t.0.clone())),
+        });
+        let parameters = self.parameters.iter().map(|(id, value)| {
+            let tangent = tangents.parameters.get(*id).map(|t| t.0.clone());
+            let primal = value.clone();
+            (*id, Dual { primal, tangent })
+        });
+        let outputs = self.graph.evaluate(
+            inputs.collect(),
+            parameters.collect(),
+            k,
+            &self.rules,
+            primals,
+        )?;
+        let outputs = outputs.into_iter();
+        Ok(outputs
+            .map(|y| (DynTensor(y.primal), y.tangent.map(DynTensor)))
+            .unzip())
     }
 }
 
@@ -135,35 +236,4 @@ fn mixed_types(inputs: &[DynTensor], parameters: &[(ParamId, RawTensor)]) -> Opt
     Some(JvpError::Shape(format!(
         "the inputs are of {input:?} and weights of {weight:?}: cast one to the type of the other"
     )))
-}
-
-/// The number of tangents K, after a check of each tangent against its input. Without tangents K is 0.
-fn check_tangents(inputs: &[DynTensor], tangents: &[Option<DynTensor>]) -> Result<usize, JvpError> {
-    if inputs.len() != tangents.len() {
-        return Err(JvpError::Shape(format!(
-            "{} inputs but {} tangents",
-            inputs.len(),
-            tangents.len()
-        )));
-    }
-    let mut k = None;
-    for (i, (x, t)) in inputs.iter().zip(tangents).enumerate() {
-        let Some(t) = t else { continue };
-        let shape = t.shape();
-        let fits = shape.len() == x.shape().len() + 1
-            && shape[1..] == x.shape()
-            && shape[0] == *k.get_or_insert(shape[0])
-            && shape[0] > 0
-            && x.dtype().is_float()
-            && t.dtype() == x.dtype();
-        if !fits {
-            return Err(JvpError::Shape(format!(
-                "tangent {i} is {shape:?} of {:?}, which does not stack K float tangents of input {i}, {:?} of {:?}",
-                t.dtype(),
-                x.shape(),
-                x.dtype()
-            )));
-        }
-    }
-    Ok(k.unwrap_or(0))
 }

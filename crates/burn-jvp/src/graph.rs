@@ -1,5 +1,6 @@
 //! Recording of a function as a graph of operations, and evaluation of the graph.
 
+use crate::capture::CaptureDevice;
 use crate::dual::{Dual, RawTensor};
 use crate::dyn_tensor::DynTensor;
 use crate::error::JvpError;
@@ -14,46 +15,8 @@ use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchDevice, TensorData, TensorMetadata};
 use burn::module::{Module, ParamId};
 use burn::tensor::Device;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-thread_local! {
-    /// The capture devices of a thread, by the default types of their tensors. A process has 65,536 of them, and one
-    /// records one function at a time.
-    static CAPTURE: RefCell<Vec<(String, Device)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The thread's capture device, creating tensors of the same default types as `live`.
-fn capture_device(live: &Device) -> Result<Device, JvpError> {
-    let settings = live.settings();
-    let key = format!(
-        "{:?} {:?} {:?}",
-        settings.float_dtype, settings.int_dtype, settings.bool_dtype
-    );
-    CAPTURE.with_borrow_mut(|devices| {
-        if let Some((_, device)) = devices.iter().find(|(k, _)| *k == key) {
-            return Ok(device.clone());
-        }
-        let mut device = Device::capture();
-        let config = burn::tensor::DeviceConfig::default()
-            .float_dtype(settings.float_dtype)
-            .int_dtype(settings.int_dtype)
-            .bool_dtype(settings.bool_dtype);
-        // A capture device answers questions about types only inside a scope.
-        let mut configured = Ok(());
-        device
-            .clone()
-            .capture_scope(|scope| {
-                configured = device.configure(config);
-                scope.complete([], [])
-            })
-            .map_err(|e| JvpError::Capture(e.to_string()))?;
-        configured.map_err(|e| JvpError::Capture(e.to_string()))?;
-        devices.push((key, device.clone()));
-        Ok(device)
-    })
-}
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// A function recorded for one set of shapes and types.
 pub(crate) struct CapturedGraph {
@@ -61,8 +24,8 @@ pub(crate) struct CapturedGraph {
     constants: BTreeMap<TensorId, TensorData>,
     inputs: Vec<TensorId>,
     parameters: HashMap<ParamId, TensorId>,
-    output: TensorId,
-    /// The number of reads of each value, the return of the output among them.
+    outputs: Vec<TensorId>,
+    /// The number of reads of each value, the returns of the outputs among them.
     reads: HashMap<TensorId, usize>,
 }
 
@@ -77,70 +40,75 @@ impl CapturedGraph {
     pub fn record<M: Module>(
         module: &M,
         inputs: &[DynTensor],
-        function: &impl Fn(&M, &[DynTensor]) -> DynTensor,
+        function: &impl Fn(&M, &[DynTensor]) -> Vec<DynTensor>,
     ) -> Result<Self, JvpError> {
         let live = inputs
             .first()
             .map(|x| Device::new(x.0.device()))
             .ok_or_else(|| JvpError::Shape("a function needs at least one input".into()))?;
-        let device = capture_device(&live)?;
+        let capture = CaptureDevice::acquire(&live)?;
+        let device = capture.device.clone();
         let mut bound = None;
         // `valid` first: mapping the running state of a module writes through to its clones.
         let module = module.valid();
         let record = || {
             device.capture_scope(|scope| {
                 let mut placeholders = Placeholders::new(&device);
-                let module = module.map(&mut placeholders);
+                // Tensors that are no parameters become constants of the record.
+                let module = module.map(&mut placeholders).to_device(&device);
                 let inputs: Vec<DynTensor> = inputs
                     .iter()
                     .map(|x| DynTensor(placeholder(&x.shape(), x.dtype(), &device)))
                     .collect();
-                let output = capture_id(&function(&module, &inputs).0);
+                let outputs = function(&module, &inputs);
+                let outputs: Vec<TensorId> = outputs.iter().map(|y| capture_id(&y.0)).collect();
                 let inputs: Vec<TensorId> = inputs.iter().map(|x| capture_id(&x.0)).collect();
                 bound = Some((inputs, placeholders.ids()));
-                scope.complete([], [output])
+                scope.complete([], outputs)
             })
         };
         let captured = catch_unwind(AssertUnwindSafe(record))
             .map_err(|panic| JvpError::Capture(message(&*panic)))?
             .map_err(|e| JvpError::Capture(e.to_string()))?;
         let (inputs, parameters) = bound.expect("the scope ran");
-        let output = captured.graph.outputs[0];
+        let outputs = captured.graph.outputs;
 
         let placeholders: HashSet<TensorId> =
             inputs.iter().chain(parameters.values()).copied().collect();
-        let operations: Vec<OperationIr> = captured
-            .graph
-            .operations
-            .into_iter()
+        let recorded = captured.graph.operations.into_iter();
+        let recorded = recorded
             .filter(|op| !op.outputs().any(|t| placeholders.contains(&t.id)))
-            .filter(|op| !matches!(op, OperationIr::Init(_) | OperationIr::Drop(_)))
-            .collect();
-        let mut reads: HashMap<TensorId, usize> = HashMap::from([(output, 1)]);
-        for input in operations.iter().flat_map(|op| op.inputs()) {
-            *reads.entry(input.id).or_default() += 1;
+            .filter(|op| !matches!(op, OperationIr::Init(_) | OperationIr::Drop(_)));
+        let operations = needed(recorded.collect(), &outputs);
+        let mut reads: HashMap<TensorId, usize> = HashMap::new();
+        let inputs_of = operations.iter().flat_map(|op| op.inputs()).map(|t| t.id);
+        for id in inputs_of.chain(outputs.iter().copied()) {
+            *reads.entry(id).or_default() += 1;
         }
         Ok(Self {
             operations,
             constants: captured.values,
             inputs,
             parameters,
-            output,
+            outputs,
             reads,
         })
     }
 
-    /// The output and its `k` tangents, from the inputs with their tangents and the parameters at this call.
+    /// The outputs and their `k` tangents, from the inputs with their tangents and the parameters with theirs.
+    ///
+    /// `primals` says what happens to the primals of operations; those kept come back in it.
     ///
     /// # Errors
     /// If an operation has no derivative rule.
     pub fn evaluate(
         &self,
         inputs: Vec<Dual>,
-        parameters: Vec<(ParamId, RawTensor)>,
+        parameters: Vec<(ParamId, Dual)>,
         k: usize,
         rules: &[&'static dyn CustomRule],
-    ) -> Result<Dual, JvpError> {
+        primals: &mut Primals,
+    ) -> Result<Vec<Dual>, JvpError> {
         let device = inputs[0].primal.device();
         let mut values = HashMap::new();
         for (id, data) in &self.constants {
@@ -148,9 +116,9 @@ impl CapturedGraph {
                 values.insert(*id, Dual::constant(upload(data.clone(), &device)));
             }
         }
-        for (param, tensor) in parameters {
+        for (param, dual) in parameters {
             if let Some(id) = self.parameters.get(&param) {
-                values.insert(*id, Dual::constant(tensor));
+                values.insert(*id, dual);
             }
         }
         values.extend(self.inputs.iter().copied().zip(inputs));
@@ -160,7 +128,7 @@ impl CapturedGraph {
             k,
             device,
             rules,
-            primals: Primals::Compute,
+            primals,
         };
         for (index, op) in self.operations.iter().enumerate() {
             rules::apply(op, &mut interp).map_err(|refusal| JvpError::Unsupported {
@@ -175,11 +143,32 @@ impl CapturedGraph {
                 reason: refusal,
             })?;
         }
-        interp
-            .values
-            .remove(&self.output)
-            .ok_or_else(|| JvpError::Capture("the output was never produced".into()))
+        let outputs = self.outputs.iter().map(|id| {
+            let value = interp.values.get(id).cloned();
+            value.ok_or_else(|| JvpError::Capture("an output was never produced".into()))
+        });
+        outputs.collect()
     }
+}
+
+/// The operations on which the outputs depend.
+fn needed(operations: Vec<OperationIr>, outputs: &[TensorId]) -> Vec<OperationIr> {
+    let mut read: HashSet<TensorId> = outputs.iter().copied().collect();
+    let mut kept = Vec::with_capacity(operations.len());
+    for op in operations.into_iter().rev() {
+        if op.outputs().any(|t| read.contains(&t.id)) {
+            read.extend(op.inputs().map(|t| t.id));
+            kept.push(op);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// Ends a recording from inside the recorded function: the recording fails with this error. Nothing is printed, other
+/// than by a panic.
+pub(crate) fn refuse_recording(error: &JvpError) -> ! {
+    resume_unwind(Box::new(error.to_string()))
 }
 
 /// The text of a panic.

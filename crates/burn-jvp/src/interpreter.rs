@@ -20,19 +20,17 @@ pub(crate) struct Interpreter<'a> {
     /// The rules of custom operations.
     pub rules: &'a [&'static dyn CustomRule],
     /// What is done with the primals of outputs.
-    pub primals: Primals<'a>,
+    pub primals: &'a mut Primals,
 }
 
 /// The primals of the outputs of operations, which do not depend on the tangents.
-pub(crate) enum Primals<'a> {
+pub(crate) enum Primals {
     /// Each is computed where it is needed.
     Compute,
     /// Each is computed and kept for later evaluations at the same point.
-    #[expect(dead_code, reason = "linearize")]
     Keep(HashMap<TensorId, RawTensor>),
     /// Each is taken from an earlier evaluation at the same point.
-    #[expect(dead_code, reason = "linearize")]
-    Reuse(&'a HashMap<TensorId, RawTensor>),
+    Reuse(HashMap<TensorId, RawTensor>),
 }
 
 impl Interpreter<'_> {
@@ -55,13 +53,13 @@ impl Interpreter<'_> {
 
     /// The primal of an output: `compute()`, unless an earlier evaluation at the same point kept it.
     pub fn primal(&mut self, out: &TensorIr, compute: impl FnOnce() -> RawTensor) -> RawTensor {
-        if let Primals::Reuse(kept) = &self.primals
+        if let Primals::Reuse(kept) = &*self.primals
             && let Some(y) = kept.get(&out.id)
         {
             return y.clone();
         }
         let y = compute();
-        if let Primals::Keep(kept) = &mut self.primals {
+        if let Primals::Keep(kept) = self.primals {
             kept.insert(out.id, y.clone());
         }
         y
@@ -77,6 +75,13 @@ impl Interpreter<'_> {
     /// Stores an output that has no tangent.
     pub fn put_constant(&mut self, ir: &TensorIr, primal: RawTensor) {
         self.put(ir, Dual::constant(primal));
+    }
+
+    /// Stores an output that depends on no input.
+    pub fn create(&mut self, out: &TensorIr, create: impl FnOnce(&DispatchDevice) -> RawTensor) {
+        let device = self.device.clone();
+        let y = self.primal(out, || create(&device));
+        self.put_constant(out, y);
     }
 
     /// An elementwise function `y = f(x)` with derivative `df(x, y)`: `y' = df(x, y)·x'`.

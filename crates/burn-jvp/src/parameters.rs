@@ -2,7 +2,7 @@
 
 use crate::dual::{RawTensor, dims};
 use crate::error::JvpError;
-use crate::placeholder::{capture_id, placeholder};
+use crate::placeholder::{capture_id, placeholder, recorded_id};
 use burn::backend::capture::TensorId;
 use burn::backend::{DType, TensorMetadata};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
@@ -45,14 +45,23 @@ impl Collector {
             return;
         };
         let first = &self.parameters[*index].1;
-        let alike = dims(first) == tensor.dims() && first.dtype() == tensor.dtype() && {
-            let first = Tensor::<D, K>::from_dispatch(first.clone()).into_data();
-            first.as_bytes() == tensor.into_data().as_bytes()
-        };
+        let alike = dims(first) == tensor.dims()
+            && first.dtype() == tensor.dtype()
+            && same_values::<D, K>(first.clone(), tensor);
         if !alike {
             self.clash.get_or_insert([first_path.clone(), path]);
         }
     }
+}
+
+/// True if two tensors of one shape and type hold the same values, or are one tensor of a recording.
+fn same_values<const D: usize, K: Basic>(first: RawTensor, second: Tensor<D, K>) -> bool {
+    let second = second.into_dispatch();
+    if let (Some(first), Some(second)) = (recorded_id(&first), recorded_id(&second)) {
+        return first == second;
+    }
+    let data = |t| Tensor::<D, K>::from_dispatch(t).into_data();
+    data(first).as_bytes() == data(second).as_bytes()
 }
 
 impl ModuleVisitor for Collector {

@@ -21,12 +21,22 @@ pub(crate) fn placeholder(shape: &[usize], dtype: DType, device: &Device) -> Raw
     }
 }
 
-/// The id under which a tensor on the capture device is recorded.
-pub(crate) fn capture_id(t: &RawTensor) -> TensorId {
+/// The id under which a tensor on a capture device is recorded. `None` for a tensor on another device.
+pub(crate) fn recorded_id(t: &RawTensor) -> Option<TensorId> {
     match <DispatchTensor as DispatchKindConversion<Capture>>::try_into_backend(t.clone()) {
-        Ok(BackendTensor::Float(t)) => t.id(),
-        Ok(BackendTensor::Int(t)) => t.id(),
-        Ok(BackendTensor::Bool(t)) => t.id(),
-        _ => panic!("the function's result was not computed from its inputs or its module"),
+        Ok(BackendTensor::Float(t)) => Some(t.id()),
+        Ok(BackendTensor::Int(t)) => Some(t.id()),
+        Ok(BackendTensor::Bool(t)) => Some(t.id()),
+        _ => None,
     }
+}
+
+/// The id under which a result of the function is recorded.
+///
+/// # Panics
+/// If it was not recorded. The panic is the reason that recording reports.
+pub(crate) fn capture_id(t: &RawTensor) -> TensorId {
+    recorded_id(t).unwrap_or_else(|| {
+        panic!("the function's result was not computed from its inputs or its module")
+    })
 }

@@ -5,7 +5,9 @@
 //! - `export FOLDER` writes weights and inputs.
 //! - `OPERATION BATCH REPEATS` repeats the work without waiting in between, waits for the device at the end, and prints
 //!   the milliseconds of one repeat.
-//! - `values OPERATION BATCH FILE` writes the results.
+//! - `values OPERATION BATCH FILE` writes the results, those in the weights one after the other by path.
+//!
+//! Second-order operations are those of the mean square error. Directions in the weights are drawn as the weights are.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,10 +15,10 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use burn_jvp::{DynTensor, Jvp};
+use burn_jvp::{DynTensor, Hvp, Jvp, ParameterTangents, Tangents};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::device::device;
 use datasway_diffusion::random::{RandomStream, generator, normal};
@@ -27,6 +29,7 @@ use safetensors::tensor::{Dtype, TensorView};
 /// Inputs are written for this many images; a batch of n is the first n.
 const LARGEST_BATCH: usize = 256;
 const TANGENTS: usize = 8;
+const DIRECTIONS: usize = 4;
 
 type Forward = fn(&UNet, &[DynTensor]) -> DynTensor;
 
@@ -38,24 +41,38 @@ struct Work {
     trained: UNet,
     optimizer: ModuleOptimizer,
     jvp: Jvp<UNet, Forward>,
+    /// The mean square error.
+    hvp: Hvp<UNet, Forward>,
+    /// Directions in the weights.
+    directions: Vec<UNet>,
+    /// The first K directions in the weights as tangents, by K.
+    tangents: BTreeMap<usize, Tangents>,
+    /// The ids of the weights in the order of their paths.
+    ids: Vec<ParamId>,
     device: Device,
 }
 
-/// Small random weights everywhere, so that no layer is zero.
+/// Adds small random numbers to weights, so that no layer is zero.
 struct Randomize {
+    seed: u64,
     count: u64,
 }
 
 impl ModuleMapper for Randomize {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         self.count += 1;
-        let mut rng = generator(1, RandomStream::Batch, [self.count]);
+        let mut rng = generator(self.seed, RandomStream::Batch, [self.count]);
         param.map(|value| {
             let dims = value.dims();
             let size = dims.iter().product();
             value.clone() + normal(&mut rng, [1, size], &value.device()).reshape(dims) * 0.02
         })
     }
+}
+
+/// `drawn` with small random numbers added.
+fn randomize(drawn: UNet, seed: u64) -> UNet {
+    drawn.map(&mut Randomize { seed, count: 0 })
 }
 
 fn config(size: usize) -> Result<UNetConfig, Box<dyn Error>> {
@@ -83,17 +100,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The same weights on every device.
     let flex = Device::flex();
     flex.seed(0);
-    let drawn = UNet::new(&config, &flex)?.map(&mut Randomize { count: 0 });
-    let network = weights::apply(UNet::new(&config, &device)?, weights::collect(&drawn))?;
+    let drawn = UNet::new(&config, &flex)?;
+    let on_device = |seed| -> Result<UNet, Box<dyn Error>> {
+        let weights = weights::collect(&randomize(drawn.clone(), seed));
+        Ok(weights::apply(UNet::new(&config, &device)?, weights)?)
+    };
+    let network = on_device(1)?;
+    let directions: Result<Vec<UNet>, _> =
+        (0..DIRECTIONS as u64).map(|k| on_device(2 + k)).collect();
+    let directions = directions?;
     let forward: Forward =
         |network, inputs| network.forward(inputs[0].get(), inputs[1].get()).into();
+    let loss: Forward = |network, inputs| {
+        let y = network.forward(inputs[0].get(), inputs[1].get());
+        (y - inputs[2].get()).powi_scalar(2).mean().into()
+    };
+    let first = |k: usize| -> Result<(usize, Tangents), burn_jvp::JvpError> {
+        let first = ParameterTangents::from_modules(&network, &directions[..k])?;
+        Ok((k, Tangents::of_parameters(first)))
+    };
     let mut work = Work {
         config,
         inputs: BTreeMap::new(),
         trained: network.clone().set_require_grad(true).train(),
         optimizer: AdamConfig::new().init(),
-        network,
         jvp: Jvp::new(forward).with_rules(burn_cpu_kernels::jvp::RULES),
+        hvp: Hvp::new(loss).with_rules(burn_cpu_kernels::jvp::RULES),
+        tangents: BTreeMap::from([first(1)?, first(DIRECTIONS)?]),
+        ids: weights::collect(&network)
+            .values()
+            .map(|weight| ParamId::from(weight.id))
+            .collect(),
+        directions,
+        network,
         device,
     };
     for line in std::io::stdin().lock().lines() {
@@ -105,10 +144,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 format!("{} parameters", work.network.num_params())
             }
             ["values", operation, batch, file] => {
-                let values = work.run(operation, batch.parse()?)?;
+                let values = joined(work.run(operation, batch.parse()?)?);
                 write(
                     Path::new(file),
-                    &BTreeMap::from([("values".into(), data(values))]),
+                    &BTreeMap::from([("values".into(), values.into_data())]),
                 )?;
                 "done".to_owned()
             }
@@ -118,7 +157,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 work.device.sync()?;
                 let started = Instant::now();
                 // Results are kept, because a device that runs behind may skip unused ones.
-                let results: Result<Vec<DynTensor>, _> =
+                let results: Result<Vec<_>, _> =
                     (0..repeats).map(|_| work.run(operation, batch)).collect();
                 work.device.sync()?;
                 let seconds = started.elapsed().as_secs_f64();
@@ -134,11 +173,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 impl Work {
-    fn run(&mut self, operation: &str, n: usize) -> Result<DynTensor, Box<dyn Error>> {
+    /// The results of an operation, those in the weights in the order of their paths.
+    fn run(&mut self, operation: &str, n: usize) -> Result<Vec<DynTensor>, Box<dyn Error>> {
         let plain = self.device.clone();
         let x = self.images(0, n, false);
         let level = noise_levels(n, &plain);
-        Ok(match operation {
+        Ok(vec![match operation {
             "forward" => self.network.forward(x, level).into(),
             "jvp1" | "jvp2" | "jvp8" => {
                 let tangents = (0..count(operation)?)
@@ -148,6 +188,29 @@ impl Work {
                 let (inputs, tangents) = ([x.into(), level.into()], [Some(tangents.into()), None]);
                 let (_, products) = self.jvp.call(&self.network, &inputs, &tangents)?;
                 products.ok_or("no tangent")?
+            }
+            "weights1" | "weights4" => {
+                let inputs = [x.into(), level.into()];
+                let tangents = &self.tangents[&operation["weights".len()..].parse()?];
+                let (_, products) = self.jvp.along(&self.network, &inputs, tangents)?;
+                products.ok_or("no tangent")?
+            }
+            "hvp" => {
+                let inputs = [x.into(), level.into(), self.images(1, n, false).into()];
+                let second = self.hvp.call(&self.network, &inputs, &self.tangents[&1])?;
+                return self.by_path(&second.product.parameters);
+            }
+            "gauss_newton" => {
+                let inputs = [x.into(), level.into()];
+                // The Hessian of the mean square error in the output is 2/n.
+                let metric = |y: &DynTensor, t: DynTensor| {
+                    let entries: usize = y.shape().iter().product();
+                    (t.get::<5>() * (2.0 / entries as f64)).into()
+                };
+                let product =
+                    self.jvp
+                        .gauss_newton(&self.network, &inputs, &self.tangents[&1], metric)?;
+                return self.by_path(&product.parameters);
             }
             "vjp" => {
                 let device = plain.autodiff();
@@ -167,7 +230,14 @@ impl Work {
                 loss.inner().into()
             }
             _ => return Err(format!("no operation {operation}").into()),
-        })
+        }])
+    }
+
+    /// A tensor for each weight, in the order of the weights' paths.
+    fn by_path(&self, weights: &ParameterTangents) -> Result<Vec<DynTensor>, Box<dyn Error>> {
+        let tensor = |id: &ParamId| weights.get(*id).cloned();
+        let tensors: Option<Vec<DynTensor>> = self.ids.iter().map(tensor).collect();
+        Ok(tensors.ok_or("a weight is missing")?)
     }
 
     /// Puts the inputs of an operation on the device.
@@ -197,10 +267,14 @@ impl Work {
     }
 
     fn export(&mut self, folder: &Path) -> Result<(), Box<dyn Error>> {
-        let weights = weights::collect(&self.network).into_iter();
-        let weights = weights.map(|(path, weight)| (path, weight.data)).collect();
-        write(&folder.join("weights.safetensors"), &weights)?;
-        let mut images = |what| data(self.images(what, LARGEST_BATCH, false).into());
+        let named = self.directions.iter().enumerate();
+        let named = named.map(|(k, direction)| (format!("direction{k}"), direction));
+        for (name, network) in named.chain([("weights".to_owned(), &self.network)]) {
+            let weights = weights::collect(network).into_iter();
+            let weights = weights.map(|(path, weight)| (path, weight.data)).collect();
+            write(&folder.join(format!("{name}.safetensors")), &weights)?;
+        }
+        let mut images = |what| self.images(what, LARGEST_BATCH, false).into_data();
         let mut inputs = BTreeMap::from([("x".into(), images(0)), ("pull".into(), images(1))]);
         for k in 0..TANGENTS {
             inputs.insert(format!("tangent{k}"), images(10 + k as u64));
@@ -214,16 +288,22 @@ fn count(operation: &str) -> Result<u64, std::num::ParseIntError> {
     operation[3..].parse()
 }
 
-/// The numbers of a tensor of any rank from 1 to 5.
-fn data(tensor: DynTensor) -> TensorData {
-    match tensor.shape().len() {
-        1 => tensor.get::<1>().into_data(),
-        4 => tensor.get::<4>().into_data(),
-        rank => {
-            assert_eq!(rank, 5, "a loss, images or tangents");
-            tensor.get::<5>().into_data()
+/// The numbers of tensors of ranks from 1 to 5, one after the other.
+fn joined(tensors: Vec<DynTensor>) -> Tensor<1> {
+    let flat = |tensor: DynTensor| {
+        let n: usize = tensor.shape().iter().product();
+        match tensor.shape().len() {
+            1 => tensor.get::<1>(),
+            2 => tensor.get::<2>().reshape([n]),
+            3 => tensor.get::<3>().reshape([n]),
+            4 => tensor.get::<4>().reshape([n]),
+            rank => {
+                assert_eq!(rank, 5, "a loss, images, weights or tangents of them");
+                tensor.get::<5>().reshape([n])
+            }
         }
-    }
+    };
+    Tensor::cat(tensors.into_iter().map(flat).collect(), 0)
 }
 
 /// `c_noise` from −1 to 1 over the batch.

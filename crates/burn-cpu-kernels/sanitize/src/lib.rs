@@ -214,7 +214,11 @@ fn group_norms() {
             out
         };
         let (mut moved, mut pulled) = (zeros(count), zeros(count));
-        norm::tangent(shape, options, &x, (&gamma, &beta), &tangent, &mut moved);
+        let directions = norm::Directions {
+            x: Some(&tangent),
+            affine: None,
+        };
+        norm::tangent(shape, options, &x, (&gamma, &beta), directions, &mut moved);
         norm::gradient(shape, options, &x, (&gamma, &beta), &grad, &mut pulled);
         same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
     }

@@ -69,7 +69,7 @@ fn refusal(op: &OperationIr) -> Option<Refusal> {
         k: 1,
         device: device.as_dispatch().clone(),
         rules: &[],
-        primals: Primals::Compute,
+        primals: &mut Primals::Compute,
     };
     catch_unwind(AssertUnwindSafe(|| rules::apply(op, &mut interp)))
         .ok()?

@@ -40,14 +40,16 @@ pub(super) fn attention(op: &AttentionOpIr, interp: &mut Interpreter) {
     } else {
         None
     };
-    let primal = D::attention(
-        query.primal,
-        key.primal,
-        value.primal,
-        mask,
-        bias.map(|b| b.primal),
-        options,
-    );
+    let primal = interp.primal(&op.out, || {
+        D::attention(
+            query.primal,
+            key.primal,
+            value.primal,
+            mask,
+            bias.map(|b| b.primal),
+            options,
+        )
+    });
     interp.put(&op.out, Dual { primal, tangent });
 }
 

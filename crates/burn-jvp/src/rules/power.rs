@@ -113,7 +113,7 @@ mod tests {
             reads: [&op.lhs, &op.rhs, &op.out].map(|t| (t.id, 1)).into(),
             k,
             rules: &[],
-            primals: Primals::Compute,
+            primals: &mut Primals::Compute,
         };
         powi(&mut interp, &op);
         interp.take(&op.out)

@@ -19,5 +19,9 @@ pub(crate) const DEQUANTIZE: &str =
 /// Operations that Burn's graph representation has for all types and Burn itself not for booleans.
 pub(crate) const NOT_OF_BOOLEANS: &str = "Burn has no such operation on booleans";
 
-/// Operations whose derivative nobody wrote.
-pub(crate) const UNKNOWN: &str = "burn-jvp knows no derivative of it";
+/// The gradient of the deformable convolution.
+pub(crate) const DEFORMABLE_GRADIENT: &str =
+    "its derivative needs the second derivatives of the samples, for which Burn has no operation";
+
+/// The CTC loss and its gradient as one operation.
+pub(crate) const CTC: &str = "Burn 0.22.1 records this loss as its recursion, and has the gradient of the whole on some backends only";

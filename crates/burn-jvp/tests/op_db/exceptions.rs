@@ -58,19 +58,6 @@ impl Exception {
     }
 }
 
-/// An operation that is refused for its tangents of weights. Its data alone agrees.
-const fn weights(operation: &'static str) -> Exception {
-    refused(
-        operation,
-        "the rule covers only the data, with constant weights",
-    )
-}
-
-/// An operation that is refused whatever the sample.
-const fn refused(operation: &'static str, reason: &'static str) -> Exception {
-    all(Failure::Refused, operation, reason)
-}
-
 /// An operation whose samples all may fail in one way.
 const fn all(failure: Failure, operation: &'static str, reason: &'static str) -> Exception {
     some(failure, operation, &[], reason)
@@ -98,15 +85,6 @@ const MEAN_SQUARE: &str = "Burn computes the mean square in single precision";
 
 /// All exceptions.
 pub const EXCEPTIONS: &[Exception] = &[
-    weights("nn.functional.conv1d"),
-    weights("nn.functional.conv2d"),
-    weights("nn.functional.conv3d"),
-    weights("nn.functional.conv_transpose1d"),
-    weights("nn.functional.conv_transpose2d"),
-    weights("nn.functional.conv_transpose3d"),
-    weights("nn.functional.embedding"),
-    weights("nn.functional.layer_norm"),
-    weights("nn.functional.prelu"),
     all(
         Failure::Recording,
         "masked_select",

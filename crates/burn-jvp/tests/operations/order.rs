@@ -1,6 +1,7 @@
 //! Extrema, sorting and selection by rank.
 
 use crate::{forward_only, given, mixed, samples};
+use burn::tensor::s;
 use burn_jvp::check::CheckOptions;
 
 samples! {
@@ -48,7 +49,7 @@ samples! {
     };
     sorted_none: forward_only(), [mixed([0, 3])], |i| i[0].get::<2>().sort(1).into();
     largest: forward_only(), [mixed([4, 5])], |i| {
-        (i[0].get::<2>().topk(3, 1).slice([0..2]) * i[0].get::<2>().topk(2, 0).slice([0..2, 1..4])).into()
+        (i[0].get::<2>().topk(3, 1).slice(s![0..2]) * i[0].get::<2>().topk(2, 0).slice([0..2, 1..4])).into()
     };
     largest_with_places: forward_only(), [mixed([4, 5])], |i| {
         let (y, at) = i[0].get::<2>().topk_with_indices(3, 1);

@@ -1,7 +1,7 @@
 //! Updates at indices, in each of the five ways and for each manner of indexing.
 
 use crate::{forward_only, given, integers, mixed, samples};
-use burn::tensor::{IndexingUpdateOp, Tensor};
+use burn::tensor::{IndexingUpdateOp, Tensor, s};
 use burn_jvp::DynTensor;
 
 /// Values `[3, 4]` scattered into `[5, 4]` along the first axis. Places of the first column occur twice.
@@ -106,7 +106,7 @@ fn a_maximum_over_a_target_of_minus_infinity_has_the_tangents_of_the_values() {
         let target = i[0]
             .get::<2>()
             .full_like(f64::NEG_INFINITY)
-            .slice([0..1])
+            .slice(s![0..1])
             .repeat_dim(0, 5);
         target
             .scatter(0, i[1].get_kind(), i[0].get(), IndexingUpdateOp::Max)

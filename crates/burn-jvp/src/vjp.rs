@@ -1,0 +1,99 @@
+//! Products with transposed Jacobians, and Gauss–Newton products.
+
+use crate::dyn_tensor::DynTensor;
+use crate::error::JvpError;
+use crate::function::Jvp;
+use crate::gradient::gradients;
+use crate::tangents::{Tangents, Variables};
+use burn::module::{Module, ParamId};
+use burn::tensor::Tensor;
+use std::collections::BTreeMap;
+
+impl<M, F> Jvp<M, F>
+where
+    M: Module,
+    F: Fn(&M, &[DynTensor]) -> DynTensor,
+{
+    /// The K products `Jᵀ·w_k` in the `variables`, by Burn's reverse mode: a forward and a backward pass for each.
+    ///
+    /// `cotangents` are `[K, *output.shape]`. Module and inputs are on a device without autodiff.
+    ///
+    /// # Errors
+    /// [`JvpError::Shape`] if the cotangents do not fit the output or a variable does not exist.
+    ///
+    /// # Panics
+    /// If an operation has no backward, or the tensors have autodiff already.
+    pub fn vjp(
+        &self,
+        module: &M,
+        inputs: &[DynTensor],
+        variables: &Variables,
+        cotangents: &DynTensor,
+    ) -> Result<Tangents, JvpError> {
+        let shape = cotangents.shape();
+        let (Some(k), output) = (shape.first(), &shape[shape.len().min(1)..]) else {
+            return Err(JvpError::Shape("the cotangents are not stacked".into()));
+        };
+        let n = output.iter().product();
+        let mut by_input = vec![Vec::new(); variables.inputs.len()];
+        let mut by_parameter: BTreeMap<ParamId, Vec<DynTensor>> = BTreeMap::new();
+        for row in 0..*k {
+            let w = Tensor::<1>::from_dispatch(cotangents.row(row).reshaped(&[n]).0);
+            let weighted = |y: DynTensor| {
+                if y.shape() != output {
+                    return Err(JvpError::Shape(format!(
+                        "the cotangents are {shape:?}, which does not stack K cotangents of the result, {:?}",
+                        y.shape()
+                    )));
+                }
+                let y = Tensor::<1>::from_dispatch(y.reshaped(&[n]).0);
+                Ok((y * w).sum().into())
+            };
+            let g = gradients(&self.function, weighted, module, inputs, variables)?;
+            for (stack, t) in by_input.iter_mut().zip(g.inputs) {
+                stack.push(t.into_stack_of_one());
+            }
+            for (id, t) in g.parameters {
+                let stack = by_parameter.entry(id).or_default();
+                stack.push(t.into_stack_of_one());
+            }
+        }
+        let mut of_inputs = vec![None; inputs.len()];
+        for (position, stack) in variables.inputs.iter().zip(by_input) {
+            of_inputs[*position] = Some(DynTensor::stack(stack));
+        }
+        let parameters = by_parameter.into_iter();
+        let parameters = parameters
+            .map(|(id, stack)| (id, DynTensor::stack(stack)))
+            .collect();
+        Ok(Tangents {
+            inputs: of_inputs,
+            parameters,
+        })
+    }
+
+    /// The K Gauss–Newton products `Jᵀ·H·J·v_k` in the inputs and parameters that have tangents.
+    ///
+    /// `metric` gets the output y and the derivatives `J·v`, `[K, *y.shape]`, and returns `H·J·v` of the same shape,
+    /// with H the Hessian of the loss in y: for the sum of squares `‖y − t‖²` it is `2·J·v`.
+    ///
+    /// The cost is that of one [`along`](Self::along) and one [`vjp`](Self::vjp).
+    ///
+    /// # Errors
+    /// As [`along`](Self::along) and [`vjp`](Self::vjp).
+    pub fn gauss_newton(
+        &self,
+        module: &M,
+        inputs: &[DynTensor],
+        tangents: &Tangents,
+        metric: impl Fn(&DynTensor, DynTensor) -> DynTensor,
+    ) -> Result<Tangents, JvpError> {
+        let (y, t) = self.along(module, inputs, tangents)?;
+        let Some(t) = t else {
+            // The result does not move, so the product is zero.
+            return Ok(tangents.scale(0.0));
+        };
+        let cotangents = metric(&y, t);
+        self.vjp(module, inputs, &tangents.variables(), &cotangents)
+    }
+}
