@@ -3,8 +3,8 @@
 //! A rule evaluates one operation on dual numbers. With x' for the tangents of x, the rule of `y = f(x)` stores y and
 //! `y' = J_f(x)·x'`. An operation that no rule covers is refused, never treated as constant.
 //!
-//! The files [`base`], [`numeric`], [`float`], [`int`] and [`boolean`] have one match for each group of operations. None
-//! has a wildcard, so that an operation that Burn adds is an error of the compiler until it is classified.
+//! The files `base`, `numeric`, `float`, `int` and `boolean` have one match for each group of operations. None has a
+//! wildcard, so that an operation that Burn adds is an error of the compiler until it is classified.
 
 mod attention;
 mod base;
