@@ -19,7 +19,7 @@ const CLASSES: usize = 3;
 /// Points of each class.
 const POINTS: usize = 100;
 /// Hessian-vector products of the Lanczos iteration.
-const PRODUCTS: usize = 40;
+const PRODUCTS: usize = 20;
 
 /// A classifier of points in the plane.
 #[derive(Module, Debug)]
@@ -72,57 +72,61 @@ fn train(points: &Tensor<2>, device: &Device) -> Classifier {
     classifier.valid()
 }
 
-/// Eigenvalues of a Hessian, the largest first, with the unit eigenvector of the largest.
-pub struct Spectrum {
-    /// Ritz values.
-    pub eigenvalues: Vec<f64>,
-    /// Norms of `H·v − λ·v`, one for each.
-    pub residuals: Vec<f64>,
-    /// The eigenvector of the largest eigenvalue.
-    pub first: ParameterTangents,
-}
-
-/// Lanczos iteration with full orthogonalisation: β_j·q_{j+1} = H·q_j − α_j·q_j − β_{j−1}·q_{j−1}.
+/// Eigenvalues of a symmetric matrix by Lanczos iteration, the largest first, and the unit eigenvector of the largest.
+///
+/// The basis is orthonormal and makes the matrix tridiagonal: β_j·q_{j+1} = H·q_j − α_j·q_j − β_{j−1}·q_{j−1}. Here w is
+/// made orthogonal to all earlier q, against rounding.
 fn lanczos(
     product: impl Fn(&ParameterTangents) -> Result<ParameterTangents, JvpError>,
-    start: ParameterTangents,
-) -> Result<Spectrum, JvpError> {
-    let norm = |v: &ParameterTangents| v.dot(v)[0].sqrt();
+    start: &ParameterTangents,
+) -> Result<(Vec<f64>, ParameterTangents), JvpError> {
     let mut basis: Vec<ParameterTangents> = Vec::new();
     let mut tridiagonal = DMatrix::zeros(PRODUCTS, PRODUCTS);
-    let (mut next, mut beta) = (start.scale(&[1.0 / norm(&start)]), 0.0);
+    let mut q = start.scale(&[1.0 / norm(start)]);
     for j in 0..PRODUCTS {
-        let mut w = product(&next)?;
-        tridiagonal[(j, j)] = next.dot(&w)[0];
-        basis.push(next);
-        // Twice, against rounding.
-        for q in basis.iter().chain(&basis) {
-            w = w.add(&q.scale(&[-q.dot(&w)[0]]));
+        let mut w = product(&q)?;
+        tridiagonal[(j, j)] = q.dot(&w)[0];
+        basis.push(q);
+        for _ in 0..2 {
+            w = basis
+                .iter()
+                .fold(w, |w, q| w.add(&q.scale(&[-q.dot(&w)[0]])));
         }
-        beta = norm(&w);
+        let beta = norm(&w);
         if j + 1 < PRODUCTS {
             tridiagonal[(j, j + 1)] = beta;
             tridiagonal[(j + 1, j)] = beta;
         }
-        next = w.scale(&[1.0 / beta]);
+        q = w.scale(&[1.0 / beta]);
     }
     let eigen = tridiagonal.symmetric_eigen();
-    let mut order: Vec<usize> = (0..PRODUCTS).collect();
-    order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
-    let vector = eigen.eigenvectors.column(order[0]);
-    let terms = basis.iter().zip(vector.iter()).map(|(q, s)| q.scale(&[*s]));
-    Ok(Spectrum {
-        eigenvalues: order.iter().map(|i| eigen.eigenvalues[*i]).collect(),
-        residuals: order
-            .iter()
-            .map(|i| beta * eigen.eigenvectors[(PRODUCTS - 1, *i)].abs())
-            .collect(),
-        first: terms.fold(ParameterTangents::new(), |sum, term| sum.add(&term)),
-    })
+    let vector = eigen.eigenvectors.column(eigen.eigenvalues.imax());
+    let terms = basis.iter().zip(vector.iter());
+    let vector = terms.fold(ParameterTangents::new(), |sum, (q, weight)| {
+        sum.add(&q.scale(&[*weight]))
+    });
+    let mut values: Vec<f64> = eigen.eigenvalues.iter().copied().collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    Ok((values, vector))
 }
 
-/// The spectrum of a trained classifier, and vᵀ·H·v of its first eigenvector v by a difference of derivatives.
-pub fn spectrum() -> Result<(Spectrum, f64), JvpError> {
+/// The norm of a direction.
+fn norm(v: &ParameterTangents) -> f64 {
+    v.dot(v)[0].sqrt()
+}
+
+/// The edge of a spectrum, with two checks of the largest eigenvalue λ.
+pub struct SpectrumEdge {
+    /// Eigenvalues, the largest first. Those in the middle have not converged.
+    pub eigenvalues: Vec<f64>,
+    /// ‖H·v − λ·v‖ of the unit eigenvector v.
+    pub residual: f64,
+    /// λ = vᵀ·H·v by a difference of derivatives.
+    pub difference: f64,
+}
+
+/// The edge of the spectrum of a trained classifier.
+pub fn spectrum_edge() -> Result<SpectrumEdge, JvpError> {
     let device = Device::flex();
     device.seed(1);
     let points = points(&device);
@@ -136,29 +140,36 @@ pub fn spectrum() -> Result<(Spectrum, f64), JvpError> {
         Ok(second.product.parameters)
     };
     let start = ParameterTangents::from_modules(&classifier, &[Classifier::new(&device)])?;
-    let spectrum = lanczos(product, start)?;
+    let (eigenvalues, v) = lanczos(product, &start)?;
+    let residual = norm(&product(&v)?.add(&v.scale(&[-eigenvalues[0]])));
 
-    // vᵀ·H·v ≈ (∇f(θ + h·v) − ∇f(θ − h·v))·v/2h.
-    let (jvp, h, v) = (Jvp::new(loss), 1e-2, &spectrum.first);
+    // vᵀ·H·v ≈ (f'(θ + h·v)·v − f'(θ − h·v)·v)/2h.
+    let (jvp, h) = (Jvp::new(loss), 1e-2);
     let slope = |step: f64| -> Result<f64, JvpError> {
         let moved = v.displace(classifier.clone(), 0, step);
         let (_, slope) = jvp.along(&moved, &inputs, &Tangents::of_parameters(v.clone()))?;
         let slope = slope.expect("the loss depends on the weights").get::<2>();
         Ok(slope.into_scalar::<f64>())
     };
-    let curvature = (slope(h)? - slope(-h)?) / (2.0 * h);
-    Ok((spectrum, curvature))
+    Ok(SpectrumEdge {
+        eigenvalues,
+        residual,
+        difference: (slope(h)? - slope(-h)?) / (2.0 * h),
+    })
 }
 
 fn main() -> Result<(), JvpError> {
-    let (spectrum, curvature) = spectrum()?;
-    println!("Hessian of a classifier of {CLASSES} classes in its weights, {PRODUCTS} products");
-    println!("eigenvalue    residual");
-    for (value, residual) in spectrum.eigenvalues.iter().zip(&spectrum.residuals).take(8) {
-        println!("{value:10.5}    {residual:.1e}");
+    let edge = spectrum_edge()?;
+    println!(
+        "Hessian of the loss of a classifier of {CLASSES} classes in its weights, {PRODUCTS} products"
+    );
+    for (place, value) in edge.eigenvalues.iter().enumerate().take(5) {
+        println!("eigenvalue {}: {value:9.5}", place + 1);
     }
-    let smallest = spectrum.eigenvalues.last().expect("there are products");
-    println!("smallest {smallest:.5}");
-    println!("largest by a difference of derivatives: {curvature:.5}");
+    println!("smallest:     {:9.5}", edge.eigenvalues[PRODUCTS - 1]);
+    println!(
+        "the largest by a difference of derivatives: {:.5}, residual ‖H·v − λ·v‖ = {:.0e}",
+        edge.difference, edge.residual
+    );
     Ok(())
 }

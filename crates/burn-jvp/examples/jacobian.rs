@@ -61,7 +61,8 @@ fn main() -> Result<(), JvpError> {
         (&jacobian - difference).amax()
     );
     let values = jacobian.singular_values();
-    println!("singular values: {values:.1e}");
+    let list: Vec<String> = values.iter().map(|s| format!("{s:.1e}")).collect();
+    println!("singular values: {}", list.join(", "));
     println!(
         "effective rank {:.2}: the network's bottleneck has {} units",
         effective_rank(values.as_slice()),
