@@ -14,8 +14,17 @@ mod mean_flow;
 #[path = "../examples/neural_tangent_kernel.rs"]
 mod neural_tangent_kernel;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held while an example runs, because the seeded random numbers are one sequence for the process.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn the_rank_of_a_jacobian_is_the_width_of_the_bottleneck() {
+    let _alone = alone();
     let [jacobian, difference] = jacobian::jacobians().unwrap();
     assert!((&jacobian - difference).amax() < 1e-3 * jacobian.amax());
     let values = jacobian.singular_values();
@@ -26,6 +35,7 @@ fn the_rank_of_a_jacobian_is_the_width_of_the_bottleneck() {
 
 #[test]
 fn the_largest_eigenvalue_of_a_hessian_is_a_difference_of_derivatives() {
+    let _alone = alone();
     let edge = hvp::spectrum_edge().unwrap();
     let largest = edge.eigenvalues[0];
     assert!(largest > 0.0 && edge.residual < 1e-4 * largest);
@@ -34,6 +44,7 @@ fn the_largest_eigenvalue_of_a_hessian_is_a_difference_of_derivatives() {
 
 #[test]
 fn a_neural_tangent_kernel_is_symmetric_and_positive() {
+    let _alone = alone();
     let kernel = neural_tangent_kernel::kernel().unwrap();
     assert!((&kernel - kernel.transpose()).amax() < 1e-5 * kernel.amax());
     let eigenvalues = kernel.symmetric_eigenvalues();
@@ -42,6 +53,7 @@ fn a_neural_tangent_kernel_is_symmetric_and_positive() {
 
 #[test]
 fn a_mean_flow_trains_and_writes_its_picture() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces.png");
     let training = mean_flow::run(2, &path).unwrap();
