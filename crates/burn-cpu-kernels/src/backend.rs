@@ -40,6 +40,20 @@ impl<B: Backend> NormDirections<B> {
     }
 }
 
+/// Directions of what the gradients of a group normalisation depend on: x and the gradient of the result, both
+/// `[k, n, c, …]`, γ and β, both `[k, c]`.
+#[derive(ExtensionType)]
+pub struct NormGradientDirections<B: Backend> {
+    /// Directions of x.
+    pub x: FloatTensor<B>,
+    /// Directions of γ.
+    pub gamma: FloatTensor<B>,
+    /// Directions of β.
+    pub beta: FloatTensor<B>,
+    /// Directions of the gradient of the result.
+    pub grad: FloatTensor<B>,
+}
+
 /// The operations of this crate on a backend. Flex has kernels; the default bodies are the reference implementations.
 #[backend_extension(
     Flex,
@@ -89,6 +103,19 @@ pub trait KernelBackend: Backend {
         options: GroupNormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         reference::group_norm_gradient::<Self>(x, gamma, beta, grad, options)
+    }
+
+    /// Tangents of [`group_norm_gradient`](Self::group_norm_gradient), `[k, n, c, …]`, `[k, c]` and `[k, c]`, along k
+    /// directions.
+    fn group_norm_gradient_tangent(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        #[extension_type] directions: NormGradientDirections<Self>,
+        options: GroupNormOptions,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        reference::group_norm_gradient_tangent::<Self>(x, gamma, beta, grad, directions, options)
     }
 
     /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias

@@ -22,8 +22,11 @@ mod simd;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-pub use backend::{KernelBackend, NormDirections};
-pub use capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
+pub use backend::{KernelBackend, NormDirections, NormGradientDirections};
+pub use capture::{
+    ATTENTION, CHANNEL_SUMS, CONV3X3, CONV3X3_INPUT_GRADIENT, CONV3X3_WEIGHT_GRADIENT, GROUP_NORM,
+    GROUP_NORM_GRADIENT, POINTWISE, POINTWISE_INPUT_GRADIENT, POINTWISE_WEIGHT_GRADIENT, SILU,
+};
 pub use norm::GroupNormOptions;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.

@@ -5,7 +5,7 @@ use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, Slice, TensorMetadata};
 
-use crate::backend::NormDirections;
+use crate::backend::{NormDirections, NormGradientDirections};
 use crate::norm::GroupNormOptions;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
@@ -22,6 +22,16 @@ pub(crate) fn silu_derivative<B: Backend>(
     let complement = B::float_add_scalar(B::float_neg(s.clone()), 1.0.into());
     let slope = B::float_add_scalar(B::float_mul(x, complement), 1.0.into());
     B::float_mul(grad, B::float_mul(s, slope))
+}
+
+/// `grad·s·(1 − s)·(2 + x·(1 − 2·s))`: the second derivative.
+fn silu_curvature<B: Backend>(x: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+    let s = B::sigmoid(x.clone());
+    let complement = B::float_add_scalar(B::float_neg(s.clone()), 1.0.into());
+    let difference = B::float_sub(complement.clone(), s.clone());
+    let factor = B::float_add_scalar(B::float_mul(x, difference), 2.0.into());
+    let curvature = B::float_mul(B::float_mul(s, complement), factor);
+    B::float_mul(grad, curvature)
 }
 
 /// `γ·x̂ + β`, or its SiLU.
@@ -114,6 +124,80 @@ pub(crate) fn group_norm_gradient<B: Backend>(
         2,
     );
     (B::float_reshape(on_x, shape), on_gamma, on_beta)
+}
+
+/// The tangents of [`group_norm_gradient`] by the formulas of `norm::gradient_tangent`, which has the names.
+pub(crate) fn group_norm_gradient_tangent<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    directions: NormGradientDirections<B>,
+    options: GroupNormOptions,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let (shape, full) = (x.shape(), directions.x.shape());
+    let rank = full.num_dims();
+    let k = full[0];
+    let grouped = |t: FloatTensor<B>| {
+        let groups = groups(&shape, options);
+        let k = t.shape().num_elements() / groups.num_elements();
+        B::float_reshape(t, Shape::new([k, groups[0], groups[1], groups[2]]))
+    };
+    let mean =
+        |a: FloatTensor<B>, b: FloatTensor<B>| B::float_mean_dim(grouped(B::float_mul(a, b)), 3);
+    let lifted = |t: FloatTensor<B>| B::float_reshape(t, [&[1], shape.as_slice()].concat().into());
+    let scaled = |t: FloatTensor<B>| B::float_mul(t, per_channel::<B>(gamma.clone(), rank, 2));
+    let (hat, rate) = normalized::<B>(x, options);
+    let rate = B::float_reshape(rate, Shape::new([1, shape[0], options.groups, 1]));
+    let project = |t: FloatTensor<B>, hat: FloatTensor<B>| {
+        projected::<B>(grouped(hat), rate.clone(), grouped(t), 3)
+    };
+    let y = affine::<B>(hat.clone(), gamma.clone(), beta, rank - 1);
+    let [hat, y, grad] = [hat, y, grad].map(lifted);
+
+    let a = mean(hat.clone(), directions.x.clone());
+    let hat_moved = B::float_reshape(project(directions.x, hat.clone()), full.clone());
+    let [gamma_moved, beta_moved] =
+        [directions.gamma, directions.beta].map(|t| each_channel::<B>(t, rank));
+    let y_moved = B::float_add(
+        B::float_mul(hat.clone(), gamma_moved.clone()),
+        B::float_add(scaled(hat_moved.clone()), beta_moved),
+    );
+    let (h, h_moved) = if options.silu {
+        let expanded = B::float_expand(y.clone(), full.clone());
+        let along_grad = silu_derivative::<B>(expanded, directions.grad);
+        let along_y = B::float_mul(silu_curvature::<B>(y.clone(), grad.clone()), y_moved);
+        (
+            silu_derivative::<B>(y, grad),
+            B::float_add(along_grad, along_y),
+        )
+    } else {
+        (grad, directions.grad)
+    };
+    let u = scaled(h.clone());
+    let u_moved = B::float_add(
+        B::float_mul(h.clone(), gamma_moved),
+        scaled(h_moved.clone()),
+    );
+
+    let q = project(u.clone(), hat.clone());
+    let second = B::float_add(
+        B::float_mul(grouped(hat.clone()), mean(hat_moved.clone(), u.clone())),
+        B::float_mul(grouped(hat_moved.clone()), mean(hat.clone(), u)),
+    );
+    let corrections = B::float_mul(B::float_add(second, B::float_mul(q, a)), rate.clone());
+    let on_x = B::float_sub(project(u_moved, hat.clone()), corrections);
+    let total = |t: FloatTensor<B>| {
+        let pixels = shape[2..].iter().product();
+        let flat = B::float_reshape(t, Shape::new([k, shape[0], shape[1], pixels]));
+        let sum = B::float_sum_dim(B::float_sum_dim(flat, 3), 1);
+        B::float_reshape(sum, Shape::new([k, shape[1]]))
+    };
+    let on_gamma = total(B::float_add(
+        B::float_mul(h_moved.clone(), hat),
+        B::float_mul(h, hat_moved),
+    ));
+    (B::float_reshape(on_x, full), on_gamma, total(h_moved))
 }
 
 /// x̂ in the shape of x, and the rate, `[n, groups, 1]`.
