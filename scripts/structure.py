@@ -58,6 +58,7 @@ def code(file):
     text = re.sub(r"//[^\n]*", "", text)
     text = re.sub(r'"(\\.|[^"\\])*"', '""', text)
     text = re.sub(r"\bpub(\([^)]*\))?\s+use\s[^;]*;", "", text)
+    text = re.sub(r"\bpub\(in [^)]*\)", "pub", text)
     return re.sub(r"\b(pub(\([^)]*\))?\s+)?mod\s+\w+;", "", text)
 
 

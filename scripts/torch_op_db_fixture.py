@@ -55,30 +55,31 @@ LIMITS = {"nn.functional.scaled_dot_product_attention/": (8000, 10), "linalg.vec
 # Operations of op_db that Burn has too.
 OPERATIONS = set("""
 abs acos acosh add amax amin asin asinh atan atan2 atanh bmm broadcast_to cat ceil chunk clamp clamp_max clamp_min
-clone cos cosh cov cross cummax cummin cumprod cumsum deg2rad diag div dot einsum erf exp expand expand_as flatten flip
-fliplr flipud floor fmod full_like gather hypot index_add index_copy index_select linalg.cross linalg.det
-linalg.diagonal linalg.vector_norm log log1p log_softmax masked_fill masked_select matmul max maximum mean median
-meshgrid min minimum mm movedim mul mv narrow neg ones_like outer permute positive pow prod rad2deg reciprocal
-remainder repeat reshape reshape_as roll round rsub scatter scatter_add scatter_reduce select select_scatter sigmoid
-sign sin sinh slice slice_scatter softmax sort split split_with_sizes sqrt square squeeze stack sub sum t
-take_along_dim tan tanh tile topk trace transpose tril triu true_divide trunc unbind unflatten unfold unsqueeze var
-var_mean view view_as where zeros_like nn.functional.adaptive_avg_pool1d nn.functional.adaptive_avg_pool2d
-nn.functional.adaptive_avg_pool3d nn.functional.avg_pool1d nn.functional.avg_pool2d nn.functional.batch_norm
-nn.functional.celu nn.functional.conv1d nn.functional.conv2d nn.functional.conv3d nn.functional.conv_transpose1d
-nn.functional.conv_transpose2d nn.functional.conv_transpose3d nn.functional.cosine_embedding_loss
-nn.functional.cosine_similarity nn.functional.cross_entropy nn.functional.ctc_loss nn.functional.elu
-nn.functional.embedding nn.functional.gaussian_nll_loss nn.functional.gelu nn.functional.glu nn.functional.grid_sample
-nn.functional.group_norm nn.functional.hardshrink nn.functional.hardsigmoid nn.functional.hardswish
-nn.functional.hardtanh nn.functional.hinge_embedding_loss nn.functional.huber_loss nn.functional.instance_norm
-nn.functional.interpolate nn.functional.kl_div nn.functional.l1_loss nn.functional.layer_norm nn.functional.leaky_relu
-nn.functional.linear nn.functional.local_response_norm nn.functional.logsigmoid nn.functional.margin_ranking_loss
-nn.functional.max_pool1d nn.functional.max_pool2d nn.functional.mish nn.functional.mse_loss
-nn.functional.multi_margin_loss nn.functional.normalize nn.functional.pad nn.functional.pairwise_distance
-nn.functional.pixel_shuffle nn.functional.pixel_unshuffle nn.functional.poisson_nll_loss nn.functional.prelu
-nn.functional.relu nn.functional.relu6 nn.functional.rms_norm nn.functional.scaled_dot_product_attention
-nn.functional.selu nn.functional.silu nn.functional.smooth_l1_loss nn.functional.soft_margin_loss nn.functional.softmin
-nn.functional.softplus nn.functional.softshrink nn.functional.softsign nn.functional.tanhshrink nn.functional.threshold
-nn.functional.triplet_margin_loss nn.functional.unfold
+clone cos cosh cov cross cummax cummin cumprod cumsum deg2rad diag div dot einsum erf exp expand expand_as flatten
+flip fliplr flipud float_power floor fmod full_like gather hypot index_add index_copy index_put index_select
+linalg.cross linalg.det linalg.diagonal linalg.vector_norm log log1p log_softmax masked_fill masked_select matmul max
+maximum mean median meshgrid min minimum mm movedim msort mul mv narrow neg ones_like outer permute positive pow prod
+rad2deg reciprocal remainder repeat reshape reshape_as roll round rsub scatter scatter_add scatter_reduce select
+select_scatter sgn sigmoid sign sin sinh slice slice_scatter softmax sort split split_with_sizes sqrt square squeeze
+stack sub sum t take take_along_dim tan tanh tile topk trace transpose tril triu true_divide trunc unbind unflatten
+unfold unsqueeze var var_mean view view_as where zeros_like nn.functional.adaptive_avg_pool1d
+nn.functional.adaptive_avg_pool2d nn.functional.adaptive_avg_pool3d nn.functional.avg_pool1d nn.functional.avg_pool2d
+nn.functional.batch_norm nn.functional.celu nn.functional.conv1d nn.functional.conv2d nn.functional.conv3d
+nn.functional.conv_transpose1d nn.functional.conv_transpose2d nn.functional.conv_transpose3d
+nn.functional.cosine_embedding_loss nn.functional.cosine_similarity nn.functional.cross_entropy nn.functional.ctc_loss
+nn.functional.elu nn.functional.embedding nn.functional.gaussian_nll_loss nn.functional.gelu nn.functional.glu
+nn.functional.grid_sample nn.functional.group_norm nn.functional.hardshrink nn.functional.hardsigmoid
+nn.functional.hardswish nn.functional.hardtanh nn.functional.hinge_embedding_loss nn.functional.huber_loss
+nn.functional.instance_norm nn.functional.interpolate nn.functional.kl_div nn.functional.l1_loss
+nn.functional.layer_norm nn.functional.leaky_relu nn.functional.linear nn.functional.local_response_norm
+nn.functional.logsigmoid nn.functional.margin_ranking_loss nn.functional.max_pool1d nn.functional.max_pool2d
+nn.functional.mish nn.functional.mse_loss nn.functional.multi_margin_loss nn.functional.normalize nn.functional.pad
+nn.functional.pairwise_distance nn.functional.pixel_shuffle nn.functional.pixel_unshuffle
+nn.functional.poisson_nll_loss nn.functional.prelu nn.functional.relu nn.functional.relu6 nn.functional.rms_norm
+nn.functional.scaled_dot_product_attention nn.functional.selu nn.functional.silu nn.functional.smooth_l1_loss
+nn.functional.soft_margin_loss nn.functional.softmin nn.functional.softplus nn.functional.softshrink
+nn.functional.softsign nn.functional.tanhshrink nn.functional.threshold nn.functional.triplet_margin_loss
+nn.functional.unfold
 """.split())
 
 # Modules of module_db that Burn has too.

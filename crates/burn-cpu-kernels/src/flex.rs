@@ -4,9 +4,10 @@ use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{Bytes, DType, Flex, Shape, TensorMetadata};
 
 use crate::attention::{self, AttentionShape};
-use crate::backend::{KernelBackend, NormDirections, NormGradientDirections};
+use crate::backend::KernelBackend;
 use crate::conv::{self, ConvShape};
 use crate::norm::{self, GroupNormOptions, NormShape};
+use crate::norm_directions::{NormDirections, NormGradientDirections};
 use crate::pointwise::{self, PointwiseShape};
 use crate::{reference, silu};
 

@@ -10,9 +10,10 @@ use burn_jvp::dual::{
 };
 use burn_jvp::{CustomRule, Dual, RawTensor, Refusal};
 
-use crate::backend::{KernelBackend, NormDirections};
+use crate::backend::KernelBackend;
 use crate::capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
 use crate::norm::GroupNormOptions;
+use crate::norm_directions::NormDirections;
 
 use gradients::{
     ChannelSumsRule, Conv3x3WeightGradientRule, GroupNormGradientRule, InputGradientRule,

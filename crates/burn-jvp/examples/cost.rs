@@ -16,6 +16,7 @@ use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_jvp::{DynTensor, Hvp, Jvp, ParameterTangents, Tangents};
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -67,7 +68,7 @@ impl ModuleMapper for Randomize {
 
 type Function<M> = fn(&M, &[DynTensor]) -> DynTensor;
 
-/// Names and median multiples of a forward evaluation, for one input and its tangents of rank `D` and `D + 1`.
+/// Derivatives of a network with their median multiples of a forward evaluation.
 fn measure<M: Module + 'static>(
     module: &M,
     x: &DynTensor,
@@ -88,93 +89,97 @@ fn measure<M: Module + 'static>(
     let cotangent = jvp.along(module, inputs, &one).expect("a derivative").1;
     let cotangent = cotangent.expect("a tangent");
 
-    let mut works: Vec<(String, Box<dyn Fn() + '_>)> = Vec::new();
-    let mut add = |name: String, work: Box<dyn Fn() + '_>| works.push((name, work));
-    let along = |tangents: Tangents| {
+    let linear = RefCell::new(jvp.linearize(module, inputs).expect("a linear map"));
+    let direction = of_inputs(1);
+    let along = |name: &str, k: usize, tangents: Tangents| {
         let jvp = &jvp;
-        Box::new(move || {
+        Work::new(format!("`along`, {k} tangents of the {name}"), move || {
             drop(black_box(
                 jvp.along(module, inputs, &tangents).expect("a derivative"),
-            ))
+            ));
         })
     };
-    add(
-        "forward".into(),
-        Box::new(|| drop(black_box(forward(module, inputs)))),
-    );
-    for k in COUNTS {
-        add(
-            format!("`along`, {k} tangents of the input"),
-            along(of_inputs(k)),
-        );
-    }
-    for k in COUNTS {
-        add(
-            format!("`along`, {k} tangents of the weights"),
-            along(of_weights(k)),
-        );
-    }
-    add(
-        "`linearize`".into(),
-        Box::new(|| {
+    let mut works = vec![Work::new("forward", || {
+        drop(black_box(forward(module, inputs)))
+    })];
+    works.extend(COUNTS.map(|k| along("input", k, of_inputs(k))));
+    works.extend(COUNTS.map(|k| along("weights", k, of_weights(k))));
+    works.extend([
+        Work::new("`linearize`", || {
             drop(black_box(
                 jvp.linearize(module, inputs).expect("a linear map"),
-            ))
+            ));
         }),
-    );
-    let linear = std::cell::RefCell::new(jvp.linearize(module, inputs).expect("a linear map"));
-    let direction = of_inputs(1);
-    add(
-        "`push` of it, 1 tangent of the input".into(),
-        Box::new(move || {
+        Work::new("`push` of it, 1 tangent of the input", || {
             drop(black_box(
                 linear.borrow_mut().push(&direction).expect("a derivative"),
-            ))
+            ));
         }),
-    );
-    add(
-        "`vjp` in the weights".into(),
-        Box::new(|| {
+        Work::new("`vjp` in the weights", || {
             let product = jvp.vjp(module, inputs, &variables, &cotangent);
             drop(black_box(product.expect("a product")));
         }),
-    );
-    add(
-        "`gauss_newton` in the weights".into(),
-        Box::new(|| {
+        Work::new("`gauss_newton` in the weights", || {
             let product = jvp.gauss_newton(module, inputs, &one, |_, t| t);
             drop(black_box(product.expect("a product")));
         }),
-    );
-    add(
-        "`Hvp::call` in the weights, with value and gradient".into(),
-        Box::new(|| {
-            drop(black_box(
-                hvp.call(module, inputs, &one).expect("a product"),
-            ))
-        }),
-    );
+        Work::new(
+            "`Hvp::call` in the weights, with value and gradient",
+            || {
+                drop(black_box(
+                    hvp.call(module, inputs, &one).expect("a product"),
+                ));
+            },
+        ),
+    ]);
+    multiples(&works, rounds)
+}
 
+/// Something that is measured.
+struct Work<'a> {
+    name: String,
+    run: Box<dyn Fn() + 'a>,
+}
+
+impl<'a> Work<'a> {
+    fn new(name: impl Into<String>, run: impl Fn() + 'a) -> Self {
+        Self {
+            name: name.into(),
+            run: Box::new(run),
+        }
+    }
+}
+
+/// The median over rounds of each work's time as a multiple of the first's.
+fn multiples(works: &[Work], rounds: usize) -> Vec<(String, f64)> {
     let mut ratios = vec![Vec::new(); works.len()];
     // The first round records the functions and is not counted.
     for round in 0..=rounds {
-        let seconds = works.iter().map(|(_, work)| {
+        let seconds = works.iter().map(|work| {
             let started = Instant::now();
-            work();
+            (work.run)();
             started.elapsed().as_secs_f64()
         });
         let seconds: Vec<f64> = seconds.collect();
         if round > 0 {
             let pairs = ratios.iter_mut().zip(&seconds);
-            pairs.for_each(|(ratios, each)| ratios.push(each / seconds[0]));
+            pairs.for_each(|(ratios, of_work)| ratios.push(of_work / seconds[0]));
         }
     }
-    let names = works.into_iter().map(|(name, _)| name);
     let medians = ratios.into_iter().map(|mut ratios| {
         ratios.sort_by(f64::total_cmp);
         ratios[ratios.len() / 2]
     });
-    names.zip(medians).collect()
+    works
+        .iter()
+        .map(|work| work.name.clone())
+        .zip(medians)
+        .collect()
+}
+
+/// The tokens `[n, t, c]` through the encoder.
+fn encode(encoder: &TransformerEncoder, inputs: &[DynTensor]) -> Tensor<3> {
+    encoder.forward(TransformerEncoderInput::new(inputs[0].get()))
 }
 
 fn main() {
@@ -195,9 +200,6 @@ fn main() {
     );
     let convolutions = measure(&network, &x.into(), directions, functions, rounds);
 
-    let encode = |m: &TransformerEncoder, i: &[DynTensor]| {
-        m.forward(TransformerEncoderInput::new(i[0].get()))
-    };
     let network = TransformerEncoderConfig::new(64, 256, 4, 2)
         .with_dropout(0.0)
         .init(&device);

@@ -54,7 +54,8 @@ impl CapturedGraph {
         let record = || {
             device.capture_scope(|scope| {
                 let mut placeholders = Placeholders::new(&device);
-                let module = module.map(&mut placeholders);
+                // Tensors that are no parameters become constants of the record.
+                let module = module.map(&mut placeholders).to_device(&device);
                 let inputs: Vec<DynTensor> = inputs
                     .iter()
                     .map(|x| DynTensor(placeholder(&x.shape(), x.dtype(), &device)))

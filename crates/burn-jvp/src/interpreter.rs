@@ -77,6 +77,13 @@ impl Interpreter<'_> {
         self.put(ir, Dual::constant(primal));
     }
 
+    /// Stores an output that depends on no input.
+    pub fn create(&mut self, out: &TensorIr, create: impl FnOnce(&DispatchDevice) -> RawTensor) {
+        let device = self.device.clone();
+        let y = self.primal(out, || create(&device));
+        self.put_constant(out, y);
+    }
+
     /// An elementwise function `y = f(x)` with derivative `df(x, y)`: `y' = df(x, y)·x'`.
     pub fn unary(
         &mut self,

@@ -8,12 +8,13 @@ use burn_jvp::dual::{concat, dims, lift, narrow, on_batch, reshape};
 use burn_jvp::{CustomRule, Dual, RawTensor, Refusal};
 
 use super::{added, take};
-use crate::backend::{KernelBackend, NormGradientDirections};
+use crate::backend::KernelBackend;
 use crate::capture::{
     CHANNEL_SUMS, CONV3X3_INPUT_GRADIENT, CONV3X3_WEIGHT_GRADIENT, GROUP_NORM_GRADIENT,
     POINTWISE_INPUT_GRADIENT, POINTWISE_WEIGHT_GRADIENT,
 };
 use crate::norm::GroupNormOptions;
+use crate::norm_directions::NormGradientDirections;
 
 /// `x̄ = f(w, ȳ)`, the gradient of a layer in its images, from its weight and the gradient of its result.
 pub(super) struct InputGradientRule {

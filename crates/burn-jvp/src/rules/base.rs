@@ -2,7 +2,7 @@
 //! one.
 
 use super::elementwise::compare;
-use super::{constant, indexed_update, shape};
+use super::{indexed_update, shape};
 use crate::interpreter::Interpreter;
 use burn::backend::Dispatch as D;
 use burn::backend::ir::BaseOperationIr;
@@ -54,10 +54,10 @@ pub(super) fn float(op: &BaseOperationIr, interp: &mut Interpreter) {
         B::ScatterNd(op) => indexed_update::scatter_nd(interp, op),
         B::SelectAssign(op) => indexed_update::select_assign(interp, op),
         // Constants.
-        B::Zeros(op) | B::Empty(op) => constant(interp, &op.out, |device| {
+        B::Zeros(op) | B::Empty(op) => interp.create(&op.out, |device| {
             D::float_zeros(op.out.shape.clone(), device, op.out.dtype.into())
         }),
-        B::Ones(op) => constant(interp, &op.out, |device| {
+        B::Ones(op) => interp.create(&op.out, |device| {
             D::float_ones(op.out.shape.clone(), device, op.out.dtype.into())
         }),
         // Comparisons give booleans, which have no tangent.

@@ -1,7 +1,7 @@
 //! Evaluation of booleans, which have no tangents.
 
 use super::elementwise::constant_binary;
-use super::{constant, refusals};
+use super::refusals;
 use crate::dual::RawTensor;
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
@@ -99,10 +99,10 @@ pub(super) fn base(op: &BaseOperationIr, interp: &mut Interpreter) -> Result<(),
         B::Any(op) => interp.zero_tangent(&op.input, &op.out, D::bool_any),
         B::AllDim(op) => interp.zero_tangent(&op.input, &op.out, |t| D::bool_all_dim(t, op.axis)),
         B::AnyDim(op) => interp.zero_tangent(&op.input, &op.out, |t| D::bool_any_dim(t, op.axis)),
-        B::Zeros(op) | B::Empty(op) => constant(interp, &op.out, |device| {
+        B::Zeros(op) | B::Empty(op) => interp.create(&op.out, |device| {
             D::bool_zeros(op.out.shape.clone(), device, op.out.dtype.into())
         }),
-        B::Ones(op) => constant(interp, &op.out, |device| {
+        B::Ones(op) => interp.create(&op.out, |device| {
             D::bool_ones(op.out.shape.clone(), device, op.out.dtype.into())
         }),
     }

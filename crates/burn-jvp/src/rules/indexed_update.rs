@@ -149,8 +149,10 @@ fn product(places: &Places, x: Dual, v: Dual) -> RawTensor {
     add_tangents(tx, tv).expect("one of the two has tangents")
 }
 
-/// `x·∏_{l≠j} v_l` for each value j: 0 if one of the other factors is 0, else the product of all factors that are not 0,
-/// divided by vⱼ unless that is 0.
+/// `x·∏_{l≠j} v_l` for each value j.
+///
+/// It is 0 if one of the other factors is 0. Else it is the product of all factors that are not 0, divided by vⱼ unless
+/// that is 0.
 fn product_of_others(places: &Places, x: &RawTensor, v: &RawTensor) -> RawTensor {
     let (x_is_zero, v_is_zero) = (is_zero(x.clone()), is_zero(v.clone()));
     let zeros = places.write(x_is_zero.clone(), v_is_zero.clone(), IndexingUpdateOp::Add);

@@ -2,7 +2,7 @@
 
 use super::boolean::store;
 use super::elementwise::{compare, constant_binary};
-use super::{constant, refusals};
+use super::refusals;
 use crate::dual::RawTensor;
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
@@ -104,10 +104,10 @@ pub(super) fn base(op: &BaseOperationIr, interp: &mut Interpreter) {
         B::Cast(op) => {
             interp.zero_tangent(&op.input, &op.out, |t| D::int_cast(t, op.out.dtype.into()))
         }
-        B::Zeros(op) | B::Empty(op) => constant(interp, &op.out, |device| {
+        B::Zeros(op) | B::Empty(op) => interp.create(&op.out, |device| {
             D::int_zeros(op.out.shape.clone(), device, op.out.dtype.into())
         }),
-        B::Ones(op) => constant(interp, &op.out, |device| {
+        B::Ones(op) => interp.create(&op.out, |device| {
             D::int_ones(op.out.shape.clone(), device, op.out.dtype.into())
         }),
         B::Equal(op) => compare(interp, op, D::int_equal),
@@ -231,7 +231,7 @@ pub(super) fn numeric(op: &NumericOperationIr, interp: &mut Interpreter) -> Resu
         N::Pad(op) => interp.zero_tangent(&op.input, &op.out, |t| {
             D::int_pad(t, &op.padding, op.mode.into())
         }),
-        N::Full(op) => constant(interp, &op.out, |device| {
+        N::Full(op) => interp.create(&op.out, |device| {
             D::int_full(
                 op.out.shape.clone(),
                 op.value.into(),

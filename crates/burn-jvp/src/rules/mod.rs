@@ -3,8 +3,8 @@
 //! A rule evaluates one operation on dual numbers. With x' for the tangents of x, the rule of `y = f(x)` stores y and
 //! `y' = J_f(x)·x'`. An operation that no rule covers is refused, never treated as constant.
 //!
-//! The files [`base`], [`numeric`], [`float`], [`int`] and [`boolean`] have one match for each group of operations. None
-//! has a wildcard, so that an operation that Burn adds is an error of the compiler until it is classified.
+//! The files `base`, `numeric`, `float`, `int` and `boolean` have one match for each group of operations. None has a
+//! wildcard, so that an operation that Burn adds is an error of the compiler until it is classified.
 
 mod attention;
 mod base;
@@ -26,11 +26,9 @@ pub(crate) mod refusals;
 mod shape;
 mod softmax;
 
-use crate::dual::RawTensor;
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
-use burn::backend::DispatchDevice;
-use burn::backend::ir::{DistributedOperationIr, OperationIr, TensorIr};
+use burn::backend::ir::{DistributedOperationIr, OperationIr};
 
 /// Evaluates one operation.
 pub(crate) fn apply(op: &OperationIr, interp: &mut Interpreter) -> Result<(), Refusal> {
@@ -59,17 +57,6 @@ fn distributed(op: &DistributedOperationIr) -> Result<(), Refusal> {
             Err(Refusal::new(refusals::DISTRIBUTED))
         }
     }
-}
-
-/// Stores an output that depends on no input.
-fn constant(
-    interp: &mut Interpreter,
-    out: &TensorIr,
-    create: impl FnOnce(&DispatchDevice) -> RawTensor,
-) {
-    let device = interp.device.clone();
-    let y = interp.primal(out, || create(&device));
-    interp.put_constant(out, y);
 }
 
 /// The group and variant of an operation: `NumericFloat::CumProd`, or `Custom(id)`.

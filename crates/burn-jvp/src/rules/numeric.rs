@@ -2,7 +2,7 @@
 
 use super::elementwise::{binary, compare};
 use super::indicator::inside;
-use super::{constant, order, power, product, reduce, refusals};
+use super::{order, power, product, reduce, refusals};
 use crate::dual::{div, mul, neg, sub};
 use crate::interpreter::Interpreter;
 use crate::rule::Refusal;
@@ -94,7 +94,7 @@ pub(super) fn float(op: &NumericOperationIr, interp: &mut Interpreter) -> Result
             let s: Scalar = op.rhs.into();
             interp.unary(&op.lhs, &op.out, |x| D::float_clamp_max(x, s), inside);
         }
-        N::Full(op) => constant(interp, &op.out, |device| {
+        N::Full(op) => interp.create(&op.out, |device| {
             D::float_full(
                 op.out.shape.clone(),
                 op.value.into(),

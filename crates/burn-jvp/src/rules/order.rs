@@ -163,7 +163,8 @@ pub(super) fn largest_absolute_dim(interp: &mut Interpreter, op: &ReduceDimOpIr)
     interp.put(&op.out, Dual { primal, tangent });
 }
 
-/// The extremum of all entries up to each along one axis. Its place is the last record: `i_k = max {l ≤ k : x_l = y_l}`.
+/// The extremum of all entries up to each along one axis. Its place is that of the last record,
+/// `i_k = max {l ≤ k : x_l = y_l}`.
 pub(super) fn cumulative_extremum(
     interp: &mut Interpreter,
     op: &DimOpIr,

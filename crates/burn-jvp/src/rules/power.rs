@@ -40,7 +40,9 @@ pub(super) fn powf_scalar(interp: &mut Interpreter, op: &ScalarOpIr) {
     );
 }
 
-/// `y = xⁿ` with integers n, which Burn 0.22.1 cannot record yet because base and exponent differ in type: `y' = n·xⁿ⁻¹·x'`, with `x⁰` in place of `x⁻¹` where `n = 0`.
+/// `y = xⁿ` with integers n: `y' = n·xⁿ⁻¹·x'`, with `x⁰` in place of `x⁻¹` where `n = 0`.
+///
+/// Burn 0.22.1 cannot record it yet, because base and exponent differ in type.
 pub(super) fn powi(interp: &mut Interpreter, op: &BinaryOpIr) {
     let shape = interp.stacked(&op.out);
     let x = interp.take(&op.lhs);

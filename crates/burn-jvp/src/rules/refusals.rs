@@ -9,8 +9,8 @@ pub(crate) const DISTRIBUTED: &str =
     "the other devices evaluate no tangents: reduce the values and the derivatives after the call";
 
 /// Rounding to quantised numbers.
-pub(crate) const QUANTIZE: &str = "the derivative of rounding to quantised numbers is zero almost everywhere: differentiate the function \
-     before it is quantised";
+pub(crate) const QUANTIZE: &str = "the derivative of rounding to quantised numbers is zero almost everywhere: \
+     differentiate the function before it is quantised";
 
 /// Quantised numbers as floats.
 pub(crate) const DEQUANTIZE: &str =

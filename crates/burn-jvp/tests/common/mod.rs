@@ -12,7 +12,7 @@ use std::cell::Cell;
 #[macro_export]
 macro_rules! by_rank {
     ($t:expr, $x:ident => $body:expr) => {
-        $crate::by_rank!($t, $x, $body, 1 2 3 4 5)
+        $crate::by_rank!($t, $x, $body, 1 2 3 4 5 6)
     };
     ($t:expr, $x:ident, $body:expr, $($r:literal)*) => {
         match $t.shape().len() {

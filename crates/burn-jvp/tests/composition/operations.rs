@@ -61,9 +61,12 @@ fn sampled(x: T, at: T, padding: GridSamplePaddingMode) -> T {
     image(x).grid_sample_2d(grid, options).reshape(SHAPE)
 }
 
+/// Name and function of an operation.
+type Operation = (&'static str, fn(T, T) -> T);
+
 /// Name and function of each operation. The first does nothing: programs that fail shrink towards it.
 #[rustfmt::skip]
-pub const OPERATIONS: &[(&str, fn(T, T) -> T)] = &[
+pub const OPERATIONS: &[Operation] = &[
     ("copy", |x, _| x),
     ("add", |x, y| (x + y) * 0.7),
     ("sub", |x, y| (x - y) * 0.7),

@@ -117,10 +117,9 @@ pub const EXCEPTIONS: &[Exception] = &[
     ),
     all(Failure::Rounding, "nn.functional.rms_norm", MEAN_SQUARE),
     all(Failure::Rounding, "module.RMSNorm", MEAN_SQUARE),
-    some(
+    all(
         Failure::Derivative,
         "scatter_reduce/prod",
-        &[13, 16, 19],
         "PyTorch's forward mode gives zeros, against its own reverse mode and differences",
     ),
     some(

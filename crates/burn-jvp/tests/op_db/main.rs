@@ -15,6 +15,7 @@ mod layers;
 mod modules;
 mod operations;
 mod report;
+mod updates;
 
 use arguments::Arguments;
 use burn::tensor::FloatDType;

@@ -3,11 +3,11 @@
 use crate::arguments::{
     Arguments, WIDE, broadcast, lacks, wide_axis, wide_shape, widen, widen_int,
 };
-use crate::{at_rank, layers};
+use crate::{at_rank, layers, updates};
 use burn::tensor::activation as act;
 use burn::tensor::grid::{GridIndexing, meshgrid};
 use burn::tensor::module as layer;
-use burn::tensor::ops::{IndexingUpdateOp, PadMode};
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Float, Int, Slice, Tensor};
 use burn_jvp::DynTensor;
 use burn_linalg as linalg;
@@ -23,7 +23,8 @@ pub fn apply(a: &Arguments) -> Vec<DynTensor> {
         .or_else(|| arithmetic(a))
         .or_else(|| reduction(a))
         .or_else(|| movement(a))
-        .or_else(|| indexing(a));
+        .or_else(|| indexing(a))
+        .or_else(|| updates::update(a));
     if let Some(y) = single {
         return vec![y.into()];
     }
@@ -66,7 +67,7 @@ fn elementwise(a: &Arguments) -> Option<Tensor<WIDE>> {
         "round" if a.number_or(1, "decimals", 0.0) != 0.0 => lacks("rounding to decimals"),
         "round" => x().round(),
         "sigmoid" => act::sigmoid(x()),
-        "sign" => x().sign(),
+        "sgn" | "sign" => x().sign(),
         "sin" => x().sin(),
         "sinh" => x().sinh(),
         "sqrt" => x().sqrt(),
@@ -174,7 +175,7 @@ fn arithmetic(a: &Arguments) -> Option<Tensor<WIDE>> {
             Some(number) => x().fmod_scalar(number as f32),
             None => x().fmod(y()),
         },
-        ("pow", _) => match a.call.number(1, "exponent") {
+        ("pow" | "float_power", _) => match a.call.number(1, "exponent") {
             Some(number) => x().powf_scalar(number),
             None => x().powf(a.ranked(1, "exponent")),
         },
@@ -211,15 +212,14 @@ fn arithmetic(a: &Arguments) -> Option<Tensor<WIDE>> {
             }
         }
         ("cross" | "linalg.cross", _) => {
-            let default = if a.case.name == "cross" {
-                lacks
-            } else {
-                |_: &str| WIDE - 1
-            };
+            let shape = broadcast(&[x().dims(), y().dims()]);
+            // Without an axis `cross` takes the first of three entries, and `linalg.cross` the last.
             let dim = a
                 .axis(2, "dim")
-                .unwrap_or_else(|| default("a search of the axis"));
-            let shape = broadcast(&[x().dims(), y().dims()]);
+                .unwrap_or_else(|| match a.case.name.as_str() {
+                    "cross" => shape.iter().position(|n| *n == 3).unwrap_or(WIDE - 1),
+                    _ => WIDE - 1,
+                });
             x().expand(shape).cross(y().expand(shape), dim)
         }
         _ => return None,
@@ -524,52 +524,9 @@ fn indexing(a: &Arguments) -> Option<Tensor<WIDE>> {
                 x().reshape([1, 1, 1, 1, -1]).select(WIDE - 1, indices)
             }
         },
-        "index_add" => {
-            let mut source = a.ranked(3, "source");
-            if let Some(alpha) = a.call.number(4, "alpha") {
-                source = source * alpha;
-            }
-            x().select_assign(
-                axis(1)?,
-                line(a.indices(2, "index")),
-                source,
-                IndexingUpdateOp::Add,
-            )
-        }
-        "index_copy" => {
-            let indices = line(a.indices(2, "index"));
-            x().select_assign(
-                axis(1)?,
-                indices,
-                a.ranked(3, "source"),
-                IndexingUpdateOp::Assign,
-            )
-        }
-        "scatter_reduce" if !a.call.flag(5, "include_self", true) => {
-            lacks("a scatter that leaves the tensor out")
-        }
-        "scatter" | "scatter_add" | "scatter_reduce" => {
-            let update = match (a.case.name.as_str(), a.call.text(4, "reduce")) {
-                ("scatter_add", _) | (_, Some("add" | "sum")) => IndexingUpdateOp::Add,
-                (_, Some("multiply" | "prod")) => IndexingUpdateOp::Mul,
-                (_, Some("amax")) => IndexingUpdateOp::Max,
-                (_, Some("amin")) => IndexingUpdateOp::Min,
-                (_, Some(_)) => return lacks("this reduction of a scatter"),
-                (_, None) => IndexingUpdateOp::Assign,
-            };
-            let indices = a.indices(2, "index");
-            let source = match a.call.number(3, "src").or(a.call.number(3, "value")) {
-                Some(value) => x().full_like(value),
-                None => a.ranked(3, "src"),
-            };
-            let axis = axis(1)?;
-            let (to, from) = (x().dims(), indices.dims());
-            if (0..WIDE).any(|i| i != axis && to[i] != from[i]) {
-                return lacks("a scatter of indices that do not span the tensor");
-            }
-            let ranges: [Slice; WIDE] = from.map(|n| (0..n).into());
-            x().scatter(axis, indices, source.slice(ranges), update)
-        }
+        "take" => x()
+            .reshape([1, 1, 1, 1, -1])
+            .select(WIDE - 1, line(a.indices(1, "index"))),
         "masked_select" => {
             let mask = a.mask(1, "mask");
             let shape = broadcast(&[mask.dims(), x().dims()]);
@@ -670,6 +627,7 @@ fn several(a: &Arguments) -> Option<Vec<DynTensor>> {
                 x().sort(axis)
             }])
         }
+        ("msort", _) => outputs(vec![x().sort(wide_axis(0, a.rank()))]),
         ("topk", _) => {
             if !a.call.flag(3, "largest", true) {
                 return lacks("the smallest entries");

@@ -88,7 +88,8 @@ fn swapped<const R: usize, K: Basic>(x: Tensor<R, K>) -> Tensor<R, K> {
     Tensor::from_data(data, options).swap_dims(0, R - 1)
 }
 
-/// Checks the derivatives of a sample for every subset of its float inputs, K = 3, in contiguous and in strided tensors.
+/// Checks the derivatives of a sample for every subset of its float inputs, with three tangents, in contiguous and in
+/// strided tensors.
 pub fn check(name: &str, sample: &Sample, options: &CheckOptions) {
     let function = sample.function;
     let jvp = Jvp::new(move |_: &Relu, inputs: &[DynTensor]| function(inputs));
