@@ -93,11 +93,14 @@ fn measure<M: Module + 'static>(
     let direction = of_inputs(1);
     let along = |name: &str, k: usize, tangents: Tangents| {
         let jvp = &jvp;
-        Work::new(format!("`along`, {k} tangents of the {name}"), move || {
-            drop(black_box(
-                jvp.along(module, inputs, &tangents).expect("a derivative"),
-            ));
-        })
+        Work::new(
+            format!("`along`, tangents of the {name}, K = {k}"),
+            move || {
+                drop(black_box(
+                    jvp.along(module, inputs, &tangents).expect("a derivative"),
+                ));
+            },
+        )
     };
     let mut works = vec![Work::new("forward", || {
         drop(black_box(forward(module, inputs)))
@@ -110,7 +113,7 @@ fn measure<M: Module + 'static>(
                 jvp.linearize(module, inputs).expect("a linear map"),
             ));
         }),
-        Work::new("`push` of it, 1 tangent of the input", || {
+        Work::new("`push` of it, tangents of the input, K = 1", || {
             drop(black_box(
                 linear.borrow_mut().push(&direction).expect("a derivative"),
             ));

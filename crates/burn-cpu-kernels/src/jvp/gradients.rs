@@ -111,9 +111,7 @@ impl CustomRule for ChannelSumsRule {
         let [x] = take(inputs)?;
         Ok(vec![Dual {
             primal: Dispatch::channel_sums(x.primal),
-            tangent: x
-                .tangent
-                .map(|t| on_batch(t, |x| Dispatch::channel_sums(x))),
+            tangent: x.tangent.map(|t| on_batch(t, Dispatch::channel_sums)),
         }])
     }
 }
