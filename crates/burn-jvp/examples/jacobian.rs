@@ -14,7 +14,7 @@ use nalgebra::DMatrix;
 const WIDTHS: [usize; 5] = [6, 32, 2, 32, 12];
 
 /// The network: linear layers with tanh between them.
-fn forward(layers: &Vec<Linear>, x: Tensor<2>) -> Tensor<2> {
+fn forward(layers: &[Linear], x: Tensor<2>) -> Tensor<2> {
     let (last, hidden) = layers.split_last().expect("there are four layers");
     let h = hidden.iter().fold(x, |h, layer| tanh(layer.forward(h)));
     last.forward(h)

@@ -49,6 +49,26 @@ where
     O: Outputs,
 {
     /// Wraps a function of several results (see [`Outputs`]). Nothing is recorded yet.
+    ///
+    /// # Example
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_jvp::{DynTensor, Jvp, NoModule};
+    ///
+    /// let device = Device::flex();
+    /// let jvp = Jvp::with_outputs(|_: &NoModule, inputs: &[DynTensor]| {
+    ///     let x = inputs[0].get::<1>();
+    ///     (x.clone() * 2.0, x.argmax(0))
+    /// });
+    /// let x = Tensor::<1>::from_floats([1.0, 4.0], &device);
+    /// let v = Tensor::<2>::ones([1, 2], &device);
+    /// let ((_, largest), [dy, no_tangent]) =
+    ///     jvp.call(&NoModule, &[x.into()], &[Some(v.into())]).unwrap();
+    /// assert_eq!(largest.into_scalar::<i64>(), 1);
+    /// assert_eq!(dy.unwrap().shape(), [1, 2]);
+    /// // Integers have no tangent.
+    /// assert!(no_tangent.is_none());
+    /// ```
     pub fn with_outputs(function: F) -> Self {
         Self {
             function,
@@ -93,6 +113,30 @@ where
     ///
     /// # Errors
     /// As [`call`](Self::call), and [`JvpError::Shape`] for a tangent of a parameter that the module does not have.
+    ///
+    /// # Example
+    /// ```
+    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_jvp::{DynTensor, Jvp, ParameterTangents, Tangents};
+    ///
+    /// let device = Device::flex();
+    /// let layer = LinearConfig::new(2, 3).init(&device);
+    /// let jvp = Jvp::new(|layer: &Linear, inputs: &[DynTensor]| {
+    ///     layer.forward(inputs[0].get::<2>()).into()
+    /// });
+    /// let x = Tensor::<2>::ones([1, 2], &device);
+    /// // One direction in the bias. Weights and input stay where they are.
+    /// let bias = layer.bias.as_ref().unwrap();
+    /// let mut direction = ParameterTangents::new();
+    /// direction.insert(bias.id, Tensor::<2>::from_floats([[1.0, 2.0, 3.0]], &device));
+    /// let tangents = Tangents::of_parameters(direction);
+    /// let (y, dy) = jvp.along(&layer, &[x.into()], &tangents).unwrap();
+    /// assert_eq!(y.get::<2>().dims(), [1, 3]);
+    /// // y = x·W + b moves as b does.
+    /// let dy = dy.unwrap().get::<3>().into_data();
+    /// assert_eq!(dy.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+    /// ```
     pub fn along(
         &self,
         module: &M,

@@ -21,6 +21,24 @@ type Gradients<M> = HashMap<Variables, Arc<Jvp<M, Recorded<M>>>>;
 ///
 /// The gradient is recorded by a backward pass on Burn's capture device, once per input shape and choice of variables,
 /// and differentiated in forward mode.
+///
+/// # Example
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_jvp::{DynTensor, Hvp, NoModule, Tangents};
+///
+/// let device = Device::flex();
+/// let hvp = Hvp::new(|_: &NoModule, inputs: &[DynTensor]| {
+///     inputs[0].get::<1>().powi_scalar(3).sum().into()
+/// });
+/// let x = Tensor::<1>::from_floats([1.0, 2.0], &device);
+/// let v = Tensor::<2>::from_floats([[1.0, 1.0]], &device);
+/// let tangents = Tangents::of_inputs([Some(v.into())]);
+/// let second = hvp.call(&NoModule, &[x.into()], &tangents).unwrap();
+/// // 6·x·v
+/// let product = second.product.inputs[0].as_ref().unwrap().get::<2>().into_data();
+/// assert_eq!(product.to_vec::<f32>().unwrap(), [6.0, 12.0]);
+/// ```
 pub struct Hvp<M, F> {
     function: Arc<F>,
     rules: Vec<&'static dyn CustomRule>,

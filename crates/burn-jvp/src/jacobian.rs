@@ -21,6 +21,24 @@ where
     ///
     /// # Errors
     /// As [`Jvp::call`], and [`JvpError::Shape`] if there is no such float input or `chunk` is 0.
+    ///
+    /// # Example
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_jvp::{DynTensor, Jvp, NoModule};
+    ///
+    /// let device = Device::flex();
+    /// // (x₀·x₁, x₀ + x₁)
+    /// let jvp = Jvp::new(|_: &NoModule, inputs: &[DynTensor]| {
+    ///     let x = inputs[0].get::<1>();
+    ///     let [a, b] = [0, 1].map(|i| x.clone().slice_dim(0, i..i + 1));
+    ///     Tensor::cat(vec![a.clone() * b.clone(), a + b], 0).into()
+    /// });
+    /// let x = Tensor::<1>::from_floats([2.0, 5.0], &device);
+    /// let jacobian = jvp.jacobian(&NoModule, &[x.into()], 0, 2).unwrap();
+    /// let rows = jacobian.get::<2>().into_data();
+    /// assert_eq!(rows.to_vec::<f32>().unwrap(), [5.0, 2.0, 1.0, 1.0]);
+    /// ```
     pub fn jacobian(
         &self,
         module: &M,

@@ -47,6 +47,27 @@ where
     ///
     /// # Errors
     /// As [`Jvp::along`].
+    ///
+    /// # Example
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_jvp::{DynTensor, Jvp, NoModule, Tangents};
+    ///
+    /// let device = Device::flex();
+    /// let jvp = Jvp::new(|_: &NoModule, inputs: &[DynTensor]| {
+    ///     inputs[0].get::<1>().powi_scalar(2).into()
+    /// });
+    /// let x = Tensor::<1>::from_floats([1.0, 3.0], &device);
+    /// let mut derivative = jvp.linearize(&NoModule, &[x.into()]).unwrap();
+    /// for v in [[[1.0, 0.0]], [[0.0, 1.0]]] {
+    ///     let v = Tensor::<2>::from_floats(v, &device);
+    ///     let tangents = Tangents::of_inputs([Some(v.clone().into())]);
+    ///     let dy = derivative.push(&tangents).unwrap().unwrap().get::<2>();
+    ///     // 2·x·v
+    ///     let expected = v * Tensor::from_floats([[2.0, 6.0]], &device);
+    ///     assert_eq!(dy.into_data(), expected.into_data());
+    /// }
+    /// ```
     pub fn linearize(&self, module: &M, inputs: &[DynTensor]) -> Result<Linearized<O>, JvpError> {
         let none = Tangents::default();
         let point = self.point(module, inputs, &none)?;

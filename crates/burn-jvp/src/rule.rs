@@ -39,16 +39,3 @@ impl Refusal {
         Self::new("burn-jvp knows no derivative of it")
     }
 }
-
-/// Refuses weights that have tangents, for a rule that covers only the data of a layer.
-///
-/// # Errors
-/// A [`Refusal`] if one of `weights` has a tangent.
-pub fn require_constant<'a>(weights: impl IntoIterator<Item = &'a Dual>) -> Result<(), Refusal> {
-    if weights.into_iter().any(|weight| weight.tangent.is_some()) {
-        return Err(Refusal::new(
-            "its weights depend on a differentiated input, and the rule covers only its data",
-        ));
-    }
-    Ok(())
-}

@@ -19,6 +19,26 @@ where
     ///
     /// # Errors
     /// As [`call`](Self::call).
+    ///
+    /// # Example
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_jvp::{DynTensor, Jvp, NoModule};
+    ///
+    /// let device = Device::flex();
+    /// let jvp = Jvp::new(|_: &NoModule, inputs: &[DynTensor]| {
+    ///     inputs[0].get::<1>().powi_scalar(3).into()
+    /// });
+    /// let x = Tensor::<1>::from_floats([2.0], &device);
+    /// let v = Tensor::<2>::ones([1, 1], &device);
+    /// let (y, first, second) = jvp
+    ///     .second_derivative(&NoModule, &[x.into()], &[Some(v.into())])
+    ///     .unwrap();
+    /// // x³, 3·x², 6·x
+    /// assert_eq!(y.get::<1>().into_scalar::<f32>(), 8.0);
+    /// assert_eq!(first.get::<2>().into_scalar::<f32>(), 12.0);
+    /// assert_eq!(second.get::<2>().into_scalar::<f32>(), 12.0);
+    /// ```
     pub fn second_derivative(
         &self,
         module: &M,

@@ -155,6 +155,27 @@ pub struct Variables {
 /// K directions in the parameters of a module: a stack `[K, *shape]` for each parameter that moves.
 ///
 /// The type is a vector space, K vectors at a time, with the inner product of all entries.
+///
+/// # Example
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::Device;
+/// use burn_jvp::ParameterTangents;
+///
+/// let device = Device::flex();
+/// let config = LinearConfig::new(2, 3);
+/// let layer: Linear = config.init(&device);
+/// // Two random directions: layers of the same structure.
+/// let directions = [config.init(&device), config.init(&device)];
+/// let v = ParameterTangents::from_modules(&layer, &directions).unwrap();
+/// assert_eq!(v.k(), 2);
+/// // Unit vectors, and the layer moved along the second.
+/// let scales: Vec<f64> = v.dot(&v).iter().map(|square| 1.0 / square.sqrt()).collect();
+/// let unit = v.scale(&scales);
+/// assert!((unit.dot(&unit)[1] - 1.0).abs() < 1e-5);
+/// let moved = unit.displace(layer, 1, 0.1);
+/// assert_eq!(moved.weight.dims(), [2, 3]);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ParameterTangents(BTreeMap<ParamId, DynTensor>);
 

@@ -23,6 +23,31 @@ where
     ///
     /// # Panics
     /// If an operation has no backward, or the tensors have autodiff already.
+    ///
+    /// # Example
+    /// ```
+    /// use burn::module::list_param_ids;
+    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_jvp::{DynTensor, Jvp, Variables};
+    ///
+    /// let device = Device::flex();
+    /// let layer = LinearConfig::new(2, 3).init(&device);
+    /// let jvp = Jvp::new(|layer: &Linear, inputs: &[DynTensor]| {
+    ///     layer.forward(inputs[0].get::<2>()).into()
+    /// });
+    /// let x = Tensor::<2>::ones([1, 2], &device);
+    /// let weights = Variables {
+    ///     parameters: list_param_ids(&layer).into_iter().collect(),
+    ///     ..Variables::default()
+    /// };
+    /// // One cotangent of the output [1, 3].
+    /// let w = Tensor::<3>::from_floats([[[1.0, 2.0, 3.0]]], &device);
+    /// let gradients = jvp.vjp(&layer, &[x.into()], &weights, &w.into()).unwrap();
+    /// let bias = layer.bias.as_ref().unwrap();
+    /// let of_bias = gradients.parameters.get(bias.id).unwrap().get::<2>().into_data();
+    /// assert_eq!(of_bias.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+    /// ```
     pub fn vjp(
         &self,
         module: &M,
@@ -81,6 +106,25 @@ where
     ///
     /// # Errors
     /// As [`along`](Self::along) and [`vjp`](Self::vjp).
+    ///
+    /// # Example
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_jvp::{DynTensor, Jvp, NoModule, Tangents};
+    ///
+    /// let device = Device::flex();
+    /// let jvp = Jvp::new(|_: &NoModule, inputs: &[DynTensor]| {
+    ///     inputs[0].get::<1>().powi_scalar(2).into()
+    /// });
+    /// let x = Tensor::<1>::from_floats([1.0, 3.0], &device);
+    /// let v = Tensor::<2>::ones([1, 2], &device);
+    /// let tangents = Tangents::of_inputs([Some(v.into())]);
+    /// // The loss ½·‖y − target‖² has the Hessian 1 in y.
+    /// let product = jvp.gauss_newton(&NoModule, &[x.into()], &tangents, |_, jv| jv).unwrap();
+    /// // Jᵀ·J·v = (2·x)²·v
+    /// let product = product.inputs[0].as_ref().unwrap().get::<2>().into_data();
+    /// assert_eq!(product.to_vec::<f32>().unwrap(), [4.0, 36.0]);
+    /// ```
     pub fn gauss_newton(
         &self,
         module: &M,

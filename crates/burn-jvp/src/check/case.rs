@@ -159,7 +159,8 @@ where
                 _ => x.clone(),
             });
             let inputs: Vec<DynTensor> = moved.collect();
-            let module = direction.parameters.displace(self.module.clone(), 0, h);
+            // `valid` first: moving the running state of a module writes through to its clones.
+            let module = direction.parameters.displace(self.module.valid(), 0, h);
             numbers(&(self.jvp.function)(&module, &inputs).0)
         };
         let (up, down) = (value(step), value(-step));

@@ -216,4 +216,13 @@ fn samples_of_pytorch_agree_with_torch_func_jvp() {
         unexplained.len(),
         unexplained.join("\n")
     );
+    if other.is_none() && prefix.is_empty() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/PYTORCH.md");
+        let page = report.page();
+        if std::env::var_os("UPDATE_PYTORCH").is_some() {
+            std::fs::write(path, &page).expect("the page");
+        }
+        let published = std::fs::read_to_string(path).expect("the page");
+        assert_eq!(published, page, "PYTORCH.md: run with UPDATE_PYTORCH=1");
+    }
 }

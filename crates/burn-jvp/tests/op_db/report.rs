@@ -97,6 +97,61 @@ impl Report {
         &self.unexplained
     }
 
+    /// The counts, the arguments that Burn lacks and the exceptions as a page of Markdown.
+    pub fn page(&self) -> String {
+        let [header, ..] = self.totals();
+        let mut page = format!(
+            "# PyTorch's samples\n\n\
+             The sample inputs of PyTorch's operator and module databases, replayed on Burn: values and derivatives against \
+             `torch.func.jvp`, in double and single precision.\n\
+             {header}\n\
+             The test `op_db` compares this page with its counts and prints the largest error of each operation; with \
+             `UPDATE_PYTORCH=1` it writes the page.\n\n\
+             | operation | samples | agree | excepted | not replayed |\n| --- | --- | --- | --- | --- |\n"
+        );
+        for (name, row) in &self.rows {
+            page += &format!(
+                "| {name} | {} | {} | {} | {} |\n",
+                row.samples, row.agreeing, row.excepted, row.lacking
+            );
+        }
+        page += "\n## Not replayed\n\n| Burn lacks | samples |\n| --- | --- |\n";
+        for (what, count) in &self.lacking {
+            page += &format!("| {what} | {count} |\n");
+        }
+        page += "\n## Excepted\n\n| operation | what differs | reason |\n| --- | --- | --- |\n";
+        for exception in EXCEPTIONS {
+            let operation = exception.operation;
+            page += &format!(
+                "| {operation} | {:?} | {} |\n",
+                exception.failure, exception.reason
+            );
+        }
+        page
+    }
+
+    /// The totals, two sentences.
+    fn totals(&self) -> [String; 2] {
+        let total = |count: fn(&Row) -> usize| self.rows.values().map(count).sum::<usize>();
+        let modules = self.rows.keys().filter(|name| name.starts_with("module."));
+        let modules = modules.count();
+        [
+            format!(
+                "{} operations and {modules} modules, {} samples: {} agree, {} excepted, {} not replayed (Burn lacks the arguments).",
+                self.rows.len() - modules,
+                total(|r| r.samples),
+                total(|r| r.agreeing),
+                total(|r| r.excepted),
+                total(|r| r.lacking)
+            ),
+            format!(
+                "{} replays: {} agree.",
+                total(|r| r.replays),
+                total(|r| r.agreeing_replays)
+            ),
+        ]
+    }
+
     /// The operations of the exceptions that no sample needs any more.
     pub fn stale_exceptions(&self) -> Vec<String> {
         let none = BTreeSet::new();
@@ -144,20 +199,9 @@ impl fmt::Display for Report {
                 row.agreeing_replays
             )?;
         }
-        let total = |count: fn(&Row) -> usize| self.rows.values().map(count).sum::<usize>();
-        let modules = self.rows.keys().filter(|name| name.starts_with("module."));
-        let modules = modules.count();
-        writeln!(
-            f,
-            "{} operations and {modules} modules, {} samples: {} agree, {} excepted, {} not replayed (Burn lacks the arguments)",
-            self.rows.len() - modules,
-            total(|r| r.samples),
-            total(|r| r.agreeing),
-            total(|r| r.excepted),
-            total(|r| r.lacking)
-        )?;
-        let (replays, agreeing) = (total(|r| r.replays), total(|r| r.agreeing_replays));
-        writeln!(f, "{replays} replays: {agreeing} agree")?;
+        for sentence in self.totals() {
+            writeln!(f, "{sentence}")?;
+        }
         for (what, count) in &self.lacking {
             writeln!(f, "Burn lacks {what}: {count} samples")?;
         }
