@@ -185,11 +185,8 @@ fn encode(encoder: &TransformerEncoder, inputs: &[DynTensor]) -> Tensor<3> {
     encoder.forward(TransformerEncoderInput::new(inputs[0].get()))
 }
 
-fn main() {
-    let rounds = std::env::args().nth(1);
-    let rounds = rounds
-        .map_or(15, |rounds| rounds.parse().expect("a number of rounds"))
-        .max(1);
+/// Derivatives with their multiples of a forward evaluation, of the convolutional network and of the transformer.
+pub fn costs(rounds: usize) -> Vec<(String, [f64; 2])> {
     let device = Device::flex();
     device.seed(0);
     let normal = Distribution::Normal(0.0, 1.0);
@@ -214,8 +211,15 @@ fn main() {
     );
     let transformer = measure(&network, &x.into(), directions, functions, rounds);
 
+    let pairs = convolutions.into_iter().zip(transformer);
+    pairs.map(|((name, a), (_, b))| (name, [a, b])).collect()
+}
+
+fn main() {
+    let rounds = std::env::args().nth(1);
+    let rounds = rounds.map_or(15, |rounds| rounds.parse().expect("a number of rounds"));
     println!("| evaluation | convolutions | transformer |\n| --- | --- | --- |");
-    for ((name, a), (_, b)) in convolutions.iter().zip(&transformer) {
-        println!("| {name} | {a:.1} | {b:.1} |");
+    for (name, [convolutions, transformer]) in costs(rounds.max(1)) {
+        println!("| {name} | {convolutions:.1} | {transformer:.1} |");
     }
 }
