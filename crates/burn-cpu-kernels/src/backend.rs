@@ -4,7 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
 use crate::norm::GroupNormOptions;
-use crate::norm_directions::NormDirections;
+use crate::norm_directions::{NormDirections, NormGradientDirections};
 use crate::reference;
 
 /// The operations of this crate on a backend. Flex has kernels; the default bodies are the reference implementations.
@@ -56,6 +56,19 @@ pub trait KernelBackend: Backend {
         options: GroupNormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         reference::group_norm_gradient::<Self>(x, gamma, beta, grad, options)
+    }
+
+    /// Tangents of [`group_norm_gradient`](Self::group_norm_gradient), `[k, n, c, …]`, `[k, c]` and `[k, c]`, along k
+    /// directions.
+    fn group_norm_gradient_tangent(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        #[extension_type] directions: NormGradientDirections<Self>,
+        options: GroupNormOptions,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        reference::group_norm_gradient_tangent::<Self>(x, gamma, beta, grad, directions, options)
     }
 
     /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias

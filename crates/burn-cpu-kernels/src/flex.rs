@@ -7,7 +7,7 @@ use crate::attention::{self, AttentionShape};
 use crate::backend::KernelBackend;
 use crate::conv::{self, ConvShape};
 use crate::norm::{self, GroupNormOptions, NormShape};
-use crate::norm_directions::NormDirections;
+use crate::norm_directions::{NormDirections, NormGradientDirections};
 use crate::pointwise::{self, PointwiseShape};
 use crate::{reference, silu};
 
@@ -98,6 +98,46 @@ impl KernelBackend for Flex {
             tensor(out, x.shape()),
             tensor(on_gamma, gamma.shape()),
             tensor(on_beta, beta.shape()),
+        )
+    }
+
+    fn group_norm_gradient_tangent(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        grad: FlexTensor,
+        directions: NormGradientDirections<Self>,
+        options: GroupNormOptions,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        if !single(&[&x, &gamma, &beta, &grad]) {
+            return reference::group_norm_gradient_tangent::<Self>(
+                x, gamma, beta, grad, directions, options,
+            );
+        }
+        let [x, gamma, beta, grad] = [x, gamma, beta, grad].map(|t| t.to_contiguous());
+        let moved = [
+            directions.x,
+            directions.gamma,
+            directions.beta,
+            directions.grad,
+        ];
+        let moved = moved.map(|t| t.to_contiguous());
+        let [along_x, along_gamma, along_beta, along_grad] = moved.each_ref().map(values);
+        let directions = norm::GradientDirections {
+            x: along_x,
+            affine: (along_gamma, along_beta),
+            grad: along_grad,
+        };
+        let (shape, affine) = (norm_shape(&x), (values(&gamma), values(&beta)));
+        let mut out = vec![0.0; along_x.len()];
+        let inputs = (values(&x), values(&grad));
+        let (on_gamma, on_beta) =
+            norm::gradient_tangent(shape, options, inputs, affine, directions, &mut out);
+        let [along_x, along_gamma, along_beta, _] = moved;
+        (
+            tensor(out, along_x.shape()),
+            tensor(on_gamma, along_gamma.shape()),
+            tensor(on_beta, along_beta.shape()),
         )
     }
 

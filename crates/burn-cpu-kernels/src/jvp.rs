@@ -1,5 +1,7 @@
 //! Forward-mode rules of the kernels, for [`burn_jvp::Jvp::with_rules`].
 
+mod gradients;
+
 use burn::backend::ir::{CustomOpIr, ScalarIr};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, TensorMetadata};
@@ -13,13 +15,24 @@ use crate::capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
 use crate::norm::GroupNormOptions;
 use crate::norm_directions::NormDirections;
 
-/// The rules of all operations of this crate.
+use gradients::{
+    ChannelSumsRule, Conv3x3WeightGradientRule, GroupNormGradientRule, InputGradientRule,
+    PointwiseWeightGradientRule,
+};
+
+/// The rules of all operations of this crate and of the gradients that it has kernels for.
 pub static RULES: &[&dyn CustomRule] = &[
     &SiluRule,
     &GroupNormRule,
     &Conv3x3Rule,
     &PointwiseRule,
     &AttentionRule,
+    &GroupNormGradientRule,
+    &InputGradientRule::CONV3X3,
+    &Conv3x3WeightGradientRule,
+    &InputGradientRule::POINTWISE,
+    &PointwiseWeightGradientRule,
+    &ChannelSumsRule,
 ];
 
 /// `y = silu(x)`: `y' = silu'(x)·x'`.
@@ -201,8 +214,13 @@ fn separated(y: RawTensor, k: usize) -> RawTensor {
 
 /// The sum of the terms of the tangents of an operation's output, which may broadcast to it.
 fn sum(terms: [Option<RawTensor>; 3], op: &CustomOpIr, k: usize) -> Option<RawTensor> {
-    let total = terms.into_iter().flatten().reduce(Dispatch::float_add)?;
+    let total = added(terms)?;
     Some(expand(total, &stacked(k, &op.outputs[0].shape.to_vec())))
+}
+
+/// The sum of terms of one shape.
+fn added<const N: usize>(terms: [Option<RawTensor>; N]) -> Option<RawTensor> {
+    terms.into_iter().flatten().reduce(Dispatch::float_add)
 }
 
 /// The inputs of an operation that has `N` of them.

@@ -24,9 +24,12 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 pub use backend::KernelBackend;
-pub use capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
+pub use capture::{
+    ATTENTION, CHANNEL_SUMS, CONV3X3, CONV3X3_INPUT_GRADIENT, CONV3X3_WEIGHT_GRADIENT, GROUP_NORM,
+    GROUP_NORM_GRADIENT, POINTWISE, POINTWISE_INPUT_GRADIENT, POINTWISE_WEIGHT_GRADIENT, SILU,
+};
 pub use norm::GroupNormOptions;
-pub use norm_directions::NormDirections;
+pub use norm_directions::{NormDirections, NormGradientDirections};
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {

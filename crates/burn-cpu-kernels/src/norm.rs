@@ -7,10 +7,14 @@
 //! Every group of an image is computed alone and the gradients of γ and β are summed over the images in their
 //! order, so results do not depend on the number of threads.
 
+mod gradient_tangent;
+
 use rayon::prelude::*;
 
 use crate::silu::{sigmoid, slope};
 use crate::simd::{Vector, multiversion, sum};
+
+pub use gradient_tangent::{GradientDirections, gradient_tangent};
 
 /// Options of a group normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]

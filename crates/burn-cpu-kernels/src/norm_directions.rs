@@ -1,4 +1,4 @@
-//! Directions in which a group normalisation is differentiated.
+//! Directions in which a group normalisation and its gradients are differentiated.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType};
@@ -35,4 +35,18 @@ impl<B: Backend> NormDirections<B> {
             Self::All { x, gamma, beta } => (Some(x), Some([gamma, beta])),
         }
     }
+}
+
+/// Directions of what the gradients of a group normalisation depend on: x and the gradient of the result, both
+/// `[k, n, c, …]`, γ and β, both `[k, c]`.
+#[derive(ExtensionType)]
+pub struct NormGradientDirections<B: Backend> {
+    /// Directions of x.
+    pub x: FloatTensor<B>,
+    /// Directions of γ.
+    pub gamma: FloatTensor<B>,
+    /// Directions of β.
+    pub beta: FloatTensor<B>,
+    /// Directions of the gradient of the result.
+    pub grad: FloatTensor<B>,
 }

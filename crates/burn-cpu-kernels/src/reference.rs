@@ -1,12 +1,15 @@
 //! Reference implementations of the operations by Burn's own: for other devices, for other types, and as a check of the
 //! kernels.
 
+mod norm;
+
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, Slice, TensorMetadata};
 
-use crate::norm::GroupNormOptions;
-use crate::norm_directions::NormDirections;
+pub(crate) use norm::{
+    group_norm, group_norm_gradient, group_norm_gradient_tangent, group_norm_tangent,
+};
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub(crate) fn silu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -24,152 +27,20 @@ pub(crate) fn silu_derivative<B: Backend>(
     B::float_mul(grad, B::float_mul(s, slope))
 }
 
-/// `γ·x̂ + β`, or its SiLU.
-pub(crate) fn group_norm<B: Backend>(
-    x: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
-    options: GroupNormOptions,
-) -> FloatTensor<B> {
-    let rank = x.shape().num_dims();
-    let (hat, _) = normalized::<B>(x, options);
-    let y = affine::<B>(hat, gamma, beta, rank);
-    if options.silu { silu::<B>(y) } else { y }
-}
-
-/// `out'·(γ·rate·(t − mean(t) − x̂·mean(x̂·t)) + γ'·x̂ + β')`, `out'` the slope of SiLU, along directions t of x, γ' and β'.
-pub(crate) fn group_norm_tangent<B: Backend>(
-    x: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
-    directions: NormDirections<B>,
-    options: GroupNormOptions,
-) -> FloatTensor<B> {
-    let shape = x.shape();
-    let lifted = |t: FloatTensor<B>, inner: &Shape| {
-        let mut shape = vec![1];
-        shape.extend_from_slice(inner.as_slice());
-        B::float_reshape(t, Shape::from(shape))
-    };
-    let rank = shape.num_dims() + 1;
-    let (hat, rate) = normalized::<B>(x, options);
-    let (data, weights) = directions.parts();
-    let data = data.map(|t| {
-        let (full, groups) = (t.shape(), groups(&shape, options));
-        let mut grouped = vec![full[0]];
-        grouped.extend_from_slice(groups.as_slice());
-        let moved = projected::<B>(
-            lifted(B::float_reshape(hat.clone(), groups.clone()), &groups),
-            lifted(rate, &Shape::new([shape[0], options.groups, 1])),
-            B::float_reshape(t, Shape::from(grouped)),
-            3,
-        );
-        let moved = B::float_reshape(moved, full);
-        B::float_mul(moved, per_channel::<B>(gamma.clone(), rank, 2))
-    });
-    let weights = weights.map(|[scales, shifts]| {
-        let scaled = B::float_mul(lifted(hat.clone(), &shape), each_channel::<B>(scales, rank));
-        B::float_add(scaled, each_channel::<B>(shifts, rank))
-    });
-    let moved = [data, weights].into_iter().flatten().reduce(B::float_add);
-    let moved = moved.expect("one direction at least");
-    if !options.silu {
-        return moved;
-    }
-    let y = affine::<B>(hat, gamma, beta, shape.num_dims());
-    let y = B::float_expand(lifted(y, &shape), moved.shape());
-    silu_derivative::<B>(y, moved)
-}
-
-/// The same formula for the gradient, which is pulled back through SiLU and γ first.
-pub(crate) fn group_norm_gradient<B: Backend>(
-    x: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
-    grad: FloatTensor<B>,
-    options: GroupNormOptions,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
-    let shape = x.shape();
-    let rank = shape.num_dims();
-    let (hat, rate) = normalized::<B>(x, options);
-    let grad = if options.silu {
-        let y = affine::<B>(hat.clone(), gamma.clone(), beta, rank);
-        silu_derivative::<B>(y, grad)
-    } else {
-        grad
-    };
-    let total = |t: FloatTensor<B>| {
-        let flat = Shape::new([shape[0], shape[1], shape[2..].iter().product()]);
-        let sum = B::float_sum_dim(B::float_reshape(t, flat), 2);
-        B::float_reshape(B::float_sum_dim(sum, 0), Shape::new([shape[1]]))
-    };
-    let on_beta = total(grad.clone());
-    let on_gamma = total(B::float_mul(grad.clone(), hat.clone()));
-    let groups = groups(&shape, options);
-    let grad = B::float_mul(grad, per_channel::<B>(gamma, rank, 1));
-    let on_x = projected::<B>(
-        B::float_reshape(hat, groups.clone()),
-        rate,
-        B::float_reshape(grad, groups),
-        2,
-    );
-    (B::float_reshape(on_x, shape), on_gamma, on_beta)
-}
-
-/// x̂ in the shape of x, and the rate, `[n, groups, 1]`.
-fn normalized<B: Backend>(
-    x: FloatTensor<B>,
-    options: GroupNormOptions,
-) -> (FloatTensor<B>, FloatTensor<B>) {
-    let shape = x.shape();
-    let x = B::float_reshape(x, groups(&shape, options));
-    let centred = B::float_sub(x.clone(), B::float_mean_dim(x, 2));
-    let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), 2);
-    let spread = B::float_sqrt(B::float_add_scalar(variance, options.epsilon.into()));
-    let hat = B::float_div(centred, spread.clone());
-    (B::float_reshape(hat, shape), B::float_recip(spread))
-}
-
-/// `rate·(t − mean(t) − x̂·mean(x̂·t))`, means over the axis `dim`.
-fn projected<B: Backend>(
-    hat: FloatTensor<B>,
-    rate: FloatTensor<B>,
-    t: FloatTensor<B>,
-    dim: usize,
-) -> FloatTensor<B> {
-    let along = B::float_mean_dim(B::float_mul(t.clone(), hat.clone()), dim);
-    let centred = B::float_sub(t.clone(), B::float_mean_dim(t, dim));
-    B::float_mul(B::float_sub(centred, B::float_mul(hat, along)), rate)
-}
-
-/// `γ·x̂ + β`.
-fn affine<B: Backend>(
-    hat: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
-    rank: usize,
-) -> FloatTensor<B> {
-    let scaled = B::float_mul(hat, per_channel::<B>(gamma, rank, 1));
-    B::float_add(scaled, per_channel::<B>(beta, rank, 1))
-}
-
-/// `[n, groups, values of a group]`.
-fn groups(shape: &Shape, options: GroupNormOptions) -> Shape {
-    let group = shape[1..].iter().product::<usize>() / options.groups;
-    Shape::new([shape[0], options.groups, group])
+/// `grad·s·(1 − s)·(2 + x·(1 − 2·s))`: the second derivative.
+fn silu_curvature<B: Backend>(x: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+    let s = B::sigmoid(x.clone());
+    let complement = B::float_add_scalar(B::float_neg(s.clone()), 1.0.into());
+    let difference = B::float_sub(complement.clone(), s.clone());
+    let factor = B::float_add_scalar(B::float_mul(x, difference), 2.0.into());
+    let curvature = B::float_mul(B::float_mul(s, complement), factor);
+    B::float_mul(grad, curvature)
 }
 
 /// `[c]` along the axis `axis` of `rank`.
 fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize, axis: usize) -> FloatTensor<B> {
     let mut shape = vec![1; rank];
     shape[axis] = values.shape()[0];
-    B::float_reshape(values, Shape::from(shape))
-}
-
-/// `[k, c]` along the axes of directions and of channels of `rank`.
-fn each_channel<B: Backend>(values: FloatTensor<B>, rank: usize) -> FloatTensor<B> {
-    let mut shape = vec![1; rank];
-    (shape[0], shape[2]) = (values.shape()[0], values.shape()[1]);
     B::float_reshape(values, Shape::from(shape))
 }
 

@@ -52,6 +52,13 @@ pub(crate) fn slope<V: Vector>(x: f32) -> f32 {
     s * (1.0 + x * (1.0 - s))
 }
 
+/// `silu''(x) = s·(1 − s)·(2 + x·(1 − 2·s))`.
+#[inline(always)]
+pub(crate) fn curvature<V: Vector>(x: f32) -> f32 {
+    let s = sigmoid::<V>(x);
+    s * (1.0 - s) * (2.0 + x * (1.0 - 2.0 * s))
+}
+
 /// `s(x) = 1/(1 + e⁻ˣ)`.
 #[inline(always)]
 pub(crate) fn sigmoid<V: Vector>(x: f32) -> f32 {

@@ -7,8 +7,8 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use burn_cpu_kernels::{
-    GroupNormOptions, KernelBackend, NormDirections, attention, conv3x3, group_norm, pointwise,
-    silu,
+    GroupNormOptions, KernelBackend, NormDirections, NormGradientDirections, attention, conv3x3,
+    group_norm, pointwise, silu,
 };
 
 /// Numbers that look random, the same everywhere.
@@ -262,6 +262,51 @@ fn group_norm_agrees_over_odd_sizes() {
         });
         let moved = both(&|dtype| NormDirections::Data(data(dtype)));
         same_jacobian(&what, moved, tangents, pull.inner(), x.grad(&b).unwrap());
+    }
+}
+
+#[test]
+fn tangents_of_the_gradients_of_group_norm_agree_over_odd_sizes() {
+    let device = Device::flex();
+    for ([n, groups, group_channels, h, w], silu) in
+        GROUPS.into_iter().flat_map(|g| [(g, false), (g, true)])
+    {
+        let options = GroupNormOptions {
+            groups,
+            epsilon: 1e-2,
+            silu,
+        };
+        let c = groups * group_channels;
+        let [x, grad] = [1, 2].map(|seed| numbers([n, c, h, w], seed, &device));
+        let [gamma, beta] = [3, 4].map(|seed| numbers([c], seed, &device));
+        let [along_x, along_grad] = [5, 6].map(|seed| numbers([3, n, c, h, w], seed, &device));
+        let [along_gamma, along_beta] = [7, 8].map(|seed| numbers([3, c], seed, &device));
+        let moved = |dtype| {
+            let directions = NormGradientDirections {
+                x: along_x.clone().cast(dtype).into_dispatch(),
+                gamma: along_gamma.clone().cast(dtype).into_dispatch(),
+                beta: along_beta.clone().cast(dtype).into_dispatch(),
+                grad: along_grad.clone().cast(dtype).into_dispatch(),
+            };
+            let (on_x, on_gamma, on_beta) = Dispatch::group_norm_gradient_tangent(
+                x.clone().cast(dtype).into_dispatch(),
+                gamma.clone().cast(dtype).into_dispatch(),
+                beta.clone().cast(dtype).into_dispatch(),
+                grad.clone().cast(dtype).into_dispatch(),
+                directions,
+                options,
+            );
+            (
+                Tensor::<5>::from_dispatch(on_x).cast(DType::F32),
+                Tensor::<2>::from_dispatch(on_gamma).cast(DType::F32),
+                Tensor::<2>::from_dispatch(on_beta).cast(DType::F32),
+            )
+        };
+        let (ours, exact) = (moved(DType::F32), moved(DType::F64));
+        let what = format!("{n} images, {groups} groups of {group_channels}, {h}×{w}, silu {silu}");
+        close(&format!("{what}, of x"), ours.0, exact.0);
+        close(&format!("{what}, of γ"), ours.1, exact.1);
+        close(&format!("{what}, of β"), ours.2, exact.2);
     }
 }
 

@@ -1,10 +1,13 @@
 //! The rules of the kernels: against central differences, against autodiff, K tangents against one, one input at a time
 //! against both (in f64, by Burn's own operations), and the kernels' f32 against that.
 
+use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData, s};
 use burn_cpu_kernels::jvp::RULES;
-use burn_cpu_kernels::{GroupNormOptions, attention, conv3x3, group_norm, pointwise, silu};
+use burn_cpu_kernels::{
+    GroupNormOptions, KernelBackend, attention, conv3x3, group_norm, pointwise, silu,
+};
 use burn_jvp::check::{CheckOptions, check_jvp, random_tangents};
 use burn_jvp::{DynTensor, Jvp};
 
@@ -183,6 +186,61 @@ weights! {
         [random([2, 4, 3, 2], 2).into(), random([4], 3).into(), random([4], 4).into()];
     weights_of_a_group_norm_of_vectors: |i| group_norm(i[0].get::<2>() - 0.6, i[1].get(), i[2].get(), options(true)).into(),
         [random([6, 2], 2).transpose().into(), random([6], 3).into(), random([6], 4).into()];
+}
+
+/// The gradients of a group normalisation, combined to one tensor: `on_x + on_γ·on_β`.
+fn norm_gradients<const D: usize>(i: &[DynTensor], silu: bool) -> DynTensor {
+    let x = i[0].get::<D>() - 0.6;
+    let [gamma, beta] = [&i[1], &i[2]].map(|t| t.get::<1>().into_dispatch());
+    let grad = i[3].get::<D>().into_dispatch();
+    let (on_x, on_gamma, on_beta) =
+        Dispatch::group_norm_gradient(x.into_dispatch(), gamma, beta, grad, options(silu));
+    let [on_gamma, on_beta] = [on_gamma, on_beta].map(Tensor::<1>::from_dispatch);
+    let mut along_channels = [1; D];
+    along_channels[1] = on_gamma.dims()[0];
+    let weights = (on_gamma * on_beta).reshape(along_channels);
+    (Tensor::<D>::from_dispatch(on_x) + weights).into()
+}
+
+/// The gradient of a kernel as a function of what it depends on, of these ranks.
+macro_rules! gradient {
+    ($gradient:ident: $($rank:literal)+ => $out:literal) => {
+        |i| {
+            let mut inputs = i.iter();
+            let gradient = Dispatch::$gradient(
+                $(inputs.next().expect("an input").get::<$rank>().into_dispatch()),+
+            );
+            Tensor::<$out>::from_dispatch(gradient).into()
+        }
+    };
+}
+
+weights! {
+    gradient_of_a_convolution_in_images: gradient!(conv3x3_input_gradient: 4 4 => 4),
+        [random([3, 4, 3, 3], 2).into(), random([2, 3, 6, 5], 3).into()];
+    gradient_of_a_convolution_in_images_that_is_not_contiguous: gradient!(conv3x3_input_gradient: 4 4 => 4),
+        [
+            random([3, 3, 4, 3], 2).permute([3, 2, 1, 0]).into(),
+            random([5, 6, 3, 2], 3).permute([3, 2, 1, 0]).into(),
+        ];
+    gradient_of_a_convolution_in_weights: gradient!(conv3x3_weight_gradient: 4 4 4 => 4),
+        [
+            random([2, 4, 6, 5], 2).into(),
+            random([3, 4, 3, 3], 3).into(),
+            random([5, 6, 3, 2], 4).permute([3, 2, 1, 0]).into(),
+        ];
+    gradient_of_a_pointwise_map_in_images: gradient!(pointwise_input_gradient: 2 4 => 4),
+        [transposed([5, 4], 2), random([2, 5, 3, 2], 3).into()];
+    gradient_of_a_pointwise_map_in_weights: gradient!(pointwise_weight_gradient: 4 4 => 2),
+        [random([2, 4, 3, 2], 2).into(), random([2, 5, 3, 2], 3).into()];
+    sums_of_channels: gradient!(channel_sums: 4 => 2),
+        [random([5, 6, 4, 2], 2).permute([3, 2, 1, 0]).into()];
+    gradient_of_a_group_norm: |i| norm_gradients::<4>(i, false),
+        [random([2, 4, 3, 2], 2).into(), random([4], 3).into(), random([4], 4).into(), random([2, 4, 3, 2], 5).into()];
+    gradient_of_a_group_norm_with_silu: |i| norm_gradients::<4>(i, true),
+        [random([2, 4, 3, 2], 2).into(), random([4], 3).into(), random([4], 4).into(), random([2, 4, 3, 2], 5).into()];
+    gradient_of_a_group_norm_of_vectors: |i| norm_gradients::<2>(i, true),
+        [transposed([6, 2], 2), random([6], 3).into(), random([6], 4).into(), transposed([6, 2], 5)];
 }
 
 #[test]

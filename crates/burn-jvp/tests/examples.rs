@@ -2,6 +2,9 @@
 
 // Their main functions are not called here.
 #[allow(dead_code)]
+#[path = "../examples/cost.rs"]
+mod cost;
+#[allow(dead_code)]
 #[path = "../examples/hvp.rs"]
 mod hvp;
 #[allow(dead_code)]
@@ -61,4 +64,16 @@ fn a_mean_flow_trains_and_writes_its_picture() {
     let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
     let picture = png::Decoder::new(file).read_info().unwrap();
     assert_eq!(picture.info().size(), (768, 444));
+}
+
+#[test]
+fn every_derivative_has_a_cost() {
+    let costs = cost::costs(1);
+    assert_eq!(costs.len(), 14);
+    assert!(
+        costs
+            .iter()
+            .flat_map(|(_, costs)| costs)
+            .all(|cost| *cost > 0.0)
+    );
 }
