@@ -262,6 +262,43 @@ impl ParameterTangents {
         Self(sum)
     }
 
+    /// The tangents with each stack, as a matrix `[K, entries]`, replaced by `f` of it, a matrix of the same shape.
+    pub fn map_entries(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
+        let mapped = self.0.iter().map(|(id, t)| {
+            let entries = f(Tensor::from_dispatch(rows(&t.0)));
+            (*id, DynTensor(reshape(entries.into_dispatch(), &t.shape())))
+        });
+        mapped.collect()
+    }
+
+    /// The product entry by entry. `other` has K directions, or one that multiplies each of them. A parameter that one of
+    /// both lacks is zero.
+    pub fn multiply(&self, other: &Self) -> Self {
+        let shared = self.0.iter().filter_map(|(id, a)| {
+            let product = Dispatch::float_mul(a.0.clone(), other.get(*id)?.0.clone());
+            Some((*id, DynTensor(product)))
+        });
+        shared.collect()
+    }
+
+    /// The directions of all `parts` as one stack, in their order.
+    ///
+    /// # Panics
+    /// If the parts do not have the same parameters.
+    pub fn concat(parts: &[Self]) -> Self {
+        let Some(first) = parts.first() else {
+            return Self::default();
+        };
+        let stack = |id: ParamId| {
+            let stacks = parts.iter().map(|part| {
+                let stack = part.get(id).expect("all parts have the same parameters");
+                stack.clone()
+            });
+            DynTensor::stack(stacks.collect())
+        };
+        first.0.keys().map(|id| (*id, stack(*id))).collect()
+    }
+
     /// The module moved by direction `k`: `θ + step·self_k`.
     ///
     /// # Panics
