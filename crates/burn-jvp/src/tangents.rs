@@ -262,25 +262,6 @@ impl ParameterTangents {
         Self(sum)
     }
 
-    /// The tangents with each stack, as a matrix `[K, entries]`, replaced by `f` of it, a matrix of the same shape.
-    pub fn map_entries(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
-        let mapped = self.0.iter().map(|(id, t)| {
-            let entries = f(Tensor::from_dispatch(rows(&t.0)));
-            (*id, DynTensor(reshape(entries.into_dispatch(), &t.shape())))
-        });
-        mapped.collect()
-    }
-
-    /// The product entry by entry. `other` has K directions, or one that multiplies each of them. A parameter that one of
-    /// both lacks is zero.
-    pub fn multiply(&self, other: &Self) -> Self {
-        let shared = self.0.iter().filter_map(|(id, a)| {
-            let product = Dispatch::float_mul(a.0.clone(), other.get(*id)?.0.clone());
-            Some((*id, DynTensor(product)))
-        });
-        shared.collect()
-    }
-
     /// The directions of all `parts` as one stack, in their order.
     ///
     /// # Panics

@@ -1,5 +1,7 @@
 //! The gradients of functionals of samples in the weights.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
@@ -7,8 +9,8 @@ use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 
 use crate::trajectory::Trajectory;
 
-/// `g = ∂f/∂θ = Σ_p J_θ(x_p)ᵀ·G_p` of K functionals of each of n samples, a stack of `n·K`: all functionals of the first
-/// sample, then those of the second, and so on.
+/// `g = ∂f/∂θ = Σ_p J_θ(x_p)ᵀ·G_p` of K functionals of each of some samples, a stack of K for each: all functionals of the
+/// first of these samples, then those of the second, and so on.
 ///
 /// `pulled` are the `G_p` of the functionals' gradients ([`Trajectory::pull_back`]), `[K, n, d]` each. One sample is
 /// evaluated at a time, because each has a gradient of its own.
@@ -19,10 +21,10 @@ pub fn weight_gradients(
     model: &dyn LearnedDenoiser,
     trajectory: &Trajectory,
     pulled: &[Tensor<3>],
+    samples: Range<usize>,
 ) -> Result<ParameterTangents, DiffusionError> {
-    let n = trajectory.samples.dims()[0];
-    let mut gradients = Vec::with_capacity(n);
-    for i in 0..n {
+    let mut gradients = Vec::with_capacity(samples.len());
+    for i in samples {
         let mut gradient = ParameterTangents::new();
         for (point, pulled) in trajectory.points.iter().zip(pulled) {
             let x = point.x.clone().slice_dim(0, i..i + 1);

@@ -19,7 +19,7 @@ pub struct StoppingRule {
 pub struct Solution {
     /// The K solutions.
     pub solutions: ParameterTangents,
-    /// `‖b_k − (A + λ)·x_k‖/‖b_k‖` after each iteration, K numbers each.
+    /// `‖b_k − (A + λ)·x_k‖/‖b_k‖` after each iteration, for each k.
     pub residuals: Vec<Vec<f64>>,
 }
 
@@ -41,7 +41,7 @@ pub fn conjugate_gradients(
     let mut solutions = right.scale(&zero);
     let (mut residual, mut search) = (right.clone(), right.clone());
     let mut squares = size.clone();
-    let mut residuals = Vec::new();
+    let mut residuals = vec![Vec::new(); size.len()];
     let goal = rule.tolerance.powi(2);
     for _ in 0..rule.iterations {
         let active: Vec<bool> = squares
@@ -72,11 +72,11 @@ pub fn conjugate_gradients(
         let ratios = quotients(&next, &squares, &active);
         search = residual.add(&search.scale(&ratios));
         squares = next;
-        let relative = squares
-            .iter()
-            .zip(&size)
-            .map(|(r, b)| if *b > 0.0 { (r / b).sqrt() } else { 0.0 });
-        residuals.push(relative.collect());
+        for (k, history) in residuals.iter_mut().enumerate() {
+            if active[k] {
+                history.push((squares[k] / size[k]).sqrt());
+            }
+        }
     }
     Ok(Solution {
         solutions,

@@ -20,6 +20,7 @@
 //! averaged weights.
 
 mod adjoint;
+mod batched;
 mod config;
 mod conjugate_gradients;
 mod curvature;

@@ -39,7 +39,7 @@ pub struct DampedSolution {
     pub damping: f64,
     /// The largest eigenvalue of the Gauss–Newton matrix.
     pub largest_eigenvalue: f64,
-    /// The relative residuals after each iteration, K numbers each.
+    /// The relative residual after each iteration, for each right-hand side.
     pub residuals: Vec<Vec<f64>>,
 }
 
@@ -96,10 +96,50 @@ impl Learner<'_> {
     /// Solves `(G + λ)·x_k = b_k` for K right-hand sides.
     ///
     /// # Errors
-    /// If an option is out of its range, the right-hand sides are all zero, or the model fails.
+    /// If an option is out of its range, or the model fails.
     pub fn solve(
         &self,
         right: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<DampedSolution, DiffusionError> {
+        let largest_eigenvalue = self.largest_eigenvalue(progress)?;
+        self.solve_damped(right, largest_eigenvalue, progress)
+    }
+
+    /// The largest eigenvalue of the Gauss–Newton matrix, to which the damping is relative.
+    ///
+    /// # Errors
+    /// If an option is out of its range, or the model fails.
+    pub fn largest_eigenvalue(
+        &self,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<f64, DiffusionError> {
+        self.check()?;
+        let LearnerConfig {
+            curvature_draws,
+            batch,
+            ..
+        } = self.config;
+        let draws = self.random_draws(self.training_set, curvature_draws);
+        let draws = draws.first(LANCZOS_DRAWS);
+        let first = draws.clone().first(batch);
+        let start = loss_gradient(self.model, &first, batch, &mut |_| ())?;
+        let curvature = GaussNewton {
+            model: self.model,
+            draws,
+            batch,
+        };
+        largest_eigenvalue(&curvature, &start, LANCZOS_ITERATIONS, progress)
+    }
+
+    /// Solves `(G + λ)·x_k = b_k` for K right-hand sides, with the largest eigenvalue of G.
+    ///
+    /// # Errors
+    /// If an option is out of its range, or the model fails.
+    pub fn solve_damped(
+        &self,
+        right: &ParameterTangents,
+        largest_eigenvalue: f64,
         progress: &mut dyn FnMut(usize),
     ) -> Result<DampedSolution, DiffusionError> {
         self.check()?;
@@ -110,24 +150,18 @@ impl Learner<'_> {
             iterations,
             ..
         } = self.config;
-        let draws = self.random_draws(self.training_set, curvature_draws);
-        // K directions at once take K times the memory of a batch.
-        let batch = (self.config.batch / right.k().max(1)).max(1);
-        let curvature = |draws| GaussNewton {
+        let curvature = GaussNewton {
             model: self.model,
-            draws,
-            batch,
+            draws: self.random_draws(self.training_set, curvature_draws),
+            // K directions at once take K times the memory of a batch.
+            batch: (self.config.batch / right.k().max(1)).max(1),
         };
-        let first = draws.clone().first(LANCZOS_DRAWS);
-        let start = loss_gradient(self.model, &first.clone().first(batch), batch, &mut |_| ())?;
-        let largest_eigenvalue =
-            largest_eigenvalue(&curvature(first), &start, LANCZOS_ITERATIONS, progress)?;
         let damping = damping * largest_eigenvalue;
         let rule = StoppingRule {
             tolerance,
             iterations,
         };
-        let solution = conjugate_gradients(&curvature(draws), damping, right, rule, progress)?;
+        let solution = conjugate_gradients(&curvature, damping, right, rule, progress)?;
         Ok(DampedSolution {
             solutions: solution.solutions,
             damping,

@@ -34,7 +34,7 @@ fn the_gradient_in_the_weights_is_the_transpose_of_the_tangent_for_every_sampler
         assert!(apart(&values(samples), &values(path.samples.clone())) < 1e-13);
         let gradients = draw(3, [2, n, d]);
         let pulled = path.pull_back(&model, gradients.clone()).expect("G");
-        let by_sample = weight_gradients(&model, &path, &pulled).expect("g");
+        let by_sample = weight_gradients(&model, &path, &pulled, 0..n).expect("g");
         let (by_sample, v) = (directions(&by_sample), directions(&v));
         for i in 0..n {
             for f in 0..2 {
@@ -95,7 +95,7 @@ fn a_groups_mean_influence_is_its_tangent() {
     let path = path.expect("a path");
     let gradients = draw(3, [1, n, d]);
     let pulled = path.pull_back(&model, gradients.clone()).expect("G");
-    let right = weight_gradients(&model, &path, &pulled).expect("g");
+    let right = weight_gradients(&model, &path, &pulled, 0..n).expect("g");
     let solution = learner.solve(&right, &mut |_| ()).expect("u");
     let influences = learner
         .influences(&solution.solutions, &mut |_| ())
