@@ -125,3 +125,66 @@ fn influence_answers_each_question_of_every_image_and_the_same_seed_gives_the_sa
         assert!(!folder.has("c"));
     }
 }
+
+#[test]
+fn through_the_weights_the_influences_are_those_of_every_image_and_their_mean_is_zero() {
+    let folder = Folder::new();
+    untrained::model(&folder);
+    let weights = [
+        "influence",
+        "--through",
+        "weights",
+        "--draws",
+        "12",
+        "--iterations",
+        "3",
+        "--image-draws",
+        "2",
+        "--of",
+        "principal",
+        "--of",
+        "region:2,1,3,2",
+        "--top",
+        "2",
+    ];
+    for (out, batch) in [("a", "4"), ("b", "4"), ("c", "5")] {
+        let more = ["--batch", batch, "--out", out];
+        let model = [
+            "--checkpoint",
+            "model.safetensors",
+            "--samples",
+            "5",
+            "--steps",
+            "4",
+        ];
+        let arguments = [&weights[..], &model, &more].concat();
+        folder.run("sensitivity", &arguments).succeeded();
+    }
+    let [a, b] = ["a", "b"].map(|out| folder.bytes(&format!("{out}/influence.safetensors")));
+    assert_eq!(a, b);
+    let numbers = |out: &str| -> Vec<f32> {
+        let bytes = folder.bytes(&format!("{out}/influence.safetensors"));
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert!(tensors.tensor("strength/principal").is_err());
+        let data = tensors.tensor("influence/region:2,1,3,2").unwrap();
+        assert_eq!(data.shape(), [5, 60]);
+        let numbers = data.data().chunks(4);
+        numbers
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
+    };
+    let (one, other) = (numbers("a"), numbers("c"));
+    let size = one.iter().fold(0.0_f32, |top, a| top.max(a.abs()));
+    assert!(size > 0.0);
+    for (row, others) in one.chunks(60).zip(other.chunks(60)) {
+        let mean = row.iter().sum::<f32>() / 60.0;
+        assert!(mean.abs() < 1e-4 * size, "{mean}");
+        let apart = row.iter().zip(others).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f32::max) < 1e-3 * size);
+    }
+    let run = &folder.json("a/summary.json")["run"];
+    assert_eq!(run["through"], "weights");
+    assert_eq!(run["weights"]["image_draws"], 2);
+    assert_eq!(run["weights"]["residuals"].as_array().unwrap().len(), 10);
+    assert!(folder.text("a/index.html").contains("2 of each image"));
+}

@@ -58,6 +58,59 @@ fn two_directions_fill_the_folder_and_the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
+fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_time() {
+    let folder = folder();
+    let change = ["--add", "attr:Eyeglasses", "--remove", "attr:!Smiling"];
+    let weights = [
+        "--through",
+        "weights",
+        "--draws",
+        "12",
+        "--gradient-draws",
+        "20",
+        "--iterations",
+        "3",
+        "--tolerance",
+        "1e-6",
+    ];
+    for (out, sampler) in [
+        ("a", "heun"),
+        ("b", "heun"),
+        ("c", "euler"),
+        ("d", "stochastic"),
+    ] {
+        let more = ["--sampler", sampler, "--out", out];
+        sensitivity(&folder, &[&change[..], &weights, &more].concat()).succeeded();
+    }
+    for file in ["sensitivities.safetensors", "ranking.csv"] {
+        let [a, b] = ["a", "b"].map(|out| folder.bytes(&format!("{out}/{file}")));
+        assert_eq!(a, b, "{file}");
+    }
+    let bytes = folder.bytes("a/sensitivities.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let delta = tensors.tensor("sensitivity/add attr:Eyeglasses").unwrap();
+    assert_eq!(delta.shape(), [5, 192]);
+    assert!(delta.data().iter().any(|byte| *byte != 0));
+    assert!(tensors.names().iter().all(|name| !name.contains("log_")));
+    let run = &folder.json("a/summary.json")["run"];
+    assert_eq!(run["through"], "weights");
+    assert!(run["density"].is_null());
+    assert_eq!(run["weights"]["curvature_draws"], 12);
+    assert_eq!(run["weights"]["residuals"][1].as_array().unwrap().len(), 3);
+    assert!(
+        folder
+            .text("a/index.html")
+            .contains("12 draws of the curvature")
+    );
+    // Mass on all of the training set changes nothing.
+    let all = ["--add", "all", "--out", "all"];
+    sensitivity(&folder, &[&all[..], &weights].concat()).succeeded();
+    for row in &folder.rows("all/ranking.csv")[1..] {
+        assert_eq!(row[3], "0", "{row:?}");
+    }
+}
+
+#[test]
 fn without_arguments_the_shipped_model_is_ranked() {
     let folder = Folder::new();
     let said = folder.run("sensitivity", &["--samples", "3", "--steps", "2"]);

@@ -104,7 +104,26 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             folder.run("sensitivity", &arguments).refused(1, says);
         }
     }
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 29] = [
+        (&["--add", "all", "--draws", "9"], "--through weights"),
+        (&["influence", "--damping", "1"], "--through weights"),
+        (&["influence", "--image-draws", "4"], "--through weights"),
+        (
+            &["--add", "all", "--through", "weights", "--limit"],
+            "no second order",
+        ),
+        (
+            &["--add", "all", "--through", "weights", "--bandwidth", "1"],
+            "compares no densities",
+        ),
+        (
+            &["--add", "all", "--through", "weights", "--sigma-cut", "1"],
+            "compares no densities",
+        ),
+        (
+            &["--add", "model:file", "--through", "weights"],
+            "needs the images",
+        ),
         (
             &["--add", "all", "--add", "all"],
             "--add all is given twice",

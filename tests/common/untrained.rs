@@ -54,7 +54,7 @@ pub fn save(folder: &Folder, image_channels: usize, image_size: usize, fingerpri
             fingerprint: fingerprint.into(),
             step: 0,
             seed: 0,
-            training: "flip = false".into(),
+            training: "flip = false\n[noise]\nmean = -1.2\nstd = 1.2\n".into(),
             parameter_ids: weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
         },
         model: None,

@@ -283,6 +283,24 @@ impl ParameterTangents {
         Self(sum)
     }
 
+    /// The directions of all `parts` as one stack, in their order.
+    ///
+    /// # Panics
+    /// If the parts do not have the same parameters.
+    pub fn concat(parts: &[Self]) -> Self {
+        let Some(first) = parts.first() else {
+            return Self::default();
+        };
+        let stack = |id: ParamId| {
+            let stacks = parts.iter().map(|part| {
+                let stack = part.get(id).expect("all parts have the same parameters");
+                stack.clone()
+            });
+            DynTensor::stack(stacks.collect())
+        };
+        first.0.keys().map(|id| (*id, stack(*id))).collect()
+    }
+
     /// The module moved by direction `k`: `θ + step·self_k`.
     ///
     /// # Panics

@@ -42,6 +42,12 @@ pub const NOISE: RangeInclusive<f64> = 0.0..=100.0;
 pub const MINUTES: RangeInclusive<f64> = 0.0..=1e6;
 /// Seeds. TOML holds integers below 2⁶³, and derived seeds need some room above.
 pub const SEED: RangeInclusive<u64> = 0..=1 << 62;
+/// Draws of a training loss.
+pub const DRAWS: RangeInclusive<usize> = 1..=1 << 24;
+/// Iterations of a solver.
+pub const ITERATIONS: RangeInclusive<usize> = 1..=10_000;
+/// Damping of a matrix, relative to its largest eigenvalue.
+pub const DAMPING: RangeInclusive<f64> = 0.0..=1e6;
 /// Fractions between 0 and 1.
 pub const SHARE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Excluded(1.0));
 

@@ -10,6 +10,7 @@ pub mod device;
 pub mod ema;
 pub mod error;
 pub mod header;
+pub mod learned_denoiser;
 pub mod loss;
 pub mod network;
 pub mod optimizer;

@@ -17,19 +17,19 @@ use crate::weights;
 /// The raw network `F` on flat points `[n, d]` and their noise levels `c_noise`, `[n]`.
 type Forward<M> = Arc<dyn Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync>;
 /// The same function, recorded by burn-jvp.
-type Recorded<M> = Box<dyn Fn(&M, &[DynTensor]) -> DynTensor + Send + Sync>;
+pub(crate) type Recorded<M> = Box<dyn Fn(&M, &[DynTensor]) -> DynTensor + Send + Sync>;
 
 /// The denoiser `D(x, σ) = c_skip·x + c_out·F(c_in·x, c_noise)` of a network on flat points `[n, d]`.
 ///
 /// The network is a U-Net by default.
 pub struct NetworkDenoiser<M: Module = UNet> {
-    network: M,
+    pub(crate) network: M,
     /// The same weights as constants on the autodiff device, for products with Jᵀ.
     constant: M,
     d: usize,
-    precondition: Precondition,
+    pub(crate) precondition: Precondition,
     forward: Forward<M>,
-    jvp: Jvp<M, Recorded<M>>,
+    pub(crate) jvp: Jvp<M, Recorded<M>>,
 }
 
 impl NetworkDenoiser {

@@ -23,6 +23,8 @@ pub enum RandomStream {
     Measure,
     /// Choice of held-out images.
     Split,
+    /// Images, noise levels and noise of draws of the training loss; by quantity and draw.
+    LossDraw,
 }
 
 /// The generator of a seed, a stream and an index of up to three numbers, below 2⁶⁴, 2⁶⁴ and 2³².

@@ -152,8 +152,14 @@ impl Direction {
 
     /// The images of ν; none where ν is the data of a model or another measure.
     pub fn images(&self) -> Option<&Dataset> {
+        self.image_points().map(ImagePoints::set)
+    }
+
+    /// The points of ν, with mirror images if the model was trained on those; none where ν is the data of a model or
+    /// another measure.
+    pub(crate) fn image_points(&self) -> Option<&ImagePoints> {
         match &self.source {
-            Source::Images(points) => Some(points.set()),
+            Source::Images(points) => Some(points),
             Source::Model | Source::Measure => None,
         }
     }

@@ -54,6 +54,17 @@ pub enum SensitivityError {
         /// Channels, height and width of this model's samples.
         samples: [usize; 3],
     },
+    /// The configuration in a checkpoint does not name the noise levels of its training.
+    #[error(
+        "{0}: does not name the noise levels of its training, so the gradient of its loss is unknown: take the derivative through the \
+         data"
+    )]
+    NoTrainingNoise(String),
+    /// A direction through the weights is no set of images.
+    #[error(
+        "{0}: the derivative through the weights needs the images of a direction: name a set of images"
+    )]
+    NotImages(String),
     /// Images from elsewhere cannot be removed from the training set.
     #[error("{0}: only images of the training set can be removed")]
     NotTrainingImages(String),

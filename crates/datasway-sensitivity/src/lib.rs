@@ -5,6 +5,8 @@
 //! for which it is a prediction. [`trajectory::adjoint`] is its transpose, on which the influence of single images rests
 //! ([`influence`]).
 //!
+//! [`learner`] has the other derivative: that of the trained weights, and of the samples through them.
+//!
 //! [`measure`] has the kinds of ν, and of ρ where it has a closed form. [`density`] has the estimators of log p^ρ on the
 //! path. [`sensitivities`] computes batch by batch, and [`ranking`] orders the samples. [`TrainedModel`] puts all of it
 //! together for a checkpoint.
@@ -15,6 +17,7 @@ pub mod direction;
 mod error;
 pub mod influence;
 pub mod jacobian_trace;
+pub mod learner;
 pub mod measure;
 mod model;
 pub mod ranking;

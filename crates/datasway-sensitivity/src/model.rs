@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use datasway_data::{Dataset, LoadOptions, Selected, Selection, Source};
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
+use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
@@ -12,6 +13,7 @@ use crate::density::{TraceOptions, moment_matched_gaussian};
 use crate::direction::{Direction, SelectedImages};
 use crate::error::SensitivityError;
 use crate::influence::{self, Functional, Influences};
+use crate::learner::{DampedSolution, DataPoints, Learner, LearnerConfig};
 use crate::measure::{ImagePoints, Measure, ModelMeasure};
 use crate::ranking::RankedSensitivities;
 use crate::sensitivities;
@@ -205,6 +207,53 @@ impl TrainedModel {
         let results =
             sensitivities::compute(&self.network, &measures, config, &self.device, progress)?;
         Ok(RankedSensitivities::new(directions, results))
+    }
+
+    /// The model as a learner of its training images, which are `image_points`.
+    ///
+    /// # Errors
+    /// If the checkpoint does not name the noise levels of its training.
+    pub fn learner<'a>(
+        &'a self,
+        image_points: &'a ImagePoints,
+        config: LearnerConfig,
+    ) -> Result<Learner<'a>, SensitivityError> {
+        let unknown = || SensitivityError::NoTrainingNoise(self.name.clone());
+        let training: toml::Table = self.checkpoint.header.training.parse()?;
+        let noise = training.get("noise").ok_or_else(unknown)?;
+        let noise = noise.clone().try_into::<NoiseDistribution>();
+        Ok(Learner {
+            model: &self.network,
+            training_set: image_points,
+            noise: noise.map_err(|_| unknown())?,
+            config,
+        })
+    }
+
+    /// Draws samples and ranks them by their sensitivity to each direction through the weights of the model
+    /// ([`learner`](crate::learner)). `progress` receives the fraction of the work that is done, from 0 to 1.
+    ///
+    /// # Errors
+    /// If a direction is no set of images, the checkpoint does not name the noise levels of its training, an option is out
+    /// of its range, or the model fails.
+    pub fn weight_sensitivities(
+        &self,
+        directions: Vec<Direction>,
+        config: &SensitivityConfig,
+        learner: LearnerConfig,
+        mut progress: impl FnMut(f64),
+    ) -> Result<(RankedSensitivities, DampedSolution), SensitivityError> {
+        let training_set = self.image_points();
+        let learner = self.learner(&training_set, learner)?;
+        let mut groups: Vec<&dyn DataPoints> = Vec::with_capacity(directions.len());
+        for direction in &directions {
+            let images = direction.image_points();
+            let refused = || SensitivityError::NotImages(direction.selection().to_owned());
+            groups.push(images.ok_or_else(refused)?);
+        }
+        let (results, solution) =
+            learner.sensitivities(&groups, config, &self.device, &mut progress)?;
+        Ok((RankedSensitivities::new(directions, results), solution))
     }
 
     /// Draws samples and computes the influence of every training image on each functional of them. The `strongest`

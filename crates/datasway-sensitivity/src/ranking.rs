@@ -30,8 +30,8 @@ pub struct RankedSample {
     pub index: usize,
     /// `‖δ‖`, pixels per unit of mass; not finite where the density ratio overflowed.
     pub score: f64,
-    /// The largest `log r` on the path.
-    pub max_log_ratio: f32,
+    /// The largest `log r` on the path; none where no densities were compared.
+    pub max_log_ratio: Option<f32>,
     /// `‖δ(ρ)‖`, the norm of the sensitivity to the whole training set, which should be 0; none if it was not asked for.
     pub residual: Option<f64>,
     /// The largest |η| up to which `ηδ` is trusted; none if it was not asked for.
@@ -132,7 +132,7 @@ fn ranked_sample(
     RankedSample {
         index,
         score,
-        max_log_ratio,
+        max_log_ratio: (!ratios.is_empty()).then_some(max_log_ratio),
         residual,
         trust_radius: results.trust_radius(direction, index),
         warnings: warnings.into_iter().flatten().collect(),

@@ -31,7 +31,8 @@ pub struct Sensitivities {
     /// More of the same data changes nothing, so this should be 0. Its size is the model's own error `D^ρ − D`, which
     /// is in every δ. Where ρ and D of the comparison belong to one measure it is 0 identically and costs nothing.
     pub residuals: Option<Vec<f32>>,
-    /// Noise level at the start of each step, S in all.
+    /// Noise level at the start of each step, S in all; none, S = 0, for sensitivities through the weights, which compare
+    /// no densities.
     pub sigmas: Vec<f32>,
     /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at these levels, `[n, S]`.
     pub log_density: Vec<f32>,

@@ -2,12 +2,14 @@
 
 mod bootstrap;
 mod correlation;
+mod normal;
 mod reliability;
 mod summary;
 mod wilcoxon;
 
 pub use bootstrap::bootstrap;
 pub use correlation::{pearson_or_zero, precision, spearman_or_zero};
+pub use normal::normal_quantile;
 pub use reliability::{jackknife_error, spearman_brown};
 pub use summary::fast_median;
 pub use wilcoxon::{SignedRank, signed_rank};

@@ -8,6 +8,7 @@ mod model_arguments;
 mod odd_pages;
 mod rank;
 mod run_info;
+mod through_arguments;
 mod verify;
 
 use std::process::ExitCode;

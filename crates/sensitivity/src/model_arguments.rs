@@ -199,12 +199,7 @@ impl ModelArgs {
     /// # Errors
     /// If two arguments contradict each other.
     pub fn check(&self, config: &SensitivityConfig) -> Result<()> {
-        ensure!(
-            self.sigma_min < self.sigma_max,
-            "--sigma-min {} must be below --sigma-max {}",
-            self.sigma_min,
-            self.sigma_max
-        );
+        self.check_noise_levels()?;
         ensure!(
             self.sigma_cut < self.sigma_max,
             "--sigma-cut {} must be below --sigma-max {}: above it nothing would move",
@@ -235,6 +230,52 @@ impl ModelArgs {
             "--sampler stochastic does not go with --density probability-flow, which follows an ODE: leave that out, or use --density empirical"
         );
         Ok(config.density.check()?)
+    }
+
+    /// Checks the arguments of a derivative that compares no densities.
+    ///
+    /// # Errors
+    /// If an argument of the density is given, or two arguments contradict each other.
+    pub fn check_without_density(&self) -> Result<()> {
+        let given = [
+            ("--density", self.density.is_some()),
+            ("--bandwidth", self.bandwidth.is_some()),
+            (
+                "--trace",
+                TraceKind::from(self.trace) != TraceKind::default(),
+            ),
+            ("--probes", self.probes.is_some()),
+            ("--period", self.period.is_some()),
+            ("--sigma-cut", self.sigma_cut > 0.0),
+        ];
+        for (option, is_given) in given {
+            ensure!(
+                !is_given,
+                "{option} is for --through data: the derivative through the weights compares no densities"
+            );
+        }
+        self.check_noise_levels()
+    }
+
+    /// Checks the order of the noise levels.
+    fn check_noise_levels(&self) -> Result<()> {
+        ensure!(
+            self.sigma_min < self.sigma_max,
+            "--sigma-min {} must be below --sigma-max {}",
+            self.sigma_min,
+            self.sigma_max
+        );
+        Ok(())
+    }
+
+    /// Samples, or draws of a training loss, that are computed together.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The model with its training images.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use datasway_fs::process::peak_memory;
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
+use datasway_sensitivity::influence::SolverReport;
+use datasway_sensitivity::learner::{DampedSolution, LearnerConfig};
 use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, TrainedModel};
 use serde::Serialize;
 
@@ -42,6 +44,94 @@ pub struct SamplerInfo {
     pub sigma_max: f64,
 }
 
+/// The part of a model whose change with the data is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Through {
+    /// The ideal score of the training data.
+    Data,
+    /// The weights of the network.
+    Weights,
+}
+
+impl fmt::Display for Through {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Data => "data",
+            Self::Weights => "weights",
+        })
+    }
+}
+
+/// Options and results of the solver for the derivative of the weights.
+#[derive(Debug, Clone, Serialize)]
+pub struct LearnerInfo {
+    curvature_draws: usize,
+    gradient_draws: Option<usize>,
+    image_draws: Option<usize>,
+    relative_damping: f64,
+    tolerance: f64,
+    largest_eigenvalue: f64,
+    damping: f64,
+    iterations: usize,
+    /// The relative residual after each iteration, for each right-hand side.
+    residuals: Vec<Vec<f64>>,
+}
+
+impl LearnerInfo {
+    /// The options of a tangent with its solution.
+    pub fn of_tangent(config: &LearnerConfig, solution: &DampedSolution) -> Self {
+        let report = SolverReport {
+            damping: solution.damping,
+            largest_eigenvalue: solution.largest_eigenvalue,
+            residuals: solution.residuals.clone(),
+        };
+        Self {
+            gradient_draws: Some(config.gradient_draws),
+            ..Self::new(config, report)
+        }
+    }
+
+    /// The options of influences with their solutions.
+    pub fn of_influences(config: &LearnerConfig, report: SolverReport) -> Self {
+        Self {
+            image_draws: Some(config.image_draws),
+            ..Self::new(config, report)
+        }
+    }
+
+    fn new(config: &LearnerConfig, report: SolverReport) -> Self {
+        let iterations = report.residuals.iter().map(Vec::len).max();
+        Self {
+            curvature_draws: config.curvature_draws,
+            gradient_draws: None,
+            image_draws: None,
+            relative_damping: config.damping,
+            tolerance: config.tolerance,
+            largest_eigenvalue: report.largest_eigenvalue,
+            damping: report.damping,
+            iterations: iterations.unwrap_or(0),
+            residuals: report.residuals,
+        }
+    }
+
+    /// Draws, damping and residual in one line.
+    pub fn text(&self) -> String {
+        let last = self.residuals.iter().filter_map(|history| history.last());
+        let residual = last.copied().fold(0.0, f64::max);
+        let draws = match (self.gradient_draws, self.image_draws) {
+            (Some(count), _) => format!(", {count} of each gradient"),
+            (None, Some(count)) => format!(", {count} of each image"),
+            (None, None) => String::new(),
+        };
+        format!(
+            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to a relative residual of \
+             {residual:.3}",
+            self.curvature_draws, self.damping, self.relative_damping, self.iterations
+        )
+    }
+}
+
 /// A model and the options of a computation, as `summary.json` has them.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunInfo {
@@ -52,15 +142,17 @@ pub struct RunInfo {
     fingerprint: String,
     #[serde(flatten)]
     sampler: SamplerInfo,
-    density: DensityKind,
+    through: Through,
+    density: Option<DensityKind>,
     bandwidth: Option<Bandwidth>,
     /// The bandwidth as a number.
     h: Option<f64>,
     sigma_cut: f64,
     mirrored: bool,
-    trace: TraceKind,
-    probes: usize,
-    period: usize,
+    trace: Option<TraceKind>,
+    probes: Option<usize>,
+    period: Option<usize>,
+    weights: Option<LearnerInfo>,
     seed: u64,
     batch: usize,
     #[serde(skip)]
@@ -75,8 +167,30 @@ impl RunInfo {
         config: &SensitivityConfig,
         resolved: &ResolvedConfig,
     ) -> Self {
-        let header = &model.checkpoint.header;
         let trace = config.density.trace;
+        Self {
+            through: Through::Data,
+            density: Some(config.density.density),
+            bandwidth: config.density.bandwidth,
+            h: match &resolved.density {
+                DensityEstimator::Smoothed(smoothed) => Some(smoothed.bandwidth),
+                DensityEstimator::Empirical(_) | DensityEstimator::ProbabilityFlow { .. } => None,
+            },
+            sigma_cut: config.cutoff,
+            trace: Some(trace.kind),
+            probes: Some(trace.probes),
+            period: Some(trace.period),
+            ..Self::through_weights(model, sampler, config)
+        }
+    }
+
+    /// The information of a model and of options for the derivative through its weights, before it is computed.
+    pub fn through_weights(
+        model: &TrainedModel,
+        sampler: SamplerInfo,
+        config: &SensitivityConfig,
+    ) -> Self {
+        let header = &model.checkpoint.header;
         Self {
             datasway: env!("CARGO_PKG_VERSION"),
             checkpoint: model.name.clone(),
@@ -84,21 +198,34 @@ impl RunInfo {
             data: header.data.clone(),
             fingerprint: header.fingerprint.clone(),
             sampler,
-            density: config.density.density,
-            bandwidth: config.density.bandwidth,
-            h: match &resolved.density {
-                DensityEstimator::Smoothed(smoothed) => Some(smoothed.bandwidth),
-                DensityEstimator::Empirical(_) | DensityEstimator::ProbabilityFlow { .. } => None,
-            },
-            sigma_cut: config.cutoff,
+            through: Through::Weights,
+            density: None,
+            bandwidth: None,
+            h: None,
+            sigma_cut: 0.0,
             mirrored: model.mirrored,
-            trace: trace.kind,
-            probes: trace.probes,
-            period: trace.period,
+            trace: None,
+            probes: None,
+            period: None,
+            weights: None,
             seed: config.seed,
             batch: config.batch,
             training_images: model.images.len(),
         }
+    }
+
+    /// The information with the solution for the weights.
+    pub fn with_weights(self, weights: LearnerInfo) -> Self {
+        Self {
+            through: Through::Weights,
+            weights: Some(weights),
+            ..self
+        }
+    }
+
+    /// The solution for the weights in one line; none through the data.
+    pub fn weights(&self) -> Option<String> {
+        self.weights.as_ref().map(LearnerInfo::text)
     }
 
     /// The training data, as the checkpoint names them.
@@ -114,9 +241,17 @@ impl RunInfo {
         )
     }
 
-    /// The density that directions are compared with, and the cut-off.
-    pub fn density(&self) -> String {
-        let density = self.density;
+    /// The derivative for the terminal: the density that directions are compared with, or the weights.
+    pub fn form(&self) -> String {
+        match self.density() {
+            Some(density) => format!("log-density: {density}"),
+            None => "through the weights".to_owned(),
+        }
+    }
+
+    /// The density that directions are compared with, and the cut-off; none through the weights.
+    fn density(&self) -> Option<String> {
+        let density = self.density?;
         let mut text = match (density, self.h) {
             (DensityKind::Empirical, None) => density.to_string(),
             (DensityKind::Empirical, Some(h)) => format!("{density}, blurred by h = {h:.3}"),
@@ -125,18 +260,17 @@ impl RunInfo {
         if self.sigma_cut > 0.0 {
             text += &format!("; directions count from σ = {} up", self.sigma_cut);
         }
-        text
+        Some(text)
     }
 
     fn trace(&self) -> String {
-        match self.trace {
-            TraceKind::Hutchinson if self.probes == 1 => "1 probe".to_owned(),
-            TraceKind::Hutchinson => format!("{} probes", self.probes),
-            TraceKind::Probing => format!(
-                "probing with colours that repeat every {} pixels",
-                self.period
-            ),
-            TraceKind::Exact => "exact trace".to_owned(),
+        match (self.trace, self.probes, self.period) {
+            (Some(TraceKind::Hutchinson), Some(1), _) => "1 probe".to_owned(),
+            (Some(TraceKind::Hutchinson), Some(probes), _) => format!("{probes} probes"),
+            (Some(TraceKind::Probing), _, Some(period)) => {
+                format!("probing with colours that repeat every {period} pixels")
+            }
+            _ => "exact trace".to_owned(),
         }
     }
 
@@ -150,10 +284,12 @@ impl RunInfo {
             ("Training images", self.training_images.to_string()),
             ("Data fingerprint", self.fingerprint.clone()),
             ("Sampler", format!("{sampler}, {steps} steps")),
-            ("Log-density", self.density()),
+            ("Through", self.through.to_string()),
             ("Seed", self.seed.to_string()),
             ("Datasway", self.datasway.to_owned()),
         ];
+        rows.extend(self.density().map(|text| ("Log-density", text)));
+        rows.extend(self.weights().map(|text| ("Solution", text)));
         if let Some(bytes) = peak_memory() {
             rows.push(("Peak memory", format!("{} MiB", bytes >> 20)));
         }

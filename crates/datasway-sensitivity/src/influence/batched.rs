@@ -24,7 +24,8 @@ pub struct Influences {
     pub images: usize,
     /// The samples, `[n, d]`.
     pub samples: Vec<f32>,
-    /// Noise level of each evaluation on the path, P in all.
+    /// Noise level of each evaluation on the path, P in all; none, P = 0, for influences through the weights, which are
+    /// not a sum over the path.
     pub sigmas: Vec<f32>,
     /// The mean of `r_j` over the training images at each evaluation, `[n, P]`; 0 below the cut-off.
     ///
@@ -89,18 +90,16 @@ pub fn compute(
     strongest: usize,
     mut progress: impl FnMut(f64),
 ) -> Result<Influences, DiffusionError> {
-    if config.samples == 0 || config.batch == 0 || functionals.is_empty() {
-        return Err(DiffusionError::Invalid(
-            "influences need at least one sample, one in a batch and one functional".to_owned(),
-        ));
-    }
+    check_counts(config, functionals)?;
     let started = Instant::now();
     let mut results = Influences::empty(model.dim(), images.set().len(), functionals);
     for batch in config.batches() {
         let fraction =
             |done: f64| (batch.first as f64 + batch.count as f64 * done) / config.samples as f64;
         let trajectory = sample(model, images, &batch, config)?;
-        let adjoint = results.append_samples(model, images, functionals, &batch, &trajectory)?;
+        let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
+        let precision = widest_float(images.device());
+        let adjoint = AdjointInfluence::new(&trajectory, pulled, precision);
         progress(fraction(0.5));
         let influences = BatchInfluences::accumulate(&adjoint, images, |done| {
             progress(fraction(0.5 + done / 2.0));
@@ -112,8 +111,21 @@ pub fn compute(
     Ok(results)
 }
 
+/// Checks that there are samples, batches and functionals.
+pub(super) fn check_counts(
+    config: &ResolvedConfig,
+    functionals: &[Box<dyn Functional>],
+) -> Result<(), DiffusionError> {
+    if config.samples == 0 || config.batch == 0 || functionals.is_empty() {
+        return Err(DiffusionError::Invalid(
+            "influences need at least one sample, one in a batch and one functional".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// The paths of a batch.
-fn sample(
+pub(super) fn sample(
     model: &dyn Denoiser,
     images: &ImagePoints,
     batch: &Batch<'_>,
@@ -143,7 +155,7 @@ impl Influences {
     }
 
     /// Results of no samples.
-    fn empty(dim: usize, images: usize, functionals: &[Box<dyn Functional>]) -> Self {
+    pub(super) fn empty(dim: usize, images: usize, functionals: &[Box<dyn Functional>]) -> Self {
         let functionals = functionals.iter().map(|functional| FunctionalInfluences {
             name: functional.name().to_owned(),
             ..FunctionalInfluences::default()
@@ -159,15 +171,15 @@ impl Influences {
         }
     }
 
-    /// Appends the samples of a batch and the functionals of them, and pulls their gradients back.
-    fn append_samples(
+    /// Appends the samples of a batch and the functionals of them, and pulls their gradients back to the `G_p`.
+    pub(super) fn append_samples(
         &mut self,
         model: &dyn Denoiser,
         images: &ImagePoints,
         functionals: &[Box<dyn Functional>],
         batch: &Batch<'_>,
         trajectory: &Trajectory,
-    ) -> Result<AdjointInfluence, DiffusionError> {
+    ) -> Result<Vec<Tensor<3>>, DiffusionError> {
         let samples = trajectory.samples.clone();
         self.samples.extend(finite_samples(samples, batch.first)?);
         self.sigmas = trajectory.points.iter().map(|p| p.sigma as f32).collect();
@@ -188,8 +200,7 @@ impl Influences {
                 .extend(values(evaluated.gradients.clone())?);
             gradients.push(evaluated.gradients);
         }
-        let pulled = trajectory.pull_back(model, Tensor::stack(gradients, 0))?;
-        Ok(AdjointInfluence::new(trajectory, pulled, precision))
+        trajectory.pull_back(model, Tensor::stack(gradients, 0))
     }
 
     /// Appends the influences of a batch, with its strongest images.
@@ -281,7 +292,7 @@ impl BatchInfluences {
 
 /// Indices of the `count` largest positive and of the `count` smallest negative numbers of a row, the strongest first.
 /// Numbers that are not finite are left out.
-fn strongest(row: &[f32], count: usize) -> (Vec<usize>, Vec<usize>) {
+pub(super) fn strongest(row: &[f32], count: usize) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..row.len()).filter(|&j| row[j].is_finite()).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     let proponents = order.iter().take(count).copied();

@@ -6,6 +6,7 @@ mod functional;
 mod log_odds;
 mod principal;
 mod running_sum;
+mod through_weights;
 mod warning;
 
 pub use adjoint::{AdjointInfluence, StepContribution, forcings};
@@ -13,4 +14,5 @@ pub use batched::{FunctionalInfluences, Influences, RankedImage, compute};
 pub use functional::{Distance, Functional, FunctionalContext, Linear, ValueAndGradient};
 pub use log_odds::LogOdds;
 pub use principal::Principal;
+pub use through_weights::{SolverReport, compute_through_weights};
 pub use warning::{CLEAR_OF_RESIDUAL, InfluenceWarning, MAX_IMBALANCE};

@@ -11,12 +11,16 @@ use anyhow::{Result, ensure};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
-use datasway_sensitivity::influence::{Influences, compute};
-use datasway_sensitivity::{SensitivityConfig, TrainedModel};
+use datasway_sensitivity::influence::{
+    Functional, Influences, SolverReport, compute, compute_through_weights,
+};
+use datasway_sensitivity::learner::LearnerConfig;
+use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, TrainedModel};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::model_arguments::ModelArgs;
-use crate::run_info::RunInfo;
+use crate::run_info::{LearnerInfo, RunInfo, Through};
+use crate::through_arguments::ThroughArgs;
 
 /// The files of an influence run.
 static FOLDER: Kind = Kind {
@@ -56,6 +60,11 @@ pub struct InfluenceArgs {
     #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = count(number::SHOWN))]
     top: usize,
     #[command(flatten)]
+    through: ThroughArgs,
+    /// Draws of the training loss of each image, through weights [default: 64]
+    #[arg(long, value_name = "COUNT", value_parser = count(number::DRAWS))]
+    image_draws: Option<usize>,
+    #[command(flatten)]
     model: ModelArgs,
     /// Leave training images out of the page
     #[arg(long)]
@@ -78,7 +87,7 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
     };
     datasway_cli::distinct("--of", &arguments.functionals, functional_spec::meaning)?;
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
-    arguments.model.check(&config)?;
+    arguments.check(&config)?;
     let model = arguments.model.model()?;
     ensure_room(
         arguments.result_bytes(&model),
@@ -99,19 +108,33 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
     bar.set_style(ProgressStyle::with_template(
         "{bar:30} {percent} %  {eta} left",
     )?);
-    let results = compute(
-        &model.network,
-        &model.image_points(),
-        &functionals,
-        &resolved,
-        arguments.top,
-        |fraction| bar.set_position((1000.0 * fraction) as u64),
-    )?;
+    let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
+    let sampler = arguments.model.sampler_info();
+    let info = RunInfo::new(&model, sampler, &config, &resolved);
+    let (results, info) = match arguments.through.through() {
+        Through::Data => {
+            let images = model.image_points();
+            let top = arguments.top;
+            let results = compute(&model.network, &images, &functionals, &resolved, top, at)?;
+            (results, info)
+        }
+        Through::Weights => {
+            let (results, report) =
+                arguments.through_weights(&model, &functionals, &resolved, at)?;
+            let learner = arguments.learner();
+            (
+                results,
+                info.with_weights(LearnerInfo::of_influences(&learner, report)),
+            )
+        }
+    };
     bar.finish_and_clear();
 
-    let sampler = arguments.model.sampler_info();
+    if let Some(solution) = info.weights() {
+        datasway_cli::tell(solution);
+    }
     let run = output::InfluenceRun {
-        info: RunInfo::new(&model, sampler, &config, &resolved),
+        info,
         of: arguments.functionals.clone(),
     };
     output::write(
@@ -131,6 +154,40 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
 }
 
 impl InfluenceArgs {
+    /// Checks that the arguments go together.
+    fn check(&self, config: &SensitivityConfig) -> Result<()> {
+        self.through.check()?;
+        ensure!(
+            self.image_draws.is_none() || self.through.through() == Through::Weights,
+            "--image-draws is for --through weights: leave it out or add that"
+        );
+        self.model.check(config)
+    }
+
+    /// Options of the derivative through the weights.
+    fn learner(&self) -> LearnerConfig {
+        let config = self.through.learner(self.model.batch(), self.model.seed());
+        LearnerConfig {
+            image_draws: self.image_draws.unwrap_or(config.image_draws),
+            ..config
+        }
+    }
+
+    /// The influences through the weights of the model.
+    fn through_weights(
+        &self,
+        model: &TrainedModel,
+        functionals: &[Box<dyn Functional>],
+        resolved: &ResolvedConfig,
+        progress: impl FnMut(f64),
+    ) -> Result<(Influences, SolverReport)> {
+        let images = model.image_points();
+        let learner = model.learner(&images, self.learner())?;
+        let results =
+            compute_through_weights(&learner, &images, functionals, resolved, self.top, progress)?;
+        Ok(results)
+    }
+
     /// Bytes of the results: in memory, as the arrays of a file, and as the file.
     fn result_bytes(&self, model: &TrainedModel) -> u128 {
         let [functionals, samples, images, entries] = [

@@ -81,18 +81,22 @@ fn named_arrays(results: &Influences) -> Vec<NamedArray<'_>> {
         shape: shape.to_vec(),
         values,
     };
-    let mut arrays = vec![
-        array("samples".to_owned(), &[n, d], &results.samples),
-        array("sigmas".to_owned(), &[p], &results.sigmas),
-        array("balance".to_owned(), &[n, p], &results.balance),
-    ];
+    let mut arrays = vec![array("samples".to_owned(), &[n, d], &results.samples)];
+    // Influences through the weights are not a sum over the path.
+    let is_sum_over_path = p > 0;
+    if is_sum_over_path {
+        arrays.push(array("sigmas".to_owned(), &[p], &results.sigmas));
+        arrays.push(array("balance".to_owned(), &[n, p], &results.balance));
+    }
     for f in &results.functionals {
         let name = |quantity: &str| format!("{quantity}/{}", f.name);
         arrays.push(array(name("value"), &[n], &f.values));
         arrays.push(array(name("gradient"), &[n, d], &f.gradients));
         arrays.push(array(name("influence"), &[n, results.images], &f.influence));
         arrays.push(array(name("residual"), &[n], &f.residuals));
-        arrays.push(array(name("strength"), &[n, p], &f.strength));
+        if is_sum_over_path {
+            arrays.push(array(name("strength"), &[n, p], &f.strength));
+        }
     }
     arrays
 }

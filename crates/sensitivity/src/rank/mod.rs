@@ -21,7 +21,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::default_model;
 use crate::model_arguments::ModelArgs;
-use crate::run_info::{RunInfo, SamplerKind};
+use crate::run_info::{LearnerInfo, RunInfo, SamplerKind, Through};
+use crate::through_arguments::ThroughArgs;
 use directions::MODEL;
 use run::{RankRun, zero_check_text};
 
@@ -42,6 +43,8 @@ pub struct RankArgs {
     /// derivative; takes three to four times as long
     #[arg(long)]
     limit: bool,
+    #[command(flatten)]
+    through: ThroughArgs,
     #[command(flatten)]
     model: ModelArgs,
     /// Leave the direction's own images out of the page
@@ -85,31 +88,67 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
         "so many sensitivities",
         "ask for fewer --samples or fewer directions at a time",
     )?;
-    let resolved = model.resolve(&config)?;
     let directions = directions::resolve(&arguments.add, &arguments.remove, &config, &model)?;
     let photos = if arguments.no_photos {
         vec![Vec::new(); directions.len()]
     } else {
         directions::photos(&directions, &config, &model)?
     };
-    let info = RunInfo::new(&model, arguments.model.sampler_info(), &config, &resolved);
-    datasway_cli::tell(start_message(&directions, config.samples, &info));
-
-    let bar = ProgressBar::new(config.samples as u64);
-    bar.set_style(ProgressStyle::with_template(
-        "{bar:30} {pos}/{len} samples  {eta} left",
-    )?);
-    let results = model.ranked_sensitivities(directions, &resolved, |n| bar.inc(n as u64))?;
-    bar.finish_and_clear();
-
+    let (results, info) = match arguments.through.through() {
+        Through::Data => arguments.through_data(&model, directions, &config)?,
+        Through::Weights => arguments.through_weights(&model, directions, &config)?,
+    };
     let run = RankRun::new(info, &results, arguments.limit, model.images.shape);
     output::write(folder.path(), &results, &photos, &run)?;
     folder.finish()?;
+    if let Some(solution) = run.info.weights() {
+        datasway_cli::tell(solution);
+    }
     tell_results(&results, &arguments.out.join("index.html"));
     ensure_finite(&results)
 }
 
 impl RankArgs {
+    /// Sensitivities of the ideal score of the training data.
+    fn through_data(
+        &self,
+        model: &TrainedModel,
+        directions: Vec<Direction>,
+        config: &SensitivityConfig,
+    ) -> Result<(RankedSensitivities, RunInfo)> {
+        let resolved = model.resolve(config)?;
+        let info = RunInfo::new(model, self.model.sampler_info(), config, &resolved);
+        datasway_cli::tell(start_message(&directions, config.samples, &info));
+        let bar = ProgressBar::new(config.samples as u64);
+        bar.set_style(ProgressStyle::with_template(
+            "{bar:30} {pos}/{len} samples  {eta} left",
+        )?);
+        let results = model.ranked_sensitivities(directions, &resolved, |n| bar.inc(n as u64))?;
+        bar.finish_and_clear();
+        Ok((results, info))
+    }
+
+    /// Sensitivities of the weights of the model.
+    fn through_weights(
+        &self,
+        model: &TrainedModel,
+        directions: Vec<Direction>,
+        config: &SensitivityConfig,
+    ) -> Result<(RankedSensitivities, RunInfo)> {
+        let info = RunInfo::through_weights(model, self.model.sampler_info(), config);
+        datasway_cli::tell(start_message(&directions, config.samples, &info));
+        let learner = self.through.learner(self.model.batch(), self.model.seed());
+        let bar = ProgressBar::new(1000);
+        bar.set_style(ProgressStyle::with_template(
+            "{bar:30} {percent} %  at most {eta} left",
+        )?);
+        let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
+        let (results, solution) = model.weight_sensitivities(directions, config, learner, at)?;
+        bar.finish_and_clear();
+        let weights = LearnerInfo::of_tangent(&learner, &solution);
+        Ok((results, info.with_weights(weights)))
+    }
+
     /// The changes that show the shipped model, where the arguments name neither a change nor a checkpoint.
     fn name_default_changes(&mut self) -> Result<()> {
         if !self.add.is_empty() || !self.remove.is_empty() {
@@ -156,7 +195,21 @@ impl RankArgs {
     fn check(&self, config: &SensitivityConfig) -> Result<()> {
         directions::check("--add", &self.add, Change::Add)?;
         directions::check("--remove", &self.remove, Change::Remove)?;
-        self.model.check(config)
+        self.through.check()?;
+        if self.through.through() == Through::Data {
+            return self.model.check(config);
+        }
+        ensure!(
+            !self.limit,
+            "--limit is for --through data: the derivative through the weights has no second order yet"
+        );
+        let mut added = self.add.iter();
+        if let Some(text) = added.find(|text| text.starts_with(MODEL)) {
+            bail!(
+                "--add {text}: --through weights needs the images of a change, not a model of them"
+            );
+        }
+        self.model.check_without_density()
     }
 
     /// Bytes of the results: in memory, as the arrays of a file, and as the file.
@@ -180,10 +233,10 @@ fn start_message(directions: &[Direction], samples: usize, info: &RunInfo) -> St
     };
     let changes: Vec<String> = directions.iter().map(change).collect();
     format!(
-        "{samples} samples of {}: how would each move on {}? (log-density: {})",
+        "{samples} samples of {}: how would each move on {}? ({})",
         info.model(),
         changes.join(" and on "),
-        info.density()
+        info.form()
     )
 }
 
@@ -193,10 +246,9 @@ fn tell_results(results: &RankedSensitivities, page: &Path) {
         datasway_cli::tell(result_message(direction));
     }
     let sensitivities = &results.sensitivities;
-    datasway_cli::tell(format!(
-        "zero check ‖δ(all)‖: {}",
-        zero_check_text(sensitivities)
-    ));
+    if let Some(text) = zero_check_text(sensitivities) {
+        datasway_cli::tell(format!("zero check ‖δ(all)‖: {text}"));
+    }
     datasway_cli::tell(format!(
         "{} samples in {:.0} s; open {}",
         sensitivities.count(),

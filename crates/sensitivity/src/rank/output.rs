@@ -59,9 +59,13 @@ fn named_arrays(results: &RankedSensitivities) -> Vec<NamedArray<'_>> {
     let mut arrays = vec![
         array("noise", &[n, d], &numbers.noise),
         array("samples", &[n, d], &numbers.samples),
-        array("sigmas", &[steps], &numbers.sigmas),
-        array("log_density", &[n, steps], &numbers.log_density),
     ];
+    // No densities are compared through the weights.
+    let compares_densities = steps > 0;
+    if compares_densities {
+        arrays.push(array("sigmas", &[steps], &numbers.sigmas));
+        arrays.push(array("log_density", &[n, steps], &numbers.log_density));
+    }
     if let Some(residuals) = &numbers.residuals {
         arrays.push(array("residual", &[n, d], residuals));
     }
@@ -71,11 +75,10 @@ fn named_arrays(results: &RankedSensitivities) -> Vec<NamedArray<'_>> {
     for (k, RankedDirection { direction, .. }) in results.directions.iter().enumerate() {
         let name = |quantity: &str| format!("{quantity}/{direction}");
         arrays.push(array(&name("sensitivity"), &[n, d], &numbers.deltas[k]));
-        arrays.push(array(
-            &name("log_ratio"),
-            &[n, steps],
-            &numbers.log_ratios[k],
-        ));
+        if compares_densities {
+            let ratios = &numbers.log_ratios[k];
+            arrays.push(array(&name("log_ratio"), &[n, steps], ratios));
+        }
         if let Some(curvatures) = &numbers.curvatures {
             arrays.push(array(&name("curvature"), &[n, d], &curvatures[k]));
         }
@@ -99,7 +102,8 @@ fn ranking_csv(directions: &[RankedDirection]) -> String {
                 rank + 1,
                 row.index,
                 finite(row.score),
-                row.max_log_ratio,
+                row.max_log_ratio
+                    .map_or(String::new(), |ratio| ratio.to_string()),
                 row.warnings.is_empty()
             );
             if has_residual {

@@ -38,15 +38,14 @@ impl RankRun {
     }
 }
 
-/// The result of the zero check δ(all) = 0.
-pub fn zero_check_text(results: &Sensitivities) -> String {
-    match residual_extent(results) {
-        None => "not made".to_owned(),
-        Some([_, 0.0]) => "0, since density and D are of one measure".to_owned(),
-        Some([median, largest]) => format!(
+/// The result of the zero check δ(all) = 0; none if it was not made.
+pub fn zero_check_text(results: &Sensitivities) -> Option<String> {
+    Some(match residual_extent(results)? {
+        [_, 0.0] => "0, since density and D are of one measure".to_owned(),
+        [median, largest] => format!(
             "median {median:.3}, at most {largest:.3}, where 0 is expected: the model's own error"
         ),
-    }
+    })
 }
 
 /// The median and the largest `‖δ(ρ)‖` of the samples; none without the zero check.

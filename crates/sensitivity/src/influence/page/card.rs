@@ -91,6 +91,7 @@ impl InfluenceCard<'_> {
             legend: Corner::UpperLeft,
             ..Axes::default()
         };
+        let is_drawn = curves.iter().any(|curve| !curve.points.is_empty());
         let plot = line_plot(&axes, &curves)?;
         Ok(html! {
             article.card.warned[!self.warnings.is_empty()] {
@@ -110,7 +111,7 @@ impl InfluenceCard<'_> {
                         (pushed("Raise f", &self.proponents)?)
                         (pushed("Lower f", &self.opponents)?)
                     }
-                    div.where { (PreEscaped(plot)) }
+                    @if is_drawn { div.where { (PreEscaped(plot)) } }
                     @if !self.groups.is_empty() {
                         div.groups {
                             h3 { "Groups" }

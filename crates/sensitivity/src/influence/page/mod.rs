@@ -58,6 +58,8 @@ impl InfluencePage<'_> {
             .enumerate()
             .map(|(i, section)| section.render(i))
             .collect::<Result<Vec<_>, _>>()?;
+        let mut cards = self.functionals.iter().flat_map(|f| &f.cards);
+        let curves = cards.any(|card| !card.strength.is_empty());
         let body = html! {
             header.top {
                 h1 { (self.title) }
@@ -67,7 +69,7 @@ impl InfluencePage<'_> {
                         @for (i, f) in self.functionals.iter().enumerate() { a href={ "#functional-" (i) } { (f.name) } }
                     }
                 }
-                div.intro { (how_to_read()) (facts(&self.facts)) }
+                div.intro { (how_to_read(curves)) (facts(&self.facts)) }
             }
             main { @for section in &sections { (section) } }
         };
@@ -176,7 +178,7 @@ fn advice(warning: &InfluenceWarning) -> String {
 }
 
 /// The panel that explains the page.
-fn how_to_read() -> Markup {
+fn how_to_read(curves: bool) -> Markup {
     html! {
         div.panel {
             h3 { "How to read this page" }
@@ -189,8 +191,10 @@ fn how_to_read() -> Markup {
                 dd { "How f sees the picture: red where a lighter pixel raises f, blue where it lowers it." }
                 dt { "± number" }
                 dd { "What f would lose if the model had been trained without that image, to first order. Positive: the image raises f." }
-                dt { "Curves" }
-                dd { "Where along the sampler’s path the strongest image of either side acts, and the mean size over all images. Large σ decides composition, small σ detail." }
+                @if curves {
+                    dt { "Curves" }
+                    dd { "Where along the sampler’s path the strongest image of either side acts, and the mean size over all images. Large σ decides composition, small σ detail." }
+                }
                 dt { "Groups" }
                 dd { "Change of f per unit of mass added on all images of a label: η times it is predicted if a share η of the group is added." }
             }

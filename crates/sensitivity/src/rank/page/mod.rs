@@ -48,6 +48,7 @@ impl SensitivityPage<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         let mut cards = self.directions.iter().flat_map(|d| &d.cards);
         let limits = cards.clone().any(|card| card.limit.is_some());
+        let ratios = cards.clone().any(|card| !card.log_ratio.is_empty());
         let residuals = cards.any(|card| card.residual.is_some_and(|residual| residual != 0.0));
         let body = html! {
             header.top {
@@ -58,7 +59,7 @@ impl SensitivityPage<'_> {
                         @for (i, d) in self.directions.iter().enumerate() { a href={ "#direction-" (i) } { (d.label()) } }
                     }
                 }
-                div.intro { (how_to_read(limits, residuals)) (facts(&self.facts)) }
+                div.intro { (how_to_read(limits, residuals, ratios)) (facts(&self.facts)) }
             }
             main { @for section in &sections { (section) } }
         };
@@ -154,11 +155,9 @@ fn run_facts(results: &RankedSensitivities, run: &RankRun) -> Vec<(String, Strin
         cost.total, cost.path, cost.density, cost.tangent,
     );
     let mut facts = run.info.rows();
+    let zero_check = zero_check_text(&results.sensitivities);
+    facts.extend(zero_check.map(|text| ("Zero check ‖δ(all)‖".to_owned(), text)));
     facts.extend([
-        (
-            "Zero check ‖δ(all)‖".to_owned(),
-            zero_check_text(&results.sensitivities),
-        ),
         ("Network evaluations".to_owned(), evaluations),
         ("Time".to_owned(), time),
     ]);
@@ -166,7 +165,7 @@ fn run_facts(results: &RankedSensitivities, run: &RankRun) -> Vec<(String, Strin
 }
 
 /// The panel that explains the page, with what only some runs have.
-fn how_to_read(limits: bool, residuals: bool) -> Markup {
+fn how_to_read(limits: bool, residuals: bool, ratios: bool) -> Markup {
     html! {
         div.panel {
             h3 { "How to read this page" }
@@ -183,8 +182,10 @@ fn how_to_read(limits: bool, residuals: bool) -> Markup {
                 dd { "The score that ranks the samples: the length of δ over all pixels. It says how much a sample moves, not whether it gets better." }
                 dt { "x ± c·δ" }
                 dd { "The sample with its change exaggerated: c is chosen for each sample so that the change can be seen. Only the outlined picture goes the way asked for." }
-                dt { "log ratio" }
-                dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none. Drawn down to −30." }
+                @if ratios {
+                    dt { "log ratio" }
+                    dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none. Drawn down to −30." }
+                }
                 @if residuals {
                     dt { "‖δ(all)‖" }
                     dd { "The same for more of all training images alike. That changes nothing, so it should be 0: what it is instead is the model’s own error, which is in every δ. It enters a δ times the density ratio; a δ less than twice as long as that is not trusted." }

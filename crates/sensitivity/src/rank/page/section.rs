@@ -94,6 +94,9 @@ impl DirectionSection<'_> {
             return Ok(html! {});
         }
         let histogram = self.score_histogram()?;
+        if self.cards.iter().all(|card| card.log_ratio.is_empty()) {
+            return Ok(html! { div.panel { h3 { "Scores" } (PreEscaped(histogram)) } });
+        }
         let last = self.cards.len() - 1;
         let count = CURVES.min(self.cards.len());
         let ranks: Vec<usize> = (0..count).map(|i| i * last / (count - 1)).collect();

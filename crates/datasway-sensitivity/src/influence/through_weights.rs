@@ -1,0 +1,115 @@
+//! Samples and the influence of every training image on functionals of them, through the weights of the model.
+//!
+//! A functional f of a sample has the gradient `g = ∂f/∂θ` in the weights. With `u = (G + λ)⁻¹·g` image j has the influence
+//! `a_j = −⟨∇ℓ_j − ∇L_ρ, u⟩` ([`learner`](crate::learner)). Each functional of each sample is a right-hand side of its own.
+
+use std::time::Instant;
+
+use datasway_diffusion::DiffusionError;
+
+use super::batched::{Influences, RankedImage, check_counts, sample, strongest};
+use super::functional::Functional;
+use crate::config::ResolvedConfig;
+use crate::learner::{Learner, weight_gradients};
+use crate::measure::ImagePoints;
+
+/// Right-hand sides that are solved together, each of the size of the weights.
+const SOLVED_TOGETHER: usize = 16;
+
+/// Damping and residuals of the solutions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SolverReport {
+    /// λ.
+    pub damping: f64,
+    /// The largest eigenvalue of the Gauss–Newton matrix.
+    pub largest_eigenvalue: f64,
+    /// The relative residual after each iteration, for each right-hand side: the functionals of the first sample, then
+    /// those of the second, and so on.
+    pub residuals: Vec<Vec<f64>>,
+}
+
+/// Draws the samples of `config` and computes the influence of every training image on every functional through the
+/// weights. The `strongest` proponents and opponents of each sample are kept. The density of `config` is that of
+/// functionals that need one.
+///
+/// `progress` receives the fraction of the work that is done, from 0 to 1.
+///
+/// # Errors
+/// If there is no sample, no batch or no functional, shapes do not fit, an option is out of its range, or the model fails.
+pub fn compute_through_weights(
+    learner: &Learner<'_>,
+    images: &ImagePoints,
+    functionals: &[Box<dyn Functional>],
+    config: &ResolvedConfig,
+    strongest: usize,
+    mut progress: impl FnMut(f64),
+) -> Result<(Influences, SolverReport), DiffusionError> {
+    check_counts(config, functionals)?;
+    let started = Instant::now();
+    let (k, model) = (functionals.len(), learner.model);
+    let learner = with_draws_of_copies(learner, images);
+    let (mut done, total) = (0, learner.influence_work(k * config.samples) as f64);
+    let mut advance = |work: usize| {
+        done += work;
+        progress(done as f64 / total);
+    };
+    let largest_eigenvalue = learner.largest_eigenvalue(&mut advance)?;
+    let mut report = SolverReport {
+        damping: learner.config.damping * largest_eigenvalue,
+        largest_eigenvalue,
+        residuals: Vec::new(),
+    };
+    let mut results = Influences::empty(model.dim(), images.set().len(), functionals);
+    let together = (SOLVED_TOGETHER / k).max(1);
+    for batch in config.batches() {
+        let trajectory = sample(model, images, &batch, config)?;
+        let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
+        for first in (0..batch.count).step_by(together) {
+            let samples = first..(first + together).min(batch.count);
+            let right = weight_gradients(model, &trajectory, &pulled, samples)?;
+            let solution = learner.solve_damped(&right, largest_eigenvalue, &mut advance)?;
+            report.residuals.extend(solution.residuals);
+            let rows = learner.influences(&solution.solutions, &mut advance)?;
+            for (column, row) in rows.into_iter().enumerate() {
+                results.append_row(column % k, &row, strongest);
+            }
+        }
+    }
+    results.sigmas.clear();
+    results.seconds = started.elapsed().as_secs_f64();
+    Ok((results, report))
+}
+
+/// The learner with the draws of an image shared out between it and its mirror image.
+fn with_draws_of_copies<'a>(learner: &Learner<'a>, images: &ImagePoints) -> Learner<'a> {
+    let mut learner = *learner;
+    let copies = images.count() / images.set().len().max(1);
+    learner.config.image_draws = learner.config.image_draws.div_ceil(copies.max(1));
+    learner
+}
+
+impl Influences {
+    /// Appends the influences of all points on a functional of the next sample. An image and its mirror image share its
+    /// mass.
+    fn append_row(&mut self, functional: usize, points: &[f64], count: usize) {
+        let m = self.images;
+        let copies = (points.len() / m) as f64;
+        let image = |j: usize| points.iter().skip(j).step_by(m).sum::<f64>() / copies;
+        let row: Vec<f32> = (0..m).map(|j| image(j) as f32).collect();
+        let (proponents, opponents) = strongest(&row, count);
+        let ranked = |picked: Vec<usize>| {
+            let ranked = picked.into_iter().map(|image| RankedImage {
+                image,
+                influence: row[image],
+                along: Vec::new(),
+            });
+            ranked.collect()
+        };
+        let results = &mut self.functionals[functional];
+        results.proponents.push(ranked(proponents));
+        results.opponents.push(ranked(opponents));
+        let sum: f64 = row.iter().map(|a| f64::from(*a)).sum();
+        results.residuals.push((sum / m as f64) as f32);
+        results.influence.extend_from_slice(&row);
+    }
+}

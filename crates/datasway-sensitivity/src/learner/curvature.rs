@@ -1,0 +1,56 @@
+//! Products with the curvature of the training loss.
+
+use burn_jvp::ParameterTangents;
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+
+use super::draws::LossDraws;
+use super::loss::metric;
+
+/// A symmetric matrix that acts on directions of the weights.
+pub trait Curvature {
+    /// The products with K directions. `progress` receives the number of draws that each batch adds, times K.
+    ///
+    /// # Errors
+    /// If the model fails.
+    fn product(
+        &self,
+        directions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError>;
+}
+
+/// The Gauss–Newton matrix of the loss, `G = E[J_θᵀ·(2w/d)·J_θ]`, over a list of draws.
+///
+/// One batch is in memory at a time. K directions share the evaluation of each batch.
+pub struct GaussNewton<'a> {
+    /// The model.
+    pub model: &'a dyn LearnedDenoiser,
+    /// The draws of the mean.
+    pub draws: LossDraws<'a>,
+    /// Draws evaluated together; results depend on it by rounding only.
+    pub batch: usize,
+}
+
+impl Curvature for GaussNewton<'_> {
+    fn product(
+        &self,
+        directions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        let mut product = ParameterTangents::new();
+        for range in self.draws.batches(self.batch) {
+            let work = range.len() * directions.k();
+            let drawn = self.draws.read(range);
+            let (x, sigmas) = (drawn.noisy, drawn.sigmas);
+            let (_, moved) = self
+                .model
+                .jvp_with_weights(x.clone(), &sigmas, None, directions)?;
+            let weights = metric(self.model, &x, &sigmas) / self.draws.count() as f64;
+            let pulled = moved * weights.unsqueeze_dim::<3>(0);
+            product = product.add(&self.model.vjp_in_weights(x, &sigmas, pulled)?);
+            progress(work);
+        }
+        Ok(product)
+    }
+}

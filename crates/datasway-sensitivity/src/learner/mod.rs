@@ -1,0 +1,41 @@
+//! Sensitivities through the weights: the derivative of the learner.
+//!
+//! The other modules differentiate the ideal score of the data. Here the network is differentiated as it learns. Trained
+//! weights are near a minimum of the training loss `L_ρ(θ)`. On `ρ_η ∝ ρ + ην` the loss is
+//! `L_η = (L_ρ + η·L_ν)/(1 + η)`, and its minimum moves by
+//!
+//! `dθ/dη = −(G + λ)⁻¹·(∇L_ν − ∇L_ρ)`
+//!
+//! with the Gauss–Newton matrix `G = E[J_θᵀ·(2w/d)·J_θ]` of the loss and a damping λ ([`Learner::weight_tangent`]). G stands
+//! for the Hessian, from which it differs by the second derivative of the network times the mean residual.
+//!
+//! - Forwards, a sample moves by the sampler's own tangent with `J_θ·dθ/dη` as change of the denoiser
+//!   ([`sample_with_weight_tangents`]).
+//! - Backwards, `g = ∂f/∂θ` of a functional f is the sum of `J_θᵀ·G_p` along the path ([`weight_gradients`]), one solve gives
+//!   `u = (G + λ)⁻¹·g`, and image j has the influence `a_j = −⟨∇ℓ_j − ∇L_ρ, u⟩`, one forward-mode product
+//!   ([`Learner::influences`]).
+//!
+//! Samples are drawn with an average of the weights over the last steps of training. The derivative of an average is the
+//! average of the derivatives, and near a minimum all of them are the derivative of the minimum, so it is taken at the
+//! averaged weights.
+
+mod adjoint;
+mod batched;
+mod config;
+mod conjugate_gradients;
+mod curvature;
+mod draws;
+mod loss;
+mod solve;
+mod spectrum;
+mod tangent;
+
+pub use adjoint::weight_gradients;
+pub use config::LearnerConfig;
+pub use conjugate_gradients::{Solution, StoppingRule, conjugate_gradients};
+pub use curvature::{Curvature, GaussNewton};
+pub use draws::{DataPoints, DrawBatch, LossDraws};
+pub use loss::{loss_derivatives, loss_gradient};
+pub use solve::{DampedSolution, Learner};
+pub use spectrum::largest_eigenvalue;
+pub use tangent::sample_with_weight_tangents;

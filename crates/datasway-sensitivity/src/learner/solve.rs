@@ -1,0 +1,240 @@
+//! The learner at its minimum: the derivative of its weights, and the influence of single images on them.
+
+use burn_jvp::ParameterTangents;
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+use datasway_diffusion::loss::NoiseDistribution;
+
+use super::config::LearnerConfig;
+use super::conjugate_gradients::{StoppingRule, conjugate_gradients};
+use super::curvature::GaussNewton;
+use super::draws::{DataPoints, LossDraws};
+use super::loss::{loss_derivatives, loss_gradient};
+use super::spectrum::largest_eigenvalue;
+
+/// Products of Lanczos's method for the largest eigenvalue.
+const LANCZOS_ITERATIONS: usize = 8;
+/// Draws of the curvature whose largest eigenvalue is taken.
+const LANCZOS_DRAWS: usize = 512;
+
+/// A model with the data, the noise levels and the loss of its training.
+#[derive(Clone, Copy)]
+pub struct Learner<'a> {
+    /// The model.
+    pub model: &'a dyn LearnedDenoiser,
+    /// The training data ρ.
+    pub training_set: &'a dyn DataPoints,
+    /// The noise levels of training.
+    pub noise: NoiseDistribution,
+    /// The options.
+    pub config: LearnerConfig,
+}
+
+/// Solutions of K systems with the damped Gauss–Newton matrix.
+#[derive(Debug, Clone)]
+pub struct DampedSolution {
+    /// The K solutions.
+    pub solutions: ParameterTangents,
+    /// λ.
+    pub damping: f64,
+    /// The largest eigenvalue of the Gauss–Newton matrix.
+    pub largest_eigenvalue: f64,
+    /// The relative residual after each iteration, for each right-hand side.
+    pub residuals: Vec<Vec<f64>>,
+}
+
+impl Learner<'_> {
+    /// `dθ/dη = −(G + λ)⁻¹·(∇L_ν − ∇L_ρ)` for every group ν.
+    ///
+    /// `progress` receives the work that is done, of [`weight_tangent_work`](Self::weight_tangent_work) at most.
+    ///
+    /// # Errors
+    /// If there is no group, a group or the training set is empty, an option is out of its range, or the model fails.
+    pub fn weight_tangent(
+        &self,
+        groups: &[&dyn DataPoints],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<DampedSolution, DiffusionError> {
+        let difference = self.gradient_difference(groups, progress)?;
+        let right = difference.scale(&vec![-1.0; groups.len()]);
+        self.solve(&right, progress)
+    }
+
+    /// The work of [`weight_tangent`](Self::weight_tangent) for K groups, in the units of its progress.
+    pub fn weight_tangent_work(&self, groups: usize) -> usize {
+        (groups + 1) * self.config.gradient_draws + self.solve_work(groups)
+    }
+
+    /// `∇L_ν − ∇L_ρ` for every group ν, with the same noise for all.
+    ///
+    /// # Errors
+    /// As [`weight_tangent`](Self::weight_tangent).
+    pub fn gradient_difference(
+        &self,
+        groups: &[&dyn DataPoints],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        self.check()?;
+        if groups.is_empty() {
+            return Err(DiffusionError::Invalid(
+                "sensitivities need at least one direction".to_owned(),
+            ));
+        }
+        let mut gradient = |points: &dyn DataPoints| {
+            check_points(self.model, points)?;
+            let draws = self.random_draws(points, self.config.gradient_draws);
+            loss_gradient(self.model, &draws, self.config.batch, progress)
+        };
+        let of_training_set = gradient(self.training_set)?.scale(&[-1.0]);
+        let mut differences = Vec::with_capacity(groups.len());
+        for group in groups {
+            differences.push(gradient(*group)?.add(&of_training_set));
+        }
+        Ok(ParameterTangents::concat(&differences))
+    }
+
+    /// Solves `(G + λ)·x_k = b_k` for K right-hand sides.
+    ///
+    /// # Errors
+    /// If an option is out of its range, or the model fails.
+    pub fn solve(
+        &self,
+        right: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<DampedSolution, DiffusionError> {
+        let largest_eigenvalue = self.largest_eigenvalue(progress)?;
+        self.solve_damped(right, largest_eigenvalue, progress)
+    }
+
+    /// The largest eigenvalue of the Gauss–Newton matrix, to which the damping is relative.
+    ///
+    /// # Errors
+    /// If an option is out of its range, or the model fails.
+    pub fn largest_eigenvalue(
+        &self,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<f64, DiffusionError> {
+        self.check()?;
+        let LearnerConfig {
+            curvature_draws,
+            batch,
+            ..
+        } = self.config;
+        let draws = self.random_draws(self.training_set, curvature_draws);
+        let draws = draws.first(LANCZOS_DRAWS);
+        let first = draws.clone().first(batch);
+        let start = loss_gradient(self.model, &first, batch, &mut |_| ())?;
+        let curvature = GaussNewton {
+            model: self.model,
+            draws,
+            batch,
+        };
+        largest_eigenvalue(&curvature, &start, LANCZOS_ITERATIONS, progress)
+    }
+
+    /// Solves `(G + λ)·x_k = b_k` for K right-hand sides, with the largest eigenvalue of G.
+    ///
+    /// # Errors
+    /// If an option is out of its range, or the model fails.
+    pub fn solve_damped(
+        &self,
+        right: &ParameterTangents,
+        largest_eigenvalue: f64,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<DampedSolution, DiffusionError> {
+        self.check()?;
+        let LearnerConfig {
+            curvature_draws,
+            damping,
+            tolerance,
+            iterations,
+            ..
+        } = self.config;
+        let curvature = GaussNewton {
+            model: self.model,
+            draws: self.random_draws(self.training_set, curvature_draws),
+            // K directions at once take K times the memory of a batch.
+            batch: (self.config.batch / right.k().max(1)).max(1),
+        };
+        let damping = damping * largest_eigenvalue;
+        let rule = StoppingRule {
+            tolerance,
+            iterations,
+        };
+        let solution = conjugate_gradients(&curvature, damping, right, rule, progress)?;
+        Ok(DampedSolution {
+            solutions: solution.solutions,
+            damping,
+            largest_eigenvalue,
+            residuals: solution.residuals,
+        })
+    }
+
+    /// The work of [`solve`](Self::solve) for K right-hand sides, at most.
+    fn solve_work(&self, right_hand_sides: usize) -> usize {
+        let spectrum = LANCZOS_ITERATIONS * self.config.curvature_draws.min(LANCZOS_DRAWS);
+        spectrum + self.config.iterations * self.config.curvature_draws * right_hand_sides
+    }
+
+    /// `a_j = −⟨∇ℓ_j − ∇L_ρ, u_k⟩` of every point j of the training set, `[K][m]`, for K solutions
+    /// `u = (G + λ)⁻¹·∂f/∂θ`: `df/dη` for the mass η at the point.
+    ///
+    /// All points have the same noises, and the mean of `a_j` over a group is `⟨∂f/∂θ, dθ/dη⟩` of the group with gradients
+    /// over these draws.
+    ///
+    /// # Errors
+    /// If an option is out of its range, or the model fails.
+    pub fn influences(
+        &self,
+        solutions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Vec<f64>>, DiffusionError> {
+        self.check()?;
+        let LearnerConfig {
+            image_draws, seed, ..
+        } = self.config;
+        let draws = LossDraws::every_point(self.training_set, image_draws, self.noise, seed);
+        let batch = (self.config.batch / solutions.k().max(1)).max(1);
+        let mut rows = loss_derivatives(self.model, &draws, solutions, batch, progress)?;
+        for row in &mut rows {
+            let mean = row.iter().sum::<f64>() / row.len() as f64;
+            row.iter_mut().for_each(|a| *a = mean - *a);
+        }
+        Ok(rows)
+    }
+
+    /// The work of the influences on K functionals, with the solution: at most.
+    pub fn influence_work(&self, functionals: usize) -> usize {
+        let products = self.training_set.count() * self.config.image_draws * functionals;
+        self.solve_work(functionals) + products
+    }
+
+    fn random_draws<'p>(&self, points: &'p dyn DataPoints, count: usize) -> LossDraws<'p> {
+        LossDraws::random(points, count, self.noise, self.config.seed)
+    }
+
+    fn check(&self) -> Result<(), DiffusionError> {
+        self.config.check()?;
+        check_points(self.model, self.training_set)
+    }
+}
+
+/// Checks that there are points, and that they are those of the model.
+fn check_points(
+    model: &dyn LearnedDenoiser,
+    points: &dyn DataPoints,
+) -> Result<(), DiffusionError> {
+    if points.count() == 0 {
+        return Err(DiffusionError::Invalid(
+            "a set of images that a model learns from has no image".to_owned(),
+        ));
+    }
+    if points.dim() == model.dim() {
+        return Ok(());
+    }
+    Err(DiffusionError::Shape {
+        what: "a set of points".to_owned(),
+        found: vec![points.count(), points.dim()],
+        expected: vec![points.count(), model.dim()],
+    })
+}

@@ -1,0 +1,110 @@
+//! The tangent through the weights against its adjoint.
+
+use burn::tensor::Tensor;
+use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::sampler::FrozenNoise;
+use datasway_diffusion::schedule::karras;
+use datasway_sensitivity::density::ClosedForm;
+use datasway_sensitivity::learner::{
+    DataPoints, Learner, LearnerConfig, LossDraws, loss_gradient, sample_with_weight_tangents,
+    weight_gradients,
+};
+use datasway_sensitivity::measure::Empirical;
+use datasway_sensitivity::trajectory::Trajectory;
+
+use super::models::{
+    EXACT, NOISE, SAMPLERS, apart, directions, dot, draw, random_directions, unet, values,
+};
+
+#[test]
+fn the_gradient_in_the_weights_is_the_transpose_of_the_tangent_for_every_sampler() {
+    let (network, model) = unet();
+    let (n, d) = (3, model.dim());
+    let data = Empirical::new(draw(1, [20, d])).expect("points");
+    let v = random_directions(&network, 2);
+    for sampler in SAMPLERS {
+        let (start, noise) = (draw(2, [n, d]), FrozenNoise::new(5));
+        let sigmas = karras(6, 0.02, 20.0, 7.0);
+        let density = ClosedForm(&data);
+        let (samples, delta) =
+            sample_with_weight_tangents(&model, &v, &sampler, &sigmas, start.clone(), &noise)
+                .expect("δ");
+        let path = Trajectory::sample(&model, &density, &sampler, &sigmas, start, &noise);
+        let path = path.expect("a path");
+        assert!(apart(&values(samples), &values(path.samples.clone())) < 1e-13);
+        let gradients = draw(3, [2, n, d]);
+        let pulled = path.pull_back(&model, gradients.clone()).expect("G");
+        let by_sample = weight_gradients(&model, &path, &pulled, 0..n).expect("g");
+        let (by_sample, v) = (directions(&by_sample), directions(&v));
+        for i in 0..n {
+            for f in 0..2 {
+                let gradient = gradients.clone().slice([f..f + 1, i..i + 1]);
+                for (k, v) in v.iter().enumerate() {
+                    let moved = delta.clone().slice([k..k + 1, i..i + 1]);
+                    let left = dot(&values(gradient.clone()), &values(moved));
+                    let right = dot(&by_sample[2 * i + f], v);
+                    assert!(
+                        (left - right).abs() < 1e-10 * left.abs().max(1.0),
+                        "{sampler:?}: {left} {right}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_groups_mean_influence_is_its_tangent() {
+    let (_, model) = unet();
+    let (n, d) = (2, model.dim());
+    let points: Tensor<2> = draw(1, [12, d]);
+    let group = points.clone().slice_dim(0, 3..8);
+    let learner = Learner {
+        model: &model,
+        training_set: &points,
+        noise: NOISE,
+        config: LearnerConfig {
+            curvature_draws: 24,
+            damping: 0.1,
+            batch: 24,
+            ..EXACT
+        },
+    };
+    let gradient = |points: &dyn DataPoints| {
+        let LearnerConfig {
+            image_draws, seed, ..
+        } = learner.config;
+        let draws = LossDraws::every_point(points, image_draws, NOISE, seed);
+        loss_gradient(&model, &draws, 24, &mut |_| ()).expect("a gradient")
+    };
+    let right = gradient(&points).add(&gradient(&group).scale(&[-1.0]));
+    let tangent = learner.solve(&right, &mut |_| ()).expect("dθ/dη");
+    let (start, noise) = (draw(2, [n, d]), FrozenNoise::new(5));
+    let (sampler, sigmas) = (SAMPLERS[1], karras(5, 0.05, 20.0, 7.0));
+    let (_, delta) = sample_with_weight_tangents(
+        &model,
+        &tangent.solutions,
+        &sampler,
+        &sigmas,
+        start.clone(),
+        &noise,
+    )
+    .expect("δ");
+    let data = Empirical::new(points.clone()).expect("points");
+    let path = Trajectory::sample(&model, &ClosedForm(&data), &sampler, &sigmas, start, &noise);
+    let path = path.expect("a path");
+    let gradients = draw(3, [1, n, d]);
+    let pulled = path.pull_back(&model, gradients.clone()).expect("G");
+    let right = weight_gradients(&model, &path, &pulled, 0..n).expect("g");
+    let solution = learner.solve(&right, &mut |_| ()).expect("u");
+    let influences = learner
+        .influences(&solution.solutions, &mut |_| ())
+        .expect("influences");
+    for (i, row) in influences.iter().enumerate() {
+        let mean = row[3..8].iter().sum::<f64>() / 5.0;
+        let gradient = values(gradients.clone().slice([0..1, i..i + 1]));
+        let along = dot(&gradient, &values(delta.clone().slice([0..1, i..i + 1])));
+        assert!((mean - along).abs() < 1e-10 * along.abs(), "{mean} {along}");
+        assert!(row.iter().sum::<f64>().abs() < 1e-10 * mean.abs());
+    }
+}

@@ -1,0 +1,6 @@
+//! The derivative of the learner: weights at a minimum against minima of changed data, and the tangent against its adjoint.
+
+mod adjoint;
+mod minimum;
+mod models;
+mod products;

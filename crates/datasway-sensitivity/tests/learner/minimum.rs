@@ -1,0 +1,232 @@
+//! The derivative of the weights against differences of minima of the training loss on changed data.
+
+use burn::tensor::Tensor;
+use burn_jvp::{DynTensor, Hvp, ParameterTangents, Tangents};
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+use datasway_diffusion::sampler::{FrozenNoise, sample};
+use datasway_diffusion::schedule::karras;
+use datasway_sensitivity::learner::{
+    Curvature, DataPoints, Learner, LearnerConfig, LossDraws, loss_gradient,
+    sample_with_weight_tangents,
+};
+
+use super::models::{
+    EXACT, LinearModel, NOISE, PRECONDITION, Perceptron, SAMPLERS, SmallNetwork, apart, directions,
+    dot, draw, solved, values,
+};
+use super::products::loss;
+
+const D: usize = 2;
+
+/// The data ρ, `[15, d]` in two clusters, and a group ν from elsewhere, `[4, d]`.
+fn data() -> [Tensor<2>; 2] {
+    let left = draw::<2>(1, [8, D]) * 0.3 - 0.9;
+    let right = draw::<2>(4, [7, D]) * 0.3 + 0.7;
+    let group = draw::<2>(9, [4, D]) * 0.3 + 0.2;
+    [Tensor::cat(vec![left, right], 0), group]
+}
+
+/// The draws with which the learner computes its gradients and its curvature.
+fn draws(points: &dyn DataPoints) -> LossDraws<'_> {
+    LossDraws::random(points, EXACT.gradient_draws, NOISE, EXACT.seed)
+}
+
+/// The Hessian of `L_ρ + η·L_ν`, by differentiating its gradient.
+struct Hessian<'a, M> {
+    network: &'a M,
+    parts: [(&'a LossDraws<'a>, f64); 2],
+}
+
+impl<M: SmallNetwork> Curvature for Hessian<'_, M> {
+    fn product(
+        &self,
+        directions: &ParameterTangents,
+        _progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        // The loss of the network F: w·‖D − y‖² = ‖F − (y − c_skip·x)/c_out‖².
+        let hvp = Hvp::new(|network: &M, inputs: &[DynTensor]| {
+            let [x, target] = [0, 2].map(|i| inputs[i].get::<2>());
+            let error = network.forward(x, inputs[1].get::<1>()) - target;
+            error.powi_scalar(2).mean().into()
+        });
+        let mut total = ParameterTangents::new();
+        for (draws, mass) in self.parts {
+            let drawn = draws.read(0..draws.count());
+            let column = |f: &dyn Fn(f64) -> f64| {
+                let values: Vec<f64> = drawn.sigmas.iter().map(|sigma| f(*sigma)).collect();
+                let like = (&drawn.clean.device(), drawn.clean.dtype());
+                Tensor::<1>::from_data(values.as_slice(), like)
+            };
+            let p = PRECONDITION;
+            let by_row = |f: &dyn Fn(f64) -> f64| column(f).unsqueeze_dim::<2>(1);
+            let target = drawn.clean.clone() - drawn.noisy.clone() * by_row(&|s| p.c_skip(s));
+            let inputs: [DynTensor; 3] = [
+                (drawn.noisy.clone() * by_row(&|s| p.c_in(s))).into(),
+                column(&|s| p.c_noise(s)).into(),
+                (target / by_row(&|s| p.c_out(s))).into(),
+            ];
+            let along = Tangents::of_parameters(directions.clone());
+            let second = hvp.call(self.network, &inputs, &along);
+            let product = second.expect("a product").product.parameters;
+            total = total.add(&product.scale(&vec![mass; directions.k()]));
+        }
+        Ok(total)
+    }
+}
+
+/// The minimum of `L_ρ + η·L_ν` from given weights, by damped Newton steps.
+fn minimum<M: SmallNetwork>(mut network: M, eta: f64) -> M {
+    let [rho, nu] = data();
+    let parts = [(draws(&rho), 1.0), (draws(&nu), eta)];
+    let gradient = |model: &dyn LearnedDenoiser| {
+        let mut total = ParameterTangents::new();
+        for (draws, mass) in &parts {
+            let gradient = loss_gradient(model, draws, 1000, &mut |_| ()).expect("a gradient");
+            total = total.add(&gradient.scale(&[*mass]));
+        }
+        total
+    };
+    let value = |model: &dyn LearnedDenoiser| -> f64 {
+        let losses = parts.iter().map(|(draws, mass)| mass * loss(model, draws));
+        losses.sum()
+    };
+    let (mut damping, mut size) = (1e-2, f64::INFINITY);
+    for _ in 0..400 {
+        let model = network.denoiser(D);
+        let g = gradient(&model);
+        size = g.dot(&g)[0].sqrt();
+        if size < 1e-13 {
+            break;
+        }
+        let hessian = Hessian {
+            network: &network,
+            parts: [(&parts[0].0, 1.0), (&parts[1].0, eta)],
+        };
+        // Near the minimum the losses are equal to rounding.
+        let near = size < 1e-5;
+        let step = solved(&hessian, if near { 0.0 } else { damping }, &g);
+        let moved = step.displace(network.clone(), 0, -1.0);
+        if near || value(&moved.denoiser(D)) < value(&model) {
+            network = moved;
+            damping = (damping / 3.0).max(1e-9);
+        } else {
+            damping *= 4.0;
+        }
+    }
+    assert!(
+        size < 1e-10,
+        "the gradient at the minimum has the length {size:e}"
+    );
+    network
+}
+
+/// Minima at `−2h, −h, h, 2h` from that at 0.
+fn neighbours<M: SmallNetwork>(trained: &M, h: f64) -> [M; 4] {
+    [-2.0, -1.0, 1.0, 2.0].map(|step| minimum(trained.clone(), step * h))
+}
+
+/// The derivative at 0 from values at `−2h, −h, h, 2h`, to order h⁴.
+fn derivative(values: [Vec<f64>; 4], h: f64) -> Vec<f64> {
+    let [far_left, left, right, far_right] = values;
+    let count = left.len();
+    let at = |i: usize| (8.0 * (right[i] - left[i]) - (far_right[i] - far_left[i])) / (12.0 * h);
+    (0..count).map(at).collect()
+}
+
+/// The derivative of the weights of the minima.
+fn real_tangent<M: SmallNetwork>(trained: &M, neighbours: &[M; 4], h: f64) -> Vec<f64> {
+    let weights = ParameterTangents::from_modules(trained, neighbours).expect("one structure");
+    let weights = directions(&weights);
+    derivative([0, 1, 2, 3].map(|k| weights[k].clone()), h)
+}
+
+/// The largest error of δ along a tangent of the weights against samples of the neighbours, over the samplers.
+fn error_of_samples<M: SmallNetwork>(
+    trained: &M,
+    tangent: &ParameterTangents,
+    neighbours: &[M; 4],
+    h: f64,
+) -> f64 {
+    let (start, noise) = (draw(2, [6, D]), FrozenNoise::new(5));
+    let sigmas = karras(10, 0.02, 20.0, 7.0);
+    let error = SAMPLERS.map(|sampler| {
+        let model = trained.denoiser(D);
+        let (_, delta) =
+            sample_with_weight_tangents(&model, tangent, &sampler, &sigmas, start.clone(), &noise)
+                .expect("δ");
+        let samples = neighbours.clone().map(|network| {
+            let model = network.denoiser(D);
+            values(sample(&model, &sampler, &sigmas, start.clone(), &noise).expect("samples"))
+        });
+        apart(&values(delta), &derivative(samples, h))
+    });
+    error.into_iter().fold(0.0, f64::max)
+}
+
+#[test]
+fn the_weights_of_a_linear_model_move_as_its_minimum() {
+    let h = 1e-2;
+    let trained = minimum(LinearModel::new(D), 0.0);
+    let neighbours = neighbours(&trained, h);
+    let [rho, nu] = data();
+    let model = trained.denoiser(D);
+    let learner = Learner {
+        model: &model,
+        training_set: &rho,
+        noise: NOISE,
+        config: EXACT,
+    };
+    // Two groups at once: the second is the training set itself, which moves nothing.
+    let solution = learner.weight_tangent(&[&nu, &rho], &mut |_| ());
+    let solution = solution.expect("dθ/dη");
+    let tangents = directions(&solution.solutions);
+    let real = real_tangent(&trained, &neighbours, h);
+    let error = apart(&tangents[0], &real);
+    assert!(error < 1e-6, "{error:e}");
+    assert!(tangents[1].iter().all(|t| *t == 0.0));
+    let alone = learner.weight_tangent(&[&nu], &mut |_| ()).expect("dθ/dη");
+    let error = error_of_samples(&trained, &alone.solutions, &neighbours, h);
+    assert!(error < 1e-6, "δ: {error:e}");
+}
+
+#[test]
+fn the_weights_of_a_perceptron_move_as_its_minimum_with_its_hessian() {
+    let h = 1e-3;
+    let trained = minimum(Perceptron::new(D, 2), 0.0);
+    let neighbours = neighbours(&trained, h);
+    let [rho, nu] = data();
+    let model = trained.denoiser(D);
+    let learner = Learner {
+        model: &model,
+        training_set: &rho,
+        noise: NOISE,
+        config: EXACT,
+    };
+    let difference = learner.gradient_difference(&[&nu], &mut |_| ());
+    let right = difference.expect("a gradient").scale(&[-1.0]);
+    let draws = draws(&rho);
+    let hessian = Hessian {
+        network: &trained,
+        parts: [(&draws, 1.0), (&draws, 0.0)],
+    };
+    let exact = solved(&hessian, 0.0, &right);
+    let real = real_tangent(&trained, &neighbours, h);
+    let error = apart(&directions(&exact)[0], &real);
+    assert!(error < 1e-5, "{error:e}");
+    let error = error_of_samples(&trained, &exact, &neighbours, h);
+    assert!(error < 1e-5, "δ: {error:e}");
+
+    // Without the second derivatives of the network directions of little curvature are too long.
+    let config = LearnerConfig {
+        damping: 1e-4,
+        ..EXACT
+    };
+    let solution = Learner { config, ..learner }.solve(&right, &mut |_| ());
+    let solution = solution.expect("dθ/dη").solutions;
+    let error = error_of_samples(&trained, &solution, &neighbours, h);
+    let found = &directions(&solution)[0];
+    let cosine = dot(found, &real) / (dot(found, found) * dot(&real, &real)).sqrt();
+    println!("Gauss–Newton: cosine of dθ/dη {cosine:.3}, relative error of δ {error:.3}");
+    assert!(cosine > 0.5 && error < 0.8, "{cosine} {error}");
+}
