@@ -1,6 +1,9 @@
 //! Forward-mode rules of the kernels, for [`burn_jvp::Jvp::with_rules`].
 
 mod gradients;
+mod patterns;
+
+use patterns::{added, take};
 
 use burn::backend::ir::{CustomOpIr, ScalarIr};
 use burn::backend::ops::FloatTensorOps;
@@ -216,14 +219,4 @@ fn separated(y: RawTensor, k: usize) -> RawTensor {
 fn sum(terms: [Option<RawTensor>; 3], op: &CustomOpIr, k: usize) -> Option<RawTensor> {
     let total = added(terms)?;
     Some(expand(total, &stacked(k, &op.outputs[0].shape.to_vec())))
-}
-
-/// The sum of terms of one shape.
-fn added<const N: usize>(terms: [Option<RawTensor>; N]) -> Option<RawTensor> {
-    terms.into_iter().flatten().reduce(Dispatch::float_add)
-}
-
-/// The inputs of an operation that has `N` of them.
-fn take<const N: usize>(inputs: Vec<Dual>) -> Result<[Dual; N], Refusal> {
-    inputs.try_into().map_err(|_| Refusal::unknown())
 }

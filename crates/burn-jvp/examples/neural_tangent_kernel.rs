@@ -4,7 +4,6 @@
 //! cargo run --example neural_tangent_kernel
 //! ```
 
-use burn::module::list_param_ids;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
@@ -38,10 +37,7 @@ pub fn kernel() -> Result<DMatrix<f64>, JvpError> {
     });
 
     // Rows of J: the gradients of each output in the weights.
-    let weights = Variables {
-        parameters: list_param_ids(&network).into_iter().collect(),
-        ..Variables::default()
-    };
+    let weights = Variables::parameters_of(&network);
     let outputs = Tensor::<2>::eye(POINTS, &device).unsqueeze_dim::<3>(2);
     let gradients = jvp.vjp(&network, &inputs, &weights, &outputs.into())?;
     // Row k of the kernel is J·(row k of J): all rows in one pass.

@@ -152,6 +152,17 @@ pub struct Variables {
     pub parameters: BTreeSet<ParamId>,
 }
 
+impl Variables {
+    /// Every float parameter of a module, and no input.
+    pub fn parameters_of<M: Module>(module: &M) -> Self {
+        let parameters = float_parameters(module).into_iter().map(|(id, _)| id);
+        Self {
+            inputs: BTreeSet::new(),
+            parameters: parameters.collect(),
+        }
+    }
+}
+
 /// K directions in the parameters of a module: a stack `[K, *shape]` for each parameter that moves.
 ///
 /// The type is a vector space, K vectors at a time, with the inner product of all entries.

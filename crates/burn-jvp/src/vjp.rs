@@ -26,7 +26,6 @@ where
     ///
     /// # Example
     /// ```
-    /// use burn::module::list_param_ids;
     /// use burn::nn::{Linear, LinearConfig};
     /// use burn::tensor::{Device, Tensor};
     /// use burn_jvp::{DynTensor, Jvp, Variables};
@@ -37,10 +36,7 @@ where
     ///     layer.forward(inputs[0].get::<2>()).into()
     /// });
     /// let x = Tensor::<2>::ones([1, 2], &device);
-    /// let weights = Variables {
-    ///     parameters: list_param_ids(&layer).into_iter().collect(),
-    ///     ..Variables::default()
-    /// };
+    /// let weights = Variables::parameters_of(&layer);
     /// // One cotangent of the output [1, 3].
     /// let w = Tensor::<3>::from_floats([[[1.0, 2.0, 3.0]]], &device);
     /// let gradients = jvp.vjp(&layer, &[x.into()], &weights, &w.into()).unwrap();

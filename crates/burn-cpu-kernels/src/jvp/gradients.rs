@@ -7,7 +7,7 @@ use burn::backend::ir::CustomOpIr;
 use burn_jvp::dual::{concat, dims, lift, narrow, on_batch, reshape};
 use burn_jvp::{CustomRule, Dual, RawTensor, Refusal};
 
-use super::{added, take};
+use super::patterns::{added, take};
 use crate::backend::KernelBackend;
 use crate::capture::{
     CHANNEL_SUMS, CONV3X3_INPUT_GRADIENT, CONV3X3_WEIGHT_GRADIENT, GROUP_NORM_GRADIENT,
