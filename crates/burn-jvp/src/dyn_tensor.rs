@@ -4,6 +4,7 @@ use crate::dual::{RawTensor, concat, dims, narrow, reshape, stacked, zeros};
 use burn::backend::TensorMetadata;
 use burn::tensor::kind::Basic;
 use burn::tensor::{DType, Tensor};
+use std::ops::Range;
 
 /// A tensor of any rank and kind, so that inputs of differing ranks fit in one slice.
 #[derive(Clone, Debug)]
@@ -41,7 +42,12 @@ impl DynTensor {
 
     /// Entry `index` of a stack, as a stack of one.
     pub(crate) fn row(&self, index: usize) -> Self {
-        Self(narrow(self.0.clone(), index..index + 1))
+        self.rows(index..index + 1)
+    }
+
+    /// Entries of a stack, as a stack.
+    pub(crate) fn rows(&self, entries: Range<usize>) -> Self {
+        Self(narrow(self.0.clone(), entries))
     }
 
     /// Float stacks joined to one.

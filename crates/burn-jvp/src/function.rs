@@ -8,7 +8,7 @@ use crate::interpreter::Primals;
 use crate::outputs::Outputs;
 use crate::parameters::live_parameters;
 use crate::rule::CustomRule;
-use crate::tangents::Tangents;
+use crate::tangents::{Tangents, Variables};
 use burn::backend::TensorMetadata;
 use burn::module::{Module, ParamId};
 use burn::tensor::{DType, Tensor};
@@ -16,8 +16,13 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
-/// The shapes and types of the inputs and of the parameters, for which a graph was recorded.
-type Signature = (Vec<(Vec<usize>, DType)>, Vec<(ParamId, Vec<usize>, DType)>);
+/// What a graph was recorded for: the shapes and types of the inputs and of the parameters, and the variables of a
+/// gradient, none for the function itself.
+type Signature = (
+    Vec<(Vec<usize>, DType)>,
+    Vec<(ParamId, Vec<usize>, DType)>,
+    Variables,
+);
 
 /// The module of a function that has no parameters.
 #[derive(Module, Debug, Default)]
@@ -168,20 +173,25 @@ where
         let parameters = live_parameters(module)?;
         let raw: Vec<RawTensor> = inputs.iter().map(|x| x.0.clone()).collect();
         tangents.check(&raw, &parameters)?;
+        let function =
+            |module: &M, inputs: &[DynTensor]| (self.function)(module, inputs).into_tensors();
+        let none = Variables::default();
         Ok(Point {
-            graph: self.graph(module, inputs, &parameters)?,
+            graph: self.graph(module, inputs, &parameters, &none, &function)?,
             inputs: raw,
             parameters,
             rules: self.rules.clone(),
         })
     }
 
-    /// The graph for these shapes and types, recorded at their first use.
-    fn graph(
+    /// The graph of `function` for these shapes, types and variables, recorded at their first use.
+    pub(crate) fn graph(
         &self,
         module: &M,
         inputs: &[DynTensor],
         parameters: &[(ParamId, RawTensor)],
+        variables: &Variables,
+        function: &impl Fn(&M, &[DynTensor]) -> Vec<DynTensor>,
     ) -> Result<Arc<CapturedGraph>, JvpError> {
         let signature: Signature = (
             inputs.iter().map(|x| (x.shape(), x.dtype())).collect(),
@@ -189,14 +199,13 @@ where
                 .iter()
                 .map(|(id, t)| (*id, dims(t), t.dtype()))
                 .collect(),
+            variables.clone(),
         );
         let lock = || self.graphs.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(graph) = lock().get(&signature) {
             return Ok(graph.clone());
         }
-        let function =
-            |module: &M, inputs: &[DynTensor]| (self.function)(module, inputs).into_tensors();
-        let graph = CapturedGraph::record(module, inputs, &function)
+        let graph = CapturedGraph::record(module, inputs, function)
             .map_err(|error| mixed_types(inputs, parameters).unwrap_or(error))?;
         let graph = Arc::new(graph);
         lock().insert(signature, graph.clone());
@@ -206,10 +215,10 @@ where
 
 /// A recorded function at one point: its inputs, and the parameters of its module.
 pub(crate) struct Point {
-    graph: Arc<CapturedGraph>,
-    inputs: Vec<RawTensor>,
-    parameters: Vec<(ParamId, RawTensor)>,
-    rules: Vec<&'static dyn CustomRule>,
+    pub graph: Arc<CapturedGraph>,
+    pub inputs: Vec<RawTensor>,
+    pub parameters: Vec<(ParamId, RawTensor)>,
+    pub rules: Vec<&'static dyn CustomRule>,
 }
 
 impl Point {

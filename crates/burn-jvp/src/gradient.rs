@@ -1,18 +1,18 @@
-//! Gradients by reverse mode, on live devices and inside a recording.
+//! Gradients by reverse mode inside a recording.
 //!
 //! Burn 0.22.1 refuses autodiff of tensors on a capture device in three functions of its dispatch layer
 //! (`from_inner`, `backward` and `grad` panic with "Capture tensors do not support autodiff"), but every operation
 //! between them works. These three go to the backends `Autodiff<Capture>` and `Capture` directly here, so the
 //! operations of a backward pass are recorded like any others.
 
-use crate::dual::{RawTensor, dims, num_elements, reshape, zeros};
+use crate::dual::{RawTensor, dims, num_elements, zeros};
 use crate::dyn_tensor::DynTensor;
 use crate::error::JvpError;
 use crate::tangents::Variables;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{
-    Autodiff, AutodiffBackend, BackendTensor, Capture, Dispatch, DispatchKindConversion,
-    DispatchTensor, DispatchTensorKind, TensorMetadata,
+    Autodiff, AutodiffBackend, BackendTensor, Capture, DispatchKindConversion, DispatchTensor,
+    DispatchTensorKind, TensorMetadata,
 };
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::Tensor;
@@ -31,11 +31,10 @@ pub(crate) struct Gradients {
 /// The value and the gradients of `scalar(function(module, inputs))` in the `variables`, by one backward pass.
 ///
 /// # Errors
-/// Those of `scalar`, and [`JvpError::Shape`] if its result has more than one entry, a variable does not exist or the
-/// tensors have autodiff already.
+/// Those of `scalar`, and [`JvpError::Shape`] if its result has more than one entry or a variable does not exist.
 ///
 /// # Panics
-/// If an operation has no backward.
+/// If an operation has no backward, or the module and the inputs are not on a capture device.
 pub(crate) fn gradients<M: Module>(
     function: impl Fn(&M, &[DynTensor]) -> DynTensor,
     scalar: impl FnOnce(DynTensor) -> Result<DynTensor, JvpError>,
@@ -43,13 +42,13 @@ pub(crate) fn gradients<M: Module>(
     inputs: &[DynTensor],
     variables: &Variables,
 ) -> Result<Gradients, JvpError> {
-    check_variables(variables, inputs)?;
+    check_inputs(variables, inputs)?;
     let mut leaves = Leaves {
         variables,
-        leaves: Ok(BTreeMap::new()),
+        leaves: BTreeMap::new(),
     };
     let module = module.clone().map(&mut leaves);
-    let leaves = leaves.leaves?;
+    let leaves = leaves.leaves;
     if let Some(id) = variables
         .parameters
         .iter()
@@ -92,32 +91,23 @@ pub(crate) fn gradients<M: Module>(
 }
 
 /// Refuses inputs that cannot be leaves.
-fn check_variables(variables: &Variables, inputs: &[DynTensor]) -> Result<(), JvpError> {
-    for position in &variables.inputs {
-        let input = inputs.get(*position).filter(|x| x.dtype().is_float());
-        let Some(input) = input else {
-            return Err(JvpError::Shape(format!(
-                "there is no float input {position}"
-            )));
-        };
-        if has_graph(&input.0) {
-            return Err(JvpError::Shape(format!(
-                "input {position} has autodiff already: pass it without"
-            )));
-        }
+pub(crate) fn check_inputs(variables: &Variables, inputs: &[DynTensor]) -> Result<(), JvpError> {
+    let is_float = |position: &usize| {
+        let input = inputs.get(*position);
+        input.is_some_and(|x| x.dtype().is_float())
+    };
+    match variables.inputs.iter().find(|i| !is_float(i)) {
+        None => Ok(()),
+        Some(position) => Err(JvpError::Shape(format!(
+            "there is no float input {position}"
+        ))),
     }
-    Ok(())
-}
-
-/// True for a tensor on an autodiff device.
-fn has_graph(t: &RawTensor) -> bool {
-    matches!(t.kind, DispatchTensorKind::Autodiff(_))
 }
 
 /// Makes leaves of the parameters that are differentiated.
 struct Leaves<'a> {
     variables: &'a Variables,
-    leaves: Result<BTreeMap<ParamId, RawTensor>, JvpError>,
+    leaves: BTreeMap<ParamId, RawTensor>,
 }
 
 impl ModuleMapper for Leaves<'_> {
@@ -127,29 +117,22 @@ impl ModuleMapper for Leaves<'_> {
             return param;
         }
         let value = param.val().into_dispatch();
-        if has_graph(&value) {
-            self.leaves = Err(JvpError::Shape(format!(
-                "the parameter {id} has autodiff already: pass the module without, as `valid()` gives it"
-            )));
-        }
-        let Ok(leaves) = &mut self.leaves else {
-            return param;
-        };
-        let leaf = leaves.entry(id).or_insert_with(|| leaf(value));
+        let leaf = self.leaves.entry(id).or_insert_with(|| leaf(value));
         Param::initialized(id, Tensor::from_dispatch(leaf.clone()))
     }
 }
 
-/// A tensor whose gradient is recorded.
+/// A tensor of a recording whose gradient is recorded.
+///
+/// # Panics
+/// If it is on another device.
 fn leaf(t: RawTensor) -> RawTensor {
-    if let DispatchTensorKind::Capture(BackendTensor::Float(t)) = t.kind {
-        type B = Autodiff<Capture>;
-        let leaf = B::float_set_require_grad(B::from_inner(t), true);
-        return <DispatchTensor as DispatchKindConversion<B>>::from_backend(BackendTensor::Float(
-            leaf,
-        ));
-    }
-    Dispatch::float_set_require_grad(Dispatch::from_inner(t), true)
+    type B = Autodiff<Capture>;
+    let DispatchTensorKind::Capture(BackendTensor::Float(t)) = t.kind else {
+        panic!("a gradient is recorded of floats on the capture device");
+    };
+    let leaf = B::float_set_require_grad(B::from_inner(t), true);
+    <DispatchTensor as DispatchKindConversion<B>>::from_backend(BackendTensor::Float(leaf))
 }
 
 /// The tensor on the autodiff backend over capture, if it is there.
@@ -166,13 +149,10 @@ fn over_capture(
 
 /// A tensor on its inner backend.
 fn without_graph(t: RawTensor) -> RawTensor {
-    if let Some(t) = over_capture(&t) {
-        return recorded(Autodiff::<Capture>::inner(t));
+    match over_capture(&t) {
+        Some(t) => recorded(Autodiff::<Capture>::inner(t)),
+        None => t,
     }
-    if has_graph(&t) {
-        return Dispatch::inner(t);
-    }
-    t
 }
 
 /// A tensor of a recording.
@@ -180,38 +160,22 @@ fn recorded(t: <Capture as burn::backend::BackendTypes>::FloatTensorPrimitive) -
     <DispatchTensor as DispatchKindConversion<Capture>>::from_backend(BackendTensor::Float(t))
 }
 
-/// The gradients of one backward pass.
-enum Tape {
-    /// Of a recording.
-    Recorded(<Autodiff<Capture> as AutodiffBackend>::Gradients),
-    /// Of a live device.
-    Live(<Dispatch as AutodiffBackend>::Gradients),
-    /// Of a value that depends on no leaf.
-    Constant,
-}
+/// The gradients of one backward pass. `None` for a value that depends on no leaf.
+struct Tape(Option<<Autodiff<Capture> as AutodiffBackend>::Gradients>);
 
 impl Tape {
     /// The backward pass from a scalar.
     fn of(y: &RawTensor) -> Self {
-        if let Some(y) = over_capture(y) {
-            return Self::Recorded(Autodiff::<Capture>::backward(y));
-        }
-        if Tensor::<1>::from_dispatch(reshape(y.clone(), &[1])).is_tracked() {
-            return Self::Live(Dispatch::backward(y.clone()));
-        }
-        Self::Constant
+        Self(over_capture(y).map(Autodiff::<Capture>::backward))
     }
 
     /// The gradient in a leaf, zeros where the value does not depend on it.
     fn gradient(&self, leaf: &RawTensor) -> RawTensor {
-        let gradient = match self {
-            Self::Recorded(gradients) => over_capture(leaf)
-                .and_then(|leaf| Autodiff::<Capture>::grad(&leaf, gradients))
-                .map(recorded),
-            Self::Live(gradients) => Dispatch::grad(leaf, gradients),
-            Self::Constant => None,
-        };
-        gradient.unwrap_or_else(|| {
+        let gradient = self.0.as_ref().and_then(|gradients| {
+            let leaf = over_capture(leaf)?;
+            Autodiff::<Capture>::grad(&leaf, gradients)
+        });
+        gradient.map(recorded).unwrap_or_else(|| {
             let plain = without_graph(leaf.clone());
             zeros(&dims(&plain), &plain.device(), plain.dtype())
         })

@@ -6,7 +6,7 @@ use crate::function::Jvp;
 use crate::gradient::gradients;
 use crate::graph::refuse_recording;
 use crate::rule::CustomRule;
-use crate::tangents::{ParameterTangents, Tangents, Variables};
+use crate::tangents::{Tangents, Variables};
 use burn::module::Module;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -100,8 +100,8 @@ where
         let products =
             products.map(|(product, like)| product.unwrap_or_else(|| like.zero_stack(k)));
         Ok(SecondOrder {
-            gradient: arrange(&variables, inputs.len(), gradient),
-            product: arrange(&variables, inputs.len(), products),
+            gradient: variables.arrange(inputs.len(), gradient),
+            product: variables.arrange(inputs.len(), products),
             value,
         })
     }
@@ -120,23 +120,5 @@ where
             Arc::new(Jvp::with_outputs(values).with_rules(&self.rules))
         });
         entry.clone()
-    }
-}
-
-/// Stacks in the order of their variables as tangents: inputs by position, then parameters by id.
-fn arrange(
-    variables: &Variables,
-    inputs: usize,
-    stacks: impl Iterator<Item = DynTensor>,
-) -> Tangents {
-    let mut stacks = stacks;
-    let mut of_inputs = vec![None; inputs];
-    for (position, stack) in variables.inputs.iter().zip(&mut stacks) {
-        of_inputs[*position] = Some(stack);
-    }
-    let parameters: ParameterTangents = variables.parameters.iter().copied().zip(stacks).collect();
-    Tangents {
-        inputs: of_inputs,
-        parameters,
     }
 }

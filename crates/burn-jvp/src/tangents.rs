@@ -161,6 +161,23 @@ impl Variables {
             parameters: parameters.collect(),
         }
     }
+
+    /// Stacks in the order of the variables, inputs by position and then parameters by id, as tangents.
+    pub(crate) fn arrange(
+        &self,
+        inputs: usize,
+        stacks: impl Iterator<Item = DynTensor>,
+    ) -> Tangents {
+        let mut stacks = stacks;
+        let mut of_inputs = vec![None; inputs];
+        for (position, stack) in self.inputs.iter().zip(&mut stacks) {
+            of_inputs[*position] = Some(stack);
+        }
+        Tangents {
+            inputs: of_inputs,
+            parameters: self.parameters.iter().copied().zip(stacks).collect(),
+        }
+    }
 }
 
 /// K directions in the parameters of a module: a stack `[K, *shape]` for each parameter that moves.

@@ -2,19 +2,22 @@
 
 use crate::dyn_tensor::DynTensor;
 use crate::error::JvpError;
-use crate::function::Jvp;
-use crate::gradient::gradients;
+use crate::function::{Jvp, Point};
+use crate::gradient::{check_inputs, gradients};
+use crate::graph::refuse_recording;
+use crate::interpreter::Primals;
+use crate::parameters::live_parameters;
 use crate::tangents::{Tangents, Variables};
-use burn::module::{Module, ParamId};
+use burn::module::Module;
 use burn::tensor::Tensor;
-use std::collections::BTreeMap;
 
 impl<M, F> Jvp<M, F>
 where
     M: Module,
     F: Fn(&M, &[DynTensor]) -> DynTensor,
 {
-    /// The K products `Jᵀ·w_k` in the `variables`, by Burn's reverse mode: a forward and a backward pass for each.
+    /// The K products `Jᵀ·w_k` in the `variables`, by Burn's reverse mode: one forward pass for all, and a backward pass for
+    /// each.
     ///
     /// `cotangents` are `[K, *output.shape]`. Module and inputs are on a device without autodiff.
     ///
@@ -52,45 +55,49 @@ where
         cotangents: &DynTensor,
     ) -> Result<Tangents, JvpError> {
         let shape = cotangents.shape();
-        let (Some(k), output) = (shape.first(), &shape[shape.len().min(1)..]) else {
+        let (Some(k @ 1..), output) = (shape.first().copied(), &shape[shape.len().min(1)..]) else {
             return Err(JvpError::Shape("the cotangents are not stacked".into()));
         };
-        let n = output.iter().product();
-        let mut by_input = vec![Vec::new(); variables.inputs.len()];
-        let mut by_parameter: BTreeMap<ParamId, Vec<DynTensor>> = BTreeMap::new();
-        for row in 0..*k {
-            let w = Tensor::<1>::from_dispatch(cotangents.row(row).reshaped(&[n]).0);
-            let weighted = |y: DynTensor| {
-                if y.shape() != output {
-                    return Err(JvpError::Shape(format!(
-                        "the cotangents are {shape:?}, which does not stack K cotangents of the result, {:?}",
-                        y.shape()
-                    )));
-                }
-                let y = Tensor::<1>::from_dispatch(y.reshaped(&[n]).0);
-                Ok((y * w).sum().into())
-            };
-            let g = gradients(&self.function, weighted, module, inputs, variables)?;
-            for (stack, t) in by_input.iter_mut().zip(g.inputs) {
-                stack.push(t.into_stack_of_one());
+        check_inputs(variables, inputs)?;
+        let parameters = live_parameters(module)?;
+        let weighted = |w: &DynTensor, y: DynTensor| {
+            if y.shape() != output {
+                return Err(JvpError::Shape(format!(
+                    "the cotangents are {shape:?}, which does not stack K cotangents of the result, {:?}",
+                    y.shape()
+                )));
             }
-            for (id, t) in g.parameters {
-                let stack = by_parameter.entry(id).or_default();
-                stack.push(t.into_stack_of_one());
-            }
-        }
-        let mut of_inputs = vec![None; inputs.len()];
-        for (position, stack) in variables.inputs.iter().zip(by_input) {
-            of_inputs[*position] = Some(DynTensor::stack(stack));
-        }
-        let parameters = by_parameter.into_iter();
-        let parameters = parameters
-            .map(|(id, stack)| (id, DynTensor::stack(stack)))
-            .collect();
-        Ok(Tangents {
-            inputs: of_inputs,
+            let n = output.iter().product();
+            let flat = |t: DynTensor| Tensor::<1>::from_dispatch(t.reshaped(&[n]).0);
+            Ok((flat(y) * flat(w.clone())).sum().into())
+        };
+        // Jᵀ·w as a function of the inputs and of w.
+        let products = |module: &M, arguments: &[DynTensor]| {
+            let (w, x) = arguments.split_last().expect("w is the last");
+            let scalar = |y| weighted(w, y);
+            let g = gradients(&self.function, scalar, module, x, variables);
+            let g = g.unwrap_or_else(|error| refuse_recording(&error));
+            let gradients = g.inputs.into_iter().chain(g.parameters.into_values());
+            gradients.collect::<Vec<DynTensor>>()
+        };
+        // It is linear in w: the products of the other cotangents are its derivatives along them.
+        let mut arguments = inputs.to_vec();
+        arguments.push(cotangents.row(0).reshaped(output));
+        let others = (k > 1).then(|| cotangents.rows(1..k));
+        let point = Point {
+            graph: self.graph(module, &arguments, &parameters, variables, &products)?,
+            inputs: arguments.iter().map(|x| x.0.clone()).collect(),
             parameters,
-        })
+            rules: self.rules.clone(),
+        };
+        let along = Tangents::of_inputs(vec![None; inputs.len()].into_iter().chain([others]));
+        let (first, others) = point.evaluate(&along, &mut Primals::Compute)?;
+        let stacks = first.into_iter().zip(others).map(|(first, others)| {
+            let others = others.or_else(|| (k > 1).then(|| first.zero_stack(k - 1)));
+            let first = first.into_stack_of_one();
+            DynTensor::stack([first].into_iter().chain(others).collect())
+        });
+        Ok(variables.arrange(inputs.len(), stacks))
     }
 
     /// The K Gauss–Newton products `Jᵀ·H·J·v_k` in the inputs and parameters that have tangents.

@@ -5,8 +5,8 @@ mod common;
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use burn_jvp::{DynTensor, Jvp, JvpError, NoModule};
-use common::{Precision, close, numbers, random};
+use burn_jvp::{DynTensor, Jvp, JvpError, NoModule, Tangents};
+use common::{Precision, close, dot, numbers, random};
 
 /// Dropout and batch norm behave differently in training.
 #[derive(Module, Debug)]
@@ -58,6 +58,35 @@ fn dropout_and_batch_norm_are_those_of_inference_on_a_training_device_too() {
     close("training", "value", &numbers(&again), &numbers(&y), 1e-15);
     let [along, also] = [along, also].map(|t| numbers(&t.expect("a tangent")));
     close("training", "derivative", &also, &along, 1e-15);
+}
+
+#[test]
+fn products_with_the_transposed_jacobian_are_those_of_inference_too() {
+    let device = Device::flex();
+    let module = Training {
+        layer: LinearConfig::new(3, 4).init(&device),
+        norm: BatchNormConfig::new(4).init(&device),
+        dropout: DropoutConfig::new(0.5).init(),
+    };
+    let module = module.map(&mut Precision(FloatDType::F64));
+    let inputs = [random([5, 3], &device).into()];
+    let t: DynTensor = random([2, 5, 3], &device).into();
+    let w: DynTensor = random([2, 5, 4], &device).into();
+    let jvp = Jvp::new(|m: &Training, i: &[DynTensor]| m.forward(i[0].get()).into());
+    let tangents = Tangents::of_inputs([Some(t.clone())]);
+    let along = jvp.along(&module, &inputs, &tangents);
+    let along = along.expect("a derivative").1.expect("a tangent");
+    let products = jvp.vjp(&module, &inputs, &tangents.variables(), &w);
+    let products = products.expect("products").inputs.swap_remove(0);
+    let products = products.expect("of the input");
+    // ⟨w, J·t⟩ = ⟨Jᵀ·w, t⟩ for both cotangents and both directions.
+    let [w, along] = [&w, &along].map(numbers);
+    let [products, t] = [&products, &t].map(numbers);
+    for (k, l) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let left = dot(&w[k * 20..(k + 1) * 20], &along[l * 20..(l + 1) * 20]);
+        let right = dot(&products[k * 15..(k + 1) * 15], &t[l * 15..(l + 1) * 15]);
+        close("transposed", "inner products", &[left], &[right], 1e-12);
+    }
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn hessian_products_of_the_u_net_are_differences_of_gradients() {
     let v = directions(&network, &device);
     let hvp = Hvp::new(loss).with_rules(burn_cpu_kernels::jvp::RULES);
     let second = hvp.call(&network, &inputs, &v).expect("a product");
-    let jvp = Jvp::new(loss);
+    let jvp = Jvp::new(loss).with_rules(burn_cpu_kernels::jvp::RULES);
     let one: DynTensor = Tensor::<2>::ones([1, 1], (&device, DType::F64)).into();
     for k in 0..2 {
         let gradient = |h: f64| {

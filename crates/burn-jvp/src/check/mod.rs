@@ -78,9 +78,6 @@ impl Default for CheckOptions {
 ///
 /// # Errors
 /// [`CheckError`] names the first property that does not hold.
-///
-/// # Panics
-/// If autodiff has no backward of an operation and `options.adjoint` is not `None`.
 pub fn check_jvp<M, F>(
     jvp: &Jvp<M, F>,
     module: &M,
@@ -99,9 +96,6 @@ where
 /// Checks the derivatives of `jvp` along `tangents` of inputs and parameters, as [`check_jvp`] does.
 ///
 /// # Errors
-/// As [`check_jvp`].
-///
-/// # Panics
 /// As [`check_jvp`].
 pub fn check_along<M, F>(
     jvp: &Jvp<M, F>,

@@ -270,9 +270,11 @@ fn agrees_with_differences_of_gradients<M: Module + 'static>(case: &Case<M>) {
         .product;
     let reached = jvp.primal(&module, &inputs).expect("a value");
     let forward = case.forward;
+    // The target is the last input: a tensor of another device cannot be recorded.
     let distance = Jvp::new(move |m: &M, i: &[DynTensor]| {
-        let y = forward(m, i);
-        by_rank!(y, y => (y - reached.get()).powi_scalar(2).mean().into())
+        let (target, inputs) = i.split_last().expect("a target");
+        let y = forward(m, inputs);
+        by_rank!(y, y => (y - target.get()).powi_scalar(2).mean().into())
     });
     let loss = Jvp::new(case.loss);
     for row in 0..2 {
@@ -287,7 +289,11 @@ fn agrees_with_differences_of_gradients<M: Module + 'static>(case: &Case<M>) {
             (v.parameters.displace(module.clone(), row, h), inputs)
         };
         let loss_gradient = |h| gradient(&loss, &moved(h), &v);
-        let distance_gradient = |h| gradient(&distance, &moved(h), &v);
+        let distance_gradient = |h| {
+            let (module, mut inputs) = moved(h);
+            inputs.push(reached.clone());
+            gradient(&distance, &(module, inputs), &v)
+        };
         let h = 2e-6;
         let difference = |up: Vec<f64>, down: Vec<f64>| -> Vec<f64> {
             let pairs = up.into_iter().zip(down);
