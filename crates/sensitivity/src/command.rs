@@ -19,7 +19,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Influence(InfluenceArgs),
+    Influence(Box<InfluenceArgs>),
     Convergence(VerifyArgs),
 }
 
