@@ -16,9 +16,6 @@ pub struct ThroughArgs {
     /// Draws of the training loss for its curvature, through weights [default: 1536]
     #[arg(long, value_name = "COUNT", value_parser = count(number::DRAWS))]
     draws: Option<usize>,
-    /// Draws of the training loss for the gradient of each set of images, through weights [default: 8192]
-    #[arg(long, value_name = "COUNT", value_parser = count(number::DRAWS))]
-    gradient_draws: Option<usize>,
     /// Damping of the curvature, as a fraction of its largest eigenvalue, through weights [default: 0.001]
     #[arg(long, value_name = "FRACTION", value_parser = real(number::DAMPING))]
     damping: Option<f64>,
@@ -59,7 +56,6 @@ impl ThroughArgs {
         let default = LearnerConfig::default();
         LearnerConfig {
             curvature_draws: self.draws.unwrap_or(default.curvature_draws),
-            gradient_draws: self.gradient_draws.unwrap_or(default.gradient_draws),
             damping: self.damping.unwrap_or(default.damping),
             tolerance: self.tolerance.unwrap_or(default.tolerance),
             iterations: self.iterations.unwrap_or(default.iterations),
@@ -74,22 +70,26 @@ impl ThroughArgs {
     /// # Errors
     /// If one of them is given for the other derivative.
     pub fn check(&self) -> Result<()> {
-        if self.through() == Through::Weights {
-            return Ok(());
-        }
         let given = [
             ("--draws", self.draws.is_some()),
-            ("--gradient-draws", self.gradient_draws.is_some()),
             ("--damping", self.damping.is_some()),
             ("--tolerance", self.tolerance.is_some()),
             ("--iterations", self.iterations.is_some()),
         ];
-        for (option, is_given) in given {
-            ensure!(
-                !is_given,
-                "{option} is for --through weights: leave it out or add that"
-            );
-        }
+        given
+            .into_iter()
+            .try_for_each(|(option, is_given)| self.check_option(option, is_given))
+    }
+
+    /// Checks that an option of the weights' derivative comes with it.
+    ///
+    /// # Errors
+    /// If it is given for the other derivative.
+    pub fn check_option(&self, option: &str, is_given: bool) -> Result<()> {
+        ensure!(
+            !is_given || self.through() == Through::Weights,
+            "{option} is for --through weights: leave it out or add that"
+        );
         Ok(())
     }
 }

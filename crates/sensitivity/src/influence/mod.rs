@@ -157,10 +157,8 @@ impl InfluenceArgs {
     /// Checks that the arguments go together.
     fn check(&self, config: &SensitivityConfig) -> Result<()> {
         self.through.check()?;
-        ensure!(
-            self.image_draws.is_none() || self.through.through() == Through::Weights,
-            "--image-draws is for --through weights: leave it out or add that"
-        );
+        self.through
+            .check_option("--image-draws", self.image_draws.is_some())?;
         self.model.check(config)
     }
 

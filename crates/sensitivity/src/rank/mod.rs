@@ -13,6 +13,7 @@ use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::density::DensityKind;
+use datasway_sensitivity::learner::LearnerConfig;
 use datasway_sensitivity::{
     Change, Direction, RankedDirection, RankedSample, RankedSensitivities, SensitivityConfig,
     TrainedModel,
@@ -45,6 +46,9 @@ pub struct RankArgs {
     limit: bool,
     #[command(flatten)]
     through: ThroughArgs,
+    /// Draws of the training loss for the gradient of each set of images, through weights [default: 8192]
+    #[arg(long, value_name = "COUNT", value_parser = count(number::DRAWS))]
+    gradient_draws: Option<usize>,
     #[command(flatten)]
     model: ModelArgs,
     /// Leave the direction's own images out of the page
@@ -105,7 +109,7 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
         datasway_cli::tell(solution);
     }
     tell_results(&results, &arguments.out.join("index.html"));
-    ensure_finite(&results)
+    ensure_finite(&results, arguments.through.through())
 }
 
 impl RankArgs {
@@ -137,7 +141,7 @@ impl RankArgs {
     ) -> Result<(RankedSensitivities, RunInfo)> {
         let info = RunInfo::through_weights(model, self.model.sampler_info(), config);
         datasway_cli::tell(start_message(&directions, config.samples, &info));
-        let learner = self.through.learner(self.model.batch(), self.model.seed());
+        let learner = self.learner();
         let bar = ProgressBar::new(1000);
         bar.set_style(ProgressStyle::with_template(
             "{bar:30} {percent} %  at most {eta} left",
@@ -147,6 +151,15 @@ impl RankArgs {
         bar.finish_and_clear();
         let weights = LearnerInfo::of_tangent(&learner, &solution);
         Ok((results, info.with_weights(weights)))
+    }
+
+    /// Options of the derivative through the weights.
+    fn learner(&self) -> LearnerConfig {
+        let config = self.through.learner(self.model.batch(), self.model.seed());
+        LearnerConfig {
+            gradient_draws: self.gradient_draws.unwrap_or(config.gradient_draws),
+            ..config
+        }
     }
 
     /// The changes that show the shipped model, where the arguments name neither a change nor a checkpoint.
@@ -196,6 +209,8 @@ impl RankArgs {
         directions::check("--add", &self.add, Change::Add)?;
         directions::check("--remove", &self.remove, Change::Remove)?;
         self.through.check()?;
+        self.through
+            .check_option("--gradient-draws", self.gradient_draws.is_some())?;
         if self.through.through() == Through::Data {
             return self.model.check(config);
         }
@@ -280,14 +295,22 @@ fn result_message(ranked: &RankedDirection) -> String {
     )
 }
 
-fn ensure_finite(results: &RankedSensitivities) -> Result<()> {
+fn ensure_finite(results: &RankedSensitivities, through: Through) -> Result<()> {
     let rows = || results.directions.iter().flat_map(|d| &d.ranking);
     let is_lost = |row: &&RankedSample| !row.score.is_finite();
     let lost = rows().filter(is_lost).count();
+    let why = match through {
+        Through::Data => {
+            "because the density ratio overflowed; they stand last in the ranking and have no score: use --bandwidth auto, or another \
+             --density"
+        }
+        Through::Weights => {
+            "because the derivative of the model overflowed; they stand last in the ranking and have no score: use more --damping"
+        }
+    };
     ensure!(
         lost == 0,
-        "{lost} of {} sensitivities are not finite, because the density ratio overflowed; they stand last in the ranking and have no \
-         score: use --bandwidth auto, or another --density",
+        "{lost} of {} sensitivities are not finite, {why}",
         rows().count()
     );
     Ok(())
