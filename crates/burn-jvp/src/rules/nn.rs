@@ -70,8 +70,8 @@ pub(super) fn module(op: &ModuleOperationIr, interp: &mut Interpreter) -> Result
         | M::MaxPool2dWithIndices(_)
         | M::MaxPool2dWithIndicesBackward(_) => return max_pool::max_pool(op, interp),
         M::DeformableConv2d(op) => deformable::deform_conv2d(op, interp),
-        M::DeformableConv2dBackward(_) => {
-            return Err(Refusal::new(refusals::DEFORMABLE_GRADIENT));
+        M::DeformableConv2dBackward(op) => {
+            return deformable::deform_conv2d_backward(op, interp);
         }
         M::CtcLoss(_) | M::CtcLossBackward(_) => {
             return Err(Refusal::new(refusals::CTC));

@@ -3,10 +3,13 @@
 use super::conv::add_bias;
 use super::joined::Axis;
 use crate::dual::{
-    Dual, RawTensor, add, add_tangents, dims, expand, lift, mul, reshape, shift, sub,
+    Dual, RawTensor, add, add_tangents, concat, dims, expand, lift, mul, narrow, reshape, shift,
+    sub,
 };
 use crate::interpreter::Interpreter;
-use burn::backend::ir::DeformConv2dOpIr;
+use crate::rule::Refusal;
+use crate::rules::refusals;
+use burn::backend::ir::{DeformConv2dBackwardOpIr, DeformConv2dOpIr};
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::{Dispatch as D, Slice};
 
@@ -111,4 +114,71 @@ fn copies(t: &RawTensor, k: usize) -> RawTensor {
     let mut shape = dims(&lifted);
     shape[0] = k;
     Axis::whole(0).join(expand(lifted, &shape))
+}
+
+/// The gradients of deformable convolution, which are linear in the gradient g of the result: `y = G(x, …)·g`,
+/// `y' = G(x, …)·g'`. Tangents of the other inputs are refused.
+pub(super) fn deform_conv2d_backward(
+    op: &DeformConv2dBackwardOpIr,
+    interp: &mut Interpreter,
+) -> Result<(), Refusal> {
+    let [x, offset, w] = [&op.x, &op.offset, &op.weight].map(|t| interp.take(t));
+    let mask = op.mask.as_ref().map(|t| interp.take(t));
+    let b = op.bias.as_ref().map(|t| interp.take(t));
+    let g = interp.take(&op.out_grad);
+    let mut others = [&x, &offset, &w].into_iter().chain(&mask).chain(&b);
+    if others.any(|input| input.tangent.is_some()) {
+        return Err(Refusal::new(refusals::DEFORMABLE_GRADIENT));
+    }
+    // In the order of the outputs; None for an output that the operation does not have.
+    let gradients = |g: RawTensor| {
+        let all = D::deform_conv2d_backward(
+            x.primal.clone(),
+            offset.primal.clone(),
+            w.primal.clone(),
+            mask.as_ref().map(|m| m.primal.clone()),
+            b.as_ref().map(|b| b.primal.clone()),
+            g,
+            op.options.clone().into(),
+        );
+        [
+            Some(all.x_grad),
+            Some(all.offset_grad),
+            Some(all.weight_grad),
+            all.mask_grad,
+            all.bias_grad,
+        ]
+    };
+    let along: Vec<_> = g
+        .tangent
+        .iter()
+        .flat_map(|t| {
+            let shape = dims(&g.primal);
+            (0..interp.k).map(move |k| reshape(narrow(t.clone(), k..k + 1), &shape))
+        })
+        .map(&gradients)
+        .collect();
+    let outputs = [
+        Some(&op.input_grad),
+        Some(&op.offset_grad),
+        Some(&op.weight_grad),
+        op.mask_grad.as_ref(),
+        op.bias_grad.as_ref(),
+    ];
+    for (index, (out, primal)) in outputs
+        .into_iter()
+        .zip(gradients(g.primal.clone()))
+        .enumerate()
+    {
+        let (Some(out), Some(primal)) = (out, primal) else {
+            continue;
+        };
+        let stack: Vec<RawTensor> = along
+            .iter()
+            .filter_map(|all| all[index].as_ref().map(lift))
+            .collect();
+        let tangent = (!stack.is_empty()).then(|| concat(stack));
+        interp.put(out, Dual { primal, tangent });
+    }
+    Ok(())
 }
