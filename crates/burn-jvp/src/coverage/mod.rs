@@ -97,7 +97,7 @@ pub const OPERATIONS: &[Row] = &[
         "BatchNorm", "Embedding", "EmbeddingBackward", "Linear", "LinearXBackward", "LinearWeightBackward",
         "LinearBiasBackward", "Conv1d", "Conv1dXBackward", "Conv1dWeightBackward", "Conv1dBiasBackward", "Conv2d",
         "Conv2dXBackward", "Conv2dWeightBackward", "Conv2dBiasBackward", "Conv3d", "Conv3dXBackward",
-        "Conv3dWeightBackward", "Conv3dBiasBackward", "DeformableConv2d", "ConvTranspose1d",
+        "Conv3dWeightBackward", "Conv3dBiasBackward", "DeformableConv2d", "DeformableConv2dBackward", "ConvTranspose1d",
         "ConvTranspose1dWeightBackward", "ConvTranspose1dBiasBackward", "ConvTranspose2d",
         "ConvTranspose2dWeightBackward", "ConvTranspose2dBiasBackward", "ConvTranspose3d",
         "ConvTranspose3dWeightBackward", "ConvTranspose3dBiasBackward", "AvgPool1d", "AvgPool1dBackward", "AvgPool2d",
@@ -106,7 +106,6 @@ pub const OPERATIONS: &[Row] = &[
         "MaxPool1dWithIndices", "MaxPool1dWithIndicesBackward", "MaxPool2d", "MaxPool2dWithIndices",
         "MaxPool2dWithIndicesBackward", "Interpolate", "InterpolateBackward", "Attention", "LayerNorm", "Unfold4d",
     ]),
-    row("Module", Refused(refusals::DEFORMABLE_GRADIENT), &["DeformableConv2dBackward"]),
     row("Module", Refused(refusals::CTC), &["CtcLoss", "CtcLossBackward"]),
     row("BaseInt", NoTangent, &[
         "Reshape", "SwapDims", "Permute", "Flip", "Expand", "Unfold", "Slice", "SliceAssign", "Select", "SelectAssign",
