@@ -7,7 +7,7 @@
 //!
 //! Two choices differ from the paper's, both for a training of minutes. The times are uniform, because logit-normal ones
 //! seldom come near (0, 1), where a sample is drawn. The network is a perceptron whose last layer gives a picture.
-//! The 4000 steps take about two minutes on two cores.
+//! The run prints its time.
 //!
 //! ```sh
 //! cargo run --example mean_flow -- [--steps N] [PICTURE.png]

@@ -19,13 +19,12 @@ where
     /// The K products `Jᵀ·w_k` in the `variables`, by Burn's reverse mode: one forward pass for all, and a backward pass for
     /// each.
     ///
-    /// `cotangents` are `[K, *output.shape]`. Module and inputs are on a device without autodiff.
+    /// `cotangents` are `[K, *output.shape]`. The backward pass is recorded once for each choice of variables and
+    /// replayed, so that dropout and batch norm are those of inference.
     ///
     /// # Errors
-    /// [`JvpError::Shape`] if the cotangents do not fit the output or a variable does not exist.
-    ///
-    /// # Panics
-    /// If an operation has no backward, or the tensors have autodiff already.
+    /// [`JvpError`] if the cotangents do not fit the output, a variable does not exist, or an operation has no backward
+    /// or, for K > 1, no rule.
     ///
     /// # Example
     /// ```
@@ -59,6 +58,10 @@ where
             return Err(JvpError::Shape("the cotangents are not stacked".into()));
         };
         check_inputs(variables, inputs)?;
+        if *variables == Variables::default() {
+            // The key of the recorded function itself.
+            return Ok(Tangents::of_inputs(vec![None; inputs.len()]));
+        }
         let parameters = live_parameters(module)?;
         let weighted = |w: &DynTensor, y: DynTensor| {
             if y.shape() != output {

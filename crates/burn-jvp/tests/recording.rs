@@ -17,6 +17,15 @@ struct Training {
 }
 
 impl Training {
+    fn new(device: &Device) -> Self {
+        let module = Self {
+            layer: LinearConfig::new(3, 4).init(device),
+            norm: BatchNormConfig::new(4).init(device),
+            dropout: DropoutConfig::new(0.5).init(),
+        };
+        module.map(&mut Precision(FloatDType::F64))
+    }
+
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.dropout
             .forward(self.norm.forward(self.layer.forward(x)))
@@ -35,12 +44,7 @@ fn refusal(function: impl Fn(&NoModule, &[DynTensor]) -> DynTensor) -> JvpError 
 #[test]
 fn dropout_and_batch_norm_are_those_of_inference_on_a_training_device_too() {
     let device = Device::flex();
-    let module = Training {
-        layer: LinearConfig::new(3, 4).init(&device),
-        norm: BatchNormConfig::new(4).init(&device),
-        dropout: DropoutConfig::new(0.5).init(),
-    };
-    let module = module.map(&mut Precision(FloatDType::F64));
+    let module = Training::new(&device);
     let (x, t) = (random([5, 3], &device), random([1, 5, 3], &device));
     let jvp = Jvp::new(|m: &Training, i: &[DynTensor]| m.forward(i[0].get()).into());
     let inference = jvp.call(&module, &[x.clone().into()], &[Some(t.clone().into())]);
@@ -63,12 +67,7 @@ fn dropout_and_batch_norm_are_those_of_inference_on_a_training_device_too() {
 #[test]
 fn products_with_the_transposed_jacobian_are_those_of_inference_too() {
     let device = Device::flex();
-    let module = Training {
-        layer: LinearConfig::new(3, 4).init(&device),
-        norm: BatchNormConfig::new(4).init(&device),
-        dropout: DropoutConfig::new(0.5).init(),
-    };
-    let module = module.map(&mut Precision(FloatDType::F64));
+    let module = Training::new(&device);
     let inputs = [random([5, 3], &device).into()];
     let t: DynTensor = random([2, 5, 3], &device).into();
     let w: DynTensor = random([2, 5, 4], &device).into();

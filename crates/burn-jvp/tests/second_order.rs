@@ -6,7 +6,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::{softmax, tanh};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
-use burn_jvp::{DynTensor, Hvp, Jvp, JvpError, NoModule, ParameterTangents, Tangents};
+use burn_jvp::{DynTensor, Hvp, Jvp, JvpError, NoModule, ParameterTangents, Tangents, Variables};
 use common::{Precision, Scramble, close, dot, numbers, random, step};
 
 /// Two linear layers of one weight with a tanh between them, and a layer of its own.
@@ -363,6 +363,23 @@ fn several_results_of_any_kind_come_with_their_tangents() {
     assert_eq!(a.expect("a tangent").shape(), [2, 1]);
     assert!(b.is_none() && c.is_none());
     assert_eq!(numbers(&d.expect("a tangent")), numbers(&v));
+}
+
+#[test]
+fn products_in_no_variable_leave_the_recorded_function_alone() {
+    let device = Device::flex();
+    let jvp = Jvp::new(|_: &NoModule, i: &[DynTensor]| i[0].get::<1>().exp().into());
+    let x: DynTensor = random([3], &device).into();
+    let w: DynTensor = random([1, 3], &device).into();
+    let none = Variables::default();
+    let products = jvp.vjp(&NoModule, std::slice::from_ref(&x), &none, &w);
+    assert!(products.expect("nothing").inputs[0].is_none());
+    // The same shapes as the inputs and the cotangent of the call before.
+    let value = jvp.primal(&NoModule, &[x.clone(), x.clone()]);
+    assert_eq!(
+        numbers(&value.expect("a value")),
+        numbers(&x.get::<1>().exp().into())
+    );
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! The trait [`LearnedDenoiser`]: a denoiser with weights, and products with its Jacobian in them.
 
-use std::collections::BTreeSet;
-
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use burn_jvp::{DynTensor, JvpError, ParameterTangents, Tangents, Variables};
 
@@ -119,10 +117,7 @@ impl<M: Module + 'static> LearnedDenoiser for NetworkDenoiser<M> {
         check_tangents(&x, &cotangents)?;
         let out = per_row(&x, sigmas, |sigma| self.precondition.c_out(sigma));
         let pulled: DynTensor = (cotangents * out.unsqueeze_dim::<3>(0)).into();
-        let variables = Variables {
-            parameters: float_parameters(&self.network),
-            ..Variables::default()
-        };
+        let variables = Variables::parameters_of(&self.network);
         let inputs = self.inputs(&x, sigmas);
         let products = self.jvp.vjp(&self.network, &inputs, &variables, &pulled);
         Ok(products.map_err(failed)?.parameters)
@@ -162,19 +157,4 @@ fn per_row(like: &Tensor<2>, sigmas: &[f64], f: impl Fn(f64) -> f64) -> Tensor<2
 
 fn failed(error: JvpError) -> DiffusionError {
     DiffusionError::Jvp(error.to_string())
-}
-
-/// The ids of the float parameters of a network.
-fn float_parameters<M: Module>(network: &M) -> BTreeSet<ParamId> {
-    /// Collects ids.
-    #[derive(Default)]
-    struct Ids(BTreeSet<ParamId>);
-    impl ModuleVisitor for Ids {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.insert(param.id);
-        }
-    }
-    let mut ids = Ids::default();
-    network.visit(&mut ids);
-    ids.0
 }
