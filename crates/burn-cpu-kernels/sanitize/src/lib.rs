@@ -7,20 +7,19 @@
     reason = "loops over registers and taps read best with their indices"
 )]
 
-#[path = "../../src/attention.rs"]
-mod attention;
-#[path = "../../src/conv.rs"]
-mod conv;
-#[path = "../../src/matrix.rs"]
-mod matrix;
-#[path = "../../src/norm.rs"]
-mod norm;
-#[path = "../../src/pointwise.rs"]
-mod pointwise;
-#[path = "../../src/silu.rs"]
-mod silu;
-#[path = "../../src/simd.rs"]
-mod simd;
+/// The kernels' own files, with their submodules.
+#[path = "../../src"]
+mod kernels {
+    pub mod attention;
+    pub mod conv;
+    pub mod matrix;
+    pub mod norm;
+    pub mod pointwise;
+    pub mod silu;
+    pub mod simd;
+}
+
+use kernels::{attention, conv, matrix, norm, pointwise, silu, simd};
 
 /// Numbers that look random, the same everywhere.
 fn numbers(count: usize, seed: u32) -> Box<[f32]> {
@@ -221,6 +220,74 @@ fn group_norms() {
         norm::tangent(shape, options, &x, (&gamma, &beta), directions, &mut moved);
         norm::gradient(shape, options, &x, (&gamma, &beta), &grad, &mut pulled);
         same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
+    }
+}
+
+/// The tangent of the gradients is their central difference in x, γ, β and the gradient of the result together.
+#[test]
+fn group_norm_gradients() {
+    for (groups, group_channels, pixels, silu) in
+        [(1, 3, 2, true), (3, 4, 35, true), (2, 5, 9, false)]
+    {
+        let options = norm::GroupNormOptions {
+            groups,
+            epsilon: 1e-5,
+            silu,
+        };
+        let (images, channels, k) = (3, groups * group_channels, 2);
+        let shape = norm::NormShape {
+            images,
+            channels,
+            pixels,
+        };
+        let count = images * channels * pixels;
+        let (x, grad) = (numbers(count, 1), numbers(count, 2));
+        let (gamma, beta) = (numbers(channels, 3), numbers(channels, 4));
+        let (x_moved, grad_moved) = (numbers(k * count, 5), numbers(k * count, 6));
+        let (gamma_moved, beta_moved) = (numbers(k * channels, 7), numbers(k * channels, 8));
+        let mut moved = zeros(k * count);
+        let directions = norm::GradientDirections {
+            x: &x_moved,
+            affine: (&gamma_moved, &beta_moved),
+            grad: &grad_moved,
+        };
+        let (affine, results) = ((&*gamma, &*beta), (&*x, &*grad));
+        let (on_gamma, on_beta) =
+            norm::gradient_tangent(shape, options, results, affine, directions, &mut moved);
+
+        let step = 1e-2;
+        for direction in 0..k {
+            let along = |values: &[f32], moved: &[f32], sign: f32| -> Vec<f32> {
+                let moved = &moved[direction * values.len()..][..values.len()];
+                values
+                    .iter()
+                    .zip(moved)
+                    .map(|(v, t)| v + sign * step * t)
+                    .collect()
+            };
+            let gradients = |sign: f32| {
+                let (x, grad) = (along(&x, &x_moved, sign), along(&grad, &grad_moved, sign));
+                let gamma = along(&gamma, &gamma_moved, sign);
+                let beta = along(&beta, &beta_moved, sign);
+                let mut on_x = zeros(count);
+                let (on_gamma, on_beta) =
+                    norm::gradient(shape, options, &x, (&gamma, &beta), &grad, &mut on_x);
+                [on_x.into_vec(), on_gamma, on_beta]
+            };
+            let [ahead, behind] = [gradients(1.0), gradients(-1.0)];
+            let ours = [&*moved, &on_gamma, &on_beta];
+            for ((ahead, behind), ours) in ahead.iter().zip(&behind).zip(ours) {
+                let ours = &ours[direction * ahead.len()..][..ahead.len()];
+                let size = ours.iter().fold(1e-30_f32, |m, v| m.max(v.abs()));
+                for ((ahead, behind), ours) in ahead.iter().zip(behind).zip(ours) {
+                    let difference = (ahead - behind) / (2.0 * step);
+                    assert!(
+                        (difference - ours).abs() < 1e-2 * size,
+                        "{ours} for {difference}"
+                    );
+                }
+            }
+        }
     }
 }
 
