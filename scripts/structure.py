@@ -19,7 +19,7 @@ FLOORS = [
     ["burn-jvp", "datasway-fs", "datasway-stats"],
     ["burn-cpu-kernels", "datasway-data", "datasway-report"],
     ["datasway-diffusion"],
-    ["datasway-training", "datasway-classifier", "datasway-cli"],
+    ["datasway-training", "datasway-classifier", "datasway-pretrained", "datasway-cli"],
     ["datasway-sensitivity"],
     ["datasway-attribution", "datasway-verification"],
     ["datasway-retraining", "datasway"],

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::loss::NoiseDistribution;
+use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 use serde::Serialize;

@@ -48,14 +48,14 @@ pub trait LearnedDenoiser: Denoiser {
 
 impl<M: Module + 'static> LearnedDenoiser for NetworkDenoiser<M> {
     fn loss_weight(&self, sigma: f64) -> f64 {
-        self.precondition.loss_weight(sigma)
+        self.parameterization.loss_weight(sigma)
     }
 
     fn denoise_each(&self, x: Tensor<2>, sigmas: &[f64]) -> Result<Tensor<2>, DiffusionError> {
         check_rows(self.dim(), &x, sigmas)?;
         let raw = self.jvp.primal(&self.network, &self.inputs(&x, sigmas));
         let raw = raw.map_err(failed)?.get::<2>();
-        let p = &self.precondition;
+        let p = self.parameterization.as_ref();
         let skip = per_row(&x, sigmas, |sigma| p.c_skip(sigma));
         let out = per_row(&x, sigmas, |sigma| p.c_out(sigma));
         Ok(x * skip + raw * out)
@@ -73,7 +73,7 @@ impl<M: Module + 'static> LearnedDenoiser for NetworkDenoiser<M> {
         if let Some(tangents) = &tangents {
             check_tangents(&x, tangents)?;
         }
-        let p = &self.precondition;
+        let p = self.parameterization.as_ref();
         let row = |f: &dyn Fn(f64) -> f64| per_row(&x, sigmas, f);
         let scaled = |t: Tensor<3>, factors: Tensor<2>| t * factors.unsqueeze_dim::<3>(0);
         let directions = Tangents {
@@ -115,7 +115,7 @@ impl<M: Module + 'static> LearnedDenoiser for NetworkDenoiser<M> {
     ) -> Result<ParameterTangents, DiffusionError> {
         check_rows(self.dim(), &x, sigmas)?;
         check_tangents(&x, &cotangents)?;
-        let out = per_row(&x, sigmas, |sigma| self.precondition.c_out(sigma));
+        let out = per_row(&x, sigmas, |sigma| self.parameterization.c_out(sigma));
         let pulled: DynTensor = (cotangents * out.unsqueeze_dim::<3>(0)).into();
         let variables = Variables::parameters_of(&self.network);
         let inputs = self.inputs(&x, sigmas);
@@ -127,7 +127,7 @@ impl<M: Module + 'static> LearnedDenoiser for NetworkDenoiser<M> {
 impl<M: Module + 'static> NetworkDenoiser<M> {
     /// The inputs of the network F: `c_in·x` and `c_noise`.
     fn inputs(&self, x: &Tensor<2>, sigmas: &[f64]) -> [DynTensor; 2] {
-        let p = &self.precondition;
+        let p = self.parameterization.as_ref();
         let scaled = x.clone() * per_row(x, sigmas, |sigma| p.c_in(sigma));
         let level = per_row(x, sigmas, |sigma| p.c_noise(sigma)).squeeze_dim::<1>(1);
         [scaled.into(), level.into()]

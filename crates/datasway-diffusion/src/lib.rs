@@ -14,6 +14,7 @@ pub mod learned_denoiser;
 pub mod loss;
 pub mod network;
 pub mod optimizer;
+pub mod parameterization;
 pub mod precondition;
 pub mod random;
 pub mod range;

@@ -6,6 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::DiffusionError;
+use crate::parameterization::Parameterization;
 use crate::precondition::Precondition;
 use crate::unet::UNet;
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use burn_jvp::{DynTensor, Jvp};
+use burn_jvp::{CustomRule, DynTensor, Jvp};
 
 use crate::DiffusionError;
 use crate::checkpoint::Checkpoint;
 use crate::config::UNetConfig;
 use crate::denoiser::{Denoiser, check_points, check_tangents};
+use crate::parameterization::Parameterization;
 use crate::precondition::Precondition;
 use crate::unet::UNet;
 use crate::weights;
@@ -27,7 +28,7 @@ pub struct NetworkDenoiser<M: Module = UNet> {
     /// The same weights as constants on the autodiff device, for products with Jᵀ.
     constant: M,
     d: usize,
-    pub(crate) precondition: Precondition,
+    pub(crate) parameterization: Box<dyn Parameterization>,
     forward: Forward<M>,
     pub(crate) jvp: Jvp<M, Recorded<M>>,
 }
@@ -66,7 +67,7 @@ impl<M: Module + 'static> NetworkDenoiser<M> {
     pub fn flat(
         network: M,
         d: usize,
-        precondition: Precondition,
+        parameterization: impl Parameterization + 'static,
         forward: impl Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync + 'static,
     ) -> Self {
         let forward: Forward<M> = Arc::new(forward);
@@ -78,15 +79,21 @@ impl<M: Module + 'static> NetworkDenoiser<M> {
             constant: network.clone().no_grad().train(),
             network,
             d,
-            precondition,
+            parameterization: Box::new(parameterization),
             forward,
             jvp: Jvp::new(recorded).with_rules(burn_cpu_kernels::jvp::RULES),
         }
     }
 
+    /// Adds rules of custom operations that the network uses, beside those of the CPU kernels.
+    pub fn with_rules(mut self, rules: &[&'static dyn CustomRule]) -> Self {
+        self.jvp = self.jvp.with_rules(rules);
+        self
+    }
+
     fn noise_level(&self, x: &Tensor<2>, sigma: f64) -> Tensor<1> {
         let n = x.dims()[0];
-        let level = vec![self.precondition.c_noise(sigma); n];
+        let level = vec![self.parameterization.c_noise(sigma); n];
         Tensor::from_data(TensorData::new(level, [n]), (&x.device(), x.dtype()))
     }
 }
@@ -98,7 +105,7 @@ impl<M: Module + 'static> Denoiser for NetworkDenoiser<M> {
 
     fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
         check_points(&x, self.d)?;
-        let p = &self.precondition;
+        let p = self.parameterization.as_ref();
         let level = self.noise_level(&x, sigma);
         let raw = (self.forward)(&self.network, x.clone() * p.c_in(sigma), level);
         Ok(x * p.c_skip(sigma) + raw * p.c_out(sigma))
@@ -113,7 +120,7 @@ impl<M: Module + 'static> Denoiser for NetworkDenoiser<M> {
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
         check_points(&x, self.d)?;
         check_tangents(&x, &tangents)?;
-        let p = &self.precondition;
+        let p = self.parameterization.as_ref();
         let inputs = [
             (x.clone() * p.c_in(sigma)).into(),
             self.noise_level(&x, sigma).into(),
@@ -141,7 +148,7 @@ impl<M: Module + 'static> Denoiser for NetworkDenoiser<M> {
         check_points(&x, self.d)?;
         check_tangents(&x, &cotangents)?;
         let [k, n, d] = cotangents.dims();
-        let p = &self.precondition;
+        let p = self.parameterization.as_ref();
         let points = x.clone().repeat_dim(0, k);
         let level = self.noise_level(&points, sigma).autodiff();
         let input = (points * p.c_in(sigma)).autodiff().require_grad();

@@ -3,6 +3,7 @@
 //! `D(x, σ) = c_skip(σ)·x + c_out(σ)·F(c_in(σ)·x, c_noise(σ))`, so that inputs and targets
 //! of the network `F` have unit variance at every noise level.
 
+use crate::parameterization::Parameterization;
 use crate::{DiffusionError, range};
 
 /// The four coefficients for data of standard deviation `sigma_data`.
@@ -22,29 +23,31 @@ impl Precondition {
         range::check(name, sigma_data, 1e-6..=1e2)?;
         Ok(Self { sigma_data })
     }
+}
 
+impl Parameterization for Precondition {
     /// `c_skip = σ_data² / (σ² + σ_data²)`, the weight of the noisy image in the output.
-    pub fn c_skip(&self, sigma: f64) -> f64 {
+    fn c_skip(&self, sigma: f64) -> f64 {
         self.sigma_data.powi(2) / (sigma.powi(2) + self.sigma_data.powi(2))
     }
 
     /// `c_out = σ·σ_data / √(σ² + σ_data²)`, the scale of the network's output.
-    pub fn c_out(&self, sigma: f64) -> f64 {
+    fn c_out(&self, sigma: f64) -> f64 {
         sigma * self.sigma_data / (sigma.powi(2) + self.sigma_data.powi(2)).sqrt()
     }
 
     /// `c_in = 1 / √(σ² + σ_data²)`, which scales the noisy image to unit variance.
-    pub fn c_in(&self, sigma: f64) -> f64 {
+    fn c_in(&self, sigma: f64) -> f64 {
         1.0 / (sigma.powi(2) + self.sigma_data.powi(2)).sqrt()
     }
 
     /// `c_noise = ln(σ) / 4`, the network's input for the noise level.
-    pub fn c_noise(&self, sigma: f64) -> f64 {
+    fn c_noise(&self, sigma: f64) -> f64 {
         sigma.ln() / 4.0
     }
 
     /// `λ = (σ² + σ_data²) / (σ·σ_data)²`, the loss weight; `λ·c_out² = 1`.
-    pub fn loss_weight(&self, sigma: f64) -> f64 {
+    fn loss_weight(&self, sigma: f64) -> f64 {
         (sigma.powi(2) + self.sigma_data.powi(2)) / (sigma * self.sigma_data).powi(2)
     }
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Tensor};
 use datasway_diffusion::device::widest_float;
+use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::{Cutoff, DensityKind, EstimatorSpec, LogDensity};

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use burn_jvp::{DynTensor, Hvp, ParameterTangents, Tangents};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::learner::{

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+use datasway_diffusion::parameterization::Parameterization;
 use datasway_sensitivity::learner::{
     Curvature, GaussNewton, LossDraws, StoppingRule, conjugate_gradients, largest_eigenvalue,
     loss_derivatives, loss_gradient,

@@ -5,6 +5,7 @@ use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::precondition::Precondition;
 
 /// Frequencies of the sinusoids of the noise level, in units of π over `ln(σ)/4`.

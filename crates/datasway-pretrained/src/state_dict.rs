@@ -1,0 +1,183 @@
+//! The tensors of a file by name, taken by a network while it is built.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+/// Names that an error lists before it counts the rest.
+const LISTED: usize = 8;
+
+/// The tensors of a file by name.
+///
+/// A network is built by taking each of its tensors by name and shape. What is missing or has another shape is noted and
+/// filled with zeros, so that [`finish`](Self::finish) can list all faults at once.
+pub struct StateDict {
+    remaining: RefCell<BTreeMap<String, TensorData>>,
+    faults: RefCell<Faults>,
+    device: Device,
+    dtype: DType,
+}
+
+#[derive(Default)]
+struct Faults {
+    missing: Vec<String>,
+    misshapen: Vec<String>,
+}
+
+impl StateDict {
+    /// The tensors of a file, for a network on `device` with numbers of `dtype`.
+    pub fn new(tensors: BTreeMap<String, TensorData>, device: &Device, dtype: DType) -> Self {
+        Self {
+            remaining: RefCell::new(tensors),
+            faults: RefCell::default(),
+            device: device.clone(),
+            dtype,
+        }
+    }
+
+    /// All tensors, with names from the root.
+    pub fn root(&self) -> Scope<'_> {
+        Scope {
+            dict: self,
+            prefix: String::new(),
+        }
+    }
+
+    /// Renames or drops tensors before they are taken.
+    pub fn rename(&self, rename: impl Fn(&str) -> Option<String>) {
+        let tensors = std::mem::take(&mut *self.remaining.borrow_mut());
+        let renamed = tensors
+            .into_iter()
+            .filter_map(|(name, data)| Some((rename(&name)?, data)));
+        *self.remaining.borrow_mut() = renamed.collect();
+    }
+
+    /// Checks that every tensor was there, had its shape and was taken.
+    ///
+    /// # Errors
+    /// A clause that lists the tensors that are missing, misshapen and left over.
+    pub fn finish(self) -> Result<(), String> {
+        let Faults { missing, misshapen } = self.faults.into_inner();
+        let unused: Vec<String> = self.remaining.into_inner().into_keys().collect();
+        let clauses = [
+            ("lacks", missing),
+            ("has with another shape", misshapen),
+            ("has beyond the network", unused),
+        ];
+        let clauses: Vec<String> = clauses
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(verb, names)| format!("{verb} {}", listed(&names)))
+            .collect();
+        if clauses.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "the file {}: its configuration describes another network",
+            clauses.join("; ")
+        ))
+    }
+
+    fn take(&self, name: String, shape: &[usize]) -> TensorData {
+        let mut faults = self.faults.borrow_mut();
+        match self.remaining.borrow_mut().remove(&name) {
+            Some(data) if data.shape().as_slice() == shape => return data,
+            Some(data) => faults.misshapen.push(format!(
+                "{name} ({:?} in the place of {shape:?})",
+                data.shape().as_slice()
+            )),
+            None => faults.missing.push(name),
+        }
+        TensorData::zeros::<f32, _>(shape.to_vec())
+    }
+}
+
+/// The first names, and the number of the others.
+fn listed(names: &[String]) -> String {
+    let shown = names[..names.len().min(LISTED)].join(", ");
+    match names.len().checked_sub(LISTED) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+/// The tensors whose names begin with a prefix.
+#[derive(Clone)]
+pub struct Scope<'a> {
+    dict: &'a StateDict,
+    prefix: String,
+}
+
+impl<'a> Scope<'a> {
+    /// The tensors of a submodule: `at("down_blocks.0")`.
+    pub fn at(&self, name: &str) -> Scope<'a> {
+        Scope {
+            dict: self.dict,
+            prefix: self.name(name),
+        }
+    }
+
+    /// The tensors of an element of a list.
+    pub fn index(&self, index: usize) -> Scope<'a> {
+        self.at(&index.to_string())
+    }
+
+    /// True if the file has this tensor, and it has not been taken.
+    pub fn has(&self, name: &str) -> bool {
+        self.dict.remaining.borrow().contains_key(&self.name(name))
+    }
+
+    /// Takes a tensor of this shape.
+    pub fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        let data = self.dict.take(self.name(name), &shape);
+        Tensor::from_data(data, (&self.dict.device, self.dict.dtype))
+    }
+
+    /// Takes a tensor of this shape as a parameter.
+    pub fn parameter<const D: usize>(&self, name: &str, shape: [usize; D]) -> Param<Tensor<D>> {
+        Param::from_tensor(self.tensor(name, shape))
+    }
+
+    /// The device of the network.
+    pub fn device(&self) -> &Device {
+        &self.dict.device
+    }
+
+    /// The full name of a tensor.
+    fn name(&self, name: &str) -> String {
+        if self.prefix.is_empty() {
+            return name.to_owned();
+        }
+        format!("{}.{name}", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_missing_misshapen_or_left_over_is_listed() {
+        let tensor = |shape: &[usize]| TensorData::zeros::<f32, _>(shape.to_vec());
+        let tensors = [
+            ("a.weight".to_owned(), tensor(&[2, 3])),
+            ("a.bias".to_owned(), tensor(&[3])),
+            ("b.weight".to_owned(), tensor(&[1])),
+        ];
+        let dict = StateDict::new(tensors.into(), &Device::flex(), DType::F32);
+        let a = dict.root().at("a");
+        assert_eq!(a.tensor("weight", [2, 3]).dims(), [2, 3]);
+        assert_eq!(a.tensor("bias", [2]).dims(), [2]);
+        assert_eq!(a.tensor("scale", [2]).dims(), [2]);
+        let message = dict.finish().unwrap_err();
+        for part in [
+            "lacks a.scale",
+            "a.bias ([3] in the place of [2])",
+            "beyond the network b.weight",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}
