@@ -1,0 +1,3 @@
+//! Denoisers and their derivatives against the libraries that the models come from.
+
+mod case;
