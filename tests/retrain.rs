@@ -80,6 +80,9 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     };
     let (ours, random) = (median("paper"), median("random"));
     assert!(ours > 0.4 && random.abs() < 0.15, "{ours} against {random}");
+    // The derivative of the weights, and its sum with the other.
+    let (weights, both) = (median("weights"), median("both"));
+    assert!(weights > 0.4 && both > 0.4, "{weights} and {both}");
     let mut tests = json["evaluation"]["tests"].as_array().unwrap().iter();
     let test = tests
         .find(|t| t["direction"] == "pooled" && t["baseline"] == "random")

@@ -276,11 +276,17 @@ fn correlates(text: &mut String, view: &View<'_>, variant: usize) {
             let mean = rows.iter().map(|row| value(row)).sum::<f64>() / rows.len() as f64;
             format!("{mean:.2}")
         };
+        let has_log_ratio = rows.iter().all(|row| row.log_ratio.is_some());
+        let log_ratio = if has_log_ratio {
+            mean(&|row| row.log_ratio.unwrap_or_default())
+        } else {
+            "–".to_owned()
+        };
         let cells = [
             mean(&|row| row.outlier),
             mean(&|row| row.distance),
             mean(&|row| row.margin),
-            mean(&|row| row.log_ratio),
+            log_ratio,
         ];
         let name = view.names().direction(direction);
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
