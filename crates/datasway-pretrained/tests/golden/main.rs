@@ -1,3 +1,4 @@
 //! Denoisers and their derivatives against the libraries that the models come from.
 
 mod case;
+mod dit;
