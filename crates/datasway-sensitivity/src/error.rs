@@ -60,6 +60,12 @@ pub enum SensitivityError {
          data"
     )]
     NoTrainingNoise(String),
+    /// A combination of models is no minimum of a loss.
+    #[error(
+        "{0}: is a combination of models, such as guidance, which no training loss has as its minimum: take the derivative through the \
+         data, or leave the guidance out"
+    )]
+    CombinedModel(String),
     /// A direction through the weights is no set of images.
     #[error(
         "{0}: the derivative through the weights needs the images of a direction: name a set of images"

@@ -137,7 +137,7 @@ impl LearnerInfo {
 pub struct RunInfo {
     datasway: &'static str,
     checkpoint: String,
-    training_step: u64,
+    training_step: Option<u64>,
     data: String,
     fingerprint: String,
     #[serde(flatten)]
@@ -190,13 +190,12 @@ impl RunInfo {
         sampler: SamplerInfo,
         config: &SensitivityConfig,
     ) -> Self {
-        let header = &model.checkpoint.header;
         Self {
             datasway: env!("CARGO_PKG_VERSION"),
             checkpoint: model.name.clone(),
-            training_step: header.step,
-            data: header.data.clone(),
-            fingerprint: header.fingerprint.clone(),
+            training_step: model.training.steps,
+            data: model.training.data.clone(),
+            fingerprint: model.images.fingerprint.clone(),
             sampler,
             through: Through::Weights,
             density: None,
@@ -235,10 +234,15 @@ impl RunInfo {
 
     /// Model and training for the terminal: `NAME, trained N steps on DATA`.
     pub fn model(&self) -> String {
-        format!(
-            "{}, trained {} steps on {}",
-            self.checkpoint, self.training_step, self.data
-        )
+        format!("{}, trained {}", self.checkpoint, self.training())
+    }
+
+    /// The training in words: `N steps on DATA`, or `on DATA` where the steps are not known.
+    fn training(&self) -> String {
+        match self.training_step {
+            Some(steps) => format!("{steps} steps on {}", self.data),
+            None => format!("on {}", self.data),
+        }
     }
 
     /// The derivative for the terminal: the density that directions are compared with, or the weights.
@@ -277,10 +281,9 @@ impl RunInfo {
     /// Names and values for the page, with the peak memory until now.
     pub fn rows(&self) -> Vec<(String, String)> {
         let SamplerInfo { sampler, steps, .. } = self.sampler;
-        let training = format!("{} steps on {}", self.training_step, self.data);
         let mut rows = vec![
             ("Model", self.checkpoint.clone()),
-            ("Training", training),
+            ("Training", self.training()),
             ("Training images", self.training_images.to_string()),
             ("Data fingerprint", self.fingerprint.clone()),
             ("Sampler", format!("{sampler}, {steps} steps")),

@@ -92,7 +92,7 @@ impl Case {
         let v: Tensor<3> = Tensor::from_data(tensor(uniform("v", d), &[1, 1, d]), (&device, dtype));
         let probes = uniform("probes", PROBES * d);
         let project = |values: TensorData| -> Vec<f64> {
-            let values: Vec<f64> = values.convert::<f64>().into_vec().unwrap();
+            let values: Vec<f64> = values.convert::<f64>().try_into_vec::<f64>().unwrap();
             let rows = probes.chunks_exact(d);
             rows.map(|row| row.iter().zip(&values).map(|(a, b)| a * b).sum())
                 .collect()

@@ -3,13 +3,13 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
-use datasway_diffusion::loss::NoiseDistribution;
 
 use super::config::LearnerConfig;
 use super::conjugate_gradients::{StoppingRule, conjugate_gradients};
 use super::curvature::GaussNewton;
 use super::draws::{DataPoints, LossDraws};
 use super::loss::{loss_derivatives, loss_gradient};
+use super::noise_levels::TrainingNoise;
 use super::spectrum::largest_eigenvalue;
 
 /// Products of Lanczos's method for the largest eigenvalue.
@@ -25,7 +25,7 @@ pub struct Learner<'a> {
     /// The training data ρ.
     pub training_set: &'a dyn DataPoints,
     /// The noise levels of training.
-    pub noise: NoiseDistribution,
+    pub noise: &'a TrainingNoise,
     /// The options.
     pub config: LearnerConfig,
 }
@@ -43,7 +43,7 @@ pub struct DampedSolution {
     pub residuals: Vec<Vec<f64>>,
 }
 
-impl Learner<'_> {
+impl<'a> Learner<'a> {
     /// `dθ/dη = −(G + λ)⁻¹·(∇L_ν − ∇L_ρ)` for every group ν.
     ///
     /// `progress` receives the work that is done, of [`weight_tangent_work`](Self::weight_tangent_work) at most.
@@ -209,7 +209,10 @@ impl Learner<'_> {
         self.solve_work(functionals) + products
     }
 
-    fn random_draws<'p>(&self, points: &'p dyn DataPoints, count: usize) -> LossDraws<'p> {
+    fn random_draws<'p>(&self, points: &'p dyn DataPoints, count: usize) -> LossDraws<'p>
+    where
+        'a: 'p,
+    {
         LossDraws::random(points, count, self.noise, self.config.seed)
     }
 

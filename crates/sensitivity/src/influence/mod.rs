@@ -115,7 +115,8 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
         Through::Data => {
             let images = model.image_points();
             let top = arguments.top;
-            let results = compute(&model.network, &images, &functionals, &resolved, top, at)?;
+            let denoiser = model.score_model.denoiser();
+            let results = compute(denoiser, &images, &functionals, &resolved, top, at)?;
             (results, info)
         }
         Through::Weights => {
