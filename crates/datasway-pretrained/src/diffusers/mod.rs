@@ -1,0 +1,3 @@
+//! Models of diffusers.
+
+pub mod dit;
