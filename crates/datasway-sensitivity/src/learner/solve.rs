@@ -41,6 +41,8 @@ pub struct DampedSolution {
     pub largest_eigenvalue: f64,
     /// The relative residual after each iteration, for each right-hand side.
     pub residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, for each right-hand side ([`Solution::errors`](super::Solution::errors)).
+    pub errors: Vec<Vec<f64>>,
 }
 
 impl<'a> Learner<'a> {
@@ -167,6 +169,7 @@ impl<'a> Learner<'a> {
             damping,
             largest_eigenvalue,
             residuals: solution.residuals,
+            errors: solution.errors,
         })
     }
 
