@@ -9,6 +9,7 @@ use datasway_diffusion::tensor_file::FloatReader;
 use safetensors::SafeTensors;
 
 use super::architecture::Architecture;
+use super::arguments::architecture;
 use super::config::{EdmConfig, Wrapper};
 use super::network::EdmNetwork;
 use super::precondition::Preconditioning;
@@ -108,7 +109,7 @@ struct Plan {
 
 impl Plan {
     fn new(config: &EdmConfig, class: Option<usize>) -> Result<Self, String> {
-        let architecture = Architecture::new(config)?;
+        let architecture = architecture(config)?;
         check_class(&architecture, class)?;
         let [size, channels, _] = config.wrapper.interface();
         Ok(Self {
