@@ -55,6 +55,8 @@ pub struct TrainingRecord {
     pub moments: PixelMoments,
     /// The distribution of noise levels, if it is known.
     pub noise: Option<TrainingNoise>,
+    /// Lowest and highest noise level, if there are limits.
+    pub sigma_range: Option<[f64; 2]>,
 }
 
 /// A model with its training images.
@@ -136,6 +138,7 @@ impl TrainedModel {
                 data: header.data.clone(),
                 moments: checkpoint_moments(&checkpoint),
                 noise: training_noise(header)?,
+                sigma_range: None,
             },
             images,
             load_options,

@@ -40,7 +40,9 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, PretrainedError> {
     for name in names {
         // A name that leads out of the folder, or to another index.
         if name.contains(['/', '\\']) || name.ends_with(".json") {
-            return Err(refused(path)(format!("{name} is no name of a shard beside it")));
+            return Err(refused(path)(format!(
+                "{name} is no name of a shard beside it"
+            )));
         }
         let shard = folder.join(name);
         if !shard.is_file() {
