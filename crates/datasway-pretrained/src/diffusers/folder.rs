@@ -97,11 +97,10 @@ fn network_folder(folder: &Path) -> Result<PathBuf, PretrainedError> {
 fn scheduler_file(folder: &Path, network: &Path) -> Option<PathBuf> {
     let above = folder.parent().unwrap_or(Path::new("")).join("scheduler");
     let mut folders = [folder.join("scheduler"), network.to_owned(), above].into_iter();
-    let file = folders.find_map(|folder| {
+    folders.find_map(|folder| {
         let file = folder.join(SCHEDULER_CONFIG);
         file.is_file().then_some(file)
-    });
-    file
+    })
 }
 
 /// Checks that a pipeline makes pictures of pixels from noise and nothing else.
