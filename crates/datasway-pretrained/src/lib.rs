@@ -9,5 +9,6 @@ pub mod error;
 pub mod fields;
 pub mod layers;
 pub mod state_dict;
+pub mod weights;
 
 pub use error::PretrainedError;

@@ -7,13 +7,14 @@ use datasway_data::{Dataset, LoadOptions, PixelMoments, Selected, Selection, Sou
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::training_noise::TrainingNoise;
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
 use crate::density::{TraceOptions, checkpoint_moments, moment_matched_gaussian};
 use crate::direction::{Direction, SelectedImages};
 use crate::error::SensitivityError;
 use crate::influence::{self, Functional, Influences};
-use crate::learner::{DampedSolution, DataPoints, Learner, LearnerConfig, TrainingNoise};
+use crate::learner::{DampedSolution, DataPoints, Learner, LearnerConfig};
 use crate::measure::{ImagePoints, Measure, ModelMeasure};
 use crate::ranking::RankedSensitivities;
 use crate::score_model::ScoreModel;

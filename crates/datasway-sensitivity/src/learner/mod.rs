@@ -26,7 +26,6 @@ mod conjugate_gradients;
 mod curvature;
 mod draws;
 mod loss;
-mod noise_levels;
 mod solve;
 mod spectrum;
 mod tangent;
@@ -37,7 +36,6 @@ pub use conjugate_gradients::{DELAY, Solution, StoppingRule, conjugate_gradients
 pub use curvature::{Curvature, GaussNewton};
 pub use draws::{DataPoints, DrawBatch, LossDraws};
 pub use loss::{loss_derivatives, loss_gradient};
-pub use noise_levels::TrainingNoise;
 pub use solve::{DampedSolution, Learner};
 pub use spectrum::largest_eigenvalue;
 pub use tangent::sample_with_weight_tangents;

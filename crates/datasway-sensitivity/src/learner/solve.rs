@@ -3,13 +3,13 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+use datasway_diffusion::training_noise::TrainingNoise;
 
 use super::config::LearnerConfig;
 use super::conjugate_gradients::{StoppingRule, conjugate_gradients};
 use super::curvature::GaussNewton;
 use super::draws::{DataPoints, LossDraws};
 use super::loss::{loss_derivatives, loss_gradient};
-use super::noise_levels::TrainingNoise;
 use super::spectrum::largest_eigenvalue;
 
 /// Products of Lanczos's method for the largest eigenvalue.
