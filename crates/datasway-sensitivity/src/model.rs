@@ -109,6 +109,7 @@ impl TrainedModel {
             skip_bad: header.skip_bad,
             cache_dir: options.cache_dir.clone(),
             progress: options.progress,
+            ..LoadOptions::default()
         };
         let images = match &options.data {
             Some(data) => load_images(data, &load_options)?,
