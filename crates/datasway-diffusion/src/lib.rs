@@ -22,6 +22,7 @@ pub mod range;
 pub mod sampler;
 pub mod schedule;
 pub mod tensor_file;
+pub mod training_noise;
 pub mod unet;
 pub mod unique;
 pub mod validate;

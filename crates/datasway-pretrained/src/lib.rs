@@ -4,9 +4,11 @@
 //! and everything that is left over or missing is an error.
 
 pub mod diffusers;
+pub mod edm;
 pub mod error;
 pub mod fields;
 pub mod layers;
 pub mod state_dict;
+pub mod weights;
 
 pub use error::PretrainedError;

@@ -76,6 +76,8 @@ pub struct LearnerInfo {
     iterations: usize,
     /// The relative residual after each iteration, for each right-hand side.
     residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, for each right-hand side.
+    errors: Vec<Vec<f64>>,
 }
 
 impl LearnerInfo {
@@ -85,6 +87,7 @@ impl LearnerInfo {
             damping: solution.damping,
             largest_eigenvalue: solution.largest_eigenvalue,
             residuals: solution.residuals.clone(),
+            errors: solution.errors.clone(),
         };
         Self {
             gradient_draws: Some(config.gradient_draws),
@@ -112,21 +115,22 @@ impl LearnerInfo {
             damping: report.damping,
             iterations: iterations.unwrap_or(0),
             residuals: report.residuals,
+            errors: report.errors,
         }
     }
 
-    /// Draws, damping and residual in one line.
+    /// Draws, damping and error in one line.
     pub fn text(&self) -> String {
-        let last = self.residuals.iter().filter_map(|history| history.last());
-        let residual = last.copied().fold(0.0, f64::max);
+        let last = self.errors.iter().filter_map(|history| history.last());
+        let error = last.copied().fold(0.0, f64::max);
         let draws = match (self.gradient_draws, self.image_draws) {
             (Some(count), _) => format!(", {count} of each gradient"),
             (None, Some(count)) => format!(", {count} of each image"),
             (None, None) => String::new(),
         };
         format!(
-            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to a relative residual of \
-             {residual:.3}",
+            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to an estimated error of \
+             {error:.3}",
             self.curvature_draws, self.damping, self.relative_damping, self.iterations
         )
     }

@@ -3,13 +3,13 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+use datasway_diffusion::training_noise::TrainingNoise;
 
 use super::config::LearnerConfig;
 use super::conjugate_gradients::{StoppingRule, conjugate_gradients};
 use super::curvature::GaussNewton;
 use super::draws::{DataPoints, LossDraws};
 use super::loss::{loss_derivatives, loss_gradient};
-use super::noise_levels::TrainingNoise;
 use super::spectrum::largest_eigenvalue;
 
 /// Products of Lanczos's method for the largest eigenvalue.
@@ -41,6 +41,8 @@ pub struct DampedSolution {
     pub largest_eigenvalue: f64,
     /// The relative residual after each iteration, for each right-hand side.
     pub residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, for each right-hand side ([`Solution::errors`](super::Solution::errors)).
+    pub errors: Vec<Vec<f64>>,
 }
 
 impl<'a> Learner<'a> {
@@ -167,6 +169,7 @@ impl<'a> Learner<'a> {
             damping,
             largest_eigenvalue,
             residuals: solution.residuals,
+            errors: solution.errors,
         })
     }
 
