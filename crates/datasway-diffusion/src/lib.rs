@@ -9,6 +9,7 @@ pub mod denoiser;
 pub mod device;
 pub mod ema;
 pub mod error;
+pub mod guidance;
 pub mod header;
 pub mod learned_denoiser;
 pub mod loss;
