@@ -55,9 +55,10 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, PretrainedError
             "is no file of weights that is known: use .safetensors or a .bin of PyTorch".to_owned(),
         ),
     };
+    // A damaged file may say anything.
     tensors.map_err(|message| PretrainedError::File {
         path: path.to_owned(),
-        message,
+        message: datasway_fs::one_line(&message),
     })
 }
 
