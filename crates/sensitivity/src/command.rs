@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::check::{self, CheckArgs};
 use crate::influence::{self, InfluenceArgs};
 use crate::rank::{self, RankArgs};
 use crate::verify::{self, VerifyArgs};
@@ -20,6 +21,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Influence(Box<InfluenceArgs>),
+    Check(Box<CheckArgs>),
     Convergence(VerifyArgs),
 }
 
@@ -31,6 +33,7 @@ enum Command {
 pub fn execute(cli: Cli) -> Result<()> {
     match cli.command {
         Some(Command::Influence(arguments)) => influence::execute(&arguments),
+        Some(Command::Check(arguments)) => check::execute(&arguments),
         Some(Command::Convergence(arguments)) => verify::execute(&arguments),
         None => rank::execute(cli.rank),
     }

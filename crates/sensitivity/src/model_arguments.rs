@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Error, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use datasway_cli::number::{self, count, real};
+use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::{DEVICES, caution, device};
+use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::{self, karras};
 use datasway_sensitivity::density::{
@@ -15,6 +17,16 @@ use datasway_sensitivity::{ModelOptions, SensitivityConfig, SensitivityError, Tr
 
 use crate::default_model;
 use crate::run_info::{SamplerInfo, SamplerKind};
+
+/// A model, with images that may be others than those of its training.
+pub struct Candidate {
+    /// The model.
+    pub model: TrainedModel,
+    /// Its weights before they are averaged, if the file has them.
+    pub raw: Option<NetworkDenoiser>,
+    /// Fingerprint of the training images.
+    pub fingerprint: String,
+}
 
 /// A model, a sampler and an estimator of the log-density.
 #[derive(Args)]
@@ -327,25 +339,57 @@ impl ModelArgs {
         self.seed
     }
 
+    /// Name of the model in messages.
+    fn name(&self) -> String {
+        match &self.checkpoint {
+            Some(file) => file.display().to_string(),
+            None => default_model::NAME.to_owned(),
+        }
+    }
+
+    fn model_options(&self) -> Result<ModelOptions> {
+        datasway_cli::tell_if(caution(&self.device));
+        Ok(ModelOptions {
+            data: self.data.clone(),
+            cache_dir: Some(self.cache.clone()),
+            progress: true,
+            device: device(&self.device)?,
+        })
+    }
+
     /// The model with its training images.
     ///
     /// # Errors
     /// If the checkpoint is not complete, or its training images are not found.
     pub fn model(&self) -> Result<TrainedModel> {
-        let name = match &self.checkpoint {
-            Some(file) => file.display().to_string(),
-            None => default_model::NAME.to_owned(),
-        };
         let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
-        let options = ModelOptions {
-            data: self.data.clone(),
-            cache_dir: Some(self.cache.clone()),
-            progress: true,
-            device: device(&self.device)?,
-        };
-        datasway_cli::tell_if(caution(&self.device));
+        let options = self.model_options()?;
         let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
-        TrainedModel::from_checkpoint(name, checkpoint, &options, tell).map_err(advised)
+        TrainedModel::from_checkpoint(self.name(), checkpoint, &options, tell).map_err(advised)
+    }
+
+    /// The model with images that may be others than those of its training.
+    ///
+    /// # Errors
+    /// If the checkpoint is not complete, or the images are not found.
+    pub fn model_with_any_data(&self) -> Result<Candidate> {
+        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
+        let options = self.model_options()?;
+        let raw = checkpoint.model.clone().map(|weights| {
+            let raw = Checkpoint {
+                ema: weights,
+                ..checkpoint.clone()
+            };
+            NetworkDenoiser::from_checkpoint(&raw, &options.device)
+        });
+        let fingerprint = checkpoint.header.fingerprint.clone();
+        let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
+        let model = TrainedModel::with_any_data(self.name(), checkpoint, &options, tell);
+        Ok(Candidate {
+            model: model.map_err(advised)?,
+            raw: raw.transpose()?,
+            fingerprint,
+        })
     }
 
     /// Sampler and noise levels for a model.
