@@ -55,6 +55,8 @@ pub struct TrainingRecord {
     pub moments: PixelMoments,
     /// The distribution of noise levels, if it is known.
     pub noise: Option<TrainingNoise>,
+    /// Lowest and highest noise level, if there are limits.
+    pub sigma_range: Option<[f64; 2]>,
 }
 
 /// A model with its training images.
@@ -107,6 +109,7 @@ impl TrainedModel {
             skip_bad: header.skip_bad,
             cache_dir: options.cache_dir.clone(),
             progress: options.progress,
+            ..LoadOptions::default()
         };
         let images = match &options.data {
             Some(data) => load_images(data, &load_options)?,
@@ -136,6 +139,7 @@ impl TrainedModel {
                 data: header.data.clone(),
                 moments: checkpoint_moments(&checkpoint),
                 noise: training_noise(header)?,
+                sigma_range: None,
             },
             images,
             load_options,

@@ -1,4 +1,4 @@
 //! Models of diffusers.
 
 pub mod dit;
-pub mod unet;
+pub mod folder;

@@ -6,6 +6,7 @@ use std::path::Path;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::tensor_file::FloatReader;
+use datasway_fs::one_line;
 use safetensors::SafeTensors;
 
 use super::architecture::Architecture;
@@ -20,6 +21,11 @@ use crate::state_dict::StateDict;
 pub const CONFIG_FILE: &str = "edm.json";
 /// The file of weights.
 pub const WEIGHTS_FILE: &str = "edm.safetensors";
+
+/// Largest size of the file of arguments in bytes.
+const MAX_ARGUMENTS: u64 = 1 << 20;
+/// Largest size of the file of weights in bytes.
+const MAX_WEIGHTS: u64 = 8 << 30;
 
 /// A model of NVlabs/edm.
 pub struct EdmModel {
@@ -63,24 +69,17 @@ impl EdmModel {
                     .to_owned(),
             });
         }
-        let path = folder.join(CONFIG_FILE);
-        let refused = |message: String| PretrainedError::File {
-            path: path.clone(),
-            message,
-        };
-        let text = read(&path)?;
+        let (arguments, weights) = (folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE));
         let config: EdmConfig =
-            serde_json::from_slice(&text).map_err(|error| refused(error.to_string()))?;
-        let weights = folder.join(WEIGHTS_FILE);
-        let tensors = parse(&read(&weights)?).map_err(|message| PretrainedError::File {
-            path: weights.clone(),
-            message,
-        })?;
-        let plan = Plan::new(&config, class).map_err(refused)?;
+            serde_json::from_slice(&datasway_fs::read(&arguments, MAX_ARGUMENTS)?)
+                .map_err(|error| refused(&arguments, &error.to_string()))?;
+        let plan = Plan::new(&config, class).map_err(|message| refused(&arguments, &message))?;
+        let tensors = parse(&datasway_fs::read(&weights, MAX_WEIGHTS)?)
+            .map_err(|message| refused(&weights, &message))?;
         plan.build(tensors, class, device, dtype)
             .map_err(|message| PretrainedError::Weights {
+                message: one_line(&message),
                 path: weights,
-                message,
             })
     }
 
@@ -201,13 +200,12 @@ fn check_size(
     ))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, PretrainedError> {
-    std::fs::read(path).map_err(|error| PretrainedError::File {
+/// An error of a file. What the file says may be of any length.
+fn refused(path: &Path, message: &str) -> PretrainedError {
+    PretrainedError::File {
         path: path.to_owned(),
-        message: format!(
-            "{error}: scripts/edm_to_safetensors.py writes {CONFIG_FILE} and {WEIGHTS_FILE}"
-        ),
-    })
+        message: one_line(message),
+    }
 }
 
 /// The tensors of a SafeTensors file in single precision.

@@ -46,8 +46,7 @@ pub fn find(folder: &Path) -> Result<PathBuf, PretrainedError> {
 /// # Errors
 /// If the file, or one that it names, cannot be read, is damaged, or holds a number that is not finite.
 pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, PretrainedError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if name.ends_with(".index.json") {
+    if shards::is_index(path) {
         return shards::read(path);
     }
     let tensors = match path.extension().and_then(|extension| extension.to_str()) {
@@ -60,6 +59,18 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, PretrainedError
         path: path.to_owned(),
         message,
     })
+}
+
+/// A file of weights, with the shards that it names if it is an index.
+///
+/// # Errors
+/// If an index cannot be read.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, PretrainedError> {
+    let mut files = vec![path.to_owned()];
+    if shards::is_index(path) {
+        files.extend(shards::files(path)?);
+    }
+    Ok(files)
 }
 
 /// Checks that a file is a regular one of no more than [`MAX_BYTES`].

@@ -1,7 +1,7 @@
 //! Several files of weights with an index.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
 use serde::Deserialize;
@@ -22,50 +22,79 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// True if the name of a file is that of an index.
+pub fn is_index(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".index.json")
+}
+
+/// The shards that an index names, all of which are there.
+///
+/// # Errors
+/// If the index cannot be read, or a shard is missing.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, PretrainedError> {
+    let index = Index::read(path)?;
+    let names: BTreeSet<&String> = index.weight_map.values().collect();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut shards = Vec::with_capacity(names.len());
+    for name in names {
+        // A name that leads out of the folder, or to another index.
+        if name.contains(['/', '\\']) || name.ends_with(".json") {
+            return Err(refused(path)(format!(
+                "{name} is no name of a shard beside it"
+            )));
+        }
+        let shard = folder.join(name);
+        if !shard.is_file() {
+            return Err(refused(path)(format!(
+                "{name} is missing beside it: fetch all shards"
+            )));
+        }
+        shards.push(shard);
+    }
+    Ok(shards)
+}
+
 /// The tensors of all files that an index names.
 ///
 /// # Errors
 /// If the index or a file cannot be read, or a tensor is not where the index has it.
 pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, PretrainedError> {
-    let refused = |message: String| PretrainedError::File {
-        path: path.to_owned(),
-        message,
-    };
-    let text = datasway_fs::read_text(path, MAX_INDEX_BYTES).map_err(|e| refused(e.to_string()))?;
-    let index: Index = serde_json::from_str(&text)
-        .map_err(|error| refused(format!("is no index of shards ({error})")))?;
-    let files: BTreeSet<&String> = index.weight_map.values().collect();
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let index = Index::read(path)?;
     let mut tensors = BTreeMap::new();
-    for file in files {
-        // A name that leads out of the folder, or to another index.
-        if file.contains(['/', '\\']) || file.ends_with(".json") {
-            return Err(refused(format!("{file} is no name of a shard beside it")));
-        }
-        let shard = folder.join(file);
-        if !shard.is_file() {
-            return Err(refused(format!(
-                "{file} is missing beside it: fetch all shards"
-            )));
-        }
+    for shard in files(path)? {
+        let file = shard.file_name().unwrap_or_default().to_string_lossy();
         for (name, data) in super::read(&shard)? {
-            if index.weight_map.get(&name) != Some(file) {
-                return Err(refused(format!(
+            if index.weight_map.get(&name).map(String::as_str) != Some(&file) {
+                return Err(refused(path)(format!(
                     "{name} is in {file}, where the index does not have it"
                 )));
             }
             tensors.insert(name, data);
         }
     }
-    match index
-        .weight_map
-        .keys()
-        .find(|name| !tensors.contains_key(*name))
-    {
+    let mut names = index.weight_map.iter();
+    match names.find(|(name, _)| !tensors.contains_key(*name)) {
         None => Ok(tensors),
-        Some(name) => Err(refused(format!(
-            "{name} is not in {}: fetch that file again",
-            index.weight_map[name]
+        Some((name, file)) => Err(refused(path)(format!(
+            "{name} is not in {file}: fetch that file again"
         ))),
+    }
+}
+
+impl Index {
+    fn read(path: &Path) -> Result<Self, PretrainedError> {
+        let text = datasway_fs::read_text(path, MAX_INDEX_BYTES);
+        let text = text.map_err(|error| refused(path)(error.to_string()))?;
+        serde_json::from_str(&text)
+            .map_err(|error| refused(path)(format!("is no index of shards ({error})")))
+    }
+}
+
+fn refused(path: &Path) -> impl Fn(String) -> PretrainedError {
+    let path = path.to_owned();
+    move |message| PretrainedError::File {
+        path: path.clone(),
+        message,
     }
 }

@@ -89,6 +89,7 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     arguments.check(&config)?;
     let model = arguments.model.model()?;
+    let config = arguments.model.within_training(config, &model)?;
     ensure_room(
         arguments.result_bytes(&model),
         "so many influences",
@@ -109,7 +110,7 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
         "{bar:30} {percent} %  {eta} left",
     )?);
     let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
-    let sampler = arguments.model.sampler_info();
+    let sampler = arguments.model.sampler_info(&model);
     let info = RunInfo::new(&model, sampler, &config, &resolved);
     let (results, info) = match arguments.through.through() {
         Through::Data => {

@@ -87,6 +87,7 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     arguments.check(&config)?;
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.model.model()?;
+    let config = arguments.model.within_training(config, &model)?;
     ensure_room(
         arguments.result_bytes(&model),
         "so many sensitivities",
@@ -121,7 +122,7 @@ impl RankArgs {
         config: &SensitivityConfig,
     ) -> Result<(RankedSensitivities, RunInfo)> {
         let resolved = model.resolve(config)?;
-        let info = RunInfo::new(model, self.model.sampler_info(), config, &resolved);
+        let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let bar = ProgressBar::new(config.samples as u64);
         bar.set_style(ProgressStyle::with_template(
@@ -139,7 +140,7 @@ impl RankArgs {
         directions: Vec<Direction>,
         config: &SensitivityConfig,
     ) -> Result<(RankedSensitivities, RunInfo)> {
-        let info = RunInfo::through_weights(model, self.model.sampler_info(), config);
+        let info = RunInfo::through_weights(model, self.model.sampler_info(model), config);
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let learner = self.learner();
         let bar = ProgressBar::new(1000);
