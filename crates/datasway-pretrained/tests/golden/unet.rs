@@ -9,29 +9,33 @@ use datasway_pretrained::state_dict::StateDict;
 
 use crate::case::{Case, cases, check_neighbours};
 
-/// The prediction of the noise, as scripts/fixtures/unet.py uses the networks.
-struct Epsilon {
+/// The predictions of scripts/fixtures/unet.py.
+struct Prediction {
+    /// True if the network gives the score, and takes σ.
+    score: bool,
     /// True if the network takes whole time steps only.
     rounded: bool,
-    /// True if the network takes σ in the place of a time step.
-    by_sigma: bool,
 }
 
-impl Parameterization for Epsilon {
+impl Parameterization for Prediction {
     fn c_skip(&self, _sigma: f64) -> f64 {
         1.0
     }
 
     fn c_out(&self, sigma: f64) -> f64 {
-        -sigma
+        if self.score { sigma * sigma } else { -sigma }
     }
 
     fn c_in(&self, sigma: f64) -> f64 {
-        1.0 / (1.0 + sigma * sigma).sqrt()
+        if self.score {
+            1.0
+        } else {
+            1.0 / (1.0 + sigma * sigma).sqrt()
+        }
     }
 
     fn c_noise(&self, sigma: f64) -> f64 {
-        if self.by_sigma {
+        if self.score {
             return sigma;
         }
         let time = (125.0 * (sigma.ln() + 5.0)).clamp(0.0, 999.0);
@@ -45,9 +49,9 @@ fn denoiser(case: &Case, dtype: DType) -> impl Denoiser {
     let dict = StateDict::new(case.weights(), &Device::flex(), dtype);
     let network = DiffusersUNet::load(&config, &dict, class).unwrap();
     dict.finish().unwrap();
-    let parameterization = Epsilon {
+    let parameterization = Prediction {
+        score: case.config["prediction"] == "score",
         rounded: case.config["config"]["time_embedding_type"] == "learned",
-        by_sigma: case.config["config"]["time_embedding_type"] == "fourier",
     };
     let [c, h, w] = case.shape;
     let forward = move |network: &DiffusersUNet, x: Tensor<2>, time: Tensor<1>| {

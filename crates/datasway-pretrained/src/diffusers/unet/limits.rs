@@ -1,7 +1,8 @@
 //! Checks of a configuration before anything is allocated.
 
-use super::block_type::LevelStep;
-use super::config::{TimeConditioning, TimeEmbeddingType, UNetConfig};
+use super::block_type::{BlockType, LevelStep};
+use super::config::{ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNetConfig};
+use super::plan::{self, LevelPlan, ResnetPlan};
 use crate::fields::check_count;
 
 /// Largest number of weights.
@@ -57,7 +58,7 @@ fn check_counts(config: &UNetConfig) -> Result<(), String> {
     for (name, value, most) in optional {
         value.map_or(Ok(()), |value| check_count(name, value, most))?;
     }
-    if let Some(super::config::ClassEmbedding::Table(classes)) = config.classes {
+    if let Some(ClassEmbedding::Table(classes)) = config.classes {
         check_count("num_class_embeds", classes, 1 << 24)?;
     }
     if config.downsample_padding > 1 {
@@ -96,75 +97,60 @@ fn check_embedding(config: &UNetConfig) -> Result<(), String> {
 
 /// Numbers of channels that are no multiples of the groups or heads.
 fn check_divisors(config: &UNetConfig) -> Result<(), String> {
-    let divides = |channels: usize, parts: usize, name: &str| {
-        if parts > 0 && channels.is_multiple_of(parts) {
-            return Ok(());
+    let first = config.block_out_channels[0];
+    divides(first, out_groups(config), "norm_num_groups")?;
+    for level in levels(config) {
+        let is_skip = level.kind.step == LevelStep::Skip;
+        if !is_skip && config.norm_num_groups.is_none() {
+            return Err(
+                "the field norm_num_groups is null: only blocks with Skip in their names are built without it".to_owned(),
+            );
         }
-        Err(format!(
-            "a layer of {channels} channels cannot be divided by the field {name}, {parts}"
-        ))
-    };
-    let channels = &config.block_out_channels;
-    let levels = channels.len();
-    for level in 0..levels {
-        let output = channels[level];
-        let up = levels - 1 - level;
-        let kinds = [config.down_blocks[level], config.up_blocks[up]];
-        let coarser = channels[(level + 1).min(levels - 1)];
-        let finer = channels[level.saturating_sub(1)];
-        let inputs = [finer, output, coarser + output, 2 * output, output + finer];
-        for kind in kinds {
-            if kind.step == LevelStep::Skip {
-                // Fixed in the library: at most 32 groups, of four channels, and 32 before attention.
-                let parts = 32.min(output / 4);
-                divides(output, parts, "block_out_channels")?;
-                for input in inputs {
-                    divides(input, 32.min(input / 4), "block_out_channels")?;
-                }
-                if kind.attention {
-                    divides(output, 32, "block_out_channels")?;
-                }
-            } else {
-                let Some(groups) = config.norm_num_groups else {
-                    return Err(
-                        "the field norm_num_groups is null: only SkipDownBlock2D, SkipUpBlock2D and those with attention are \
-                         built without it"
-                            .to_owned(),
-                    );
-                };
-                for input in inputs {
-                    divides(input, groups, "norm_num_groups")?;
-                }
+        let name = if is_skip { "block_out_channels (Skip blocks: at most 32 groups)" } else { "norm_num_groups" };
+        for resnet in &level.resnets {
+            for (channels, groups) in resnet.channels.into_iter().zip(resnet.groups) {
+                divides(channels, groups, name)?;
             }
-            if kind.attention {
-                divides(output, config.head_channels(output), "attention_head_dim")?;
-            }
+        }
+        if level.attentions > 0 {
+            divides(level.channels, level.attention_groups, name)?;
+            divides(level.channels, config.head_channels(level.channels), "attention_head_dim")?;
         }
     }
-    divides(channels[0], out_groups(config), "norm_num_groups")?;
-    if config.mid_block {
-        let last = channels[levels - 1];
-        divides(last, mid_groups(config), "norm_num_groups")?;
-        if config.add_attention {
-            divides(last, config.head_channels(last), "attention_head_dim")?;
-            if let Some(groups) = mid_attention_groups(config) {
-                divides(last, groups, "attn_norm_num_groups")?;
-            }
-        }
+    if !config.mid_block {
+        return Ok(());
     }
-    Ok(())
+    let middle = plan::middle(config);
+    divides(middle.channels[0], middle.groups[0], "norm_num_groups")?;
+    if !config.add_attention {
+        return Ok(());
+    }
+    if let Some(groups) = mid_attention_groups(config) {
+        divides(middle.channels[0], groups, "attn_norm_num_groups")?;
+    }
+    divides(middle.channels[0], config.head_channels(middle.channels[0]), "attention_head_dim")
+}
+
+fn divides(channels: usize, parts: usize, name: &str) -> Result<(), String> {
+    if parts > 0 && channels.is_multiple_of(parts) {
+        return Ok(());
+    }
+    Err(format!(
+        "a layer of {channels} channels cannot be divided by {parts}: see the field {name}"
+    ))
+}
+
+/// The levels of both ways.
+fn levels(config: &UNetConfig) -> impl Iterator<Item = LevelPlan> {
+    let count = config.block_out_channels.len();
+    let down = (0..count).map(|level| LevelPlan::down(config, level));
+    down.chain((0..count).map(|index| LevelPlan::up(config, index)))
 }
 
 /// Number of groups of the last normalisation.
 pub fn out_groups(config: &UNetConfig) -> usize {
     let first = config.block_out_channels[0];
     config.norm_num_groups.unwrap_or(32.min(first / 4))
-}
-
-/// Number of groups of the residual blocks in the middle.
-pub fn mid_groups(config: &UNetConfig) -> usize {
-    let last = config.block_out_channels[config.block_out_channels.len() - 1];
-    config.norm_num_groups.unwrap_or(32.min(last / 4))
 }
 
 /// Number of groups of the normalisation before the attention in the middle.
@@ -174,14 +160,14 @@ pub fn mid_attention_groups(config: &UNetConfig) -> Option<usize> {
     config
         .attn_norm_num_groups
         .or(match config.time_conditioning {
-            TimeConditioning::Default => Some(mid_groups(config)),
+            TimeConditioning::Default => Some(plan::middle(config).groups[0]),
             TimeConditioning::ScaleShift => None,
         })
 }
 
 /// The path of filtered pictures must be as fine as the level that it is added to, and has three channels in the library.
 fn check_skips(config: &UNetConfig) -> Result<(), String> {
-    let is_skip = |kind: &super::block_type::BlockType| kind.step == LevelStep::Skip;
+    let is_skip = |kind: &BlockType| kind.step == LevelStep::Skip;
     let down = &config.down_blocks[..config.down_blocks.len() - 1];
     let down_skips = down.iter().filter(|kind| is_skip(kind)).count();
     if !down[..down_skips].iter().all(is_skip) {
@@ -213,29 +199,29 @@ fn check_skips(config: &UNetConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// An upper bound of the number of weights.
+/// The number of weights of the matrices and convolutions of the network, and somewhat more.
 fn numbers(config: &UNetConfig) -> u64 {
-    let widest = |level: usize| config.block_out_channels.get(level).copied().unwrap_or(0) as u64;
-    let (embedding, layers) = (
-        config.time_embedding_dim as u64,
-        config.layers_per_block as u64,
-    );
-    let blocks: u64 = (0..config.block_out_channels.len())
-        .map(|level| {
-            let output = widest(level);
-            let neighbour = widest(level + 1).max(if level > 0 { widest(level - 1) } else { 0 });
-            let input = output + neighbour.max(output);
-            // Two convolutions, the shortcut and the projection of the time embedding; attention; both ways and resampling.
-            let block = 10 * input * output + 9 * output * output + 2 * embedding * output;
-            (2 * layers + 4) * (block + 4 * output * output)
-        })
-        .sum();
+    let embedding = config.time_embedding_dim as u64;
+    let resnet = |plan: &ResnetPlan| {
+        let [input, output] = plan.channels.map(|n| n as u64);
+        // Two convolutions, the shortcut, and the projection of the time embedding to scales and shifts.
+        (10 * input + 9 * output + 2 * embedding) * output
+    };
+    let level = |plan: LevelPlan| {
+        let c = plan.channels as u64;
+        let attentions = 4 * plan.attentions as u64 * c * c;
+        plan.resnets.iter().chain(&plan.step).map(resnet).sum::<u64>() + attentions
+    };
+    let middle = plan::middle(config);
+    let channels = middle.channels[0] as u64;
+    let blocks: u64 = levels(config).map(level).sum();
     let rows = match config.classes {
-        Some(super::config::ClassEmbedding::Table(classes)) => classes as u64,
+        Some(ClassEmbedding::Table(classes)) => classes as u64,
         _ => 0,
     };
-    let first = widest(0);
+    let first = config.block_out_channels[0] as u64;
     let steps = config.num_train_timesteps.unwrap_or(0) as u64;
     let embeddings = (2 * embedding + 4 * first + rows) * embedding + steps * first;
-    blocks + embeddings + 9 * first * 3 * config.in_channels as u64
+    let ends = 9 * first * (config.in_channels + config.out_channels()) as u64;
+    blocks + 2 * resnet(&middle) + 4 * channels * channels + embeddings + ends
 }

@@ -8,10 +8,12 @@ mod block_type;
 mod config;
 mod embedding;
 mod keys;
-mod level;
+mod levels;
 mod limits;
 mod network;
+mod plan;
 mod resnet;
+mod step;
 
 pub use block_type::{BlockType, LevelStep};
 pub use config::{

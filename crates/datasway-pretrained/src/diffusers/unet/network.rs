@@ -5,15 +5,12 @@ use burn::nn::GroupNorm;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Tensor, TensorData};
 
-use super::attention::Attention;
-use super::block_type::LevelStep;
 use super::config::{Activation, ClassEmbedding, TimeEmbeddingType, UNetConfig};
 use super::embedding::{Perceptron, TimeFeatures};
-use super::level::{BlockRules, StepDown, StepUp, picture_filter};
-use super::resnet::{ResnetBlock, ResnetPlan, activate};
+use super::levels::{Down, Middle, Up};
+use super::resnet::activate;
 use super::{keys, limits};
 use crate::layers::{conv3x3, convolve, group_norm, normalize};
-use crate::resampling::Resampling;
 use crate::state_dict::{Scope, StateDict};
 
 /// A `UNet2DModel`, for one class if it is conditional.
@@ -35,33 +32,6 @@ pub struct DiffusersUNet {
     over_time: bool,
     #[module(skip)]
     activation: Activation,
-}
-
-/// The blocks of a level of the way down.
-#[derive(Module, Debug)]
-struct Down {
-    resnets: Vec<ResnetBlock>,
-    /// One after each block, or none.
-    attentions: Vec<Attention>,
-    step: Option<StepDown>,
-}
-
-/// The middle.
-#[derive(Module, Debug)]
-struct Middle {
-    resnets: Vec<ResnetBlock>,
-    attention: Option<Attention>,
-}
-
-/// The blocks of a level of the way up.
-#[derive(Module, Debug)]
-struct Up {
-    resnets: Vec<ResnetBlock>,
-    /// One after each block, one after the last, or none.
-    attentions: Vec<Attention>,
-    step: Option<StepUp>,
-    /// The filter of the path of pictures.
-    picture: Option<Resampling>,
 }
 
 impl DiffusersUNet {
@@ -207,157 +177,5 @@ fn class_vector(
             let number = Tensor::<1>::from_data(data, (scope.device(), dtype));
             perceptron.forward(features.forward(number))
         }
-    }
-}
-
-impl Down {
-    fn load(scope: &Scope<'_>, config: &UNetConfig, level: usize) -> Self {
-        let channels = &config.block_out_channels;
-        let output = channels[level];
-        let kind = config.down_blocks[level];
-        let rules = BlockRules::new(kind, config);
-        let resnet = |i: usize| {
-            let input = if i > 0 {
-                output
-            } else {
-                channels[level.saturating_sub(1)]
-            };
-            let plan = rules.resnet([input, output]);
-            ResnetBlock::load(&scope.at("resnets").index(i), config, &plan)
-        };
-        let attention =
-            |i: usize| rules.attention(&scope.at("attentions").index(i), config, output);
-        let attentions = if kind.attention {
-            config.layers_per_block
-        } else {
-            0
-        };
-        Self {
-            resnets: (0..config.layers_per_block).map(resnet).collect(),
-            attentions: (0..attentions).map(attention).collect(),
-            step: (level + 1 < channels.len())
-                .then(|| StepDown::load(scope, config, rules, output)),
-        }
-    }
-
-    fn forward(
-        &self,
-        x: Tensor<4>,
-        embedding: Tensor<2>,
-        picture: Tensor<4>,
-        skips: &mut Vec<Tensor<4>>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let mut x = x;
-        for (i, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(x, embedding.clone());
-            if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x);
-            }
-            skips.push(x.clone());
-        }
-        let Some(step) = &self.step else {
-            return (x, picture);
-        };
-        let (x, picture) = step.forward(x, embedding, picture);
-        skips.push(x.clone());
-        (x, picture)
-    }
-}
-
-impl Middle {
-    fn load(scope: &Scope<'_>, config: &UNetConfig) -> Self {
-        let channels = config.block_out_channels[config.block_out_channels.len() - 1];
-        let scale = config.mid_block_scale_factor;
-        let plan = ResnetPlan {
-            scale,
-            ..ResnetPlan::new([channels, channels], limits::mid_groups(config))
-        };
-        let attention = || {
-            let groups = limits::mid_attention_groups(config);
-            Attention::load(&scope.at("attentions.0"), config, channels, groups, scale)
-        };
-        Self {
-            resnets: (0..2)
-                .map(|i| ResnetBlock::load(&scope.at("resnets").index(i), config, &plan))
-                .collect(),
-            attention: config.add_attention.then(attention),
-        }
-    }
-
-    fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {
-        let mut x = self.resnets[0].forward(x, embedding.clone());
-        if let Some(attention) = &self.attention {
-            x = attention.forward(x);
-        }
-        self.resnets[1].forward(x, embedding)
-    }
-}
-
-impl Up {
-    fn load(scope: &Scope<'_>, config: &UNetConfig, index: usize) -> Self {
-        let channels = &config.block_out_channels;
-        let level = channels.len() - 1 - index;
-        let (output, finer) = (channels[level], channels[level.saturating_sub(1)]);
-        let coarser = channels[(level + 1).min(channels.len() - 1)];
-        let kind = config.up_blocks[index];
-        let rules = BlockRules::new(kind, config);
-        let layers = config.layers_per_block + 1;
-        let resnet = |i: usize| {
-            // The last block takes the first skip of this level, which has the channels of the finer one.
-            let skip = if i + 1 < layers { output } else { finer };
-            let input = if i > 0 { output } else { coarser };
-            let mut plan = rules.resnet([input + skip, output]);
-            if kind.step == LevelStep::Skip && kind.attention {
-                // In AttnSkipUpBlock2D, the library divides only one of both numbers by four.
-                plan.groups[0] = 32.min(input + skip / 4);
-            }
-            ResnetBlock::load(&scope.at("resnets").index(i), config, &plan)
-        };
-        let attentions = match (kind.attention, kind.step) {
-            (false, _) => 0,
-            (true, LevelStep::Skip) => 1,
-            (true, _) => layers,
-        };
-        let attention =
-            |i: usize| rules.attention(&scope.at("attentions").index(i), config, output);
-        Self {
-            resnets: (0..layers).map(resnet).collect(),
-            attentions: (0..attentions).map(attention).collect(),
-            step: (level > 0).then(|| StepUp::load(scope, config, rules, output)),
-            picture: (kind.step == LevelStep::Skip).then(picture_filter),
-        }
-    }
-
-    fn forward(
-        &self,
-        x: Tensor<4>,
-        embedding: Tensor<2>,
-        picture: Option<Tensor<4>>,
-        skips: &mut Vec<Tensor<4>>,
-    ) -> (Tensor<4>, Option<Tensor<4>>) {
-        let mut x = x;
-        let after_last = self.resnets.len() - self.attentions.len();
-        for (i, resnet) in self.resnets.iter().enumerate() {
-            let skip = skips.pop().expect("one skip for every block of the way up");
-            x = resnet.forward(Tensor::cat(vec![x, skip], 1), embedding.clone());
-            let attention = i.checked_sub(after_last).map(|i| &self.attentions[i]);
-            if let Some(attention) = attention {
-                x = attention.forward(x);
-            }
-        }
-        let mut picture = picture;
-        if let (Some(filter), Some(coarse)) = (&self.picture, picture.take()) {
-            picture = Some(filter.forward(coarse));
-        }
-        let Some(step) = &self.step else {
-            return (x, picture);
-        };
-        if let Some(added) = step.picture(&x) {
-            picture = Some(match picture {
-                Some(picture) => picture + added,
-                None => added,
-            });
-        }
-        (step.forward(x, embedding), picture)
     }
 }

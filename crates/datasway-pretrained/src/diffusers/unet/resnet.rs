@@ -7,37 +7,10 @@ use burn::tensor::{Tensor, activation};
 use burn_cpu_kernels::silu;
 
 use super::config::{Activation, TimeConditioning, UNetConfig};
+use super::plan::ResnetPlan;
 use crate::layers::{Pointwise, conv3x3, convolve, group_norm, linear, normalize};
 use crate::resampling::Resampling;
 use crate::state_dict::Scope;
-
-/// What distinguishes a residual block from others of its network.
-#[derive(Debug, Clone)]
-pub struct ResnetPlan {
-    /// Number of channels of the input and the output.
-    pub channels: [usize; 2],
-    /// Numbers of groups of the two normalisations.
-    pub groups: [usize; 2],
-    /// Divisor of the sum of both paths.
-    pub scale: f64,
-    /// Resampling of both paths.
-    pub resampling: Option<Resampling>,
-    /// True if the input passes a 1×1 convolution.
-    pub shortcut: bool,
-}
-
-impl ResnetPlan {
-    /// A block without resampling.
-    pub fn new([input, output]: [usize; 2], groups: usize) -> Self {
-        Self {
-            channels: [input, output],
-            groups: [groups, groups],
-            scale: 1.0,
-            resampling: None,
-            shortcut: input != output,
-        }
-    }
-}
 
 /// The residual block `(x + conv₂(a(norm₂(conv₁(a(norm₁(x))) + W·a(e)))))/s`, with the activation function a and the time
 /// embedding e.

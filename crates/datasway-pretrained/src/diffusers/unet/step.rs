@@ -1,91 +1,17 @@
-//! The blocks of a level, and the step to the next one.
+//! The step from a level to the next one.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, PaddingConfig2d};
 use burn::tensor::{Tensor, TensorData};
 
-use super::attention::Attention;
-use super::block_type::{BlockType, LevelStep};
+use super::block_type::LevelStep;
 use super::config::UNetConfig;
-use super::resnet::{ResnetBlock, ResnetPlan};
+use super::plan::{BOX, FILTER, LevelPlan, ResnetPlan};
+use super::resnet::ResnetBlock;
 use crate::layers::{self, Pointwise, conv3x3, convolve, group_norm, normalize};
 use crate::resampling::{Direction, Resampling};
 use crate::state_dict::Scope;
-
-/// The constants of the library in blocks of one kind.
-#[derive(Debug, Clone, Copy)]
-pub struct BlockRules {
-    kind: BlockType,
-    groups: Option<usize>,
-}
-
-impl BlockRules {
-    /// The constants of a kind of blocks.
-    pub fn new(kind: BlockType, config: &UNetConfig) -> Self {
-        Self {
-            kind,
-            groups: config.norm_num_groups,
-        }
-    }
-
-    fn is_skip(self) -> bool {
-        self.kind.step == LevelStep::Skip
-    }
-
-    /// Divisor of the sums.
-    pub fn scale(self) -> f64 {
-        if self.is_skip() { 2.0_f64.sqrt() } else { 1.0 }
-    }
-
-    /// Number of groups of the normalisation of a residual block.
-    fn groups(self, channels: usize) -> usize {
-        match self.groups {
-            Some(groups) if !self.is_skip() => groups,
-            _ => 32.min(channels / 4),
-        }
-    }
-
-    /// The residual block of these channels.
-    pub fn resnet(self, [input, output]: [usize; 2]) -> ResnetPlan {
-        ResnetPlan {
-            groups: [self.groups(input), self.groups(output)],
-            scale: self.scale(),
-            ..ResnetPlan::new([input, output], 1)
-        }
-    }
-
-    /// The residual block between two levels.
-    fn resampling_resnet(self, channels: usize, direction: Direction) -> ResnetPlan {
-        let taps = if self.is_skip() {
-            FILTER.to_vec()
-        } else {
-            BOX.to_vec()
-        };
-        ResnetPlan {
-            resampling: Some(Resampling::new(taps, direction)),
-            shortcut: self.is_skip(),
-            ..self.resnet([channels, channels])
-        }
-    }
-
-    /// The attention of a level.
-    pub fn attention(self, scope: &Scope<'_>, config: &UNetConfig, channels: usize) -> Attention {
-        // 32 groups are fixed in the library.
-        let groups = if self.is_skip() {
-            Some(32)
-        } else {
-            self.groups
-        };
-        Attention::load(scope, config, channels, groups, self.scale())
-    }
-}
-
-/// Averages of two pixels, and nearest neighbours.
-const BOX: [f64; 2] = [0.5, 0.5];
-
-/// The filter of NCSN++.
-const FILTER: [f64; 4] = [0.125, 0.375, 0.375, 0.125];
 
 /// The step to the next coarser level.
 #[derive(Module, Debug)]
@@ -100,23 +26,24 @@ pub struct StepDown {
 }
 
 impl StepDown {
-    /// Takes the tensors of the step of a block.
+    /// Takes the tensors of the step of a level, with a residual block of this plan if it has one.
     pub fn load(
         scope: &Scope<'_>,
         config: &UNetConfig,
-        rules: BlockRules,
-        channels: usize,
+        level: &LevelPlan,
+        step: &ResnetPlan,
     ) -> Self {
+        let channels = level.channels;
+        let is_skip = level.kind.step == LevelStep::Skip;
         let downsampler = scope.at("downsamplers.0");
         let padding = config.downsample_padding;
-        let resnet = match rules.kind.step {
+        let resnet = match level.kind.step {
             LevelStep::Conv => None,
             LevelStep::Resnet => Some(downsampler.clone()),
             LevelStep::Skip => Some(scope.at("resnet_down")),
         };
-        let plan = rules.resampling_resnet(channels, Direction::Down);
         Self {
-            conv: (rules.kind.step == LevelStep::Conv).then(|| {
+            conv: (level.kind.step == LevelStep::Conv).then(|| {
                 let config = Conv2dConfig::new([channels, channels], [3, 3])
                     .with_stride([2, 2])
                     .with_padding(PaddingConfig2d::Explicit(
@@ -124,8 +51,8 @@ impl StepDown {
                     ));
                 layers::conv(&downsampler.at("conv"), &config)
             }),
-            resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, &plan)),
-            skip: (rules.is_skip()).then(|| Pointwise::new(&scope.at("skip_conv"), [3, channels])),
+            resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, step)),
+            skip: is_skip.then(|| Pointwise::new(&scope.at("skip_conv"), [3, channels])),
             picture: Resampling::new(FILTER.to_vec(), Direction::Down),
             asymmetric: padding == 0,
         }
@@ -180,34 +107,35 @@ struct SkipOutput {
 }
 
 impl StepUp {
-    /// Takes the tensors of the step of a block.
+    /// Takes the tensors of the step of a level, with a residual block of this plan if it has one.
     pub fn load(
         scope: &Scope<'_>,
         config: &UNetConfig,
-        rules: BlockRules,
-        channels: usize,
+        level: &LevelPlan,
+        step: &ResnetPlan,
     ) -> Self {
+        let channels = level.channels;
+        let is_skip = level.kind.step == LevelStep::Skip;
         let upsampler = scope.at("upsamplers.0");
-        let resnet = match rules.kind.step {
+        let resnet = match level.kind.step {
             LevelStep::Conv => None,
             LevelStep::Resnet => Some(upsampler.clone()),
             LevelStep::Skip => Some(scope.at("resnet_up")),
         };
-        let plan = rules.resampling_resnet(channels, Direction::Up);
         let skip = || SkipOutput {
             norm: group_norm(
                 &scope.at("skip_norm"),
-                rules.groups(channels),
+                level.groups,
                 channels,
                 config.norm_eps,
             ),
             conv: conv3x3(&scope.at("skip_conv"), [channels, 3]),
         };
         Self {
-            conv: (rules.kind.step == LevelStep::Conv)
+            conv: (level.kind.step == LevelStep::Conv)
                 .then(|| conv3x3(&upsampler.at("conv"), [channels, channels])),
-            resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, &plan)),
-            skip: rules.is_skip().then(skip),
+            resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, step)),
+            skip: is_skip.then(skip),
             nearest: Resampling::new(BOX.to_vec(), Direction::Up),
         }
     }
@@ -226,9 +154,4 @@ impl StepUp {
         let resnet = self.resnet.as_ref().expect("a convolution or a block");
         resnet.forward(x, embedding)
     }
-}
-
-/// The filter of the path of pictures on the way up.
-pub fn picture_filter() -> Resampling {
-    Resampling::new(FILTER.to_vec(), Direction::Up)
 }
