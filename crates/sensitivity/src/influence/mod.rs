@@ -181,8 +181,15 @@ impl InfluenceArgs {
     ) -> Result<(Influences, SolverReport)> {
         let images = model.image_points();
         let learner = model.learner(&images, self.learner())?;
-        let results =
-            compute_through_weights(&learner, &images, functionals, resolved, self.top, progress)?;
+        let results = compute_through_weights(
+            &learner,
+            &images,
+            None,
+            functionals,
+            resolved,
+            self.top,
+            progress,
+        )?;
         Ok(results)
     }
 
