@@ -9,6 +9,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::encoding::{CORRECTIONS, Encoder};
 use datasway_diffusion::sampler::{FrozenNoise, sample};
+use datasway_stats::root_mean_square;
 
 use crate::config::SensitivityConfig;
 use crate::tensors::values;
@@ -96,7 +97,7 @@ impl EncodedPictures {
                 .iter()
                 .zip(again)
                 .map(|(a, b)| f64::from(*a) - f64::from(*b));
-            GREY_LEVELS * root_mean_square(gaps)
+            GREY_LEVELS * root_mean_square(&gaps.collect::<Vec<f64>>())
         };
         pairs.map(error).collect()
     }
@@ -105,12 +106,7 @@ impl EncodedPictures {
     /// standard normal.
     pub fn noise_sizes(&self) -> Vec<f64> {
         let rows = self.noise.chunks_exact(self.dim);
-        rows.map(|row| root_mean_square(row.iter().map(|v| f64::from(*v))))
-            .collect()
+        let wide = |row: &[f32]| row.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+        rows.map(|row| root_mean_square(&wide(row))).collect()
     }
-}
-
-fn root_mean_square(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len() as f64;
-    (values.map(|v| v * v).sum::<f64>() / count).sqrt()
 }

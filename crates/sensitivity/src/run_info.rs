@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use datasway_fs::process::peak_memory;
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
 use datasway_sensitivity::influence::SolverReport;
 use datasway_sensitivity::learner::{DampedSolution, LearnerConfig};
@@ -223,6 +222,11 @@ impl RunInfo {
         }
     }
 
+    /// True if the model was trained so many steps on data of this fingerprint.
+    pub fn is_of(&self, fingerprint: &str, training_step: u64) -> bool {
+        self.fingerprint == fingerprint && self.training_step == training_step
+    }
+
     /// The solution for the weights in one line; none through the data.
     pub fn weights(&self) -> Option<String> {
         self.weights.as_ref().map(LearnerInfo::text)
@@ -274,7 +278,8 @@ impl RunInfo {
         }
     }
 
-    /// Names and values for the page, with the peak memory until now.
+    /// Names and values for the page. Times and memory are in `summary.json` alone, so that a run that is done again writes the
+    /// same page.
     pub fn rows(&self) -> Vec<(String, String)> {
         let SamplerInfo { sampler, steps, .. } = self.sampler;
         let training = format!("{} steps on {}", self.training_step, self.data);
@@ -290,9 +295,6 @@ impl RunInfo {
         ];
         rows.extend(self.density().map(|text| ("Log-density", text)));
         rows.extend(self.weights().map(|text| ("Solution", text)));
-        if let Some(bytes) = peak_memory() {
-            rows.push(("Peak memory", format!("{} MiB", bytes >> 20)));
-        }
         rows.into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
