@@ -88,9 +88,9 @@ nn.functional.unfold
 # Modules of module_db that Burn has too.
 MODULES = set("""
 AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AvgPool1d AvgPool2d BatchNorm1d BatchNorm2d BatchNorm3d CELU
-Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d ELU GELU GRU GroupNorm Hardshrink Hardswish
-InstanceNorm1d InstanceNorm2d InstanceNorm3d LSTM LayerNorm LeakyReLU Linear LocalResponseNorm MaxPool1d MaxPool2d
-MultiheadAttention PReLU RMSNorm RNN ReLU SELU Sigmoid Softplus Softshrink Softsign Tanh
+Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d ELU Embedding GELU GRU GroupNorm Hardshrink
+Hardswish InstanceNorm1d InstanceNorm2d InstanceNorm3d LSTM LayerNorm LeakyReLU Linear LocalResponseNorm MaxPool1d
+MaxPool2d MultiheadAttention PReLU RMSNorm RNN ReLU SELU Sigmoid Softplus Softshrink Softsign Tanh
 """.split())
 
 # Arguments of constructors that no module of Burn has.
@@ -171,7 +171,7 @@ def derivatives(case, function, label):
     A variable is the index of a tensor of floats or the name of a parameter.
     """
     floats = [i for i, t in enumerate(case.tensors) if t.is_floating_point()]
-    if not floats:
+    if not floats and not case.parameters:
         raise Skip
     directions = [floats, floats] if len(floats) == 1 else alone(floats)
     case.input_directions = len(directions)

@@ -22,7 +22,7 @@ use burn::nn::{
     LstmState, Rnn, RnnConfig, RnnState,
 };
 use burn::nn::{PaddingConfig1d, PaddingConfig2d, PaddingConfig3d};
-use burn::tensor::{Bool, Device, Float, FloatDType, Tensor, s};
+use burn::tensor::{Bool, Device, Float, FloatDType, Int, Tensor, s};
 use burn_jvp::{DynTensor, JvpError, ParameterTangents};
 use std::collections::BTreeMap;
 
@@ -52,6 +52,7 @@ pub enum Layer {
     ConvTranspose2d(ConvTranspose2d),
     ConvTranspose3d(ConvTranspose3d),
     Linear(nn::Linear),
+    Embedding(nn::Embedding),
     Attention(MultiHeadAttention),
     Rnn(Vec<Rnn>),
     Gru(Vec<Gru>),
@@ -278,6 +279,7 @@ impl Layer {
             Self::ConvTranspose2d(layer) => layer.forward(a.ranked(0, "input")).into(),
             Self::ConvTranspose3d(layer) => layer.forward(a.ranked(0, "input")).into(),
             Self::Linear(layer) => at_rank!(x(), Float, x => layer.forward(x).into()),
+            Self::Embedding(layer) => layer.forward(x().get_kind::<2, Int>()).into(),
             Self::Attention(layer) => attention(layer, a),
             Self::Rnn(layers) => recurrent(a, layers.len(), 1, |i, x, [hidden]| {
                 let state = hidden.map(|t| RnnState::new(t.squeeze_dim(0)));
@@ -571,6 +573,15 @@ impl Builder<'_> {
         let device = &self.device;
         Some(match name {
             "Linear" => Layer::Linear(self.linear(self.param("weight").val(), self.find("bias"))),
+            "Embedding" => {
+                let config = nn::EmbeddingConfig::new(
+                    self.size(0, "num_embeddings"),
+                    self.size(1, "embedding_dim"),
+                );
+                let mut layer = config.init(device);
+                layer.weight = self.param("weight");
+                Layer::Embedding(layer)
+            }
             "Conv1d" => {
                 let c = ConvArguments::<1>::new(call, false);
                 let mut layer = Conv1dConfig::new(c.channels[0], c.channels[1], c.kernel[0])
