@@ -5,6 +5,7 @@
 mod cache;
 mod celeba;
 mod cifar;
+mod crop;
 mod dataset;
 mod error;
 mod exif;
@@ -27,11 +28,13 @@ mod source;
 mod summary;
 mod words;
 
+pub use crop::Crop;
 pub use dataset::{Attributes, Classes, Dataset, Shape};
 pub use error::DataError;
 pub use load::{LoadOptions, load};
 pub use moments::PixelMoments;
 pub use picture::mask;
 pub use report::Report;
+pub use resize::Filter;
 pub use selection::{Selected, Selection};
 pub use source::Source;

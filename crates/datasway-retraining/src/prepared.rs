@@ -75,6 +75,7 @@ pub fn prepare(
         skip_bad: experiment.skip_bad,
         cache_dir: Some(environment.cache.clone()),
         progress: environment.show_progress,
+        ..LoadOptions::default()
     };
     let all_images = datasway_data::load(&source, &options).map_err(with_advice)?;
     let mut data_summary = all_images.summary();

@@ -7,13 +7,14 @@ use datasway_data::{Dataset, LoadOptions, PixelMoments, Selected, Selection, Sou
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::training_noise::TrainingNoise;
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
 use crate::density::{TraceOptions, checkpoint_moments, moment_matched_gaussian};
 use crate::direction::{Direction, SelectedImages};
 use crate::error::SensitivityError;
 use crate::influence::{self, Functional, Influences};
-use crate::learner::{DampedSolution, DataPoints, Learner, LearnerConfig, TrainingNoise};
+use crate::learner::{DampedSolution, DataPoints, Learner, LearnerConfig};
 use crate::measure::{ImagePoints, Measure, ModelMeasure};
 use crate::ranking::RankedSensitivities;
 use crate::score_model::ScoreModel;
@@ -54,6 +55,10 @@ pub struct TrainingRecord {
     pub moments: PixelMoments,
     /// The distribution of noise levels, if it is known.
     pub noise: Option<TrainingNoise>,
+    /// SHA-256 of the files of a model of another library, in hexadecimal.
+    pub model_fingerprint: Option<String>,
+    /// Lowest and highest noise level, if there are limits.
+    pub sigma_range: Option<[f64; 2]>,
 }
 
 /// A model with its training images.
@@ -106,6 +111,7 @@ impl TrainedModel {
             skip_bad: header.skip_bad,
             cache_dir: options.cache_dir.clone(),
             progress: options.progress,
+            ..LoadOptions::default()
         };
         let images = match &options.data {
             Some(data) => load_images(data, &load_options)?,
@@ -135,6 +141,8 @@ impl TrainedModel {
                 data: header.data.clone(),
                 moments: checkpoint_moments(&checkpoint),
                 noise: training_noise(header)?,
+                model_fingerprint: None,
+                sigma_range: None,
             },
             images,
             load_options,

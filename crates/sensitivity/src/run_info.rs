@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use datasway_fs::process::peak_memory;
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
 use datasway_sensitivity::influence::SolverReport;
 use datasway_sensitivity::learner::{DampedSolution, LearnerConfig};
@@ -76,6 +75,8 @@ pub struct LearnerInfo {
     iterations: usize,
     /// The relative residual after each iteration, for each right-hand side.
     residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, for each right-hand side.
+    errors: Vec<Vec<f64>>,
 }
 
 impl LearnerInfo {
@@ -85,6 +86,7 @@ impl LearnerInfo {
             damping: solution.damping,
             largest_eigenvalue: solution.largest_eigenvalue,
             residuals: solution.residuals.clone(),
+            errors: solution.errors.clone(),
         };
         Self {
             gradient_draws: Some(config.gradient_draws),
@@ -112,21 +114,22 @@ impl LearnerInfo {
             damping: report.damping,
             iterations: iterations.unwrap_or(0),
             residuals: report.residuals,
+            errors: report.errors,
         }
     }
 
-    /// Draws, damping and residual in one line.
+    /// Draws, damping and error in one line.
     pub fn text(&self) -> String {
-        let last = self.residuals.iter().filter_map(|history| history.last());
-        let residual = last.copied().fold(0.0, f64::max);
+        let last = self.errors.iter().filter_map(|history| history.last());
+        let error = last.copied().fold(0.0, f64::max);
         let draws = match (self.gradient_draws, self.image_draws) {
             (Some(count), _) => format!(", {count} of each gradient"),
             (None, Some(count)) => format!(", {count} of each image"),
             (None, None) => String::new(),
         };
         format!(
-            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to a relative residual of \
-             {residual:.3}",
+            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to an estimated error of \
+             {error:.3}",
             self.curvature_draws, self.damping, self.relative_damping, self.iterations
         )
     }
@@ -138,6 +141,8 @@ pub struct RunInfo {
     datasway: &'static str,
     checkpoint: String,
     training_step: Option<u64>,
+    /// SHA-256 of the files of a model of another library.
+    model_fingerprint: Option<String>,
     data: String,
     fingerprint: String,
     #[serde(flatten)]
@@ -194,6 +199,7 @@ impl RunInfo {
             datasway: env!("CARGO_PKG_VERSION"),
             checkpoint: model.name.clone(),
             training_step: model.training.steps,
+            model_fingerprint: model.training.model_fingerprint.clone(),
             data: model.training.data.clone(),
             fingerprint: model.images.fingerprint.clone(),
             sampler,
@@ -220,6 +226,19 @@ impl RunInfo {
             weights: Some(weights),
             ..self
         }
+    }
+
+    /// True if the model was trained so many steps on data of this fingerprint, and its files have this fingerprint if it is of
+    /// another library.
+    pub fn is_of(
+        &self,
+        fingerprint: &str,
+        training_step: Option<u64>,
+        model_fingerprint: Option<&str>,
+    ) -> bool {
+        self.fingerprint == fingerprint
+            && self.training_step == training_step
+            && self.model_fingerprint.as_deref() == model_fingerprint
     }
 
     /// The solution for the weights in one line; none through the data.
@@ -278,7 +297,8 @@ impl RunInfo {
         }
     }
 
-    /// Names and values for the page, with the peak memory until now.
+    /// Names and values for the page. Times and memory are in `summary.json` alone, so that a run that is done again writes the
+    /// same page.
     pub fn rows(&self) -> Vec<(String, String)> {
         let SamplerInfo { sampler, steps, .. } = self.sampler;
         let mut rows = vec![
@@ -293,9 +313,6 @@ impl RunInfo {
         ];
         rows.extend(self.density().map(|text| ("Log-density", text)));
         rows.extend(self.weights().map(|text| ("Solution", text)));
-        if let Some(bytes) = peak_memory() {
-            rows.push(("Peak memory", format!("{} MiB", bytes >> 20)));
-        }
         rows.into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()

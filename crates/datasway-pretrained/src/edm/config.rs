@@ -253,7 +253,7 @@ impl Wrapper {
     pub(super) fn output_channels(&self) -> usize {
         let [_, channels, _] = self.interface();
         if matches!(self, Self::Iddpm(_)) {
-            2 * channels
+            channels.saturating_mul(2)
         } else {
             channels
         }

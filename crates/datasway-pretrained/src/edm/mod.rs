@@ -5,6 +5,7 @@
 //! value ([`EdmConfig`]).
 
 mod architecture;
+mod arguments;
 mod attention;
 mod block;
 mod config;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::network::NetworkDenoiser;
-use datasway_diffusion::tensor_file::FloatReader;
-use safetensors::SafeTensors;
+use datasway_fs::one_line;
 
 use super::architecture::Architecture;
+use super::arguments::architecture;
 use super::config::{EdmConfig, Wrapper};
 use super::network::EdmNetwork;
 use super::precondition::Preconditioning;
@@ -19,6 +19,9 @@ use crate::state_dict::StateDict;
 pub const CONFIG_FILE: &str = "edm.json";
 /// The file of weights.
 pub const WEIGHTS_FILE: &str = "edm.safetensors";
+
+/// Largest size of the file of arguments in bytes.
+const MAX_ARGUMENTS: u64 = 1 << 20;
 
 /// A model of NVlabs/edm.
 pub struct EdmModel {
@@ -62,24 +65,16 @@ impl EdmModel {
                     .to_owned(),
             });
         }
-        let path = folder.join(CONFIG_FILE);
-        let refused = |message: String| PretrainedError::File {
-            path: path.clone(),
-            message,
-        };
-        let text = read(&path)?;
+        let (arguments, weights) = (folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE));
         let config: EdmConfig =
-            serde_json::from_slice(&text).map_err(|error| refused(error.to_string()))?;
-        let weights = folder.join(WEIGHTS_FILE);
-        let tensors = parse(&read(&weights)?).map_err(|message| PretrainedError::File {
-            path: weights.clone(),
-            message,
-        })?;
-        let plan = Plan::new(&config, class).map_err(refused)?;
+            serde_json::from_slice(&datasway_fs::read(&arguments, MAX_ARGUMENTS)?)
+                .map_err(|error| refused(&arguments, &error.to_string()))?;
+        let plan = Plan::new(&config, class).map_err(|message| refused(&arguments, &message))?;
+        let tensors = crate::weights::read(&weights)?;
         plan.build(tensors, class, device, dtype)
             .map_err(|message| PretrainedError::Weights {
+                message: one_line(&message),
                 path: weights,
-                message,
             })
     }
 
@@ -108,7 +103,7 @@ struct Plan {
 
 impl Plan {
     fn new(config: &EdmConfig, class: Option<usize>) -> Result<Self, String> {
-        let architecture = Architecture::new(config)?;
+        let architecture = architecture(config)?;
         check_class(&architecture, class)?;
         let [size, channels, _] = config.wrapper.interface();
         Ok(Self {
@@ -200,22 +195,10 @@ fn check_size(
     ))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, PretrainedError> {
-    std::fs::read(path).map_err(|error| PretrainedError::File {
+/// An error of a file. What the file says may be of any length.
+fn refused(path: &Path, message: &str) -> PretrainedError {
+    PretrainedError::File {
         path: path.to_owned(),
-        message: format!(
-            "{error}: scripts/edm_to_safetensors.py writes {CONFIG_FILE} and {WEIGHTS_FILE}"
-        ),
-    })
-}
-
-/// The tensors of a SafeTensors file in single precision.
-fn parse(bytes: &[u8]) -> Result<BTreeMap<String, TensorData>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-    let mut reader = FloatReader::default();
-    let tensors = file.tensors().into_iter().map(|(name, view)| {
-        let data = reader.read(&name, &view)?;
-        Ok((name, data))
-    });
-    tensors.collect()
+        message: one_line(message),
+    }
 }

@@ -5,7 +5,7 @@ use burn::nn::GroupNorm;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
-use super::architecture::{Architecture, Family, LevelPlan};
+use super::architecture::{Architecture, BlockPlan, Family, LevelPlan};
 use super::block::Block;
 use super::config::EncoderType;
 use super::kernels::{Pointwise, conv3x3, convolve, group_norm, normalize};
@@ -93,11 +93,7 @@ impl EdmNetwork {
     }
 }
 
-fn blocks(
-    scope: &Scope<'_>,
-    architecture: &Architecture,
-    plans: &[super::architecture::BlockPlan],
-) -> Vec<Block> {
+fn blocks(scope: &Scope<'_>, architecture: &Architecture, plans: &[BlockPlan]) -> Vec<Block> {
     let blocks = plans.iter();
     blocks
         .map(|plan| Block::new(scope, architecture, plan))

@@ -12,10 +12,11 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule;
+use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::SensitivityConfig;
-use datasway_sensitivity::learner::{DampedSolution, DataPoints, Learner, TrainingNoise};
+use datasway_sensitivity::learner::{DampedSolution, DataPoints, Learner};
 use datasway_sensitivity::measure::{ImagePoints, Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use datasway_diffusion::random::{RandomStream, generator};
+use datasway_diffusion::training_noise::TrainingNoise;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
-
-use super::noise_levels::TrainingNoise;
 
 use crate::measure::ImagePoints;
 

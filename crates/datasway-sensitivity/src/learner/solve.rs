@@ -3,13 +3,13 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+use datasway_diffusion::training_noise::TrainingNoise;
 
 use super::config::LearnerConfig;
 use super::conjugate_gradients::{StoppingRule, conjugate_gradients};
 use super::curvature::GaussNewton;
 use super::draws::{DataPoints, LossDraws};
 use super::loss::{loss_derivatives, loss_gradient};
-use super::noise_levels::TrainingNoise;
 use super::spectrum::largest_eigenvalue;
 
 /// Products of Lanczos's method for the largest eigenvalue.
@@ -41,6 +41,8 @@ pub struct DampedSolution {
     pub largest_eigenvalue: f64,
     /// The relative residual after each iteration, for each right-hand side.
     pub residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, for each right-hand side ([`Solution::errors`](super::Solution::errors)).
+    pub errors: Vec<Vec<f64>>,
 }
 
 impl<'a> Learner<'a> {
@@ -167,6 +169,7 @@ impl<'a> Learner<'a> {
             damping,
             largest_eigenvalue,
             residuals: solution.residuals,
+            errors: solution.errors,
         })
     }
 
@@ -189,23 +192,46 @@ impl<'a> Learner<'a> {
         solutions: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Vec<f64>>, DiffusionError> {
+        let (rows, _) = self.influences_with(None, solutions, progress)?;
+        Ok(rows)
+    }
+
+    /// [`influences`](Self::influences), and those of other points, `[K][c]`, if mass were added there: `∇L_ρ` is that of the
+    /// training set, and the noises are the same.
+    ///
+    /// # Errors
+    /// As [`influences`](Self::influences).
+    pub fn influences_with(
+        &self,
+        others: Option<&dyn DataPoints>,
+        solutions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(Vec<Vec<f64>>, Option<Vec<Vec<f64>>>), DiffusionError> {
         self.check()?;
         let LearnerConfig {
             image_draws, seed, ..
         } = self.config;
-        let draws = LossDraws::every_point(self.training_set, image_draws, self.noise, seed);
         let batch = (self.config.batch / solutions.k().max(1)).max(1);
-        let mut rows = loss_derivatives(self.model, &draws, solutions, batch, progress)?;
-        for row in &mut rows {
+        let mut derivatives = |points: &dyn DataPoints| {
+            check_points(self.model, points)?;
+            let draws = LossDraws::every_point(points, image_draws, self.noise, seed);
+            loss_derivatives(self.model, &draws, solutions, batch, progress)
+        };
+        let mut rows = derivatives(self.training_set)?;
+        let mut other_rows = others.map(&mut derivatives).transpose()?;
+        for (k, row) in rows.iter_mut().enumerate() {
             let mean = row.iter().sum::<f64>() / row.len() as f64;
             row.iter_mut().for_each(|a| *a = mean - *a);
+            let others = other_rows.iter_mut().flat_map(|rows| &mut rows[k]);
+            others.for_each(|a| *a = mean - *a);
         }
-        Ok(rows)
+        Ok((rows, other_rows))
     }
 
-    /// The work of the influences on K functionals, with the solution: at most.
-    pub fn influence_work(&self, functionals: usize) -> usize {
-        let products = self.training_set.count() * self.config.image_draws * functionals;
+    /// The work of the influences of the training set and of `others` other points on K functionals, with the solution: at
+    /// most.
+    pub fn influence_work(&self, functionals: usize, others: usize) -> usize {
+        let products = (self.training_set.count() + others) * self.config.image_draws * functionals;
         self.solve_work(functionals) + products
     }
 

@@ -11,8 +11,8 @@ use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::sampler::Sampler;
+use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_diffusion::unet::UNet;
-use datasway_sensitivity::learner::TrainingNoise;
 use datasway_sensitivity::learner::{Curvature, LearnerConfig};
 use nalgebra::{DMatrix, DVector};
 

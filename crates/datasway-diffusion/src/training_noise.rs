@@ -1,7 +1,8 @@
 //! The distribution of a model's training noise levels.
 
-use datasway_diffusion::loss::NoiseDistribution;
 use datasway_stats::normal_quantile;
+
+use crate::loss::NoiseDistribution;
 
 /// The distribution of the noise levels that a model was trained on.
 #[derive(Debug, Clone, PartialEq)]
