@@ -2,8 +2,8 @@
 //!
 //! `scripts/torch_op_db_fixture.py` makes the fixture from the databases with which PyTorch tests its operations
 //! (`op_db`) and modules (`module_db`). Each sample is replayed in double and in single precision: with tangents of all
-//! inputs and parameters at once, and with the tangents of one of them at a time. A replay that does not agree must be on the list of
-//! [`exceptions`], and an exception that no replay needs fails the test.
+//! inputs and parameters at once, and with the tangents of one of them at a time. A replay that does not agree must be
+//! on the list of [`exceptions`], and an exception that no replay needs fails the test.
 //!
 //! The variable `OP_DB` names another fixture, such as the full one of the script's `--full`, and `OP_DB_ONLY` a prefix
 //! of the operations to replay. With either, exceptions that no replay needs do not count.

@@ -196,8 +196,8 @@ impl Layer {
 
     /// Tangents `[K, …]` of the parameters in the directions `rows` of the case, for those parameters that move.
     ///
-    /// A direction is a module whose parameters are the tangents, so it has the layout of Burn as the module has it: the
-    /// maps between the layouts (transposition, gates of one matrix) are linear.
+    /// A direction is a module whose parameters are the tangents, in the layout of Burn: the maps between the layouts
+    /// (transposition, gates of one matrix) are linear.
     pub fn tangents(
         &self,
         case: &Case,
@@ -225,6 +225,7 @@ impl Layer {
         Ok(moving.map(|(id, t)| (id, t.clone())).collect())
     }
 
+    /// The module with the values of `state`.
     fn with_state(
         case: &Case,
         precision: FloatDType,
