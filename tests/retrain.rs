@@ -80,6 +80,13 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     };
     let (ours, random) = (median("paper"), median("random"));
     assert!(ours > 0.4 && random.abs() < 0.15, "{ours} against {random}");
+    // The derivative of the weights, and its sum with the other.
+    let (weights, both) = (median("weights"), median("both"));
+    assert!(weights > 0.4 && both > 0.4, "{weights} and {both}");
+    let concord = &json["evaluation"]["concord"].as_array().unwrap()[0];
+    assert_eq!(concord["sum"], "both");
+    assert!(concord["spearman"].as_f64().unwrap() > 0.0, "{concord}");
+    assert!(markdown.contains("least agreement"), "{markdown}");
     let mut tests = json["evaluation"]["tests"].as_array().unwrap().iter();
     let test = tests
         .find(|t| t["direction"] == "pooled" && t["baseline"] == "random")

@@ -9,8 +9,8 @@ mod readers;
 mod trial;
 
 use readers::{
-    Batches, Caches, Checkpoints, Classifiers, Experiments, Folders, IdxFiles, Pictures, Results,
-    Runs, Selections, Sources, Tables,
+    Batches, Caches, Checkpoints, Classifiers, EdmFolders, Experiments, Folders, IdxFiles,
+    Pictures, Results, Runs, Selections, Sources, Tables,
 };
 
 #[global_allocator]
@@ -34,6 +34,11 @@ fn results() {
 #[test]
 fn classifiers() {
     trial::run("classifiers", Classifiers::new);
+}
+
+#[test]
+fn edm_folders() {
+    trial::run("edm_folders", EdmFolders::new);
 }
 
 #[test]

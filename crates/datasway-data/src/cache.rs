@@ -74,6 +74,10 @@ pub(crate) fn key(
         "{VERSION} {source} {:?} {} {:?} {}",
         options.size, options.grey, options.limit, options.skip_bad
     ));
+    // The default has the keys that it had before there was another choice.
+    if (options.crop, options.filter) != Default::default() {
+        hash.update(format!(" {} {}", options.crop, options.filter));
+    }
     hash.update(listing.tables.clone().finalize());
     let mut states = State::default();
     for file in &listing.files {

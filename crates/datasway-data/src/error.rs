@@ -92,6 +92,21 @@ pub enum DataError {
         /// Requested side in pixels.
         want: usize,
     },
+    /// A picture of another size than the images, where nothing is resized.
+    #[error(
+        "{} has {width}x{height} pixels where {want}x{want} were asked and nothing is resized; choose another crop, or another size",
+        place(path)
+    )]
+    OtherSize {
+        /// The file.
+        path: PathBuf,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Requested side in pixels.
+        want: usize,
+    },
     /// An invalid image side.
     #[error("images of {0} pixels a side cannot be made; ask for 1 to {most}", most = crate::limits::MOST_SIDE)]
     BadSize(usize),
@@ -161,7 +176,10 @@ impl DataError {
     pub fn is_of_one_image(&self) -> bool {
         matches!(
             self,
-            Self::MissingImage { .. } | Self::BadImage { .. } | Self::TooSmall { .. }
+            Self::MissingImage { .. }
+                | Self::BadImage { .. }
+                | Self::TooSmall { .. }
+                | Self::OtherSize { .. }
         )
     }
 }

@@ -1,15 +1,17 @@
 //! Loading of a source: listing, decoding in parallel, cache.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use crate::dataset::Pixels;
 use crate::limits::MOST_SIDE;
-use crate::listing::Listing;
-use crate::{DataError, Dataset, Shape, Source, cache, memory, resize};
+use crate::listing::{Listing, Square};
+use crate::resize::resize;
+use crate::{Crop, DataError, Dataset, Filter, Shape, Source, cache, memory};
 
 /// Bytes that are decoded between two checks for failures.
 const PORTION: usize = 64 << 20;
@@ -21,6 +23,10 @@ pub struct LoadOptions {
     pub size: Option<usize>,
     /// One channel instead of three.
     pub grey: bool,
+    /// The part of a picture that becomes an image. The default is the square of the format.
+    pub crop: Crop,
+    /// The filter of the resize. The default averages areas.
+    pub filter: Filter,
     /// At most this many images: the first ones, or of a folder of classes an even share of each class.
     pub limit: Option<usize>,
     /// Leave out images that are listed but missing, unreadable, truncated, not images or too small, and
@@ -81,22 +87,16 @@ pub(crate) fn decode(
         None => chosen
             .iter()
             .find_map(|&i| (listing.decode)(i).ok())
-            .map(|(_, square)| square.2 as usize),
+            .map(|(image, square)| options.crop.side(image.dimensions(), square) as usize),
     };
     let grey = options.grey || listing.grey;
     let channels = if grey { 1 } else { 3 };
     let needed = memory::needed(name, chosen.len(), channels, size.unwrap_or(1))?;
     let decode = |i: usize| {
         let (image, square) = (listing.decode)(i)?;
-        let want = size.unwrap_or(square.2 as usize);
-        if (square.2 as usize) < want {
-            return Err(DataError::TooSmall {
-                path: listing.origins[i].clone(),
-                have: square.2 as usize,
-                want,
-            });
-        }
-        Ok(resize::area(&image, square, want, grey))
+        let side = options.crop.side(image.dimensions(), square) as usize;
+        image_of(&image, square, size.unwrap_or(side), grey, options)
+            .map_err(|problem| problem.of_file(&listing.origins[i]))
     };
     let bar = bar(chosen.len(), options.progress);
     let portion = (PORTION / (needed / chosen.len().max(1)).max(1)).clamp(16, 4096);
@@ -157,6 +157,60 @@ pub(crate) fn decode(
     };
     dataset.fingerprint = dataset.content_hash();
     Ok(dataset)
+}
+
+/// A picture that gives no image of the size.
+enum Unfit {
+    /// The crop has fewer pixels, and the filter does not enlarge.
+    TooSmall { have: usize, want: usize },
+    /// The crop does not resize, and the picture is another.
+    OtherSize {
+        width: u32,
+        height: u32,
+        want: usize,
+    },
+}
+
+impl Unfit {
+    fn of_file(self, path: &Path) -> DataError {
+        let path = path.into();
+        match self {
+            Self::TooSmall { have, want } => DataError::TooSmall { path, have, want },
+            Self::OtherSize {
+                width,
+                height,
+                want,
+            } => DataError::OtherSize {
+                path,
+                width,
+                height,
+                want,
+            },
+        }
+    }
+}
+
+/// The image of `want` pixels a side that a picture gives: `[channels, want, want]`. `square` is that of the format.
+fn image_of(
+    picture: &RgbImage,
+    square: Square,
+    want: usize,
+    grey: bool,
+    options: &LoadOptions,
+) -> Result<Vec<u8>, Unfit> {
+    let (width, height) = picture.dimensions();
+    let other_size = Unfit::OtherSize {
+        width,
+        height,
+        want,
+    };
+    let frame = options.crop.frame((width, height), square, want);
+    let frame = frame.ok_or(other_size)?;
+    let have = options.crop.side((width, height), square) as usize;
+    if have == 0 || frame.enlarges() && !options.filter.enlarges() {
+        return Err(Unfit::TooSmall { have, want });
+    }
+    Ok(resize(picture, &frame, options.filter, grey))
 }
 
 fn bar(count: usize, show: bool) -> ProgressBar {

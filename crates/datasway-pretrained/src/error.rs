@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use datasway_diffusion::DiffusionError;
+use datasway_fs::ReadError;
 
 /// Errors of models of other libraries. Each message names the file or field and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainedError {
-    /// A file could not be read, or is no model of the kind that it should be.
+    /// A file is missing, too large or cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A file is no model of the kind that it should be.
     #[error("{}: {message}", path.display())]
     File {
         /// The file.

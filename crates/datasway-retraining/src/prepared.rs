@@ -11,7 +11,7 @@ use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::measure::{Empirical, points};
+use datasway_sensitivity::measure::{Empirical, ImagePoints, points};
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
 use datasway_training::training_set::TrainingSetInfo;
@@ -75,6 +75,7 @@ pub fn prepare(
         skip_bad: experiment.skip_bad,
         cache_dir: Some(environment.cache.clone()),
         progress: environment.show_progress,
+        ..LoadOptions::default()
     };
     let all_images = datasway_data::load(&source, &options).map_err(with_advice)?;
     let mut data_summary = all_images.summary();
@@ -234,18 +235,37 @@ impl PreparedExperiment {
     /// # Errors
     /// If a direction has no images.
     pub fn measures(&self) -> Result<(Vec<Empirical>, Vec<usize>), RetrainError> {
-        let mut fingerprints: Vec<&str> = Vec::new();
-        let (mut measures, mut measure_of_direction) = (Vec::new(), Vec::new());
+        let (images, measure_of_direction) = self.distinct_images();
+        let measures = images.into_iter().map(|images| self.measure(images));
+        Ok((measures.collect::<Result<_, _>>()?, measure_of_direction))
+    }
+
+    /// The different sets of images of the directions as points, and the index of the set of each direction.
+    pub fn groups(&self) -> (Vec<ImagePoints>, Vec<usize>) {
+        let (images, group_of_direction) = self.distinct_images();
+        let groups = images.into_iter().map(|images| self.image_points(images));
+        (groups.collect(), group_of_direction)
+    }
+
+    /// Images as training uses them: with their mirror images if training mirrors.
+    pub fn image_points(&self, images: &Dataset) -> ImagePoints {
+        ImagePoints::new(images, self.config.flip, &self.device)
+    }
+
+    /// The different sets of images of the directions, and the index of the set of each direction.
+    fn distinct_images(&self) -> (Vec<&Dataset>, Vec<usize>) {
+        let mut sets: Vec<&Dataset> = Vec::new();
+        let mut set_of_direction = Vec::new();
         for direction in &self.directions {
-            let fingerprint = direction.images.fingerprint.as_str();
-            let existing = fingerprints.iter().position(|other| *other == fingerprint);
-            measure_of_direction.push(existing.unwrap_or(measures.len()));
+            let images = &direction.images;
+            let mut earlier = sets.iter();
+            let existing = earlier.position(|set| set.fingerprint == images.fingerprint);
+            set_of_direction.push(existing.unwrap_or(sets.len()));
             if existing.is_none() {
-                fingerprints.push(fingerprint);
-                measures.push(self.measure(&direction.images)?);
+                sets.push(images);
             }
         }
-        Ok((measures, measure_of_direction))
+        (sets, set_of_direction)
     }
 
     /// The input of attribution methods: a model of all images and its samples, `[n, d]`.

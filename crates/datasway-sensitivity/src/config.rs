@@ -1,8 +1,7 @@
 //! Options of sensitivities and influences, and the same options resolved for one model.
 
 use burn::tensor::{Device, Tensor};
-use datasway_data::Dataset;
-use datasway_diffusion::checkpoint::Checkpoint;
+use datasway_data::{Dataset, PixelMoments};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::{DiffusionError, schedule};
 
@@ -59,13 +58,13 @@ impl Default for SensitivityConfig {
 }
 
 impl SensitivityConfig {
-    /// The same options for a model and the images that it was trained on, with their mirror images if `mirrored`.
+    /// The same options for a model of data with these moments, and the images that it was trained on, with their mirror images if `mirrored`.
     ///
     /// # Errors
     /// If the density's options contradict each other, or the images or their moments make no measure.
     pub fn resolve(
         &self,
-        model: &Checkpoint,
+        moments: &PixelMoments,
         images: &Dataset,
         mirrored: bool,
         device: &Device,
@@ -76,7 +75,7 @@ impl SensitivityConfig {
             batch: self.batch,
             sampler: self.sampler,
             sigmas: self.sigmas.clone(),
-            density: self.density.estimator(model, images, mirrored, device)?,
+            density: self.density.estimator(moments, images, mirrored, device)?,
             cutoff: self.cutoff,
             seed: self.seed,
             start: self.start.clone(),

@@ -54,12 +54,56 @@ pub enum SensitivityError {
         /// Channels, height and width of this model's samples.
         samples: [usize; 3],
     },
+    /// The pictures of a model are not of a shape that images are loaded in.
+    #[error(
+        "{model}: has pictures of {height}×{width} pixels with {channels} channels, but images are loaded as squares with one or three \
+         channels: use a model of such"
+    )]
+    NotSquare {
+        /// Name of the model.
+        model: String,
+        /// Channels of its pictures.
+        channels: usize,
+        /// Rows of its pictures.
+        height: usize,
+        /// Columns of its pictures.
+        width: usize,
+    },
+    /// The data have other classes than the model.
+    #[error(
+        "{model}: has {expected} classes, but {data} has {found}: name data with the classes that it was trained on, or the images of \
+         one class alone"
+    )]
+    OtherClasses {
+        /// Name of the model.
+        model: String,
+        /// Name of the data.
+        data: String,
+        /// Classes of the model.
+        expected: usize,
+        /// Classes of the data.
+        found: usize,
+    },
+    /// A class of the data has no image.
+    #[error("{data}: has no image of the class {class}: choose another class or other data")]
+    EmptyClass {
+        /// Name of the data.
+        data: String,
+        /// Name of the class.
+        class: String,
+    },
     /// The configuration in a checkpoint does not name the noise levels of its training.
     #[error(
         "{0}: does not name the noise levels of its training, so the gradient of its loss is unknown: take the derivative through the \
          data"
     )]
     NoTrainingNoise(String),
+    /// A combination of models is no minimum of a loss.
+    #[error(
+        "{0}: is a combination of models, such as guidance, which no training loss has as its minimum: take the derivative through the \
+         data, or leave the guidance out"
+    )]
+    CombinedModel(String),
     /// A direction through the weights is no set of images.
     #[error(
         "{0}: the derivative through the weights needs the images of a direction: name a set of images"

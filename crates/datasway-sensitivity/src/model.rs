@@ -1,21 +1,23 @@
-//! A checkpoint with its network and training images.
+//! A model with its training images.
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use datasway_data::{Dataset, LoadOptions, Selected, Selection, Source};
+use datasway_data::{Dataset, LoadOptions, PixelMoments, Selected, Selection, Source};
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::training_noise::TrainingNoise;
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
-use crate::density::{TraceOptions, moment_matched_gaussian};
+use crate::density::{TraceOptions, checkpoint_moments, moment_matched_gaussian};
 use crate::direction::{Direction, SelectedImages};
 use crate::error::SensitivityError;
 use crate::influence::{self, Functional, Influences};
 use crate::learner::{DampedSolution, DataPoints, Learner, LearnerConfig};
 use crate::measure::{ImagePoints, Measure, ModelMeasure};
 use crate::ranking::RankedSensitivities;
+use crate::score_model::ScoreModel;
 use crate::sensitivities;
 
 /// The place of a model's training images and its device.
@@ -42,15 +44,32 @@ impl Default for ModelOptions {
     }
 }
 
-/// A checkpoint with its network and training images.
+/// The training of a model.
+#[derive(Debug, Clone)]
+pub struct TrainingRecord {
+    /// Optimiser steps taken, if they are known.
+    pub steps: Option<u64>,
+    /// The data set, as the training named it.
+    pub data: String,
+    /// Mean and variance of the training images.
+    pub moments: PixelMoments,
+    /// The distribution of noise levels, if it is known.
+    pub noise: Option<TrainingNoise>,
+    /// SHA-256 of the files of a model of another library, in hexadecimal.
+    pub model_fingerprint: Option<String>,
+    /// Lowest and highest noise level, if there are limits.
+    pub sigma_range: Option<[f64; 2]>,
+}
+
+/// A model with its training images.
 pub struct TrainedModel {
-    /// Name of the checkpoint in messages.
+    /// Name of the model in messages.
     pub name: String,
-    /// The checkpoint.
-    pub checkpoint: Checkpoint,
     /// The denoiser.
-    pub network: NetworkDenoiser,
-    /// The training images. Their fingerprint is that of the checkpoint.
+    pub score_model: ScoreModel,
+    /// The training.
+    pub training: TrainingRecord,
+    /// The training images.
     pub images: Dataset,
     /// The options of loading them, which apply to images from elsewhere too.
     pub load_options: LoadOptions,
@@ -92,6 +111,7 @@ impl TrainedModel {
             skip_bad: header.skip_bad,
             cache_dir: options.cache_dir.clone(),
             progress: options.progress,
+            ..LoadOptions::default()
         };
         let images = match &options.data {
             Some(data) => load_images(data, &load_options)?,
@@ -115,12 +135,19 @@ impl TrainedModel {
         let mirrored = mirrors(header)?;
         Ok(Self {
             name,
-            network,
+            score_model: ScoreModel::Learned(Box::new(network)),
+            training: TrainingRecord {
+                steps: Some(header.step),
+                data: header.data.clone(),
+                moments: checkpoint_moments(&checkpoint),
+                noise: training_noise(header)?,
+                model_fingerprint: None,
+                sigma_range: None,
+            },
             images,
             load_options,
             mirrored,
             device,
-            checkpoint,
         })
     }
 
@@ -166,8 +193,8 @@ impl TrainedModel {
             });
         }
         let denoiser = NetworkDenoiser::from_checkpoint(checkpoint, &self.device)?;
-        let start = moment_matched_gaussian(checkpoint, &self.device)?;
-        let trace = trace.of_model(checkpoint);
+        let start = moment_matched_gaussian(&checkpoint_moments(checkpoint), &self.device)?;
+        let trace = trace.trace([shape.channels, shape.height, shape.width]);
         let data = ModelMeasure::new(denoiser, start, trace, sigmas)?;
         Ok(Direction::add_model(name, data))
     }
@@ -177,7 +204,8 @@ impl TrainedModel {
     /// # Errors
     /// As [`SensitivityConfig::resolve`].
     pub fn resolve(&self, config: &SensitivityConfig) -> Result<ResolvedConfig, SensitivityError> {
-        Ok(config.resolve(&self.checkpoint, &self.images, self.mirrored, &self.device)?)
+        let moments = &self.training.moments;
+        Ok(config.resolve(moments, &self.images, self.mirrored, &self.device)?)
     }
 
     /// Draws samples and ranks them by their sensitivity to each direction.
@@ -204,28 +232,26 @@ impl TrainedModel {
         progress: impl FnMut(usize),
     ) -> Result<RankedSensitivities, SensitivityError> {
         let measures: Vec<&dyn Measure> = directions.iter().map(Direction::measure).collect();
-        let results =
-            sensitivities::compute(&self.network, &measures, config, &self.device, progress)?;
+        let model = self.score_model.denoiser();
+        let results = sensitivities::compute(model, &measures, config, &self.device, progress)?;
         Ok(RankedSensitivities::new(directions, results))
     }
 
     /// The model as a learner of its training images, which are `image_points`.
     ///
     /// # Errors
-    /// If the checkpoint does not name the noise levels of its training.
+    /// If the noise levels of its training are not known, or it is a combination of models.
     pub fn learner<'a>(
         &'a self,
         image_points: &'a ImagePoints,
         config: LearnerConfig,
     ) -> Result<Learner<'a>, SensitivityError> {
         let unknown = || SensitivityError::NoTrainingNoise(self.name.clone());
-        let training: toml::Table = self.checkpoint.header.training.parse()?;
-        let noise = training.get("noise").ok_or_else(unknown)?;
-        let noise = noise.clone().try_into::<NoiseDistribution>();
+        let combined = || SensitivityError::CombinedModel(self.name.clone());
         Ok(Learner {
-            model: &self.network,
+            model: self.score_model.learned().ok_or_else(combined)?,
             training_set: image_points,
-            noise: noise.map_err(|_| unknown())?,
+            noise: self.training.noise.as_ref().ok_or_else(unknown)?,
             config,
         })
     }
@@ -270,7 +296,7 @@ impl TrainedModel {
         let config = self.resolve(config)?;
         let images = self.image_points();
         let influences = influence::compute(
-            &self.network,
+            self.score_model.denoiser(),
             &images,
             functionals,
             &config,
@@ -288,6 +314,14 @@ impl TrainedModel {
 
 fn load_images(source: &str, options: &LoadOptions) -> Result<Dataset, datasway_data::DataError> {
     datasway_data::load(&Source::parse(source)?, options)
+}
+
+/// The noise levels of training, if the configuration names them.
+fn training_noise(header: &CheckpointHeader) -> Result<Option<TrainingNoise>, toml::de::Error> {
+    let training: toml::Table = header.training.parse()?;
+    let noise = training.get("noise").cloned();
+    let noise = noise.and_then(|noise| noise.try_into::<NoiseDistribution>().ok());
+    Ok(noise.map(TrainingNoise::LogNormal))
 }
 
 /// True if the training configuration mirrors images (`flip = true`).

@@ -9,7 +9,7 @@ use datasway_diffusion::schedule;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
-use crate::density::EstimatorSpec;
+use crate::density::{EstimatorSpec, checkpoint_moments};
 use crate::starting_noise::StartingNoise;
 
 /// Samples drawn by Heun's method on the noise levels of EDM, from noise that all models share.
@@ -66,6 +66,6 @@ impl SampleSpec {
             by_step: false,
             zero_check: false,
         };
-        config.resolve(checkpoint, images, mirrored, device)
+        config.resolve(&checkpoint_moments(checkpoint), images, mirrored, device)
     }
 }

@@ -12,7 +12,8 @@ use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule::{edm, karras};
-use datasway_sensitivity::density::{Bandwidth, DensityConfig, DensityKind};
+use datasway_diffusion::training_noise::TrainingNoise;
+use datasway_sensitivity::density::{Bandwidth, DensityConfig, DensityKind, checkpoint_moments};
 use datasway_sensitivity::influence::{
     Distance, Functional, Influences, Linear, compute_through_weights, compute_with_candidates,
 };
@@ -180,7 +181,12 @@ impl Scene {
             ..SensitivityConfig::default()
         };
         config
-            .resolve(&self.checkpoint, &self.data, true, &self.device)
+            .resolve(
+                &checkpoint_moments(&self.checkpoint),
+                &self.data,
+                true,
+                &self.device,
+            )
             .unwrap()
     }
 
@@ -373,10 +379,10 @@ fn through_the_weights_candidates_have_the_influence_of_the_same_training_images
     let learner = Learner {
         model: &scene.network,
         training_set: &images,
-        noise: NoiseDistribution {
+        noise: &TrainingNoise::LogNormal(NoiseDistribution {
             mean: -1.2,
             std: 1.2,
-        },
+        }),
         config: LearnerConfig {
             curvature_draws: 16,
             image_draws: 2,

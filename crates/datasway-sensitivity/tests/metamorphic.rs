@@ -7,7 +7,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use datasway_classifier::{ClassifierConfig, ClassifierTrainer};
-use datasway_data::{Dataset, LoadOptions, Source};
+use datasway_data::{Dataset, LoadOptions, PixelMoments, Source};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
@@ -15,6 +15,7 @@ use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule;
 use datasway_sensitivity::density::{
     Bandwidth, DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions,
+    checkpoint_moments,
 };
 use datasway_sensitivity::influence::{
     self, Distance, Functional, Influences, Linear, LogOdds, Principal,
@@ -83,7 +84,7 @@ fn combinations() -> impl Iterator<Item = (Form, Sampler)> {
 }
 
 struct Scene {
-    checkpoint: Checkpoint,
+    moments: PixelMoments,
     network: NetworkDenoiser,
     device: Device,
 }
@@ -98,7 +99,7 @@ impl Scene {
         let (checkpoint, device) = (Checkpoint::load(&file).unwrap(), Device::flex());
         Self {
             network: NetworkDenoiser::from_checkpoint(&checkpoint, &device).unwrap(),
-            checkpoint,
+            moments: checkpoint_moments(&checkpoint),
             device,
         }
     }
@@ -120,7 +121,7 @@ impl Scene {
             },
             bandwidth: form.bandwidth.map(|h| h.parse::<Bandwidth>().unwrap()),
         };
-        let estimator = options.estimator(&self.checkpoint, data, mirrored, &self.device);
+        let estimator = options.estimator(&self.moments, data, mirrored, &self.device);
         ResolvedConfig {
             samples: SAMPLES,
             batch: SAMPLES,

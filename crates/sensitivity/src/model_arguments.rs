@@ -36,12 +36,12 @@ pub struct ModelArgs {
     /// Sampler steps
     #[arg(long, default_value_t = 18, value_parser = count(number::SAMPLER_STEPS))]
     steps: usize,
-    /// Highest noise level
-    #[arg(long, default_value_t = schedule::SIGMA_MAX, value_parser = real(number::SIGMA))]
-    sigma_max: f64,
-    /// Lowest noise level above 0
-    #[arg(long, default_value_t = schedule::SIGMA_MIN, value_parser = real(number::SIGMA))]
-    sigma_min: f64,
+    /// Highest noise level [default: 80, or the highest that the model was trained on]
+    #[arg(long, value_name = "SIGMA", value_parser = real(number::SIGMA))]
+    sigma_max: Option<f64>,
+    /// Lowest noise level above 0 [default: 0.002, or the lowest that the model was trained on]
+    #[arg(long, value_name = "SIGMA", value_parser = real(number::SIGMA))]
+    sigma_min: Option<f64>,
     /// Density that directions are compared with [default: empirical, blurred by --bandwidth auto; probability-flow, the
     /// paper's form, with --limit or a direction model:CHECKPOINT]
     #[arg(long, value_enum)]
@@ -167,7 +167,7 @@ impl ModelArgs {
             samples,
             batch: self.batch,
             sampler,
-            sigmas: karras(self.steps, self.sigma_min, self.sigma_max, schedule::RHO),
+            sigmas: self.sigmas(self.noise_levels(None)),
             density: self.density_config(model_density),
             cutoff: self.sigma_cut,
             seed: self.seed,
@@ -204,11 +204,11 @@ impl ModelArgs {
     /// If two arguments contradict each other.
     pub fn check(&self, config: &SensitivityConfig) -> Result<()> {
         self.check_noise_levels()?;
+        let [_, sigma_max] = self.noise_levels(None);
         ensure!(
-            self.sigma_cut < self.sigma_max,
-            "--sigma-cut {} must be below --sigma-max {}: above it nothing would move",
-            self.sigma_cut,
-            self.sigma_max
+            self.sigma_cut < sigma_max,
+            "--sigma-cut {} must be below --sigma-max {sigma_max}: above it nothing would move",
+            self.sigma_cut
         );
         let density = config.density.density;
         ensure!(
@@ -263,13 +263,62 @@ impl ModelArgs {
 
     /// Checks the order of the noise levels.
     fn check_noise_levels(&self) -> Result<()> {
+        let [sigma_min, sigma_max] = self.noise_levels(None);
         ensure!(
-            self.sigma_min < self.sigma_max,
-            "--sigma-min {} must be below --sigma-max {}",
-            self.sigma_min,
-            self.sigma_max
+            sigma_min < sigma_max,
+            "--sigma-min {sigma_min} must be below --sigma-max {sigma_max}"
         );
         Ok(())
+    }
+
+    /// The lowest and the highest noise level: those that the arguments name, or those of EDM within the range of the model.
+    fn noise_levels(&self, range: Option<[f64; 2]>) -> [f64; 2] {
+        let [lowest, highest] = range.unwrap_or([0.0, f64::INFINITY]);
+        [
+            self.sigma_min.unwrap_or(schedule::SIGMA_MIN.max(lowest)),
+            self.sigma_max.unwrap_or(schedule::SIGMA_MAX.min(highest)),
+        ]
+    }
+
+    fn sigmas(&self, [sigma_min, sigma_max]: [f64; 2]) -> Vec<f64> {
+        karras(self.steps, sigma_min, sigma_max, schedule::RHO)
+    }
+
+    /// The options with noise levels that the model was trained on.
+    ///
+    /// # Errors
+    /// If the arguments name a level outside.
+    pub fn within_training(
+        &self,
+        config: SensitivityConfig,
+        model: &TrainedModel,
+    ) -> Result<SensitivityConfig> {
+        let Some(range @ [lowest, highest]) = model.training.sigma_range else {
+            return Ok(config);
+        };
+        for (option, sigma) in [
+            ("--sigma-min", self.sigma_min),
+            ("--sigma-max", self.sigma_max),
+        ] {
+            let Some(sigma) = sigma else { continue };
+            ensure!(
+                (lowest..=highest).contains(&sigma),
+                "{option} {sigma}: {} was trained on noise levels from {lowest:.4} to {highest:.4}: choose one of those",
+                model.name
+            );
+        }
+        let levels @ [sigma_min, sigma_max] = self.noise_levels(Some(range));
+        ensure!(
+            sigma_min < sigma_max && self.sigma_cut < sigma_max,
+            "{} was trained on noise levels from {lowest:.4} to {highest:.4}, which leave nothing between {sigma_min} and {sigma_max} above \
+             --sigma-cut {}: choose other levels",
+            model.name,
+            self.sigma_cut
+        );
+        Ok(SensitivityConfig {
+            sigmas: self.sigmas(levels),
+            ..config
+        })
     }
 
     /// Samples, or draws of a training loss, that are computed together.
@@ -303,13 +352,14 @@ impl ModelArgs {
         TrainedModel::from_checkpoint(name, checkpoint, &options, tell).map_err(advised)
     }
 
-    /// Sampler and noise levels as the arguments name them.
-    pub fn sampler_info(&self) -> SamplerInfo {
+    /// Sampler and noise levels for a model.
+    pub fn sampler_info(&self, model: &TrainedModel) -> SamplerInfo {
+        let [sigma_min, sigma_max] = self.noise_levels(model.training.sigma_range);
         SamplerInfo {
             sampler: self.sampler(),
             steps: self.steps,
-            sigma_min: self.sigma_min,
-            sigma_max: self.sigma_max,
+            sigma_min,
+            sigma_max,
         }
     }
 }

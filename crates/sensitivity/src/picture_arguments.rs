@@ -103,8 +103,13 @@ impl PictureArgs {
             "{bar:30} {pos}/{len} pictures encoded  {eta} left",
         )?);
         let progress = |n: usize| bar.inc(n as u64);
-        let encoded =
-            EncodedPictures::encode(&model.network, values, config, &model.device, progress)?;
+        let encoded = EncodedPictures::encode(
+            model.score_model.denoiser(),
+            values,
+            config,
+            &model.device,
+            progress,
+        )?;
         bar.finish_and_clear();
         let pictures = GivenPictures { names, encoded };
         datasway_cli::tell(pictures.text());
@@ -157,7 +162,7 @@ impl GivenPictures {
     fn ensure_within(&self, max_error: f64) -> Result<()> {
         let errors = self.encoded.errors();
         let is_off = |error: &f64| error.is_nan() || *error > max_error;
-        let Some(first) = errors.iter().position(|error| is_off(error)) else {
+        let Some(first) = errors.iter().position(is_off) else {
             return Ok(());
         };
         let others = match errors.iter().filter(|error| is_off(error)).count() {

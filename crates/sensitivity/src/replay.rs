@@ -42,7 +42,8 @@ pub struct RecordedOptions {
 struct ExpectedModel {
     summary: String,
     fingerprint: String,
-    training_step: u64,
+    training_step: Option<u64>,
+    model_fingerprint: Option<String>,
 }
 
 /// The part of `summary.json` that is read.
@@ -55,7 +56,9 @@ struct Summary {
 struct RecordedRun {
     datasway: String,
     fingerprint: String,
-    training_step: u64,
+    training_step: Option<u64>,
+    #[serde(default)]
+    model_fingerprint: Option<String>,
     #[serde(default)]
     command: String,
     #[serde(default)]
@@ -136,6 +139,7 @@ impl FromArgs {
             summary: place,
             fingerprint: run.fingerprint,
             training_step: run.training_step,
+            model_fingerprint: run.model_fingerprint,
         };
         let replay = Self {
             summary: Some(summary.to_owned()),
@@ -160,10 +164,16 @@ impl FromArgs {
             return Ok(());
         };
         ensure!(
-            info.is_of(&expected.fingerprint, expected.training_step),
-            "{}: the model is not that of this run, which was trained {} steps on data of fingerprint {}: restore the checkpoint",
+            info.is_of(
+                &expected.fingerprint,
+                expected.training_step,
+                expected.model_fingerprint.as_deref()
+            ),
+            "{}: the model is not that of this run, which was trained{} on data of fingerprint {}: restore the checkpoint",
             expected.summary,
-            expected.training_step,
+            expected
+                .training_step
+                .map_or(String::new(), |steps| format!(" {steps} steps")),
             expected.fingerprint
         );
         Ok(())

@@ -75,6 +75,8 @@ pub struct LearnerInfo {
     iterations: usize,
     /// The relative residual after each iteration, for each right-hand side.
     residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, for each right-hand side.
+    errors: Vec<Vec<f64>>,
 }
 
 impl LearnerInfo {
@@ -84,6 +86,7 @@ impl LearnerInfo {
             damping: solution.damping,
             largest_eigenvalue: solution.largest_eigenvalue,
             residuals: solution.residuals.clone(),
+            errors: solution.errors.clone(),
         };
         Self {
             gradient_draws: Some(config.gradient_draws),
@@ -111,21 +114,22 @@ impl LearnerInfo {
             damping: report.damping,
             iterations: iterations.unwrap_or(0),
             residuals: report.residuals,
+            errors: report.errors,
         }
     }
 
-    /// Draws, damping and residual in one line.
+    /// Draws, damping and error in one line.
     pub fn text(&self) -> String {
-        let last = self.residuals.iter().filter_map(|history| history.last());
-        let residual = last.copied().fold(0.0, f64::max);
+        let last = self.errors.iter().filter_map(|history| history.last());
+        let error = last.copied().fold(0.0, f64::max);
         let draws = match (self.gradient_draws, self.image_draws) {
             (Some(count), _) => format!(", {count} of each gradient"),
             (None, Some(count)) => format!(", {count} of each image"),
             (None, None) => String::new(),
         };
         format!(
-            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to a relative residual of \
-             {residual:.3}",
+            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to an estimated error of \
+             {error:.3}",
             self.curvature_draws, self.damping, self.relative_damping, self.iterations
         )
     }
@@ -136,7 +140,9 @@ impl LearnerInfo {
 pub struct RunInfo {
     datasway: &'static str,
     checkpoint: String,
-    training_step: u64,
+    training_step: Option<u64>,
+    /// SHA-256 of the files of a model of another library.
+    model_fingerprint: Option<String>,
     data: String,
     fingerprint: String,
     #[serde(flatten)]
@@ -189,13 +195,13 @@ impl RunInfo {
         sampler: SamplerInfo,
         config: &SensitivityConfig,
     ) -> Self {
-        let header = &model.checkpoint.header;
         Self {
             datasway: env!("CARGO_PKG_VERSION"),
             checkpoint: model.name.clone(),
-            training_step: header.step,
-            data: header.data.clone(),
-            fingerprint: header.fingerprint.clone(),
+            training_step: model.training.steps,
+            model_fingerprint: model.training.model_fingerprint.clone(),
+            data: model.training.data.clone(),
+            fingerprint: model.images.fingerprint.clone(),
             sampler,
             through: Through::Weights,
             density: None,
@@ -222,9 +228,17 @@ impl RunInfo {
         }
     }
 
-    /// True if the model was trained so many steps on data of this fingerprint.
-    pub fn is_of(&self, fingerprint: &str, training_step: u64) -> bool {
-        self.fingerprint == fingerprint && self.training_step == training_step
+    /// True if the model was trained so many steps on data of this fingerprint, and its files have this fingerprint if it is of
+    /// another library.
+    pub fn is_of(
+        &self,
+        fingerprint: &str,
+        training_step: Option<u64>,
+        model_fingerprint: Option<&str>,
+    ) -> bool {
+        self.fingerprint == fingerprint
+            && self.training_step == training_step
+            && self.model_fingerprint.as_deref() == model_fingerprint
     }
 
     /// The solution for the weights in one line; none through the data.
@@ -239,10 +253,15 @@ impl RunInfo {
 
     /// Model and training for the terminal: `NAME, trained N steps on DATA`.
     pub fn model(&self) -> String {
-        format!(
-            "{}, trained {} steps on {}",
-            self.checkpoint, self.training_step, self.data
-        )
+        format!("{}, trained {}", self.checkpoint, self.training())
+    }
+
+    /// The training in words: `N steps on DATA`, or `on DATA` where the steps are not known.
+    fn training(&self) -> String {
+        match self.training_step {
+            Some(steps) => format!("{steps} steps on {}", self.data),
+            None => format!("on {}", self.data),
+        }
     }
 
     /// The derivative for the terminal: the density that directions are compared with, or the weights.
@@ -282,10 +301,9 @@ impl RunInfo {
     /// same page.
     pub fn rows(&self) -> Vec<(String, String)> {
         let SamplerInfo { sampler, steps, .. } = self.sampler;
-        let training = format!("{} steps on {}", self.training_step, self.data);
         let mut rows = vec![
             ("Model", self.checkpoint.clone()),
-            ("Training", training),
+            ("Training", self.training()),
             ("Training images", self.training_images.to_string()),
             ("Data fingerprint", self.fingerprint.clone()),
             ("Sampler", format!("{sampler}, {steps} steps")),

@@ -19,7 +19,7 @@ pub struct ThroughArgs {
     /// Damping of the curvature, as a fraction of its largest eigenvalue, through weights [default: 0.001]
     #[arg(long, value_name = "FRACTION", value_parser = real(number::DAMPING))]
     damping: Option<f64>,
-    /// Relative residual at which the solver stops, through weights [default: 0.05]
+    /// Estimated relative error, in the norm of the curvature, at which the solver stops, through weights [default: 0.1]
     #[arg(long, value_name = "FRACTION", value_parser = real(number::SHARE))]
     tolerance: Option<f64>,
     /// Largest number of iterations of the solver, through weights [default: 32]

@@ -131,6 +131,7 @@ pub fn run(arguments: &ClassifierArgs) -> Result<()> {
         skip_bad: arguments.skip_bad,
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
+        ..LoadOptions::default()
     };
     let images = images::load(&source, &options, "--size")?;
     let mut trainer = match resumed {

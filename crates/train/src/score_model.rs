@@ -72,6 +72,7 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
         skip_bad: arguments.skip_bad,
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
+        ..LoadOptions::default()
     };
     let images = images::load(&source, &options, "--set network.image_size=N")?;
     ensure!(

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use datasway_data::{Dataset, LoadOptions, Source, faces, load};
+use datasway_data::{Crop, Dataset, Filter, LoadOptions, Source, faces, load};
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -247,6 +247,14 @@ fn other_settings_have_another_cache() {
         },
         LoadOptions {
             skip_bad: true,
+            ..place.options()
+        },
+        LoadOptions {
+            filter: Filter::Lanczos,
+            ..place.options()
+        },
+        LoadOptions {
+            crop: Crop::Center,
             ..place.options()
         },
     ] {

@@ -7,5 +7,6 @@ mod folders;
 mod formats;
 mod images;
 mod real;
+mod resize;
 mod selections;
 mod sources;

@@ -1,3 +1,5 @@
 //! Denoisers and their derivatives against the libraries that the models come from.
 
 mod case;
+mod dit;
+mod edm;

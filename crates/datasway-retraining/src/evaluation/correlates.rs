@@ -25,9 +25,9 @@ pub struct MovementCorrelates {
     /// Correlation with the absolute difference of the distances to the nearest image of ν and to the nearest training image not of
     /// ν; negative if samples on the boundary between the two move far.
     pub margin: f64,
-    /// Correlation with the largest log r on the path of the sample by the first estimator; positive if samples with a large
-    /// predicted weight move far.
-    pub log_ratio: f64,
+    /// Correlation with the largest log r on the path of the sample by the first estimator of the density; positive if samples with a
+    /// large predicted weight move far. None if no density is estimated.
+    pub log_ratio: Option<f64>,
 }
 
 impl MovementCorrelates {
@@ -42,14 +42,21 @@ impl MovementCorrelates {
     ) -> Result<Vec<Self>, RetrainError> {
         let experiment = workspace.experiment;
         let samples = workspace.array(replicate.base, "samples")?.values;
-        let log_ratios = workspace.array(replicate.sensitivities[0], "max_log_ratio")?;
+        let estimators = experiment.spec.estimators.iter();
+        let mut jobs = estimators.zip(&replicate.sensitivities);
+        let density = jobs.find(|(estimator, _)| estimator.density().is_some());
+        let log_ratios = density.map(|(_, job)| workspace.array(*job, "max_log_ratio"));
+        let log_ratios = log_ratios.transpose()?;
         let to_data = Distances::new(&samples, &experiment.images, experiment.config.flip);
         let outlier_distances = to_data.nearest(|_| true);
         let directions = experiment.directions.iter().enumerate();
         let correlates = directions.map(|(k, direction)| {
             let norms = &norms[k];
             let distances = DistancesToMeasure::new(&samples, experiment, direction, &to_data);
-            let log_ratios: Vec<f64> = log_ratios.row(k).iter().map(|r| f64::from(*r)).collect();
+            let log_ratio = log_ratios.as_ref().map(|log_ratios| {
+                let log_ratios = log_ratios.row(k).iter().map(|r| f64::from(*r));
+                spearman(&log_ratios.collect::<Vec<f64>>(), norms)
+            });
             Self {
                 variant: replicate.variant,
                 seed: replicate.seed,
@@ -57,7 +64,7 @@ impl MovementCorrelates {
                 outlier: spearman(&outlier_distances, norms),
                 distance: spearman(&distances.inside, norms),
                 margin: spearman(&distances.margins(), norms),
-                log_ratio: spearman(&log_ratios, norms),
+                log_ratio,
             }
         });
         Ok(correlates.collect())

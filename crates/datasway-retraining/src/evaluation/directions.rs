@@ -4,6 +4,7 @@
 
 use super::agreement::{AgreementRow, PairedTest, SampleComparison, paired_tests};
 use super::comparison::Comparison;
+use super::concord::{Concord, concord};
 use super::correlates::MovementCorrelates;
 use super::linearity::{Linearity, linearity};
 use super::scope::{DirectionScope, Predictor, Scope, SeedScope};
@@ -22,6 +23,8 @@ pub struct Evaluation {
     pub tests: Vec<PairedTest>,
     /// Real changes of one selection by different masses.
     pub linearity: Vec<Linearity>,
+    /// Agreement of the parts of combinations, as a sign of their correctness.
+    pub concord: Vec<Concord>,
     /// Correlates of the real changes of single seeds.
     pub correlates: Vec<MovementCorrelates>,
     /// The estimator that the validation directions select, for each variant and seed.
@@ -97,6 +100,8 @@ impl Evaluation {
             self.add_comparisons(variant, seeds, predictions);
             self.linearity
                 .extend(linearity(&experiment.directions, variant, result, d));
+            self.concord
+                .extend(concord(&experiment.spec, variant, result, d));
             let estimators = experiment.spec.estimators.len();
             self.selected
                 .extend(select(&self.rows, estimators, variant, seeds));

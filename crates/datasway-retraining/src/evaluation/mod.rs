@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod comparison;
+mod concord;
 pub mod correlates;
 pub mod counterfactual;
 pub mod directions;
@@ -11,6 +12,7 @@ mod scope;
 mod seeds;
 mod selection;
 
+pub use concord::Concord;
 pub use linearity::Linearity;
 pub use scope::{DirectionScope, Predictor, Scope, SeedScope};
 pub use selection::SelectedEstimator;

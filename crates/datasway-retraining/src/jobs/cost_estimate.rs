@@ -10,6 +10,8 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule;
+use datasway_diffusion::training_noise::TrainingNoise;
+use datasway_sensitivity::learner::{DataPoints, Learner, LearnerConfig};
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities;
 use datasway_training::batches::Batches;
@@ -21,6 +23,7 @@ use super::plan::Plan;
 use crate::RetrainError;
 use crate::baselines::BaselineContext;
 use crate::prepared::PreparedExperiment;
+use crate::spec::{SensitivityEstimator, WeightsSpec};
 
 /// Training steps that are timed, after one that is not.
 const TIMED_STEPS: u64 = 3;
@@ -58,7 +61,7 @@ enum Work<'a> {
     TrainingStep(&'a TrainConfig),
     /// One batch of samples with few sampler steps.
     Samples(&'a TrainConfig),
-    /// One batch of sensitivities with few sampler steps.
+    /// One batch of sensitivities with few sampler steps; a whole job through the weights.
     Sensitivity {
         estimator: usize,
         config: &'a TrainConfig,
@@ -126,8 +129,13 @@ impl<'a> CostEstimator<'a> {
             }
             Task::Sensitivity { model, estimator } => {
                 let (estimator, config) = (*estimator, self.training_config(*model));
-                Ok(scale * self.measure(Work::Sensitivity { estimator, config })?)
+                let seconds = self.measure(Work::Sensitivity { estimator, config })?;
+                let estimator = &self.experiment.spec.estimators[estimator];
+                // A job through the weights is measured as a whole.
+                let is_batch = estimator.density().is_some();
+                Ok(if is_batch { scale * seconds } else { seconds })
             }
+            Task::Combination { .. } => Ok(0.0),
             Task::Baseline { baseline, .. } => self.measure(Work::Baseline(*baseline)),
             Task::Losses { model, .. } => self.measure(Work::Losses(self.training_config(*model))),
             Task::Attribution { model, method, .. } => {
@@ -238,7 +246,13 @@ fn time_sensitivity(
     estimator: usize,
 ) -> Result<f64, RetrainError> {
     let (checkpoint, model) = untrained_model(experiment, config)?;
-    let estimator = &experiment.spec.estimators[estimator];
+    let estimator = match &experiment.spec.estimators[estimator] {
+        SensitivityEstimator::Density(estimator) => estimator,
+        SensitivityEstimator::Weights(weights) => {
+            return time_weights(experiment, &model, weights);
+        }
+        SensitivityEstimator::Combination(_) => return Ok(0.0),
+    };
     let mut config = experiment.sensitivity_config(&checkpoint, estimator)?;
     config.samples = config.batch.min(config.samples);
     config.sigmas = schedule::edm(TIMED_SAMPLER_STEPS);
@@ -247,6 +261,38 @@ fn time_sensitivity(
     let started = Instant::now();
     sensitivities::compute(&model, &measures, &config, &experiment.device, |_| ())?;
     Ok(started.elapsed().as_secs_f64())
+}
+
+/// Seconds of a whole job, extrapolated from one batch of draws.
+fn time_weights(
+    experiment: &PreparedExperiment,
+    model: &NetworkDenoiser,
+    weights: &WeightsSpec,
+) -> Result<f64, RetrainError> {
+    let samples = &experiment.spec.samples;
+    let groups = experiment.groups().0;
+    let k = groups.len();
+    let training_set = experiment.image_points(&experiment.images);
+    let noise = TrainingNoise::LogNormal(experiment.config.noise);
+    let config = weights.learner(samples.batch, samples.seed);
+    let learner = Learner {
+        model,
+        training_set: &training_set,
+        noise: &noise,
+        config: LearnerConfig {
+            curvature_draws: samples.batch,
+            gradient_draws: samples.batch,
+            iterations: 1,
+            ..config
+        },
+    };
+    let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
+    let (timed, whole) = (learner, Learner { config, ..learner });
+    let started = Instant::now();
+    timed.weight_tangent(&groups, &mut |_| ())?;
+    let seconds = started.elapsed().as_secs_f64() / timed.weight_tangent_work(k) as f64;
+    let sampling = (k * samples.count) as f64 * evaluations(samples.steps);
+    Ok(seconds * (whole.weight_tangent_work(k) as f64 + sampling))
 }
 
 /// Seconds of a whole job, extrapolated from one draw of noise.

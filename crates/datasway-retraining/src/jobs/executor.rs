@@ -12,9 +12,12 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule;
+use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
-use datasway_sensitivity::measure::{Measure, points};
+use datasway_sensitivity::SensitivityConfig;
+use datasway_sensitivity::learner::{DampedSolution, DataPoints, Learner};
+use datasway_sensitivity::measure::{ImagePoints, Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
 use super::job::{JobId, Task};
@@ -24,6 +27,8 @@ use super::workspace::Workspace;
 use crate::RetrainError;
 use crate::baselines::BaselineContext;
 use crate::cost;
+use crate::prepared::PreparedExperiment;
+use crate::spec::{SensitivityEstimator, WeightsSpec};
 
 /// Executes the jobs of a workspace.
 #[derive(Clone, Copy)]
@@ -53,6 +58,9 @@ impl Executor<'_> {
             } => return self.train(job, config, *start, *data),
             Task::Sample { model } => self.sample(job, *model)?,
             Task::Sensitivity { model, estimator } => self.sensitivity(job, *model, *estimator)?,
+            Task::Combination { predictions, share } => {
+                self.combination(job, *predictions, *share)?
+            }
             Task::Baseline { samples, baseline } => self.baseline(job, *samples, *baseline)?,
             Task::Losses { model, samples } => self.losses(job, *model, *samples)?,
             Task::Attribution {
@@ -96,7 +104,7 @@ impl Executor<'_> {
         Ok(named([("samples", vec![samples.count, d], values)]))
     }
 
-    /// `delta`, `[directions, n, d]`, and `max_log_ratio`, `[directions, n]`.
+    /// `delta`, `[directions, n, d]`, and of an estimator of the density `max_log_ratio`, `[directions, n]`.
     fn sensitivity(
         &self,
         job: JobId,
@@ -105,7 +113,15 @@ impl Executor<'_> {
     ) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
         let (checkpoint, model) = self.model(model)?;
-        let estimator = &experiment.spec.estimators[estimator];
+        let estimator = match &experiment.spec.estimators[estimator] {
+            SensitivityEstimator::Density(estimator) => estimator,
+            SensitivityEstimator::Weights(weights) => {
+                return self.weight_sensitivity(job, &model, weights);
+            }
+            SensitivityEstimator::Combination(_) => {
+                unreachable!("a combination has a task of its own")
+            }
+        };
         let config = experiment.sensitivity_config(&checkpoint, estimator)?;
         let (measures, measure_of_direction) = experiment.measures()?;
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
@@ -132,6 +148,58 @@ impl Executor<'_> {
             ("delta", vec![k, n, d], deltas.copied().collect()),
             ("max_log_ratio", vec![k, n], max_log_ratios.collect()),
         ]))
+    }
+
+    /// `delta`, `[directions, n, d]`, and `residual`, the relative residual after each iteration for each set of images.
+    fn weight_sensitivity(
+        &self,
+        job: JobId,
+        model: &NetworkDenoiser,
+        weights: &WeightsSpec,
+    ) -> Result<Arrays, RetrainError> {
+        let (groups, group_of_direction) = self.workspace.experiment.groups();
+        let experiment = self.workspace.experiment;
+        let (result, solution) = through_weights(experiment, model, weights, &groups)?;
+        if !result.deltas.iter().all(|delta| all_finite(delta)) {
+            return Err(self.not_finite(job, "the solution diverged; try more damping"));
+        }
+        let samples = experiment.spec.samples.count;
+        let shape = vec![group_of_direction.len(), samples, model.dim()];
+        let values = group_of_direction.iter().flat_map(|&k| &result.deltas[k]);
+        let iterations = solution.residuals.first().map_or(0, Vec::len);
+        let residuals = solution.residuals.concat().into_iter().map(|r| r as f32);
+        Ok(named([
+            ("delta", shape, values.copied().collect()),
+            (
+                "residual",
+                vec![groups.len(), iterations],
+                residuals.collect(),
+            ),
+        ]))
+    }
+
+    /// `delta`, `[directions, n, d]`: `(1 − share)·δ₁ + share·δ₂·‖δ₁‖/‖δ₂‖`.
+    fn combination(
+        &self,
+        job: JobId,
+        predictions: [JobId; 2],
+        share: f64,
+    ) -> Result<Arrays, RetrainError> {
+        let [first, second] = predictions;
+        let mut first = self.workspace.array(first, "delta")?;
+        let second = self.workspace.array(second, "delta")?;
+        let d = self.workspace.experiment.images.shape.dim();
+        let rows = first.values.chunks_exact_mut(d);
+        for (first, second) in rows.zip(second.values.chunks_exact(d)) {
+            let scale = share * norm(first) / norm(second);
+            for (a, b) in first.iter_mut().zip(second) {
+                *a = ((1.0 - share) * f64::from(*a) + scale * f64::from(*b)) as f32;
+            }
+        }
+        if !first.values.chunks_exact(d).any(all_finite) {
+            return Err(self.not_finite(job, "no sample has a finite prediction"));
+        }
+        Ok(named([("delta", first.shape, first.values)]))
     }
 
     /// `delta`, `[directions, n, d]`.
@@ -242,6 +310,40 @@ fn named<const N: usize>(arrays: [(&str, Vec<usize>, Vec<f32>); N]) -> Arrays {
     arrays
         .map(|(name, shape, values)| (name.to_owned(), Array { shape, values }))
         .collect()
+}
+
+/// The sensitivities of all samples to groups of images through the weights, and the solution for these.
+fn through_weights(
+    experiment: &PreparedExperiment,
+    model: &NetworkDenoiser,
+    weights: &WeightsSpec,
+    groups: &[ImagePoints],
+) -> Result<(Sensitivities, DampedSolution), RetrainError> {
+    let samples = &experiment.spec.samples;
+    let training_set = experiment.image_points(&experiment.images);
+    let noise = TrainingNoise::LogNormal(experiment.config.noise);
+    let learner = Learner {
+        model,
+        training_set: &training_set,
+        noise: &noise,
+        config: weights.learner(samples.batch, samples.seed),
+    };
+    let config = SensitivityConfig {
+        samples: samples.count,
+        batch: samples.batch,
+        sampler: Sampler::Heun,
+        sigmas: schedule::edm(samples.steps),
+        seed: samples.seed,
+        ..SensitivityConfig::default()
+    };
+    let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
+    let device = &experiment.device;
+    Ok(learner.sensitivities(&groups, &config, device, &mut |_| ())?)
+}
+
+fn norm(values: &[f32]) -> f64 {
+    let squares = values.iter().map(|v| f64::from(*v).powi(2));
+    squares.sum::<f64>().sqrt()
 }
 
 fn all_finite(values: &[f32]) -> bool {

@@ -50,7 +50,7 @@ pub enum JobKind {
     Counterfactual,
     /// Samples of a model.
     Samples,
-    /// Prediction by a density estimator.
+    /// Prediction by an estimator of sensitivities.
     Sensitivity,
     /// Prediction by a baseline.
     Baseline,
@@ -103,12 +103,19 @@ pub enum Task {
         /// The training job.
         model: JobId,
     },
-    /// Predicts the change of every sample in every direction by a density estimator.
+    /// Predicts the change of every sample in every direction by an estimator of sensitivities.
     Sensitivity {
         /// The training job.
         model: JobId,
         /// The estimator.
         estimator: usize,
+    },
+    /// Adds two predictions of every sample in every direction.
+    Combination {
+        /// The jobs of the predictions.
+        predictions: [JobId; 2],
+        /// The part of the second.
+        share: f64,
     },
     /// Predicts the change of every sample in every direction by a baseline.
     Baseline {

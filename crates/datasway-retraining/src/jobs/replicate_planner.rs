@@ -6,7 +6,7 @@ use super::builder::{PlanBuilder, Training, add_bandwidth_revision};
 use super::job::{JobId, JobKind, Task, TrainingData};
 use super::plan::Replicate;
 use crate::RetrainError;
-use crate::spec::VariantKind;
+use crate::spec::{CombinationSpec, SensitivityEstimator, VariantKind};
 
 impl PlanBuilder<'_> {
     /// The jobs of one variant with one seed.
@@ -44,9 +44,16 @@ impl PlanBuilder<'_> {
                 self.sample(model)
             })
             .collect();
-        let sensitivities = (0..experiment.estimators.len())
-            .map(|estimator| self.sensitivity(base_model, seed, estimator))
-            .collect();
+        let mut sensitivities = Vec::with_capacity(experiment.estimators.len());
+        for (estimator, options) in experiment.estimators.iter().enumerate() {
+            let job = match options {
+                SensitivityEstimator::Combination(combination) => {
+                    self.combination(combination, seed, &sensitivities)
+                }
+                _ => self.sensitivity(base_model, seed, estimator),
+            };
+            sensitivities.push(job);
+        }
         let baselines = (0..experiment.baselines.len())
             .map(|baseline| self.baseline(base, seed, baseline))
             .collect();
@@ -70,10 +77,36 @@ impl PlanBuilder<'_> {
             "data": self.experiment.images.fingerprint,
             "directions": self.direction_fingerprints(),
         });
-        add_bandwidth_revision(&mut settings, Some(options));
+        add_bandwidth_revision(&mut settings, options.density());
         let label = format!("s{seed} {}", options.label());
         let task = Task::Sensitivity { model, estimator };
         self.add(JobKind::Sensitivity, label, settings, vec![model], task)
+    }
+
+    /// A sum of the predictions of two of the jobs `earlier`, which belong to the first estimators.
+    fn combination(
+        &mut self,
+        combination: &CombinationSpec,
+        seed: u64,
+        earlier: &[JobId],
+    ) -> JobId {
+        let names = self.experiment.spec.estimators.iter();
+        let names: Vec<String> = names.map(SensitivityEstimator::name).collect();
+        let inputs = combination.combine.each_ref().map(|part| {
+            let place = names.iter().position(|name| name == part);
+            earlier[place.expect("checked when the experiment was read")]
+        });
+        let share = combination.share;
+        let settings = json!({ "share": share });
+        let label = format!(
+            "s{seed} {}",
+            SensitivityEstimator::Combination(combination.clone()).label()
+        );
+        let task = Task::Combination {
+            predictions: inputs,
+            share,
+        };
+        self.add(JobKind::Sensitivity, label, settings, inputs.to_vec(), task)
     }
 
     fn baseline(&mut self, samples: JobId, seed: u64, baseline: usize) -> JobId {

@@ -109,7 +109,9 @@ impl Store {
         self.folder(job).join(match task {
             Task::Train { .. } => "model.safetensors",
             Task::Sample { .. } => "samples.safetensors",
-            Task::Sensitivity { .. } | Task::Baseline { .. } => "prediction.safetensors",
+            Task::Sensitivity { .. } | Task::Combination { .. } | Task::Baseline { .. } => {
+                "prediction.safetensors"
+            }
             Task::Losses { .. } => "losses.safetensors",
             Task::Attribution { .. } => "scores.safetensors",
         })

@@ -71,10 +71,21 @@ fn evaluation(view: &View<'_>) -> Value {
             "judged": selected.test,
         })
     });
+    let concord = evaluation.concord.iter().map(|concord| {
+        json!({
+            "variant": names.variant(concord.variant),
+            "seed": concord.seeds.to_string(),
+            "sum": names.estimator(concord.combination),
+            "agreement": concord.agreement,
+            "spearman": concord.spearman,
+            "quarters": concord.quarters,
+        })
+    });
     json!({
         "rows": rows.collect::<Vec<_>>(),
         "tests": tests.collect::<Vec<_>>(),
         "linearity": linearity.collect::<Vec<_>>(),
+        "concord": concord.collect::<Vec<_>>(),
         "traits": correlates.collect::<Vec<_>>(),
         "choices": selected.collect::<Vec<_>>(),
         "missing": view.missing(),

@@ -45,6 +45,7 @@ pub(super) fn tables(view: &View<'_>, bandwidths: &BTreeMap<String, f64>) -> Str
         tests(&mut text, view, variant);
         linearity(&mut text, view, variant);
         quarters(&mut text, view, variant);
+        concord(&mut text, view, variant);
         correlates(&mut text, view, variant);
     }
     text
@@ -257,6 +258,37 @@ fn quarters(text: &mut String, view: &View<'_>, variant: usize) {
     }
 }
 
+/// The agreement of the parts of combinations as a sign of their correctness.
+fn concord(text: &mut String, view: &View<'_>, variant: usize) {
+    let seeds = view.headline_seeds(variant);
+    let rows = view.evaluation.concord.iter();
+    let mut rows = rows
+        .filter(|row| row.variant == variant && row.seeds == seeds)
+        .peekable();
+    if rows.peek().is_none() {
+        return;
+    }
+    text.push_str(
+        "\nDoes the agreement of two predictions tell how right they are? Median correlation of the parts; Spearman's correlation over \
+         samples of that with the correlation of their sum and the real change; and the median of the latter in quarters of the \
+         samples by the agreement of the parts. Mean of the judged directions.\n\n\
+         | sum | agreement of the parts | Spearman | least agreement | | | most |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for row in rows {
+        let quarters = row
+            .quarters
+            .map(|median| format!("{median:.2}"))
+            .join(" | ");
+        let _ = writeln!(
+            text,
+            "| {} | {:.2} | {:.2} | {quarters} |",
+            view.names().estimator(row.combination),
+            row.agreement,
+            row.spearman
+        );
+    }
+}
+
 /// The correlates of the real change, averaged over seeds.
 fn correlates(text: &mut String, view: &View<'_>, variant: usize) {
     text.push_str(
@@ -276,11 +308,17 @@ fn correlates(text: &mut String, view: &View<'_>, variant: usize) {
             let mean = rows.iter().map(|row| value(row)).sum::<f64>() / rows.len() as f64;
             format!("{mean:.2}")
         };
+        let has_log_ratio = rows.iter().all(|row| row.log_ratio.is_some());
+        let log_ratio = if has_log_ratio {
+            mean(&|row| row.log_ratio.unwrap_or_default())
+        } else {
+            "–".to_owned()
+        };
         let cells = [
             mean(&|row| row.outlier),
             mean(&|row| row.distance),
             mean(&|row| row.margin),
-            mean(&|row| row.log_ratio),
+            log_ratio,
         ];
         let name = view.names().direction(direction);
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));

@@ -66,7 +66,8 @@ fn selected_bandwidths(
 ) -> Result<BTreeMap<String, f64>, RetrainError> {
     let mut bandwidths = BTreeMap::new();
     for estimator in &experiment.spec.estimators {
-        if estimator.bandwidth == Some(Bandwidth::Auto) {
+        let density = estimator.density();
+        if density.is_some_and(|density| density.bandwidth == Some(Bandwidth::Auto)) {
             let (images, flip) = (&experiment.images, experiment.config.flip);
             let h = Bandwidth::Auto.value(images, flip, &experiment.device)?;
             bandwidths.insert(estimator.name(), h);

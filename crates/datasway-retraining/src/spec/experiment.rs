@@ -5,7 +5,6 @@ use std::path::Path;
 
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::validate::{distinct, within};
-use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::sample_spec::SampleSpec;
 use datasway_training::config::TrainConfig;
 use datasway_training::memory::network_bytes;
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::benchmark::Benchmark;
 use super::checks::{self, SEED};
 use super::direction::DirectionSpec;
+use super::estimator::SensitivityEstimator;
 use super::variant::{Variant, with_fields};
 use crate::RetrainError;
 use crate::baselines::Baseline;
@@ -56,9 +56,9 @@ pub struct Experiment {
     /// Changes of the data.
     #[serde(default)]
     pub directions: Vec<DirectionSpec>,
-    /// Density estimators, each of which predicts the changes of the samples.
+    /// Estimators of sensitivities, each of which predicts the changes of the samples.
     #[serde(default)]
-    pub estimators: Vec<EstimatorSpec>,
+    pub estimators: Vec<SensitivityEstimator>,
     /// Baselines, evaluated on the same samples.
     #[serde(default)]
     pub baselines: Vec<Baseline>,
@@ -83,7 +83,7 @@ impl Experiment {
 
     /// The names of the predictions, the estimators before the baselines.
     pub fn predictions(&self) -> Vec<String> {
-        let estimators = self.estimators.iter().map(EstimatorSpec::name);
+        let estimators = self.estimators.iter().map(SensitivityEstimator::name);
         let baselines = self.baselines.iter().map(Baseline::name);
         estimators.chain(baselines).collect()
     }
@@ -149,8 +149,10 @@ impl Experiment {
         for direction in &self.directions {
             direction.check()?;
         }
+        let mut earlier = Vec::new();
         for estimator in &self.estimators {
-            estimator.check()?;
+            estimator.check(&earlier)?;
+            earlier.push(estimator.name());
         }
         for baseline in &self.baselines {
             baseline.check()?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{DType, Device};
-use datasway_data::Dataset;
+use datasway_data::{Dataset, PixelMoments};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::Checkpoint;
 use serde::{Deserialize, Serialize};
@@ -152,13 +152,6 @@ impl TraceOptions {
             TraceKind::Exact => Trace::Exact,
         }
     }
-
-    /// The estimate for the images of a model.
-    pub fn of_model(&self, model: &Checkpoint) -> Trace {
-        let network = &model.header.network;
-        let side = network.image_size;
-        self.trace([network.image_channels, side, side])
-    }
 }
 
 /// Options of the estimator of log p^ρ, without a model.
@@ -199,13 +192,13 @@ impl DensityConfig {
         }
     }
 
-    /// The estimator for a model and the images it was trained on, mirrored or not.
+    /// The estimator for a model of data with these moments, and the images it was trained on, mirrored or not.
     ///
     /// # Errors
     /// If the options do not go together, or the images or their moments make no measure.
     pub fn estimator(
         &self,
-        model: &Checkpoint,
+        moments: &PixelMoments,
         images: &Dataset,
         mirrored: bool,
         device: &Device,
@@ -214,8 +207,12 @@ impl DensityConfig {
         let data = || Empirical::of_images(images, mirrored, device);
         Ok(match (self.density, self.bandwidth) {
             (DensityKind::ProbabilityFlow, _) => DensityEstimator::ProbabilityFlow {
-                start: moment_matched_gaussian(model, device)?,
-                trace: self.trace.of_model(model),
+                start: moment_matched_gaussian(moments, device)?,
+                trace: self.trace.trace([
+                    images.shape.channels,
+                    images.shape.height,
+                    images.shape.width,
+                ]),
             },
             (DensityKind::Empirical, None) => DensityEstimator::Empirical(data()?),
             (DensityKind::Empirical, Some(bandwidth)) => DensityEstimator::Smoothed(Smoothed {
@@ -226,15 +223,24 @@ impl DensityConfig {
     }
 }
 
+/// The moments of a model's training data, which its checkpoint holds.
+pub fn checkpoint_moments(checkpoint: &Checkpoint) -> PixelMoments {
+    PixelMoments {
+        mean: checkpoint.data_mean.clone(),
+        variance: checkpoint.data_variance.clone(),
+        deviation: checkpoint.header.sigma_data,
+    }
+}
+
 /// The Gaussian with the mean and variance of each entry of a model's training data.
 ///
 /// # Errors
-/// If the checkpoint's moments are those of no Gaussian.
+/// If the moments are those of no Gaussian.
 pub fn moment_matched_gaussian(
-    model: &Checkpoint,
+    moments: &PixelMoments,
     device: &Device,
 ) -> Result<Gaussian, DiffusionError> {
-    Gaussian::from_moments(&model.data_mean, &model.data_variance, device, DType::F32)
+    Gaussian::from_moments(&moments.mean, &moments.variance, device, DType::F32)
 }
 
 /// An estimator of a model's log-density.

@@ -18,7 +18,8 @@ pub use bandwidth::{AUTO_BANDWIDTH_REVISION, Bandwidth};
 pub use closed_form::ClosedForm;
 pub use cutoff::Cutoff;
 pub use estimator::{
-    DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions, moment_matched_gaussian,
+    DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions, checkpoint_moments,
+    moment_matched_gaussian,
 };
 pub use probability_flow::ProbabilityFlow;
 pub use smoothed::Smoothed;

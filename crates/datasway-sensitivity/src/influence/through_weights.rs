@@ -27,6 +27,8 @@ pub struct SolverReport {
     /// The relative residual after each iteration, for each right-hand side: the functionals of the first sample, then
     /// those of the second, and so on.
     pub residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, likewise.
+    pub errors: Vec<Vec<f64>>,
 }
 
 /// Draws the samples of `config` and computes the influence of every training image on every functional through the
@@ -64,6 +66,7 @@ pub fn compute_through_weights(
         damping: learner.config.damping * largest_eigenvalue,
         largest_eigenvalue,
         residuals: Vec::new(),
+        errors: Vec::new(),
     };
     let mut results = Influences::empty(model.dim(), images, candidates, functionals);
     let others = candidates.map(|candidates| candidates as &dyn DataPoints);
@@ -76,6 +79,7 @@ pub fn compute_through_weights(
             let right = weight_gradients(model, &trajectory, &pulled, samples)?;
             let solution = learner.solve_damped(&right, largest_eigenvalue, &mut advance)?;
             report.residuals.extend(solution.residuals);
+            report.errors.extend(solution.errors);
             let (rows, other_rows) =
                 learner.influences_with(others, &solution.solutions, &mut advance)?;
             for (column, row) in rows.iter().enumerate() {

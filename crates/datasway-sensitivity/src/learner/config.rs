@@ -18,7 +18,7 @@ pub struct LearnerConfig {
     pub image_draws: usize,
     /// The damping λ, relative to the largest eigenvalue of the Gauss–Newton matrix.
     pub damping: f64,
-    /// The relative residual at which the solver stops.
+    /// The estimated relative error in the norm of `G + λ` at which the solver stops.
     pub tolerance: f64,
     /// Largest number of the solver's iterations.
     pub iterations: usize,
@@ -35,7 +35,7 @@ impl Default for LearnerConfig {
             gradient_draws: 8_192,
             image_draws: 64,
             damping: 1e-3,
-            tolerance: 0.05,
+            tolerance: 0.1,
             iterations: 32,
             batch: 64,
             seed: 0,

@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::random::{RandomStream, generator};
-use datasway_stats::normal_quantile;
+use datasway_diffusion::training_noise::TrainingNoise;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
@@ -69,14 +68,13 @@ enum Order {
 /// A fixed list of draws of the training loss, which are made anew at each reading.
 ///
 /// The noise number i is a function of the seed and i alone, so two lists of different points share their noise (common
-/// random numbers). The noise levels are those of training, `ln σ ~ N(mean, std²)`, at the quantiles of a low-discrepancy
-/// sequence.
+/// random numbers). The noise levels are those of training, at the quantiles of a low-discrepancy sequence.
 #[derive(Clone)]
 pub struct LossDraws<'a> {
     points: &'a dyn DataPoints,
     order: Order,
     count: usize,
-    noise: NoiseDistribution,
+    noise: &'a TrainingNoise,
     seed: u64,
     offset: f64,
 }
@@ -97,7 +95,7 @@ impl<'a> LossDraws<'a> {
     pub fn random(
         points: &'a dyn DataPoints,
         count: usize,
-        noise: NoiseDistribution,
+        noise: &'a TrainingNoise,
         seed: u64,
     ) -> Self {
         let m = points.count();
@@ -118,7 +116,7 @@ impl<'a> LossDraws<'a> {
     pub fn every_point(
         points: &'a dyn DataPoints,
         repetitions: usize,
-        noise: NoiseDistribution,
+        noise: &'a TrainingNoise,
         seed: u64,
     ) -> Self {
         let count = points.count() * repetitions;
@@ -129,7 +127,7 @@ impl<'a> LossDraws<'a> {
         points: &'a dyn DataPoints,
         order: Order,
         count: usize,
-        noise: NoiseDistribution,
+        noise: &'a TrainingNoise,
         seed: u64,
     ) -> Self {
         let mut rng = generator(seed, RandomStream::LossDraw, [2]);
@@ -203,11 +201,11 @@ impl<'a> LossDraws<'a> {
         }
     }
 
-    /// The noise level of the noise number i: `exp(mean + std·Φ⁻¹(u_i))`, `u_i = (u + i·golden ratio) mod 1`.
+    /// The noise level of the noise number i: the quantile `u_i = (u + i·golden ratio) mod 1` of those of training.
     fn sigma(&self, number: usize) -> f64 {
         let quantile = (self.offset + number as f64 * GOLDEN).fract();
         // The distribution's tails beyond 2⁻⁵³ are cut.
         let quantile = quantile.clamp(f64::EPSILON / 2.0, 1.0 - f64::EPSILON / 2.0);
-        (self.noise.mean + self.noise.std * normal_quantile(quantile)).exp()
+        self.noise.quantile(quantile)
     }
 }

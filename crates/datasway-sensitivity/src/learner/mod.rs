@@ -32,7 +32,7 @@ mod tangent;
 
 pub use adjoint::weight_gradients;
 pub use config::LearnerConfig;
-pub use conjugate_gradients::{Solution, StoppingRule, conjugate_gradients};
+pub use conjugate_gradients::{DELAY, Solution, StoppingRule, conjugate_gradients};
 pub use curvature::{Curvature, GaussNewton};
 pub use draws::{DataPoints, DrawBatch, LossDraws};
 pub use loss::{loss_derivatives, loss_gradient};

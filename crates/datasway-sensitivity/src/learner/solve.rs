@@ -3,7 +3,7 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
-use datasway_diffusion::loss::NoiseDistribution;
+use datasway_diffusion::training_noise::TrainingNoise;
 
 use super::config::LearnerConfig;
 use super::conjugate_gradients::{StoppingRule, conjugate_gradients};
@@ -25,7 +25,7 @@ pub struct Learner<'a> {
     /// The training data ρ.
     pub training_set: &'a dyn DataPoints,
     /// The noise levels of training.
-    pub noise: NoiseDistribution,
+    pub noise: &'a TrainingNoise,
     /// The options.
     pub config: LearnerConfig,
 }
@@ -41,9 +41,11 @@ pub struct DampedSolution {
     pub largest_eigenvalue: f64,
     /// The relative residual after each iteration, for each right-hand side.
     pub residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, for each right-hand side ([`Solution::errors`](super::Solution::errors)).
+    pub errors: Vec<Vec<f64>>,
 }
 
-impl Learner<'_> {
+impl<'a> Learner<'a> {
     /// `dθ/dη = −(G + λ)⁻¹·(∇L_ν − ∇L_ρ)` for every group ν.
     ///
     /// `progress` receives the work that is done, of [`weight_tangent_work`](Self::weight_tangent_work) at most.
@@ -167,6 +169,7 @@ impl Learner<'_> {
             damping,
             largest_eigenvalue,
             residuals: solution.residuals,
+            errors: solution.errors,
         })
     }
 
@@ -232,7 +235,10 @@ impl Learner<'_> {
         self.solve_work(functionals) + products
     }
 
-    fn random_draws<'p>(&self, points: &'p dyn DataPoints, count: usize) -> LossDraws<'p> {
+    fn random_draws<'p>(&self, points: &'p dyn DataPoints, count: usize) -> LossDraws<'p>
+    where
+        'a: 'p,
+    {
         LossDraws::random(points, count, self.noise, self.config.seed)
     }
 

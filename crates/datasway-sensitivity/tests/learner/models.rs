@@ -11,6 +11,7 @@ use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::sampler::Sampler;
+use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_diffusion::unet::UNet;
 use datasway_sensitivity::learner::{Curvature, LearnerConfig};
 use nalgebra::{DMatrix, DVector};
@@ -26,10 +27,10 @@ pub const SAMPLERS: [Sampler; 3] = [
     },
 ];
 
-pub const NOISE: NoiseDistribution = NoiseDistribution {
+pub static NOISE: &TrainingNoise = &TrainingNoise::LogNormal(NoiseDistribution {
     mean: -0.5,
     std: 1.0,
-};
+});
 
 pub const PRECONDITION: Precondition = Precondition { sigma_data: 0.8 };
 

@@ -6,8 +6,8 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
 use datasway_sensitivity::learner::{
-    Curvature, GaussNewton, LossDraws, StoppingRule, conjugate_gradients, largest_eigenvalue,
-    loss_derivatives, loss_gradient,
+    Curvature, DELAY, GaussNewton, LossDraws, StoppingRule, conjugate_gradients,
+    largest_eigenvalue, loss_derivatives, loss_gradient,
 };
 
 use super::models::{
@@ -150,6 +150,49 @@ fn every_right_hand_side_is_solved_as_if_alone() {
     let product = product.add(&together.solutions.scale(&[0.01; 3]));
     for (found, right) in directions(&product).iter().zip(directions(&right)).take(2) {
         assert!(apart(found, &right) < 1e-11);
+    }
+}
+
+#[test]
+fn the_estimated_error_is_that_of_a_few_iterations_before_from_below() {
+    let model = LinearModel::new(3);
+    let denoiser = model.denoiser(3);
+    let points: Tensor<2> = draw(1, [5, 3]);
+    let curvature = GaussNewton {
+        model: &denoiser,
+        draws: LossDraws::random(&points, 60, NOISE, 5),
+        batch: 60,
+    };
+    let (right, damping) = (random_directions(&model, 1), 0.01);
+    let solve = |iterations: usize| {
+        let rule = StoppingRule {
+            tolerance: 0.0,
+            iterations,
+        };
+        conjugate_gradients(&curvature, damping, &right, rule, &mut |_| ()).expect("a solution")
+    };
+    // ‖v‖² in the norm of A + λ.
+    let square = |v: &ParameterTangents| {
+        let product = curvature.product(v, &mut |_| ()).expect("a product");
+        v.dot(&product)[0] + damping * v.dot(v)[0]
+    };
+    let exact = solve(60).solutions;
+    for iterations in [DELAY, 6, 8] {
+        let estimate = *solve(iterations).errors[0].last().expect("an iteration");
+        let earlier = match iterations - DELAY {
+            0 => right.scale(&[0.0]),
+            iterations => solve(iterations).solutions,
+        };
+        let error = exact.add(&earlier.scale(&[-1.0]));
+        let error = (square(&error) / square(&exact)).sqrt();
+        assert!(
+            estimate <= error * 1.1,
+            "{iterations}: {estimate} of {error}"
+        );
+        assert!(
+            estimate >= error * 0.5,
+            "{iterations}: {estimate} of {error}"
+        );
     }
 }
 

@@ -110,6 +110,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     arguments.check(&config)?;
     let model = arguments.model.model()?;
+    config = arguments.model.within_training(config, &model)?;
     let candidates = arguments.candidates(&model)?;
     let pictures = arguments.pictures.encode(&model, &mut config)?;
     let samples = config.samples;
@@ -126,7 +127,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
         .map(|text| functional_spec::parse(text, samples, &model))
         .collect::<Result<Vec<_>>>()?;
     let resolved = model.resolve(&config)?;
-    let sampler = arguments.model.sampler_info();
+    let sampler = arguments.model.sampler_info(&model);
     let info = RunInfo::new(&model, sampler, &config, &resolved);
     arguments.replay.check_model(&info)?;
     datasway_cli::tell(format!(
@@ -144,7 +145,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
             let images = model.image_points();
             let top = arguments.top;
             let results = compute_with_candidates(
-                &model.network,
+                model.score_model.denoiser(),
                 &images,
                 candidates.as_ref(),
                 &functionals,
@@ -271,7 +272,7 @@ impl InfluenceArgs {
             model.images.len() + candidates.map_or(0, |candidates| candidates.set().len()),
             model.images.shape.dim(),
             if self.by_step {
-                self.model.sampler_info().steps
+                self.model.sampler_info(model).steps
             } else {
                 0
             },

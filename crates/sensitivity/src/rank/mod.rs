@@ -100,6 +100,7 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     arguments.check(&config)?;
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.model.model()?;
+    config = arguments.model.within_training(config, &model)?;
     let pictures = arguments.pictures.encode(&model, &mut config)?;
     if pictures.is_none() {
         arguments.replay.recorded.set_samples(config.samples);
@@ -140,7 +141,7 @@ impl RankArgs {
         config: &SensitivityConfig,
     ) -> Result<(RankedSensitivities, RunInfo)> {
         let resolved = model.resolve(config)?;
-        let info = RunInfo::new(model, self.model.sampler_info(), config, &resolved);
+        let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         self.replay.check_model(&info)?;
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let bar = ProgressBar::new(config.samples as u64);
@@ -159,7 +160,7 @@ impl RankArgs {
         directions: Vec<Direction>,
         config: &SensitivityConfig,
     ) -> Result<(RankedSensitivities, RunInfo)> {
-        let info = RunInfo::through_weights(model, self.model.sampler_info(), config);
+        let info = RunInfo::through_weights(model, self.model.sampler_info(model), config);
         self.replay.check_model(&info)?;
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let learner = self.learner();

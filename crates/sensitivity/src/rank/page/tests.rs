@@ -44,6 +44,7 @@ fn with_page<T>(count: usize, check: impl FnOnce(&SensitivityPage<'_>) -> T) -> 
             ("fingerprint".into(), "ab12".into()),
         ],
         directions: vec![DirectionSection {
+            step_shares: Vec::new(),
             name: "attr:Male&Eyeglasses".into(),
             removing: true,
             pictures: vec![view(&samples[0])],

@@ -1,0 +1,12 @@
+//! `DiTTransformer2DModel`: the diffusion transformer with adaptive normalisation (Peebles and Xie, *Scalable Diffusion Models
+//! with Transformers*, arXiv 2212.09748), on pixels.
+
+mod block;
+mod conditioner;
+mod config;
+mod names;
+mod network;
+mod positions;
+
+pub use config::{Activation, DiTConfig};
+pub use network::DiT;

@@ -1,0 +1,5 @@
+//! Models of diffusers.
+
+pub mod dit;
+pub mod folder;
+pub mod scheduler;

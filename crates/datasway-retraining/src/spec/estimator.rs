@@ -1,0 +1,253 @@
+//! An estimator of sensitivities as experiment files describe it.
+
+use datasway_diffusion::validate::{self, within};
+use datasway_sensitivity::density::EstimatorSpec;
+use datasway_sensitivity::learner::LearnerConfig;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::RetrainError;
+
+/// The field that tells the derivative of the weights from an estimator of the density.
+const THROUGH: &str = "through";
+/// The field that tells a combination.
+const COMBINE: &str = "combine";
+
+/// An estimator of sensitivities.
+///
+/// The serialised form of the first two kinds is part of the keys of stored results.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum SensitivityEstimator {
+    /// The derivative of the ideal score, with an estimator of the density.
+    Density(EstimatorSpec),
+    /// The derivative of the weights.
+    Weights(WeightsSpec),
+    /// A weighted sum of the predictions of two others.
+    Combination(CombinationSpec),
+}
+
+impl<'de> Deserialize<'de> for SensitivityEstimator {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = toml::Table::deserialize(deserializer)?;
+        let estimator = if table.contains_key(THROUGH) {
+            table.try_into().map(Self::Weights)
+        } else if table.contains_key(COMBINE) {
+            table.try_into().map(Self::Combination)
+        } else {
+            table.try_into().map(Self::Density)
+        };
+        estimator.map_err(|error| D::Error::custom(error.message()))
+    }
+}
+
+/// The part of a model through which an estimator differentiates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Through {
+    /// The weights of the network.
+    Weights,
+}
+
+/// Options of the derivative of the weights ([`datasway_sensitivity::learner`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightsSpec {
+    /// Name in tables; `weights-ITERATIONS` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Tells this kind from an estimator of the density.
+    through: Through,
+    /// Draws of the Gauss–Newton matrix.
+    #[serde(default = "default_draws")]
+    draws: usize,
+    /// Draws of each gradient of the loss.
+    #[serde(default = "default_gradient_draws")]
+    gradient_draws: usize,
+    /// The damping λ, relative to the largest eigenvalue.
+    #[serde(default = "default_damping")]
+    damping: f64,
+    /// Iterations of the solver, all of which are done.
+    #[serde(default = "default_iterations")]
+    iterations: usize,
+}
+
+fn default_draws() -> usize {
+    LearnerConfig::default().curvature_draws
+}
+
+fn default_gradient_draws() -> usize {
+    LearnerConfig::default().gradient_draws
+}
+
+fn default_damping() -> f64 {
+    LearnerConfig::default().damping
+}
+
+fn default_iterations() -> usize {
+    24
+}
+
+impl WeightsSpec {
+    /// The options, with the seed of the draws and the number of draws that are computed together.
+    pub fn learner(&self, batch: usize, seed: u64) -> LearnerConfig {
+        LearnerConfig {
+            curvature_draws: self.draws,
+            gradient_draws: self.gradient_draws,
+            damping: self.damping,
+            // The number of iterations alone decides, so that results of different numbers can be compared.
+            tolerance: 0.0,
+            iterations: self.iterations,
+            batch,
+            seed,
+            ..LearnerConfig::default()
+        }
+    }
+}
+
+/// A weighted sum of the predictions of two other estimators, at the length of the first:
+/// `(1 − share)·δ₁ + share·δ₂·‖δ₁‖/‖δ₂‖` for each sample and direction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CombinationSpec {
+    /// Name in tables; the names and the share if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Names of two estimators that are listed before.
+    pub combine: [String; 2],
+    /// The part of the second.
+    pub share: f64,
+}
+
+impl SensitivityEstimator {
+    /// Checks that every number is in its range and that the options go together; `earlier` are the names of the estimators before it.
+    ///
+    /// # Errors
+    /// If a number is out of its range, or a combination names no earlier estimator.
+    pub fn check(&self, earlier: &[String]) -> Result<(), RetrainError> {
+        let (name, field) = (self.given_name(), |field: &str| {
+            format!("estimator {}: {field}", self.name())
+        });
+        if let Some(name) = name {
+            validate::title("an estimator's name", name)?;
+        }
+        match self {
+            Self::Density(estimator) => estimator.check()?,
+            Self::Weights(weights) => {
+                let learner = weights.learner(1, 0).check();
+                learner.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
+            }
+            Self::Combination(combination) => {
+                within(&field("share"), combination.share, 0.0..=1.0)?;
+                let mut names = combination.combine.iter();
+                if let Some(unknown) = names.find(|name| !earlier.contains(name)) {
+                    return Err(RetrainError::experiment(format!(
+                        "{}: {unknown} is no estimator that is listed before it: name one of {}",
+                        field(COMBINE),
+                        earlier.join(", ")
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn given_name(&self) -> Option<&String> {
+        match self {
+            Self::Density(_) => None,
+            Self::Weights(weights) => weights.name.as_ref(),
+            Self::Combination(combination) => combination.name.as_ref(),
+        }
+    }
+
+    /// The options in a few characters.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Density(estimator) => estimator.label(),
+            Self::Weights(weights) => format!("weights-{}", weights.iterations),
+            Self::Combination(CombinationSpec { combine, share, .. }) => {
+                format!("{}+{share}*{}", combine[0], combine[1])
+            }
+        }
+    }
+
+    /// Name in tables.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Density(estimator) => estimator.name(),
+            Self::Weights(_) | Self::Combination(_) => {
+                self.given_name().cloned().unwrap_or_else(|| self.label())
+            }
+        }
+    }
+
+    /// The estimator without its name, for the keys of results.
+    pub fn unnamed(&self) -> Self {
+        match self.clone() {
+            Self::Density(estimator) => Self::Density(estimator.unnamed()),
+            Self::Weights(weights) => Self::Weights(WeightsSpec {
+                name: None,
+                ..weights
+            }),
+            Self::Combination(combination) => Self::Combination(CombinationSpec {
+                name: None,
+                ..combination
+            }),
+        }
+    }
+
+    /// The estimator of the density; none for other kinds.
+    pub fn density(&self) -> Option<&EstimatorSpec> {
+        match self {
+            Self::Density(estimator) => Some(estimator),
+            Self::Weights(_) | Self::Combination(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<SensitivityEstimator, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_field_tells_the_kinds_apart() {
+        let density = read("density = \"empirical\"\nbandwidth = 4.0").unwrap();
+        assert_eq!(density.name(), "empirical-h4");
+        let weights = read("through = \"weights\"\niterations = 8").unwrap();
+        assert_eq!(weights.name(), "weights-8");
+        let sum = read("combine = [\"weights-8\", \"empirical-h4\"]\nshare = 0.5").unwrap();
+        assert_eq!(sum.name(), "weights-8+0.5*empirical-h4");
+        let earlier = [weights.name(), density.name()];
+        sum.check(&earlier).unwrap();
+        let error = sum.check(&earlier[..1]).unwrap_err().to_string();
+        assert!(error.contains("empirical-h4 is no estimator"), "{error}");
+    }
+
+    #[test]
+    fn a_field_of_another_kind_is_refused_by_name() {
+        for (text, field) in [
+            ("through = \"weights\"\nbandwidth = 4.0", "bandwidth"),
+            ("density = \"empirical\"\niterations = 4", "iterations"),
+            ("combine = [\"a\", \"b\"]\nshare = 0.5\ndraws = 3", "draws"),
+            ("combine = [\"a\"]\nshare = 0.5", "2"),
+            ("through = \"data\"", "data"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(field), "{text}: {error}");
+        }
+        let negative = read("through = \"weights\"\ndamping = -1.0").unwrap();
+        assert!(negative.check(&[]).is_err());
+    }
+
+    /// The key of a stored result holds the serialised form.
+    #[test]
+    fn the_form_of_a_density_is_that_of_its_own() {
+        let density = read("density = \"probability-flow\"").unwrap();
+        let alone = serde_json::to_value(density.density().unwrap().unnamed()).unwrap();
+        assert_eq!(serde_json::to_value(density.unnamed()).unwrap(), alone);
+    }
+}
