@@ -71,6 +71,34 @@ impl<T: Denoiser + ?Sized> Denoiser for &T {
     }
 }
 
+impl<T: Denoiser + ?Sized> Denoiser for Box<T> {
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+
+    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        (**self).denoise(x, sigma)
+    }
+
+    fn jvp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        tangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        (**self).jvp(x, sigma, tangents)
+    }
+
+    fn vjp(
+        &self,
+        x: Tensor<2>,
+        sigma: f64,
+        cotangents: Tensor<3>,
+    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+        (**self).vjp(x, sigma, cotangents)
+    }
+}
+
 /// Checks that points are `[n, dim]`.
 ///
 /// # Errors

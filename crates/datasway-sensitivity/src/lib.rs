@@ -7,6 +7,8 @@
 //!
 //! [`learner`] has the other derivative: that of the trained weights, and of the samples through them.
 //!
+//! [`pictures`] puts given pictures in the place of samples.
+//!
 //! [`measure`] has the kinds of ν, and of ρ where it has a closed form. [`density`] has the estimators of log p^ρ on the
 //! path. [`sensitivities`] computes batch by batch, and [`ranking`] orders the samples. [`TrainedModel`] puts all of it
 //! together for a checkpoint.
@@ -20,10 +22,12 @@ pub mod jacobian_trace;
 pub mod learner;
 pub mod measure;
 mod model;
+pub mod pictures;
 pub mod ranking;
 pub mod sample_spec;
 mod score_model;
 pub mod sensitivities;
+mod starting_noise;
 mod tensors;
 pub mod trajectory;
 
@@ -32,6 +36,8 @@ pub use datasway_diffusion::DiffusionError;
 pub use direction::{Change, Direction, SelectedImages};
 pub use error::SensitivityError;
 pub use model::{ModelOptions, TrainedModel, TrainingRecord};
+pub use pictures::EncodedPictures;
 pub use ranking::{RankedDirection, RankedSample, RankedSensitivities};
 pub use score_model::ScoreModel;
 pub use sensitivities::Sensitivities;
+pub use starting_noise::StartingNoise;

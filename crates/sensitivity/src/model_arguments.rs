@@ -11,7 +11,9 @@ use datasway_diffusion::schedule::{self, karras};
 use datasway_sensitivity::density::{
     Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions,
 };
-use datasway_sensitivity::{ModelOptions, SensitivityConfig, SensitivityError, TrainedModel};
+use datasway_sensitivity::{
+    ModelOptions, SensitivityConfig, SensitivityError, StartingNoise, TrainedModel,
+};
 
 use crate::default_model;
 use crate::run_info::{SamplerInfo, SamplerKind};
@@ -169,7 +171,9 @@ impl ModelArgs {
             density: self.density_config(model_density),
             cutoff: self.sigma_cut,
             seed: self.seed,
+            start: StartingNoise::Drawn,
             curvature: false,
+            by_step: false,
             zero_check: true,
         }
     }

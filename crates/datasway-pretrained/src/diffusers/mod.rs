@@ -2,4 +2,5 @@
 
 pub mod dit;
 pub mod folder;
+pub mod scheduler;
 pub mod unet;

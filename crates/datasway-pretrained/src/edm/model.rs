@@ -5,9 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::network::NetworkDenoiser;
-use datasway_diffusion::tensor_file::FloatReader;
 use datasway_fs::one_line;
-use safetensors::SafeTensors;
 
 use super::architecture::Architecture;
 use super::arguments::architecture;
@@ -24,8 +22,6 @@ pub const WEIGHTS_FILE: &str = "edm.safetensors";
 
 /// Largest size of the file of arguments in bytes.
 const MAX_ARGUMENTS: u64 = 1 << 20;
-/// Largest size of the file of weights in bytes.
-const MAX_WEIGHTS: u64 = 8 << 30;
 
 /// A model of NVlabs/edm.
 pub struct EdmModel {
@@ -74,8 +70,7 @@ impl EdmModel {
             serde_json::from_slice(&datasway_fs::read(&arguments, MAX_ARGUMENTS)?)
                 .map_err(|error| refused(&arguments, &error.to_string()))?;
         let plan = Plan::new(&config, class).map_err(|message| refused(&arguments, &message))?;
-        let tensors = parse(&datasway_fs::read(&weights, MAX_WEIGHTS)?)
-            .map_err(|message| refused(&weights, &message))?;
+        let tensors = crate::weights::read(&weights)?;
         plan.build(tensors, class, device, dtype)
             .map_err(|message| PretrainedError::Weights {
                 message: one_line(&message),
@@ -206,15 +201,4 @@ fn refused(path: &Path, message: &str) -> PretrainedError {
         path: path.to_owned(),
         message: one_line(message),
     }
-}
-
-/// The tensors of a SafeTensors file in single precision.
-fn parse(bytes: &[u8]) -> Result<BTreeMap<String, TensorData>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-    let mut reader = FloatReader::default();
-    let tensors = file.tensors().into_iter().map(|(name, view)| {
-        let data = reader.read(&name, &view)?;
-        Ok((name, data))
-    });
-    tensors.collect()
 }

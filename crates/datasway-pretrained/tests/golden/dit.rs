@@ -5,32 +5,14 @@ use std::collections::BTreeMap;
 use burn::tensor::{DType, Device, TensorData};
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
-use datasway_diffusion::parameterization::Parameterization;
+use datasway_diffusion::parameterization::FlowMatching;
 use datasway_pretrained::diffusers::dit::{DiT, DiTConfig};
 use datasway_pretrained::state_dict::StateDict;
 
 use crate::case::{Case, cases, check_neighbours};
 
 /// Flow matching, as scripts/fixtures/dit.py uses the networks.
-struct Flow;
-
-impl Parameterization for Flow {
-    fn c_skip(&self, sigma: f64) -> f64 {
-        1.0 / (1.0 + sigma)
-    }
-
-    fn c_out(&self, sigma: f64) -> f64 {
-        -sigma / (1.0 + sigma)
-    }
-
-    fn c_in(&self, sigma: f64) -> f64 {
-        1.0 / (1.0 + sigma)
-    }
-
-    fn c_noise(&self, sigma: f64) -> f64 {
-        1000.0 * (sigma / (1.0 + sigma))
-    }
-}
+const FLOW: FlowMatching = FlowMatching { times: 1000.0 };
 
 /// The class of a case, and its network's configuration.
 fn parts(case: &Case) -> (Option<usize>, serde_json::Value) {
@@ -62,7 +44,7 @@ fn denoiser(case: &Case, dtype: DType) -> impl Denoiser {
     let dict = StateDict::new(weights(case), &Device::flex(), dtype);
     let network = DiT::load(&config, &dict, class).unwrap();
     dict.finish().unwrap();
-    NetworkDenoiser::flat(network, case.shape.iter().product(), Flow, DiT::forward)
+    NetworkDenoiser::flat(network, case.shape.iter().product(), FLOW, DiT::forward)
 }
 
 #[test]
