@@ -47,7 +47,8 @@ fn blocks(
     level: &LevelPlan,
 ) -> (Vec<ResnetBlock>, Vec<Attention>) {
     let resnets = level.resnets.iter().enumerate();
-    let resnets = resnets.map(|(i, plan)| ResnetBlock::load(&scope.at("resnets").index(i), config, plan));
+    let resnets =
+        resnets.map(|(i, plan)| ResnetBlock::load(&scope.at("resnets").index(i), config, plan));
     let attention = |i: usize| {
         let scope = scope.at("attentions").index(i);
         let groups = Some(level.attention_groups);

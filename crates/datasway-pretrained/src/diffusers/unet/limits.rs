@@ -106,7 +106,11 @@ fn check_divisors(config: &UNetConfig) -> Result<(), String> {
                 "the field norm_num_groups is null: only blocks with Skip in their names are built without it".to_owned(),
             );
         }
-        let name = if is_skip { "block_out_channels (Skip blocks: at most 32 groups)" } else { "norm_num_groups" };
+        let name = if is_skip {
+            "block_out_channels (Skip blocks: at most 32 groups)"
+        } else {
+            "norm_num_groups"
+        };
         for resnet in &level.resnets {
             for (channels, groups) in resnet.channels.into_iter().zip(resnet.groups) {
                 divides(channels, groups, name)?;
@@ -114,7 +118,11 @@ fn check_divisors(config: &UNetConfig) -> Result<(), String> {
         }
         if level.attentions > 0 {
             divides(level.channels, level.attention_groups, name)?;
-            divides(level.channels, config.head_channels(level.channels), "attention_head_dim")?;
+            divides(
+                level.channels,
+                config.head_channels(level.channels),
+                "attention_head_dim",
+            )?;
         }
     }
     if !config.mid_block {
@@ -128,7 +136,11 @@ fn check_divisors(config: &UNetConfig) -> Result<(), String> {
     if let Some(groups) = mid_attention_groups(config) {
         divides(middle.channels[0], groups, "attn_norm_num_groups")?;
     }
-    divides(middle.channels[0], config.head_channels(middle.channels[0]), "attention_head_dim")
+    divides(
+        middle.channels[0],
+        config.head_channels(middle.channels[0]),
+        "attention_head_dim",
+    )
 }
 
 fn divides(channels: usize, parts: usize, name: &str) -> Result<(), String> {
@@ -210,7 +222,12 @@ fn numbers(config: &UNetConfig) -> u64 {
     let level = |plan: LevelPlan| {
         let c = plan.channels as u64;
         let attentions = 4 * plan.attentions as u64 * c * c;
-        plan.resnets.iter().chain(&plan.step).map(resnet).sum::<u64>() + attentions
+        plan.resnets
+            .iter()
+            .chain(&plan.step)
+            .map(resnet)
+            .sum::<u64>()
+            + attentions
     };
     let middle = plan::middle(config);
     let channels = middle.channels[0] as u64;

@@ -118,7 +118,11 @@ impl LevelPlan {
     /// The residual block between two levels.
     fn resampling(&self, config: &UNetConfig, direction: Direction) -> ResnetPlan {
         let is_skip = self.kind.step == LevelStep::Skip;
-        let taps = if is_skip { FILTER.to_vec() } else { BOX.to_vec() };
+        let taps = if is_skip {
+            FILTER.to_vec()
+        } else {
+            BOX.to_vec()
+        };
         ResnetPlan {
             resampling: Some(Resampling::new(taps, direction)),
             shortcut: is_skip,
@@ -127,12 +131,7 @@ impl LevelPlan {
     }
 }
 
-fn resnet(
-    config: &UNetConfig,
-    kind: BlockType,
-    channels: [usize; 2],
-    scale: f64,
-) -> ResnetPlan {
+fn resnet(config: &UNetConfig, kind: BlockType, channels: [usize; 2], scale: f64) -> ResnetPlan {
     ResnetPlan {
         channels,
         groups: channels.map(|channels| groups(config, kind, channels)),
