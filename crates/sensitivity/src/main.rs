@@ -9,6 +9,7 @@ mod model_arguments;
 #[cfg(test)]
 mod odd_pages;
 mod picture_arguments;
+mod pretrained_arguments;
 mod rank;
 mod replay;
 mod run_info;

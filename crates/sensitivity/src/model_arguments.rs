@@ -8,6 +8,7 @@ use datasway_cli::number::{self, count, real};
 use datasway_diffusion::device::{DEVICES, caution, device};
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::{self, karras};
+use datasway_pretrained::is_pretrained;
 use datasway_sensitivity::density::{
     Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions,
 };
@@ -16,17 +17,21 @@ use datasway_sensitivity::{
 };
 
 use crate::default_model;
+use crate::pretrained_arguments::PretrainedArgs;
 use crate::run_info::{SamplerInfo, SamplerKind};
 
 /// A model, a sampler and an estimator of the log-density.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// A checkpoint of `train` [default: the model of procedural faces that comes with Datasway]
+    /// A checkpoint of `train`, or the folder of a model of diffusers or EDM [default: the model of procedural faces that comes with
+    /// Datasway]
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
-    /// The training images, if not where the checkpoint says
+    /// The training images, if not where the checkpoint says; needed for a model of another library
     #[arg(long)]
     data: Option<String>,
+    #[command(flatten)]
+    pretrained: PretrainedArgs,
     /// Samples propagated together
     #[arg(long, default_value_t = 64, value_parser = count(number::BATCH))]
     batch: usize,
@@ -340,7 +345,6 @@ impl ModelArgs {
             Some(file) => file.display().to_string(),
             None => default_model::NAME.to_owned(),
         };
-        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
         let options = ModelOptions {
             data: self.data.clone(),
             cache_dir: Some(self.cache.clone()),
@@ -349,6 +353,16 @@ impl ModelArgs {
         };
         datasway_cli::tell_if(caution(&self.device));
         let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
+        if let Some(folder) = self
+            .checkpoint
+            .as_deref()
+            .filter(|path| is_pretrained(path))
+        {
+            let data = self.data.as_deref();
+            return self.pretrained.model(folder, data, &options, tell);
+        }
+        self.pretrained.check_unused()?;
+        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
         TrainedModel::from_checkpoint(name, checkpoint, &options, tell).map_err(advised)
     }
 
