@@ -3,3 +3,4 @@
 mod case;
 mod dit;
 mod edm;
+mod scheduler;
