@@ -8,6 +8,7 @@ pub mod edm;
 pub mod error;
 pub mod fields;
 pub mod layers;
+pub mod resampling;
 pub mod state_dict;
 pub mod weights;
 

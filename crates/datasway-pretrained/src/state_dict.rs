@@ -54,6 +54,21 @@ impl StateDict {
         *self.remaining.borrow_mut() = renamed.collect();
     }
 
+    /// Replaces all tensors before they are taken.
+    ///
+    /// # Errors
+    /// What `replace` returns.
+    pub fn replace(
+        &self,
+        replace: impl FnOnce(
+            BTreeMap<String, TensorData>,
+        ) -> Result<BTreeMap<String, TensorData>, String>,
+    ) -> Result<(), String> {
+        let tensors = std::mem::take(&mut *self.remaining.borrow_mut());
+        *self.remaining.borrow_mut() = replace(tensors)?;
+        Ok(())
+    }
+
     /// Checks that every tensor was there, had its shape and was taken.
     ///
     /// # Errors
@@ -143,6 +158,11 @@ impl<'a> Scope<'a> {
     /// The device of the network.
     pub fn device(&self) -> &Device {
         &self.dict.device
+    }
+
+    /// The precision of the network.
+    pub fn dtype(&self) -> DType {
+        self.dict.dtype
     }
 
     /// The full name of a tensor.

@@ -124,7 +124,7 @@ impl PictureArgs {
         let (mut names, mut values) = (Vec::new(), Vec::new());
         for file in &self.picture_files {
             let picture = model.select(&format!("image:{file}"))?;
-            picture.images().fill(&[0], &mut values);
+            values.extend(picture.images().values(0));
             names.push(file.clone());
         }
         if let Some(text) = &self.picture_selection {
@@ -133,8 +133,7 @@ impl PictureArgs {
             if !selected.is_in_training_set() {
                 datasway_cli::tell(images.summary());
             }
-            let indices: Vec<usize> = (0..images.len()).collect();
-            images.fill(&indices, &mut values);
+            values.extend((0..images.len()).flat_map(|i| images.values(i)));
             names.extend(images.names.iter().cloned());
         }
         Ok((names, values))

@@ -4,3 +4,4 @@ mod case;
 mod dit;
 mod edm;
 mod scheduler;
+mod unet;

@@ -80,12 +80,11 @@ pub fn compute_through_weights(
             let solution = learner.solve_damped(&right, largest_eigenvalue, &mut advance)?;
             report.residuals.extend(solution.residuals);
             report.errors.extend(solution.errors);
-            let (rows, other_rows) =
-                learner.influences_with(others, &solution.solutions, &mut advance)?;
-            for (column, row) in rows.iter().enumerate() {
+            let influences = learner.influences_with(others, &solution.solutions, &mut advance)?;
+            for (column, row) in influences.training_set.iter().enumerate() {
                 results.append_row(column % k, row, strongest);
             }
-            for (column, row) in other_rows.iter().flatten().enumerate() {
+            for (column, row) in influences.others.iter().flatten().enumerate() {
                 results.append_candidate_row(column % k, row, strongest);
             }
         }

@@ -45,6 +45,15 @@ pub struct DampedSolution {
     pub errors: Vec<Vec<f64>>,
 }
 
+/// The influences of points on K functionals through the weights.
+#[derive(Debug, Clone)]
+pub struct WeightInfluences {
+    /// Those of the training set, `[K][m]`.
+    pub training_set: Vec<Vec<f64>>,
+    /// Those of other points, `[K][c]`; none without them.
+    pub others: Option<Vec<Vec<f64>>>,
+}
+
 impl<'a> Learner<'a> {
     /// `dθ/dη = −(G + λ)⁻¹·(∇L_ν − ∇L_ρ)` for every group ν.
     ///
@@ -192,8 +201,8 @@ impl<'a> Learner<'a> {
         solutions: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Vec<f64>>, DiffusionError> {
-        let (rows, _) = self.influences_with(None, solutions, progress)?;
-        Ok(rows)
+        let influences = self.influences_with(None, solutions, progress)?;
+        Ok(influences.training_set)
     }
 
     /// [`influences`](Self::influences), and those of other points, `[K][c]`, if mass were added there: `∇L_ρ` is that of the
@@ -206,7 +215,7 @@ impl<'a> Learner<'a> {
         others: Option<&dyn DataPoints>,
         solutions: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<(Vec<Vec<f64>>, Option<Vec<Vec<f64>>>), DiffusionError> {
+    ) -> Result<WeightInfluences, DiffusionError> {
         self.check()?;
         let LearnerConfig {
             image_draws, seed, ..
@@ -225,7 +234,10 @@ impl<'a> Learner<'a> {
             let others = other_rows.iter_mut().flat_map(|rows| &mut rows[k]);
             others.for_each(|a| *a = mean - *a);
         }
-        Ok((rows, other_rows))
+        Ok(WeightInfluences {
+            training_set: rows,
+            others: other_rows,
+        })
     }
 
     /// The work of the influences of the training set and of `others` other points on K functionals, with the solution: at
