@@ -15,7 +15,6 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Distribution, Tensor};
-use datasway::ResolvedConfig;
 use datasway::density::{DensityEstimator, Smoothed};
 use datasway::diffusion::network::NetworkDenoiser;
 use datasway::diffusion::precondition::Precondition;
@@ -23,6 +22,7 @@ use datasway::diffusion::sampler::Sampler;
 use datasway::diffusion::schedule;
 use datasway::measure::Empirical;
 use datasway::sensitivities::{Sensitivities, compute};
+use datasway::{ResolvedConfig, StartingNoise};
 
 /// Points of the ring.
 const POINTS: usize = 512;
@@ -113,7 +113,9 @@ pub fn sensitivities() -> Result<Sensitivities, Box<dyn Error>> {
         }),
         cutoff: 0.0,
         seed: 0,
+        start: StartingNoise::Drawn,
         curvature: false,
+        by_step: false,
         zero_check: None,
     };
     Ok(compute(&model, &[&right], &config, &device, |_| ())?)

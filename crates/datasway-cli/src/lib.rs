@@ -5,12 +5,14 @@
 pub mod allocator;
 pub mod memory;
 pub mod number;
+mod options;
 mod out;
 mod parse;
 mod process;
 mod repeated;
 
+pub use options::Options;
 pub use out::{output_folder, result_folder};
-pub use parse::parse;
+pub use parse::{Parsed, parse, parse_all, parse_words};
 pub use process::{finish, print, stop_on_ctrl_c, tell, tell_if};
 pub use repeated::{distinct, resolved};

@@ -1,23 +1,59 @@
 //! Parsing of the command line.
 
 use clap::error::ErrorKind;
-use clap::{Command, Parser};
+use clap::{ArgMatches, Command, Parser};
 
 /// Environment variable with the number of compute threads.
 const THREADS: &str = "RAYON_NUM_THREADS";
 /// Largest accepted number of threads.
 const MOST_THREADS: u64 = 1_024;
 
+/// A command line with its options as they were written.
+pub struct Parsed<A> {
+    /// The arguments.
+    pub arguments: A,
+    /// The command that was parsed.
+    pub command: Command,
+    /// The options as text.
+    pub matches: ArgMatches,
+}
+
 /// Parses the command line. A wrong one ends the process with one sentence and exit code 2.
 ///
 /// `--samples -1` is a value out of range and not an unknown option.
 pub fn parse<A: Parser>() -> A {
+    parse_all().arguments
+}
+
+/// [`parse`], with the options as they were written.
+pub fn parse_all<A: Parser>() -> Parsed<A> {
     let mut command = with_negative_numbers(A::command());
     if let Some(message) = too_many_threads(std::env::var(THREADS).ok().as_deref()) {
         command.error(ErrorKind::ValueValidation, message).exit();
     }
-    let mut matches = command.get_matches_mut();
-    A::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    let matches = command.get_matches_mut();
+    let arguments = A::from_arg_matches_mut(&mut matches.clone())
+        .unwrap_or_else(|error| error.format(&mut command).exit());
+    Parsed {
+        arguments,
+        command,
+        matches,
+    }
+}
+
+/// Parses words as if they were the command line, the name of the command first.
+///
+/// # Errors
+/// If the words are no valid command line.
+pub fn parse_words<A: Parser>(words: &[String]) -> Result<Parsed<A>, clap::Error> {
+    let mut command = with_negative_numbers(A::command());
+    let matches = command.try_get_matches_from_mut(words)?;
+    let arguments = A::from_arg_matches_mut(&mut matches.clone())?;
+    Ok(Parsed {
+        arguments,
+        command,
+        matches,
+    })
 }
 
 /// The reason to refuse a number of threads, or `None` if it is valid or not a number.

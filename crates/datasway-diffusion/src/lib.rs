@@ -8,6 +8,7 @@ pub mod config;
 pub mod denoiser;
 pub mod device;
 pub mod ema;
+pub mod encoding;
 pub mod error;
 pub mod guidance;
 pub mod header;

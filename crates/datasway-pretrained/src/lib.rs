@@ -8,7 +8,10 @@ pub mod edm;
 pub mod error;
 pub mod fields;
 pub mod layers;
+pub mod pretrained;
+pub mod resampling;
 pub mod state_dict;
 pub mod weights;
 
 pub use error::PretrainedError;
+pub use pretrained::{Pretrained, PretrainedDenoiser, PretrainedOptions, is_pretrained};

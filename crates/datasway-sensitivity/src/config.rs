@@ -1,12 +1,13 @@
 //! Options of sensitivities and influences, and the same options resolved for one model.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use datasway_data::{Dataset, PixelMoments};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::{DiffusionError, schedule};
 
 use crate::density::{Cutoff, DensityConfig, DensityEstimator, LogDensity};
 use crate::measure::Empirical;
+use crate::starting_noise::StartingNoise;
 
 /// Options of a computation of sensitivities or influences, without a model.
 ///
@@ -28,8 +29,12 @@ pub struct SensitivityConfig {
     pub cutoff: f64,
     /// Seed of the starting noise and the fresh noise.
     pub seed: u64,
+    /// Starting noise of the samples.
+    pub start: StartingNoise,
     /// Computes the second derivatives γ too, which give the trust radius of δ.
     pub curvature: bool,
+    /// Computes the part of each step of the sampler too: of δ by a backward pass, of influences at no cost but memory.
+    pub by_step: bool,
     /// Computes the sensitivity to the whole training set too, which should be 0.
     pub zero_check: bool,
 }
@@ -44,7 +49,9 @@ impl Default for SensitivityConfig {
             density: DensityConfig::default(),
             cutoff: 0.0,
             seed: 0,
+            start: StartingNoise::Drawn,
             curvature: false,
+            by_step: false,
             zero_check: true,
         }
     }
@@ -71,7 +78,9 @@ impl SensitivityConfig {
             density: self.density.estimator(moments, images, mirrored, device)?,
             cutoff: self.cutoff,
             seed: self.seed,
+            start: self.start.clone(),
             curvature: self.curvature,
+            by_step: self.by_step,
             zero_check: self.zero_check.then(training_set).transpose()?,
         })
     }
@@ -94,8 +103,12 @@ pub struct ResolvedConfig {
     pub cutoff: f64,
     /// Seed of the starting noise and the fresh noise.
     pub seed: u64,
+    /// Starting noise of the samples.
+    pub start: StartingNoise,
     /// Computes the second derivatives γ too.
     pub curvature: bool,
+    /// Computes the part of each step of the sampler too.
+    pub by_step: bool,
     /// The whole training set ρ as a direction, whose δ should be 0; none without that check.
     pub zero_check: Option<Empirical>,
 }
@@ -108,8 +121,19 @@ pub struct Batch<'a> {
     pub count: usize,
     /// Noise of these samples.
     pub noise: FrozenNoise,
+    start: &'a StartingNoise,
     /// log p^ρ, with probes of these samples.
     pub density: Cutoff<Box<dyn LogDensity + 'a>>,
+}
+
+impl Batch<'_> {
+    /// The starting noise of these samples of d entries, `[n, d]`.
+    ///
+    /// # Errors
+    /// If given noise is that of fewer samples.
+    pub fn start(&self, dim: usize, device: &Device) -> Result<Tensor<2>, DiffusionError> {
+        self.start.rows(&self.noise, [self.count, dim], device)
+    }
 }
 
 impl ResolvedConfig {
@@ -123,6 +147,7 @@ impl ResolvedConfig {
             first,
             count: self.batch.min(self.samples - first),
             noise: FrozenNoise::new(self.seed).starting_at(first as u64),
+            start: &self.start,
             density: Cutoff {
                 density: self.density.starting_at(first as u64),
                 sigma: self.cutoff,

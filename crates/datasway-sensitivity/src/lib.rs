@@ -7,6 +7,8 @@
 //!
 //! [`learner`] has the other derivative: that of the trained weights, and of the samples through them.
 //!
+//! [`pictures`] puts given pictures in the place of samples.
+//!
 //! [`measure`] has the kinds of ν, and of ρ where it has a closed form. [`density`] has the estimators of log p^ρ on the
 //! path. [`sensitivities`] computes batch by batch, and [`ranking`] orders the samples. [`TrainedModel`] puts all of it
 //! together for a checkpoint.
@@ -21,10 +23,14 @@ pub mod jacobian_trace;
 pub mod learner;
 pub mod measure;
 mod model;
+pub mod pictures;
+mod pretrained_model;
 pub mod ranking;
 pub mod sample_spec;
 mod score_model;
 pub mod sensitivities;
+mod sidecar;
+mod starting_noise;
 mod tensors;
 pub mod trajectory;
 
@@ -33,6 +39,10 @@ pub use datasway_diffusion::DiffusionError;
 pub use direction::{Change, Direction, SelectedImages};
 pub use error::SensitivityError;
 pub use model::{ModelOptions, TrainedModel, TrainingRecord};
+pub use pictures::EncodedPictures;
+pub use pretrained_model::PretrainedData;
 pub use ranking::{RankedDirection, RankedSample, RankedSensitivities};
 pub use score_model::ScoreModel;
 pub use sensitivities::Sensitivities;
+pub use sidecar::{PixelRange, SIDECAR, Sidecar};
+pub use starting_noise::StartingNoise;

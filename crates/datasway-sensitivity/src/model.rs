@@ -55,6 +55,8 @@ pub struct TrainingRecord {
     pub moments: PixelMoments,
     /// The distribution of noise levels, if it is known.
     pub noise: Option<TrainingNoise>,
+    /// SHA-256 of the files of a model of another library, in hexadecimal.
+    pub model_fingerprint: Option<String>,
     /// Lowest and highest noise level, if there are limits.
     pub sigma_range: Option<[f64; 2]>,
 }
@@ -159,6 +161,7 @@ impl TrainedModel {
                 data: header.data.clone(),
                 moments: checkpoint_moments(&checkpoint),
                 noise: training_noise(header)?,
+                model_fingerprint: None,
                 sigma_range: None,
             },
             images,

@@ -233,6 +233,7 @@ mod tests {
             deltas: vec![vec![3.0, 4.0, f32::NAN, 0.0, 6.0, 8.0]],
             curvatures: Some(vec![vec![0.0, 2.0, 1.0, 0.0, 0.0, 0.0]]),
             residuals: None,
+            step_parts: None,
             sigmas: vec![80.0, 1.0],
             log_density: vec![0.0; 6],
             log_ratios: vec![vec![-9.0, 1.0, 0.0, 99.0, 0.0, 7.0]],

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
 use crate::density::{EstimatorSpec, checkpoint_moments};
+use crate::starting_noise::StartingNoise;
 
 /// Samples drawn by Heun's method on the noise levels of EDM, from noise that all models share.
 ///
@@ -60,7 +61,9 @@ impl SampleSpec {
             density: estimator.config(self.seed),
             cutoff: estimator.sigma_cut,
             seed: self.seed,
+            start: StartingNoise::Drawn,
             curvature: false,
+            by_step: false,
             zero_check: false,
         };
         config.resolve(&checkpoint_moments(checkpoint), images, mirrored, device)

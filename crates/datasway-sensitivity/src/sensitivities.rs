@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 
@@ -31,6 +31,9 @@ pub struct Sensitivities {
     /// More of the same data changes nothing, so this should be 0. Its size is the model's own error `D^ρ − D`, which
     /// is in every δ. Where ρ and D of the comparison belong to one measure it is 0 identically and costs nothing.
     pub residuals: Option<Vec<f32>>,
+    /// Part of each step in `‖δ‖` for each direction, each `[n, S]`, which adds up to it
+    /// ([`Trajectory::step_parts`](crate::trajectory::Trajectory::step_parts)); none if they were not asked for.
+    pub step_parts: Option<Vec<Vec<f32>>>,
     /// Noise level at the start of each step, S in all; none, S = 0, for sensitivities through the weights, which compare
     /// no densities.
     pub sigmas: Vec<f32>,
@@ -98,6 +101,13 @@ impl Sensitivities {
         &self.log_ratios[direction][sample * steps..(sample + 1) * steps]
     }
 
+    /// Parts of the steps in `‖δ‖` of a sample, S numbers; none if they were not asked for.
+    pub fn step_parts(&self, direction: usize, sample: usize) -> Option<&[f32]> {
+        let steps = self.sigmas.len();
+        let parts = &self.step_parts.as_ref()?[direction];
+        Some(&parts[sample * steps..(sample + 1) * steps])
+    }
+
     fn row<'a>(&self, rows: &'a [f32], sample: usize) -> &'a [f32] {
         &rows[sample * self.dim..(sample + 1) * self.dim]
     }
@@ -111,6 +121,7 @@ impl Sensitivities {
             deltas: vec![Vec::new(); count],
             curvatures: config.curvature.then(|| vec![Vec::new(); count]),
             residuals: config.zero_check.as_ref().map(|_| Vec::new()),
+            step_parts: config.by_step.then(|| vec![Vec::new(); count]),
             sigmas: Vec::new(),
             log_density: Vec::new(),
             log_ratios: vec![Vec::new(); count],
@@ -144,6 +155,9 @@ impl Sensitivities {
             self.deltas[k].extend(values(layer(&deltas, k))?);
             if let (Some(curvatures), Some(gamma)) = (&mut self.curvatures, &solution.curvatures) {
                 curvatures[k].extend(values(layer(gamma, k))?);
+            }
+            if let (Some(parts), Some(added)) = (&mut self.step_parts, &solution.step_parts) {
+                parts[k].extend(values(layer(added, k).transpose())?);
             }
             self.log_ratios[k].extend(values(layer(&solution.log_ratio, k).transpose())?);
         }
@@ -184,9 +198,7 @@ pub fn compute(
     };
     let mut results = Sensitivities::empty(model.dim(), directions.len(), config);
     for batch in config.batches() {
-        let start = batch
-            .noise
-            .start([batch.count, model.dim()], device, DType::F32);
+        let start = batch.start(model.dim(), device)?;
         let solver = TangentSolver {
             model,
             directions: &measures,
@@ -195,6 +207,7 @@ pub fn compute(
             sigmas: &config.sigmas,
             noise: &batch.noise,
             curvatures,
+            step_parts: if config.by_step { directions.len() } else { 0 },
         };
         let solution = solver.sample_with_tangents(start.clone())?;
         if batch.first == 0 {

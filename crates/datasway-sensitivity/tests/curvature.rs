@@ -117,6 +117,7 @@ fn the_limit_of_an_image_network_survives_single_precision() {
             sigmas: &sigmas,
             noise: &noise,
             curvatures: 1,
+            step_parts: 0,
         };
         let start = noise.start([2, model.dim()], &device, dtype);
         let solution = path.sample_with_tangents(start).expect("a propagation");

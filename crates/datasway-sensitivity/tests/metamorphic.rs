@@ -13,7 +13,6 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule;
-use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::{
     Bandwidth, DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions,
     checkpoint_moments,
@@ -23,6 +22,7 @@ use datasway_sensitivity::influence::{
 };
 use datasway_sensitivity::measure::{Empirical, ImagePoints, Measure};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
+use datasway_sensitivity::{ResolvedConfig, StartingNoise};
 
 /// Largest difference by rounding, relative to the largest number.
 const TOLERANCE: f64 = 1e-5;
@@ -130,7 +130,9 @@ impl Scene {
             density: estimator.unwrap(),
             cutoff: 0.0,
             seed: 3,
+            start: StartingNoise::Drawn,
             curvature: false,
+            by_step: false,
             zero_check: Some(Empirical::of_images(data, mirrored, &self.device).unwrap()),
         }
     }

@@ -36,6 +36,7 @@ fn the_second_derivative_is_that_of_the_samples() {
             sigmas: &sigmas,
             noise: &noise,
             curvatures: 2,
+            step_parts: 0,
         };
         let gammas = solver
             .sample_with_tangents(start.clone())

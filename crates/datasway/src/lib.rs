@@ -22,8 +22,10 @@
 //! | --- | --- | --- |
 //! | rank samples by ‖δ‖ | [`TrainedModel::sensitivities`], [`Direction`] | `examples/rank.rs` |
 //! | find the training images behind a sample | [`TrainedModel::influences`], [`influence`] | `examples/influence.rs` |
+//! | start from given pictures in the place of samples | [`pictures::EncodedPictures`], [`StartingNoise`] | its documentation |
 //! | change the data by a measure of your own | [`measure::Measure`], [`Direction::of_measure`] | `examples/custom_measure.rs` |
 //! | use your own Burn module as the score model | [`diffusion::network::NetworkDenoiser::flat`], [`sensitivities::compute`] | `examples/custom_model.rs` |
+//! | use a network that predicts noise, velocity, image or score | [`diffusion::parameterization`] | `examples/prediction_types.rs` |
 //! | add an attribution method | [`attribution::Attributor`] | its documentation |
 //! | train a score model | [`training`] | `crates/train` |
 //! | differentiate any Burn module forwards | [`jvp::Jvp`] | its documentation |
@@ -34,10 +36,12 @@
 pub use datasway_sensitivity::{
     Change, Direction, ModelOptions, RankedDirection, RankedSample, RankedSensitivities,
     ResolvedConfig, SelectedImages, Sensitivities, SensitivityConfig, SensitivityError,
-    TrainedModel,
+    StartingNoise, TrainedModel,
 };
 
-pub use datasway_sensitivity::{density, influence, measure, ranking, sensitivities, trajectory};
+pub use datasway_sensitivity::{
+    density, influence, measure, pictures, ranking, sensitivities, trajectory,
+};
 
 pub use burn_jvp as jvp;
 pub use datasway_attribution as attribution;

@@ -3,11 +3,16 @@
 mod check;
 mod command;
 mod default_model;
+mod given_picture;
 mod influence;
+mod level_plot;
 mod model_arguments;
 #[cfg(test)]
 mod odd_pages;
+mod picture_arguments;
+mod pretrained_arguments;
 mod rank;
+mod replay;
 mod run_info;
 mod through_arguments;
 mod verify;
@@ -16,5 +21,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     datasway_cli::allocator::keep_memory();
-    datasway_cli::finish(command::execute(datasway_cli::parse()))
+    datasway_cli::finish(command::execute(datasway_cli::parse_all()))
 }

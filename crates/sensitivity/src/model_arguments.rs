@@ -1,6 +1,6 @@
 //! Arguments of a computation with a trained model, which `rank` and `influence` share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
@@ -10,12 +10,16 @@ use datasway_diffusion::device::{DEVICES, caution, device};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::{self, karras};
+use datasway_pretrained::is_pretrained;
 use datasway_sensitivity::density::{
     Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions,
 };
-use datasway_sensitivity::{ModelOptions, SensitivityConfig, SensitivityError, TrainedModel};
+use datasway_sensitivity::{
+    ModelOptions, SensitivityConfig, SensitivityError, Sidecar, StartingNoise, TrainedModel,
+};
 
 use crate::default_model;
+use crate::pretrained_arguments::PretrainedArgs;
 use crate::run_info::{SamplerInfo, SamplerKind};
 
 /// A model, with images that may be others than those of its training.
@@ -24,19 +28,24 @@ pub struct Candidate {
     pub model: TrainedModel,
     /// Its weights before they are averaged, if the file has them.
     pub raw: Option<NetworkDenoiser>,
-    /// Fingerprint of the training images.
-    pub fingerprint: String,
+    /// Fingerprint of the training images, if the file names it.
+    pub fingerprint: Option<String>,
+    /// The folder of a model of another library, and a sidecar that names its data.
+    pub sidecar: Option<(PathBuf, Sidecar)>,
 }
 
 /// A model, a sampler and an estimator of the log-density.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// A checkpoint of `train` [default: the model of procedural faces that comes with Datasway]
+    /// A checkpoint of `train`, or the folder of a model of diffusers or EDM [default: the model of procedural faces that comes with
+    /// Datasway]
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
-    /// The training images, if not where the checkpoint says
+    /// The training images, if not where the checkpoint says; needed for a model of another library
     #[arg(long)]
     data: Option<String>,
+    #[command(flatten)]
+    pretrained: PretrainedArgs,
     /// Samples propagated together
     #[arg(long, default_value_t = 64, value_parser = count(number::BATCH))]
     batch: usize,
@@ -181,7 +190,9 @@ impl ModelArgs {
             density: self.density_config(model_density),
             cutoff: self.sigma_cut,
             seed: self.seed,
+            start: StartingNoise::Drawn,
             curvature: false,
+            by_step: false,
             zero_check: true,
         }
     }
@@ -362,10 +373,21 @@ impl ModelArgs {
     /// # Errors
     /// If the checkpoint is not complete, or its training images are not found.
     pub fn model(&self) -> Result<TrainedModel> {
-        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
         let options = self.model_options()?;
         let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
+        if let Some(folder) = self.pretrained_folder() {
+            let data = self.data.as_deref();
+            return self.pretrained.model(folder, data, &options, tell);
+        }
+        self.pretrained.check_unused()?;
+        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
         TrainedModel::from_checkpoint(self.name(), checkpoint, &options, tell).map_err(advised)
+    }
+
+    /// The place of a model of another library, if `--checkpoint` names one.
+    fn pretrained_folder(&self) -> Option<&Path> {
+        let path = self.checkpoint.as_deref();
+        path.filter(|path| is_pretrained(path))
     }
 
     /// The model with images that may be others than those of its training.
@@ -373,8 +395,21 @@ impl ModelArgs {
     /// # Errors
     /// If the checkpoint is not complete, or the images are not found.
     pub fn model_with_any_data(&self) -> Result<Candidate> {
-        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
         let options = self.model_options()?;
+        let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
+        if let Some(folder) = self.pretrained_folder() {
+            let data = self.data.as_deref();
+            let (model, sidecar) =
+                (self.pretrained).model_with_sidecar(folder, data, &options, tell)?;
+            return Ok(Candidate {
+                model,
+                raw: None,
+                fingerprint: None,
+                sidecar: Some((folder.to_owned(), sidecar)),
+            });
+        }
+        self.pretrained.check_unused()?;
+        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
         let raw = checkpoint.model.clone().map(|weights| {
             let raw = Checkpoint {
                 ema: weights,
@@ -383,12 +418,12 @@ impl ModelArgs {
             NetworkDenoiser::from_checkpoint(&raw, &options.device)
         });
         let fingerprint = checkpoint.header.fingerprint.clone();
-        let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
         let model = TrainedModel::with_any_data(self.name(), checkpoint, &options, tell);
         Ok(Candidate {
             model: model.map_err(advised)?,
             raw: raw.transpose()?,
-            fingerprint,
+            fingerprint: Some(fingerprint),
+            sidecar: None,
         })
     }
 

@@ -38,6 +38,7 @@ fn pages_of_any_numbers_are_drawn() {
             let card = SampleCard {
                 index: 0,
                 sample: picture,
+                given: None,
                 delta: picture,
                 score,
                 residual: Some(score),
@@ -67,10 +68,12 @@ fn pages_of_any_numbers_are_drawn() {
             let card = InfluenceCard {
                 index: 0,
                 sample: picture,
+                given: None,
                 gradient: picture,
                 value: score,
                 proponents: vec![pushed.clone()],
                 opponents: vec![pushed],
+                candidates: None,
                 strength: curve,
                 groups: vec![(name.clone(), 1, score)],
                 warnings: Vec::new(),
@@ -79,6 +82,7 @@ fn pages_of_any_numbers_are_drawn() {
                 functionals: vec![FunctionalSection {
                     name,
                     cards: vec![card],
+                    ..FunctionalSection::default()
                 }],
                 ..InfluencePage::default()
             };

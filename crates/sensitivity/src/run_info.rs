@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use datasway_fs::process::peak_memory;
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
 use datasway_sensitivity::influence::SolverReport;
 use datasway_sensitivity::learner::{DampedSolution, LearnerConfig};
@@ -142,6 +141,8 @@ pub struct RunInfo {
     datasway: &'static str,
     checkpoint: String,
     training_step: Option<u64>,
+    /// SHA-256 of the files of a model of another library.
+    model_fingerprint: Option<String>,
     data: String,
     fingerprint: String,
     #[serde(flatten)]
@@ -198,6 +199,7 @@ impl RunInfo {
             datasway: env!("CARGO_PKG_VERSION"),
             checkpoint: model.name.clone(),
             training_step: model.training.steps,
+            model_fingerprint: model.training.model_fingerprint.clone(),
             data: model.training.data.clone(),
             fingerprint: model.images.fingerprint.clone(),
             sampler,
@@ -224,6 +226,19 @@ impl RunInfo {
             weights: Some(weights),
             ..self
         }
+    }
+
+    /// True if the model was trained so many steps on data of this fingerprint, and its files have this fingerprint if it is of
+    /// another library.
+    pub fn is_of(
+        &self,
+        fingerprint: &str,
+        training_step: Option<u64>,
+        model_fingerprint: Option<&str>,
+    ) -> bool {
+        self.fingerprint == fingerprint
+            && self.training_step == training_step
+            && self.model_fingerprint.as_deref() == model_fingerprint
     }
 
     /// The solution for the weights in one line; none through the data.
@@ -282,7 +297,8 @@ impl RunInfo {
         }
     }
 
-    /// Names and values for the page, with the peak memory until now.
+    /// Names and values for the page. Times and memory are in `summary.json` alone, so that a run that is done again writes the
+    /// same page.
     pub fn rows(&self) -> Vec<(String, String)> {
         let SamplerInfo { sampler, steps, .. } = self.sampler;
         let mut rows = vec![
@@ -297,9 +313,6 @@ impl RunInfo {
         ];
         rows.extend(self.density().map(|text| ("Log-density", text)));
         rows.extend(self.weights().map(|text| ("Solution", text)));
-        if let Some(bytes) = peak_memory() {
-            rows.push(("Peak memory", format!("{} MiB", bytes >> 20)));
-        }
         rows.into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()

@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::{Axis, Frame};
+use super::frame::{Axis, Frame};
 
 /// The picture within a frame, by averaging areas: `[channels, size, size]`.
 pub(super) fn resize(image: &RgbImage, frame: &Frame, grey: bool) -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::f64::consts::PI;
 
 use image::RgbImage;
 
-use super::{Axis, Frame};
+use super::frame::{Axis, Frame};
 
 /// Fractional bits of a weight: 32 bits less 8 of a grey level and 2 for a sum that overshoots.
 const PRECISION: u32 = 32 - 8 - 2;

@@ -5,7 +5,7 @@
 
 use image::RgbImage;
 
-use super::{Axis, Frame};
+use super::frame::{Axis, Frame};
 
 /// Two neighbours on an axis, and the weight of the second.
 struct Pair {

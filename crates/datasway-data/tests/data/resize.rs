@@ -24,7 +24,7 @@ fn picture(width: u32, height: u32) -> RgbImage {
         let bar = if (x / 3 + y / 4) % 2 > 0 { 255 } else { 0_u8 };
         Rgb([0, 1, 2].map(|c| {
             let seed = u64::from(x) * 7919 + u64::from(y) * 104_729 + c * 1_299_709;
-            let noise = seed.wrapping_mul(2_654_435_761) % (1 << 32) >> 26;
+            let noise = (seed.wrapping_mul(2_654_435_761) % (1 << 32)) >> 26;
             bar.abs_diff(noise as u8)
         }))
     })

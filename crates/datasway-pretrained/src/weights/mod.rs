@@ -2,6 +2,7 @@
 
 mod safetensors;
 mod shards;
+mod size;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,6 @@ use std::path::{Path, PathBuf};
 use burn::tensor::TensorData;
 
 use crate::PretrainedError;
-
-/// Largest file of weights: that of two billion numbers in single precision.
-const MAX_BYTES: u64 = 8 << 30;
-/// Largest index of shards.
-const MAX_INDEX_BYTES: u64 = 64 << 20;
 
 /// File names of diffusers, without their folder, from the best to the last resort. Half precision comes last.
 const NAMES: [&str; 6] = [
@@ -47,7 +43,7 @@ pub fn find(folder: &Path) -> Result<PathBuf, PretrainedError> {
 /// If the file, or one that it names, cannot be read, is damaged, or holds a number that is not finite.
 pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, PretrainedError> {
     if shards::is_index(path) {
-        return shards::read(path);
+        return shards::read(path, read);
     }
     let tensors = match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => safetensors::read(path),
@@ -72,22 +68,4 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, PretrainedError> {
         files.extend(shards::files(path)?);
     }
     Ok(files)
-}
-
-/// Checks that a file is a regular one of no more than [`MAX_BYTES`].
-///
-/// # Errors
-/// A clause that says why not.
-fn check_size(path: &Path) -> Result<(), String> {
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read ({error})"))?;
-    if !metadata.is_file() {
-        return Err("is not a file".to_owned());
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(format!(
-            "has {} bytes, which is more than the {MAX_BYTES} that are read",
-            metadata.len()
-        ));
-    }
-    Ok(())
 }

@@ -7,14 +7,14 @@ use burn::tensor::TensorData;
 use datasway_diffusion::tensor_file::FloatReader;
 use safetensors::SafeTensors;
 
-use super::MAX_BYTES;
+use super::size::{MAX_BYTES, check};
 
 /// The tensors of a file. Whole numbers, which no weight is, are left out.
 ///
 /// # Errors
 /// A clause that says why not.
 pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
-    super::check_size(path)?;
+    check(path)?;
     let bytes = datasway_fs::read(path, MAX_BYTES).map_err(|error| error.to_string())?;
     parse(&bytes)
 }

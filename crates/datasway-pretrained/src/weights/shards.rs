@@ -7,8 +7,12 @@ use burn::tensor::TensorData;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::MAX_INDEX_BYTES;
 use crate::PretrainedError;
+
+/// Largest index of shards.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
+/// The tensors of a file by name, or the reason why not.
+type Tensors = Result<BTreeMap<String, TensorData>, PretrainedError>;
 
 /// The index of shards, `*.index.json`.
 #[derive(Deserialize)]
@@ -55,16 +59,16 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, PretrainedError> {
     Ok(shards)
 }
 
-/// The tensors of all files that an index names.
+/// The tensors of all files that an index names, each read by `read_shard`.
 ///
 /// # Errors
 /// If the index or a file cannot be read, or a tensor is not where the index has it.
-pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, PretrainedError> {
+pub fn read(path: &Path, read_shard: impl Fn(&Path) -> Tensors) -> Tensors {
     let index = Index::read(path)?;
     let mut tensors = BTreeMap::new();
     for shard in files(path)? {
         let file = shard.file_name().unwrap_or_default().to_string_lossy();
-        for (name, data) in super::read(&shard)? {
+        for (name, data) in read_shard(&shard)? {
             if index.weight_map.get(&name).map(String::as_str) != Some(&file) {
                 return Err(refused(path)(format!(
                     "{name} is in {file}, where the index does not have it"

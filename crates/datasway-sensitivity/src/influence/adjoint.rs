@@ -22,6 +22,8 @@ pub struct AdjointInfluence {
     points: Vec<TrajectoryPoint>,
     /// `G_p`, `[K, n, d]` each.
     pulled: Vec<Tensor<3>>,
+    /// Number of evaluations of each step, S numbers.
+    steps: Vec<usize>,
     /// Precision of squared distances and of differences from D, which lose digits where σ is far below the size of the
     /// points.
     precision: DType,
@@ -42,8 +44,14 @@ impl AdjointInfluence {
         Self {
             points: trajectory.points.clone(),
             pulled,
+            steps: trajectory.evaluations_by_step(),
             precision,
         }
+    }
+
+    /// Number of evaluations of each step, S numbers.
+    pub fn evaluations_by_step(&self) -> &[usize] {
+        &self.steps
     }
 
     /// Number of evaluations on the path, P.
@@ -121,6 +129,7 @@ impl AdjointInfluence {
         Self {
             points: self.points.iter().map(point).collect(),
             pulled: pulled.collect(),
+            steps: self.steps.clone(),
             precision: self.precision,
         }
     }

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::device::widest_float;
 
-use super::adjoint::{AdjointInfluence, chunks};
+use super::accumulated::BatchInfluences;
+use super::adjoint::AdjointInfluence;
 use super::functional::{Functional, FunctionalContext};
-use super::running_sum::RunningSum;
+use super::ranked::{RankedImage, ranked_images, strongest};
 use crate::config::{Batch, ResolvedConfig};
 use crate::measure::ImagePoints;
 use crate::tensors::{finite_samples, values};
@@ -32,6 +33,10 @@ pub struct Influences {
     /// The mean is 1 if the estimated density is that of these images. It is far from 1 where the estimate is wrong at
     /// them.
     pub balance: Vec<f32>,
+    /// Noise level at the start of each step, S in all; none where the parts of the steps were not asked for.
+    pub step_sigmas: Vec<f32>,
+    /// Number of candidates, c: images outside the training set whose influence is computed as well; 0 for none.
+    pub candidates: usize,
     /// The influences on each functional.
     pub functionals: Vec<FunctionalInfluences>,
     /// Wall time, in seconds.
@@ -49,6 +54,8 @@ pub struct FunctionalInfluences {
     pub gradients: Vec<f32>,
     /// `a_j = df/dη` for mass η added at training image j, `[n, m]`. Removing one image of m is η = −1/m.
     pub influence: Vec<f32>,
+    /// Part of each step of the sampler in `a_j`, `[n, S, m]`, which adds up to it; empty if it was not asked for.
+    pub by_step: Vec<f32>,
     /// The mean over the training images of the absolute contribution of evaluation p to `a_j`, `[n, P]`.
     pub strength: Vec<f32>,
     /// The mean of `a_j` over all training images, `[n]`.
@@ -60,17 +67,21 @@ pub struct FunctionalInfluences {
     pub proponents: Vec<Vec<RankedImage>>,
     /// For each sample the images that lower f most, the strongest first.
     pub opponents: Vec<Vec<RankedImage>>,
+    /// The influences of the candidates; none without candidates.
+    pub candidates: Option<CandidateInfluences>,
 }
 
-/// The influence of one training image on one sample.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RankedImage {
-    /// Index of the image.
-    pub image: usize,
-    /// `a_j`.
-    pub influence: f32,
-    /// Contribution of each evaluation, P numbers.
-    pub along: Vec<f32>,
+/// The influences of images outside the training set on one functional, if they were added to it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CandidateInfluences {
+    /// `a_y = df/dη` for mass η added at candidate y, `[n, c]`. Adding one image to m is η = 1/m.
+    pub influence: Vec<f32>,
+    /// Part of each step in `a_y`, `[n, S, c]`; empty if it was not asked for.
+    pub by_step: Vec<f32>,
+    /// For each sample the candidates that would raise f most, the strongest first.
+    pub proponents: Vec<Vec<RankedImage>>,
+    /// For each sample the candidates that would lower f most, the strongest first.
+    pub opponents: Vec<Vec<RankedImage>>,
 }
 
 /// Draws the samples of `config` and computes the influence of every training image on every functional. The `strongest`
@@ -88,11 +99,37 @@ pub fn compute(
     functionals: &[Box<dyn Functional>],
     config: &ResolvedConfig,
     strongest: usize,
+    progress: impl FnMut(f64),
+) -> Result<Influences, DiffusionError> {
+    compute_with_candidates(
+        model,
+        images,
+        None,
+        functionals,
+        config,
+        strongest,
+        progress,
+    )
+}
+
+/// [`compute`], and the influence that `candidates` outside the training set would have if they were added to it: the same
+/// sum at other points.
+///
+/// # Errors
+/// As [`compute`], or if the candidates have another shape.
+pub fn compute_with_candidates(
+    model: &dyn Denoiser,
+    images: &ImagePoints,
+    candidates: Option<&ImagePoints>,
+    functionals: &[Box<dyn Functional>],
+    config: &ResolvedConfig,
+    strongest: usize,
     mut progress: impl FnMut(f64),
 ) -> Result<Influences, DiffusionError> {
+    check_candidates(images, candidates)?;
     check_counts(config, functionals)?;
     let started = Instant::now();
-    let mut results = Influences::empty(model.dim(), images.set().len(), functionals);
+    let mut results = Influences::empty(model.dim(), images, candidates, functionals);
     for batch in config.batches() {
         let fraction =
             |done: f64| (batch.first as f64 + batch.count as f64 * done) / config.samples as f64;
@@ -101,10 +138,19 @@ pub fn compute(
         let precision = widest_float(images.device());
         let adjoint = AdjointInfluence::new(&trajectory, pulled, precision);
         progress(fraction(0.5));
-        let influences = BatchInfluences::accumulate(&adjoint, images, |done| {
+        let by_step = config.by_step;
+        let influences = BatchInfluences::accumulate(&adjoint, images, by_step, |done| {
             progress(fraction(0.5 + done / 2.0));
         })?;
-        results.append_influences(&batch, &adjoint, images, influences, strongest)?;
+        results.append_influences(&adjoint, images, influences, strongest)?;
+        if let Some(candidates) = candidates {
+            let influences = BatchInfluences::accumulate(&adjoint, candidates, by_step, |_| ())?;
+            results.append_candidates(&adjoint, candidates, influences, strongest)?;
+        }
+        if by_step {
+            results.step_sigmas = config.sigmas.iter().map(|sigma| *sigma as f32).collect();
+            results.step_sigmas.pop();
+        }
         progress(fraction(1.0));
     }
     results.seconds = started.elapsed().as_secs_f64();
@@ -124,6 +170,23 @@ pub(super) fn check_counts(
     Ok(())
 }
 
+/// Checks that there are candidates where they are asked for, of the shape of the training images.
+pub(super) fn check_candidates(
+    images: &ImagePoints,
+    candidates: Option<&ImagePoints>,
+) -> Result<(), DiffusionError> {
+    match candidates {
+        Some(candidates) if candidates.count() == 0 || candidates.dim() != images.dim() => {
+            Err(DiffusionError::Shape {
+                what: "a set of candidates".to_owned(),
+                found: vec![candidates.count(), candidates.dim()],
+                expected: vec![candidates.count().max(1), images.dim()],
+            })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// The paths of a batch.
 pub(super) fn sample(
     model: &dyn Denoiser,
@@ -131,8 +194,7 @@ pub(super) fn sample(
     batch: &Batch<'_>,
     config: &ResolvedConfig,
 ) -> Result<Trajectory, DiffusionError> {
-    let shape = [batch.count, model.dim()];
-    let start = batch.noise.start(shape, images.device(), DType::F32);
+    let start = batch.start(model.dim(), images.device())?;
     Trajectory::sample(
         model,
         &batch.density,
@@ -155,16 +217,24 @@ impl Influences {
     }
 
     /// Results of no samples.
-    pub(super) fn empty(dim: usize, images: usize, functionals: &[Box<dyn Functional>]) -> Self {
+    pub(super) fn empty(
+        dim: usize,
+        images: &ImagePoints,
+        candidates: Option<&ImagePoints>,
+        functionals: &[Box<dyn Functional>],
+    ) -> Self {
         let functionals = functionals.iter().map(|functional| FunctionalInfluences {
             name: functional.name().to_owned(),
+            candidates: candidates.map(|_| CandidateInfluences::default()),
             ..FunctionalInfluences::default()
         });
         Self {
             dim,
-            images,
+            images: images.set().len(),
             samples: Vec::new(),
             sigmas: Vec::new(),
+            step_sigmas: Vec::new(),
+            candidates: candidates.map_or(0, |candidates| candidates.set().len()),
             balance: Vec::new(),
             functionals: functionals.collect(),
             seconds: 0.0,
@@ -206,19 +276,20 @@ impl Influences {
     /// Appends the influences of a batch, with its strongest images.
     fn append_influences(
         &mut self,
-        batch: &Batch<'_>,
         adjoint: &AdjointInfluence,
         images: &ImagePoints,
         influences: BatchInfluences,
         count: usize,
     ) -> Result<(), DiffusionError> {
-        let (n, m, evaluations) = (batch.count, self.images, adjoint.evaluations());
+        let m = self.images;
+        let functionals = self.functionals.len();
         self.balance.extend(influences.balance);
-        let rows = influences.influence.chunks_exact(n * m);
-        let strengths = influences.strength.chunks_exact(n * evaluations);
-        let functionals = self.functionals.iter_mut().zip(rows.zip(strengths));
-        for (k, (results, (rows, strength))) in functionals.enumerate() {
+        for (k, results) in self.functionals.iter_mut().enumerate() {
+            let rows = part(&influences.influence, k, functionals);
             results.influence.extend_from_slice(rows);
+            let by_step = part(&influences.by_step, k, functionals);
+            results.by_step.extend_from_slice(by_step);
+            let strength = part(&influences.strength, k, functionals);
             results.strength.extend_from_slice(strength);
             for (i, row) in rows.chunks_exact(m).enumerate() {
                 let sum: f64 = row.iter().map(|a| f64::from(*a)).sum();
@@ -231,106 +302,34 @@ impl Influences {
         }
         Ok(())
     }
-}
-
-/// The influences of all images on one batch.
-struct BatchInfluences {
-    /// `[K, n, m]`.
-    influence: Vec<f32>,
-    /// `[K, n, P]`.
-    strength: Vec<f32>,
-    /// `[n, P]`.
-    balance: Vec<f32>,
-}
-
-impl BatchInfluences {
-    fn accumulate(
+    /// Appends the influences of the candidates on a batch, with its strongest candidates.
+    fn append_candidates(
+        &mut self,
         adjoint: &AdjointInfluence,
-        images: &ImagePoints,
-        mut progress: impl FnMut(f64),
-    ) -> Result<Self, DiffusionError> {
-        let (m, evaluations) = (images.set().len(), adjoint.evaluations());
-        let mut influence: Vec<Tensor<3>> = Vec::new();
-        let mut strength = vec![RunningSum::<3>::default(); evaluations];
-        let mut balance = vec![RunningSum::<2>::default(); evaluations];
-        for range in chunks(m) {
-            let end = range.end;
-            let copies = images.with_mirrors(range);
-            // An image and its mirror image are one image, which share its mass.
-            let share = 1.0 / copies.len() as f64;
-            let mut contributions = vec![RunningSum::<3>::default(); evaluations];
-            for points in &copies {
-                for (p, contribution) in adjoint.contributions(points).into_iter().enumerate() {
-                    contributions[p].add(contribution.influence * share);
-                    if let Some(ratios) = contribution.ratios {
-                        balance[p].add(ratios.sum_dim(1) * (share / m as f64));
-                    }
-                }
+        candidates: &ImagePoints,
+        influences: BatchInfluences,
+        count: usize,
+    ) -> Result<(), DiffusionError> {
+        let (c, functionals) = (self.candidates, self.functionals.len());
+        for (k, functional) in self.functionals.iter_mut().enumerate() {
+            let results = functional.candidates.get_or_insert_default();
+            let rows = part(&influences.influence, k, functionals);
+            results.influence.extend_from_slice(rows);
+            let by_step = part(&influences.by_step, k, functionals);
+            results.by_step.extend_from_slice(by_step);
+            for (i, row) in rows.chunks_exact(c).enumerate() {
+                let ranked = |picked| ranked_images(adjoint, candidates, [k, i], row, picked);
+                let (proponents, opponents) = strongest(row, count);
+                results.proponents.push(ranked(proponents)?);
+                results.opponents.push(ranked(opponents)?);
             }
-            let mut total = RunningSum::<3>::default();
-            for (contribution, strength) in contributions.into_iter().zip(&mut strength) {
-                if let Some(contribution) = contribution.into_sum() {
-                    strength.add(contribution.clone().abs().sum_dim(2) / m as f64);
-                    total.add(contribution);
-                }
-            }
-            influence.extend(total.into_sum());
-            progress(end as f64 / m as f64);
         }
-        let strength = strength.into_iter().filter_map(RunningSum::into_sum);
-        let zero = adjoint.zero_column();
-        let balance = balance
-            .into_iter()
-            .map(|sum| sum.into_sum().unwrap_or_else(|| zero.clone()));
-        Ok(Self {
-            influence: values(Tensor::cat(influence, 2))?,
-            strength: values(Tensor::cat(strength.collect(), 2))?,
-            balance: values(Tensor::cat(balance.collect(), 1))?,
-        })
+        Ok(())
     }
 }
 
-/// Indices of the `count` largest positive and of the `count` smallest negative numbers of a row, the strongest first.
-/// Numbers that are not finite are left out.
-pub(super) fn strongest(row: &[f32], count: usize) -> (Vec<usize>, Vec<usize>) {
-    let mut order: Vec<usize> = (0..row.len()).filter(|&j| row[j].is_finite()).collect();
-    order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
-    let proponents = order.iter().take(count).copied();
-    let opponents = order.iter().rev().take(count).copied();
-    (
-        proponents.filter(|&j| row[j] > 0.0).collect(),
-        opponents.filter(|&j| row[j] < 0.0).collect(),
-    )
-}
-
-/// The picked images of sample i and functional k, with their contributions along the path.
-fn ranked_images(
-    adjoint: &AdjointInfluence,
-    images: &ImagePoints,
-    [k, i]: [usize; 2],
-    row: &[f32],
-    picked: Vec<usize>,
-) -> Result<Vec<RankedImage>, DiffusionError> {
-    if picked.is_empty() {
-        return Ok(Vec::new());
-    }
-    let adjoint = adjoint.select(k, i);
-    let copies = images.with_mirrors(picked.iter().copied());
-    let share = 1.0 / copies.len() as f32;
-    let mut curves = vec![vec![0.0; adjoint.evaluations()]; picked.len()];
-    for points in &copies {
-        for (p, contribution) in adjoint.contributions(points).into_iter().enumerate() {
-            for (curve, value) in curves.iter_mut().zip(values(contribution.influence)?) {
-                curve[p] += share * value;
-            }
-        }
-    }
-    let ranked = picked.into_iter().zip(curves);
-    Ok(ranked
-        .map(|(image, along)| RankedImage {
-            image,
-            influence: row[image],
-            along,
-        })
-        .collect())
+/// Part k of the numbers of `count` functionals.
+fn part(numbers: &[f32], k: usize, count: usize) -> &[f32] {
+    let length = numbers.len() / count;
+    &numbers[k * length..(k + 1) * length]
 }

@@ -1,18 +1,23 @@
 //! Influence of single data points on functionals of samples, by the adjoint of the sampler.
 
+mod accumulated;
 mod adjoint;
 mod batched;
 mod functional;
 mod log_odds;
 mod principal;
+mod ranked;
 mod running_sum;
 mod through_weights;
 mod warning;
 
 pub use adjoint::{AdjointInfluence, StepContribution, forcings};
-pub use batched::{FunctionalInfluences, Influences, RankedImage, compute};
+pub use batched::{
+    CandidateInfluences, FunctionalInfluences, Influences, compute, compute_with_candidates,
+};
 pub use functional::{Distance, Functional, FunctionalContext, Linear, ValueAndGradient};
 pub use log_odds::LogOdds;
 pub use principal::Principal;
+pub use ranked::RankedImage;
 pub use through_weights::{SolverReport, compute_through_weights};
 pub use warning::{CLEAR_OF_RESIDUAL, InfluenceWarning, MAX_IMBALANCE};

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use datasway_diffusion::DiffusionError;
 
-use super::batched::{Influences, RankedImage, check_counts, sample, strongest};
+use super::batched::{Influences, check_candidates, check_counts, sample};
 use super::functional::Functional;
+use super::ranked::{RankedImage, strongest};
 use crate::config::ResolvedConfig;
-use crate::learner::{Learner, weight_gradients};
+use crate::learner::{DataPoints, Learner, weight_gradients};
 use crate::measure::ImagePoints;
 
 /// Right-hand sides that are solved together, each of the size of the weights.
@@ -34,23 +35,28 @@ pub struct SolverReport {
 /// weights. The `strongest` proponents and opponents of each sample are kept. The density of `config` is that of
 /// functionals that need one.
 ///
-/// `progress` receives the fraction of the work that is done, from 0 to 1.
+/// `candidates` are images outside the training set, whose influence if they were added is computed as well. `progress` receives
+/// the fraction of the work that is done, from 0 to 1.
 ///
 /// # Errors
 /// If there is no sample, no batch or no functional, shapes do not fit, an option is out of its range, or the model fails.
 pub fn compute_through_weights(
     learner: &Learner<'_>,
     images: &ImagePoints,
+    candidates: Option<&ImagePoints>,
     functionals: &[Box<dyn Functional>],
     config: &ResolvedConfig,
     strongest: usize,
     mut progress: impl FnMut(f64),
 ) -> Result<(Influences, SolverReport), DiffusionError> {
+    check_candidates(images, candidates)?;
     check_counts(config, functionals)?;
     let started = Instant::now();
     let (k, model) = (functionals.len(), learner.model);
     let learner = with_draws_of_copies(learner, images);
-    let (mut done, total) = (0, learner.influence_work(k * config.samples) as f64);
+    let others = candidates.map_or(0, ImagePoints::count);
+    let work = learner.influence_work(k * config.samples, others);
+    let (mut done, total) = (0, work as f64);
     let mut advance = |work: usize| {
         done += work;
         progress(done as f64 / total);
@@ -62,7 +68,8 @@ pub fn compute_through_weights(
         residuals: Vec::new(),
         errors: Vec::new(),
     };
-    let mut results = Influences::empty(model.dim(), images.set().len(), functionals);
+    let mut results = Influences::empty(model.dim(), images, candidates, functionals);
+    let others = candidates.map(|candidates| candidates as &dyn DataPoints);
     let together = (SOLVED_TOGETHER / k).max(1);
     for batch in config.batches() {
         let trajectory = sample(model, images, &batch, config)?;
@@ -73,9 +80,12 @@ pub fn compute_through_weights(
             let solution = learner.solve_damped(&right, largest_eigenvalue, &mut advance)?;
             report.residuals.extend(solution.residuals);
             report.errors.extend(solution.errors);
-            let rows = learner.influences(&solution.solutions, &mut advance)?;
-            for (column, row) in rows.into_iter().enumerate() {
-                results.append_row(column % k, &row, strongest);
+            let influences = learner.influences_with(others, &solution.solutions, &mut advance)?;
+            for (column, row) in influences.training_set.iter().enumerate() {
+                results.append_row(column % k, row, strongest);
+            }
+            for (column, row) in influences.others.iter().flatten().enumerate() {
+                results.append_candidate_row(column % k, row, strongest);
             }
         }
     }
@@ -93,27 +103,45 @@ fn with_draws_of_copies<'a>(learner: &Learner<'a>, images: &ImagePoints) -> Lear
 }
 
 impl Influences {
-    /// Appends the influences of all points on a functional of the next sample. An image and its mirror image share its
-    /// mass.
+    /// Appends the influences of all points on a functional of the next sample.
     fn append_row(&mut self, functional: usize, points: &[f64], count: usize) {
         let m = self.images;
-        let copies = (points.len() / m) as f64;
-        let image = |j: usize| points.iter().skip(j).step_by(m).sum::<f64>() / copies;
-        let row: Vec<f32> = (0..m).map(|j| image(j) as f32).collect();
+        let row = share_mass(points, m);
         let (proponents, opponents) = strongest(&row, count);
-        let ranked = |picked: Vec<usize>| {
-            let ranked = picked.into_iter().map(|image| RankedImage {
-                image,
-                influence: row[image],
-                along: Vec::new(),
-            });
-            ranked.collect()
-        };
         let results = &mut self.functionals[functional];
-        results.proponents.push(ranked(proponents));
-        results.opponents.push(ranked(opponents));
+        results.proponents.push(ranked(&row, proponents));
+        results.opponents.push(ranked(&row, opponents));
         let sum: f64 = row.iter().map(|a| f64::from(*a)).sum();
         results.residuals.push((sum / m as f64) as f32);
-        results.influence.extend_from_slice(&row);
+        results.influence.extend(row);
     }
+
+    /// Appends the influences of all candidates on a functional of the next sample.
+    fn append_candidate_row(&mut self, functional: usize, points: &[f64], count: usize) {
+        let row = share_mass(points, self.candidates);
+        let (proponents, opponents) = strongest(&row, count);
+        let results = self.functionals[functional]
+            .candidates
+            .get_or_insert_default();
+        results.proponents.push(ranked(&row, proponents));
+        results.opponents.push(ranked(&row, opponents));
+        results.influence.extend(row);
+    }
+}
+
+/// The influences of m images from those of their points: an image and its mirror image share its mass.
+fn share_mass(points: &[f64], m: usize) -> Vec<f32> {
+    let copies = (points.len() / m) as f64;
+    let image = |j: usize| points.iter().skip(j).step_by(m).sum::<f64>() / copies;
+    (0..m).map(|j| image(j) as f32).collect()
+}
+
+/// The picked images, which have no contributions along the path.
+fn ranked(row: &[f32], picked: Vec<usize>) -> Vec<RankedImage> {
+    let ranked = picked.into_iter().map(|image| RankedImage {
+        image,
+        influence: row[image],
+        along: Vec::new(),
+    });
+    ranked.collect()
 }

@@ -97,6 +97,8 @@ mod tests {
             images: 2,
             samples: vec![0.0],
             sigmas: vec![80.0, 1.0],
+            step_sigmas: Vec::new(),
+            candidates: 0,
             balance: balance.to_vec(),
             functionals: vec![FunctionalInfluences {
                 influence: influence.to_vec(),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::FrozenNoise;
 
@@ -52,6 +52,7 @@ impl Learner<'_> {
             deltas: vec![Vec::new(); groups.len()],
             curvatures: None,
             residuals: None,
+            step_parts: None,
             sigmas: Vec::new(),
             log_density: Vec::new(),
             log_ratios: vec![Vec::new(); groups.len()],
@@ -61,7 +62,7 @@ impl Learner<'_> {
         for first in (0..config.samples).step_by(config.batch) {
             let count = config.batch.min(config.samples - first);
             let noise = FrozenNoise::new(config.seed).starting_at(first as u64);
-            let start = noise.start([count, results.dim], device, DType::F32);
+            let start = config.start.rows(&noise, [count, results.dim], device)?;
             results.noise.extend(values(start.clone())?);
             let (samples, delta) = sample_with_weight_tangents(
                 self.model,

@@ -36,6 +36,6 @@ pub use conjugate_gradients::{DELAY, Solution, StoppingRule, conjugate_gradients
 pub use curvature::{Curvature, GaussNewton};
 pub use draws::{DataPoints, DrawBatch, LossDraws};
 pub use loss::{loss_derivatives, loss_gradient};
-pub use solve::{DampedSolution, Learner};
+pub use solve::{DampedSolution, Learner, WeightInfluences};
 pub use spectrum::largest_eigenvalue;
 pub use tangent::sample_with_weight_tangents;

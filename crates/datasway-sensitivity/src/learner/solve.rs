@@ -45,6 +45,15 @@ pub struct DampedSolution {
     pub errors: Vec<Vec<f64>>,
 }
 
+/// The influences of points on K functionals through the weights.
+#[derive(Debug, Clone)]
+pub struct WeightInfluences {
+    /// Those of the training set, `[K][m]`.
+    pub training_set: Vec<Vec<f64>>,
+    /// Those of other points, `[K][c]`; none without them.
+    pub others: Option<Vec<Vec<f64>>>,
+}
+
 impl<'a> Learner<'a> {
     /// `dθ/dη = −(G + λ)⁻¹·(∇L_ν − ∇L_ρ)` for every group ν.
     ///
@@ -192,23 +201,49 @@ impl<'a> Learner<'a> {
         solutions: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Vec<f64>>, DiffusionError> {
+        let influences = self.influences_with(None, solutions, progress)?;
+        Ok(influences.training_set)
+    }
+
+    /// [`influences`](Self::influences), and those of other points, `[K][c]`, if mass were added there: `∇L_ρ` is that of the
+    /// training set, and the noises are the same.
+    ///
+    /// # Errors
+    /// As [`influences`](Self::influences).
+    pub fn influences_with(
+        &self,
+        others: Option<&dyn DataPoints>,
+        solutions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<WeightInfluences, DiffusionError> {
         self.check()?;
         let LearnerConfig {
             image_draws, seed, ..
         } = self.config;
-        let draws = LossDraws::every_point(self.training_set, image_draws, self.noise, seed);
         let batch = (self.config.batch / solutions.k().max(1)).max(1);
-        let mut rows = loss_derivatives(self.model, &draws, solutions, batch, progress)?;
-        for row in &mut rows {
+        let mut derivatives = |points: &dyn DataPoints| {
+            check_points(self.model, points)?;
+            let draws = LossDraws::every_point(points, image_draws, self.noise, seed);
+            loss_derivatives(self.model, &draws, solutions, batch, progress)
+        };
+        let mut rows = derivatives(self.training_set)?;
+        let mut other_rows = others.map(&mut derivatives).transpose()?;
+        for (k, row) in rows.iter_mut().enumerate() {
             let mean = row.iter().sum::<f64>() / row.len() as f64;
             row.iter_mut().for_each(|a| *a = mean - *a);
+            let others = other_rows.iter_mut().flat_map(|rows| &mut rows[k]);
+            others.for_each(|a| *a = mean - *a);
         }
-        Ok(rows)
+        Ok(WeightInfluences {
+            training_set: rows,
+            others: other_rows,
+        })
     }
 
-    /// The work of the influences on K functionals, with the solution: at most.
-    pub fn influence_work(&self, functionals: usize) -> usize {
-        let products = self.training_set.count() * self.config.image_draws * functionals;
+    /// The work of the influences of the training set and of `others` other points on K functionals, with the solution: at
+    /// most.
+    pub fn influence_work(&self, functionals: usize, others: usize) -> usize {
+        let products = (self.training_set.count() + others) * self.config.image_draws * functionals;
         self.solve_work(functionals) + products
     }
 

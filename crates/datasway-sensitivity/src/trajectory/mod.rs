@@ -1,12 +1,14 @@
 //! Sampling paths: the recorded path of a sample, its linearisation, and tangents along it.
 //!
 //! [`Trajectory`] keeps every evaluation of D on a batch of paths. [`adjoint`] applies the linearisation of a recorded
-//! path, forwards and transposed. [`tangent`] propagates sensitivities while it samples, and [`second_order`] their second
-//! derivatives.
+//! path, forwards and transposed, and [`Trajectory::step_parts`] tells the part of each step. [`tangent`] propagates
+//! sensitivities while it samples, and [`second_order`] their second derivatives.
 
 pub mod adjoint;
 pub mod second_order;
+mod step_parts;
 pub mod tangent;
+mod tangent_state;
 
 use burn::tensor::Tensor;
 use datasway_diffusion::denoiser::{Denoiser, check_points};

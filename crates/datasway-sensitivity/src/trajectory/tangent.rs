@@ -13,13 +13,17 @@
 
 use burn::tensor::Tensor;
 use datasway_diffusion::denoiser::{Denoiser, check_points};
-use datasway_diffusion::sampler::{FrozenNoise, Sampler, Stage, StageBuffer, Step, add_noise};
+use datasway_diffusion::sampler::{FrozenNoise, Sampler, Stage, Step, add_noise};
 use datasway_diffusion::{DiffusionError, schedule};
 
-use crate::density::{LogDensity, LogDensityTracker, ReferenceDensity};
+use crate::density::LogDensity;
 use crate::measure::Measure;
 use crate::tensors::{layer, widest};
+use crate::trajectory::Trajectory;
 use crate::trajectory::second_order::{second_directional_derivative, second_order_forcing};
+use crate::trajectory::tangent_state::{
+    Evaluation, Forcing, PathRecord, Products, Record, State, StepBuffers,
+};
 
 /// Samples with their sensitivities to K directions.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub struct TangentSolution {
     /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Nothing is clamped: δ is not finite where the density ratio
     /// overflows.
     pub sensitivities: Tensor<3>,
+    /// Part of each step in ‖δ‖ for the first P directions, `[P, S, n]` ([`Trajectory::step_parts`]); none if P = 0.
+    pub step_parts: Option<Tensor<3>>,
     /// `γ = d²x₀/dη²` for the first C directions, `[C, n, d]`; none if C = 0.
     pub curvatures: Option<Tensor<3>>,
     /// Noise level at the first evaluation of each step, S in all.
@@ -74,6 +80,8 @@ pub struct TangentSolver<'a> {
     /// Number C of directions, the first ones, for which γ is propagated too
     /// ([`second_order`](crate::trajectory::second_order)).
     pub curvatures: usize,
+    /// Number P of directions, the first ones, for which the part of each step in ‖δ‖ is computed, by a backward pass.
+    pub step_parts: usize,
 }
 
 /// Samples `model` and propagates the sensitivity to every direction: [`TangentSolver::sample_with_tangents`] without γ.
@@ -97,6 +105,7 @@ pub fn sample_with_tangents(
         sigmas,
         noise,
         curvatures: 0,
+        step_parts: 0,
     };
     solver.sample_with_tangents(start)
 }
@@ -124,13 +133,41 @@ impl<'a> TangentSolver<'a> {
                 if j == 0 {
                     state.record(stage.sigma, &evaluation, &forcing);
                 }
+                if let Some(path) = &mut state.path {
+                    let parts = 0..self.step_parts.min(self.directions.len());
+                    path.forcings
+                        .push(forcing.first.clone().slice_dim(0, parts));
+                    path.points.push(evaluation.point(&state.x, stage.sigma));
+                }
                 let products = evaluation.products.probes.clone();
                 let last = j + 1 == step.stages.len();
                 state.density.advance(stage, products, last);
                 self.advance(&mut state, &mut buffers, stage, evaluation, forcing)?;
             }
         }
-        Ok(state.finish())
+        let step_parts = self.parts_of(state.path.take(), steps, &state)?;
+        Ok(state.finish(step_parts))
+    }
+
+    /// The parts of the steps in ‖δ‖, from the record of the path; none without it.
+    fn parts_of(
+        &self,
+        path: Option<PathRecord>,
+        steps: Vec<Step>,
+        state: &State<'a>,
+    ) -> Result<Option<Tensor<3>>, DiffusionError> {
+        let Some(PathRecord { points, forcings }) = path else {
+            return Ok(None);
+        };
+        let trajectory = Trajectory {
+            samples: state.x.clone(),
+            points,
+            steps,
+        };
+        let parts = self.step_parts.min(self.directions.len());
+        let delta = state.delta.clone().slice_dim(0, 0..parts);
+        let parts = trajectory.step_parts(self.model, &forcings, delta)?;
+        Ok(Some(parts))
     }
 
     /// The sampler's steps, if everything fits.
@@ -163,6 +200,7 @@ impl<'a> TangentSolver<'a> {
             x,
             evaluations: Evaluations::default(),
             record: Record::default(),
+            path: (self.step_parts > 0).then(PathRecord::default),
         })
     }
 
@@ -272,109 +310,5 @@ impl<'a> TangentSolver<'a> {
             .x
             .advance(stage, state.x.clone(), evaluation.denoised);
         Ok(())
-    }
-}
-
-/// The quantities that are propagated along the path, and the record of its steps.
-struct State<'a> {
-    x: Tensor<2>,
-    /// `[K, n, d]`.
-    delta: Tensor<3>,
-    /// `[C, n, d]`.
-    gamma: Option<Tensor<3>>,
-    density: Box<dyn LogDensityTracker + 'a>,
-    evaluations: Evaluations,
-    record: Record,
-}
-
-/// The first evaluation of each step.
-#[derive(Default)]
-struct Record {
-    sigmas: Vec<f64>,
-    /// `[n]` each.
-    log_density: Vec<Tensor<1>>,
-    /// `[K, n]` each.
-    log_ratio: Vec<Tensor<2>>,
-    /// `[n]` each.
-    variance: Vec<Tensor<1>>,
-}
-
-/// Stages of one step for each quantity.
-#[derive(Default)]
-struct StepBuffers {
-    x: StageBuffer<2>,
-    delta: StageBuffer<3>,
-    gamma: StageBuffer<3>,
-}
-
-/// The denoiser, its products with the tangents, and ρ at one point.
-struct Evaluation {
-    denoised: Tensor<2>,
-    products: Products,
-    reference: ReferenceDensity,
-}
-
-/// Products of J with the stacked tangents of one evaluation: δ `[K, n, d]`, γ `[C, n, d]` and probes `[P, n, d]`.
-struct Products {
-    delta: Tensor<3>,
-    gamma: Option<Tensor<3>>,
-    probes: Option<Tensor<3>>,
-}
-
-/// Changes of the denoiser by the directions at one point.
-struct Forcing {
-    /// `log r`, `[K, n]`.
-    log_ratio: Tensor<2>,
-    /// `∂_ηD`, `[K, n, d]`.
-    first: Tensor<3>,
-    /// `2·∂_x(r·a)·δ − 2r²·a`, `[C, n, d]`; none without γ or where the directions have no weight.
-    second: Option<Tensor<3>>,
-}
-
-impl Products {
-    fn new(stack: Tensor<3>, directions: usize, curvatures: usize) -> Self {
-        let first_probe = directions + curvatures;
-        let range = |start: usize, end: usize| {
-            (start < end).then(|| stack.clone().slice_dim(0, start..end))
-        };
-        Self {
-            delta: stack.clone().slice_dim(0, 0..directions),
-            gamma: range(directions, first_probe),
-            probes: range(first_probe, stack.dims()[0]),
-        }
-    }
-}
-
-impl State<'_> {
-    /// Number of directions with γ, C.
-    fn curvatures(&self) -> usize {
-        self.gamma.as_ref().map_or(0, |gamma| gamma.dims()[0])
-    }
-
-    fn record(&mut self, sigma: f64, evaluation: &Evaluation, forcing: &Forcing) {
-        let log_density = evaluation.reference.log_density.clone();
-        self.record.sigmas.push(sigma);
-        self.record.log_density.push(widest(log_density));
-        self.record.variance.extend(self.density.variance());
-        self.record.log_ratio.push(forcing.log_ratio.clone());
-    }
-
-    fn finish(self) -> TangentSolution {
-        let Record {
-            sigmas,
-            log_density,
-            log_ratio,
-            variance,
-        } = self.record;
-        TangentSolution {
-            samples: self.x,
-            sensitivities: self.delta,
-            curvatures: self.gamma,
-            sigmas,
-            log_density: Tensor::stack(log_density, 0),
-            log_ratio: Tensor::stack(log_ratio, 1),
-            log_density_variance: (!variance.is_empty()).then(|| Tensor::stack(variance, 0)),
-            evaluations: self.evaluations,
-        }
     }
 }

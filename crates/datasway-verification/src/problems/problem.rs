@@ -74,6 +74,7 @@ impl Problem<'_> {
             sigmas: &self.sigmas,
             noise: &self.noise,
             curvatures,
+            step_parts: 0,
         }
     }
 

@@ -10,17 +10,24 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
+use datasway_data::Selection;
 use datasway_fs::output::Kind;
 use datasway_sensitivity::influence::{
-    Functional, Influences, SolverReport, compute, compute_through_weights,
+    Functional, Influences, SolverReport, compute_through_weights, compute_with_candidates,
 };
 use datasway_sensitivity::learner::LearnerConfig;
+use datasway_sensitivity::measure::ImagePoints;
 use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, TrainedModel};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::model_arguments::ModelArgs;
+use crate::picture_arguments::PictureArgs;
+use crate::replay::FromArgs;
 use crate::run_info::{LearnerInfo, RunInfo, Through};
 use crate::through_arguments::ThroughArgs;
+
+/// Samples to draw, where nothing else is said.
+const SAMPLES: usize = 16;
 
 /// The files of an influence run.
 static FOLDER: Kind = Kind {
@@ -29,6 +36,8 @@ static FOLDER: Kind = Kind {
         "influence.safetensors",
         "images.csv",
         "groups.csv",
+        "candidates.csv",
+        "pictures.csv",
         "index.html",
         "summary.json",
     ],
@@ -53,12 +62,20 @@ pub struct InfluenceArgs {
         verbatim_doc_comment
     )]
     functionals: Vec<String>,
-    /// Samples to draw
-    #[arg(long, default_value_t = 16, value_parser = count(number::SAMPLES))]
-    samples: usize,
+    /// Samples to draw [default: 16]
+    #[arg(long, value_parser = count(number::SAMPLES))]
+    samples: Option<usize>,
+    #[command(flatten)]
+    pictures: PictureArgs,
+    /// Images outside the training set, such as folder:PATH: the influence that each would have if it were added
+    #[arg(long, value_name = "SELECTION")]
+    candidates: Option<String>,
     /// Images to show at either end for each sample
     #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = count(number::SHOWN))]
     top: usize,
+    /// Also write what each step of the sampler adds to the influence of every image: at which noise levels it acts
+    #[arg(long)]
+    by_step: bool,
     #[command(flatten)]
     through: ThroughArgs,
     /// Draws of the training loss of each image, through weights [default: 64]
@@ -72,6 +89,8 @@ pub struct InfluenceArgs {
     /// Where the results go
     #[arg(long, default_value = "runs/influence")]
     out: PathBuf,
+    #[command(flatten)]
+    pub replay: FromArgs,
 }
 
 /// Computes the influences and writes the folder.
@@ -79,27 +98,38 @@ pub struct InfluenceArgs {
 /// # Errors
 /// If the arguments contradict each other, the model or its images are not found, the computation fails, the results
 /// cannot be written, or an influence is not finite.
-pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
-    let samples = arguments.samples;
-    let config = SensitivityConfig {
+pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
+    let mut config = SensitivityConfig {
         zero_check: false,
-        ..arguments.model.config(samples, false)
+        by_step: arguments.by_step,
+        ..arguments
+            .model
+            .config(arguments.samples.unwrap_or(SAMPLES), false)
     };
     datasway_cli::distinct("--of", &arguments.functionals, functional_spec::meaning)?;
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     arguments.check(&config)?;
     let model = arguments.model.model()?;
-    let config = arguments.model.within_training(config, &model)?;
+    config = arguments.model.within_training(config, &model)?;
+    let candidates = arguments.candidates(&model)?;
+    let pictures = arguments.pictures.encode(&model, &mut config)?;
+    let samples = config.samples;
+    if pictures.is_none() {
+        arguments.replay.recorded.set_samples(samples);
+    }
     ensure_room(
-        arguments.result_bytes(&model),
+        arguments.result_bytes(samples, &model, candidates.as_ref()),
         "so many influences",
-        "ask for fewer --samples or fewer questions at a time",
+        "ask for fewer --samples or fewer questions at a time, or leave --by-step out",
     )?;
     let functionals = arguments.functionals.iter();
     let functionals = functionals
         .map(|text| functional_spec::parse(text, samples, &model))
         .collect::<Result<Vec<_>>>()?;
     let resolved = model.resolve(&config)?;
+    let sampler = arguments.model.sampler_info(&model);
+    let info = RunInfo::new(&model, sampler, &config, &resolved);
+    arguments.replay.check_model(&info)?;
     datasway_cli::tell(format!(
         "{samples} samples of {}: which of its {} training images made them so?",
         model.name,
@@ -110,19 +140,29 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
         "{bar:30} {percent} %  {eta} left",
     )?);
     let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
-    let sampler = arguments.model.sampler_info(&model);
-    let info = RunInfo::new(&model, sampler, &config, &resolved);
     let (results, info) = match arguments.through.through() {
         Through::Data => {
             let images = model.image_points();
             let top = arguments.top;
-            let denoiser = model.score_model.denoiser();
-            let results = compute(denoiser, &images, &functionals, &resolved, top, at)?;
+            let results = compute_with_candidates(
+                model.score_model.denoiser(),
+                &images,
+                candidates.as_ref(),
+                &functionals,
+                &resolved,
+                top,
+                at,
+            )?;
             (results, info)
         }
         Through::Weights => {
-            let (results, report) =
-                arguments.through_weights(&model, &functionals, &resolved, at)?;
+            let (results, report) = arguments.through_weights(
+                &model,
+                candidates.as_ref(),
+                &functionals,
+                &resolved,
+                at,
+            )?;
             let learner = arguments.learner();
             (
                 results,
@@ -138,14 +178,15 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
     let run = output::InfluenceRun {
         info,
         of: arguments.functionals.clone(),
+        recorded: arguments.replay.recorded.clone(),
+        pictures,
     };
-    output::write(
-        folder.path(),
-        &results,
-        &model.images,
-        &run,
-        !arguments.no_photos,
-    )?;
+    let sets = output::ImageSets {
+        training: &model.images,
+        candidates: candidates.as_ref().map(ImagePoints::set),
+        shown: !arguments.no_photos,
+    };
+    output::write(folder.path(), &results, &sets, &run)?;
     folder.finish()?;
     datasway_cli::tell(format!(
         "{samples} samples in {:.0} s; open {}",
@@ -158,10 +199,32 @@ pub fn execute(arguments: &InfluenceArgs) -> Result<()> {
 impl InfluenceArgs {
     /// Checks that the arguments go together.
     fn check(&self, config: &SensitivityConfig) -> Result<()> {
+        self.pictures.check(self.samples, self.model.sampler())?;
+        if let Some(text) = &self.candidates {
+            Selection::parse(text)
+                .map_err(|error| anyhow::Error::new(error).context("--candidates"))?;
+        }
         self.through.check()?;
+        ensure!(
+            !self.by_step || self.through.through() == Through::Data,
+            "--by-step is for --through data: influences through the weights are not a sum over the path"
+        );
         self.through
             .check_option("--image-draws", self.image_draws.is_some())?;
         self.model.check(config)
+    }
+
+    /// The images outside the training set, with their mirror images if the model was trained on those.
+    fn candidates(&self, model: &TrainedModel) -> Result<Option<ImagePoints>> {
+        let Some(text) = &self.candidates else {
+            return Ok(None);
+        };
+        let selected = model.select(text)?;
+        if !selected.is_in_training_set() {
+            datasway_cli::tell(selected.images().summary());
+        }
+        let points = ImagePoints::new(selected.images(), model.mirrored, &model.device);
+        Ok(Some(points))
     }
 
     /// Options of the derivative through the weights.
@@ -177,33 +240,55 @@ impl InfluenceArgs {
     fn through_weights(
         &self,
         model: &TrainedModel,
+        candidates: Option<&ImagePoints>,
         functionals: &[Box<dyn Functional>],
         resolved: &ResolvedConfig,
         progress: impl FnMut(f64),
     ) -> Result<(Influences, SolverReport)> {
         let images = model.image_points();
         let learner = model.learner(&images, self.learner())?;
-        let results =
-            compute_through_weights(&learner, &images, functionals, resolved, self.top, progress)?;
+        let results = compute_through_weights(
+            &learner,
+            &images,
+            candidates,
+            functionals,
+            resolved,
+            self.top,
+            progress,
+        )?;
         Ok(results)
     }
 
     /// Bytes of the results: in memory, as the arrays of a file, and as the file.
-    fn result_bytes(&self, model: &TrainedModel) -> u128 {
-        let [functionals, samples, images, entries] = [
+    fn result_bytes(
+        &self,
+        samples: usize,
+        model: &TrainedModel,
+        candidates: Option<&ImagePoints>,
+    ) -> u128 {
+        let [functionals, samples, images, entries, steps] = [
             self.functionals.len(),
-            self.samples,
-            model.images.len(),
+            samples,
+            model.images.len() + candidates.map_or(0, |candidates| candidates.set().len()),
             model.images.shape.dim(),
+            if self.by_step {
+                self.model.sampler_info(model).steps
+            } else {
+                0
+            },
         ]
         .map(|count| count as u128);
-        3 * 4 * samples * (functionals * (images + entries) + entries)
+        3 * 4 * samples * (functionals * (images * (1 + steps) + entries) + entries)
     }
 }
 
 fn ensure_finite(results: &Influences) -> Result<()> {
     let functionals = results.functionals.iter();
-    let influences = functionals.flat_map(|functional| &functional.influence);
+    let influences = functionals.flat_map(|functional| {
+        let candidates = functional.candidates.iter();
+        let candidates = candidates.flat_map(|candidates| &candidates.influence);
+        functional.influence.iter().chain(candidates)
+    });
     let lost = influences.filter(|a| !a.is_finite()).count();
     ensure!(
         lost == 0,

@@ -22,10 +22,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::default_model;
 use crate::model_arguments::ModelArgs;
+use crate::picture_arguments::PictureArgs;
+use crate::replay::FromArgs;
 use crate::run_info::{LearnerInfo, RunInfo, SamplerKind, Through};
 use crate::through_arguments::ThroughArgs;
 use directions::MODEL;
 use run::{RankRun, zero_check_text};
+
+/// Samples to draw, where nothing else is said.
+const SAMPLES: usize = 64;
 
 /// Arguments of the ranking.
 #[derive(clap::Args)]
@@ -37,13 +42,18 @@ pub struct RankArgs {
     /// Images to remove; repeatable
     #[arg(long, value_name = "SELECTION")]
     remove: Vec<String>,
-    /// Samples to draw
-    #[arg(long, default_value_t = 64, value_parser = count(number::SAMPLES))]
-    samples: usize,
+    /// Samples to draw [default: 64]
+    #[arg(long, value_parser = count(number::SAMPLES))]
+    samples: Option<usize>,
+    #[command(flatten)]
+    pictures: PictureArgs,
     /// Also tell for every sample the largest |η| up to which the prediction ηδ holds to a tenth, from the second
     /// derivative; takes three to four times as long
     #[arg(long)]
     limit: bool,
+    /// Also tell what each step of the sampler adds to ‖δ‖: at which noise levels a direction acts; takes a backward pass
+    #[arg(long)]
+    by_step: bool,
     #[command(flatten)]
     through: ThroughArgs,
     /// Draws of the training loss for the gradient of each set of images, through weights [default: 8192]
@@ -57,6 +67,8 @@ pub struct RankArgs {
     /// Where the results go
     #[arg(long, default_value = "runs/sensitivity")]
     out: PathBuf,
+    #[command(flatten)]
+    pub replay: FromArgs,
 }
 
 /// The files of a ranking.
@@ -65,6 +77,7 @@ static FOLDER: Kind = Kind {
     files: &[
         "sensitivities.safetensors",
         "ranking.csv",
+        "pictures.csv",
         "add-*.png",
         "remove-*.png",
         "index.html",
@@ -83,13 +96,17 @@ static FOLDER: Kind = Kind {
 /// cannot be written, or a sensitivity is not finite.
 pub fn execute(mut arguments: RankArgs) -> Result<()> {
     arguments.name_default_changes()?;
-    let config = arguments.config()?;
+    let mut config = arguments.config()?;
     arguments.check(&config)?;
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let model = arguments.model.model()?;
-    let config = arguments.model.within_training(config, &model)?;
+    config = arguments.model.within_training(config, &model)?;
+    let pictures = arguments.pictures.encode(&model, &mut config)?;
+    if pictures.is_none() {
+        arguments.replay.recorded.set_samples(config.samples);
+    }
     ensure_room(
-        arguments.result_bytes(&model),
+        arguments.result_bytes(config.samples, &model),
         "so many sensitivities",
         "ask for fewer --samples or fewer directions at a time",
     )?;
@@ -103,7 +120,9 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
         Through::Data => arguments.through_data(&model, directions, &config)?,
         Through::Weights => arguments.through_weights(&model, directions, &config)?,
     };
-    let run = RankRun::new(info, &results, arguments.limit, model.images.shape);
+    let mut run = RankRun::new(info, &results, arguments.limit, model.images.shape);
+    run.recorded = arguments.replay.recorded.clone();
+    run.pictures = pictures;
     output::write(folder.path(), &results, &photos, &run)?;
     folder.finish()?;
     if let Some(solution) = run.info.weights() {
@@ -123,6 +142,7 @@ impl RankArgs {
     ) -> Result<(RankedSensitivities, RunInfo)> {
         let resolved = model.resolve(config)?;
         let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
+        self.replay.check_model(&info)?;
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let bar = ProgressBar::new(config.samples as u64);
         bar.set_style(ProgressStyle::with_template(
@@ -141,6 +161,7 @@ impl RankArgs {
         config: &SensitivityConfig,
     ) -> Result<(RankedSensitivities, RunInfo)> {
         let info = RunInfo::through_weights(model, self.model.sampler_info(model), config);
+        self.replay.check_model(&info)?;
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let learner = self.learner();
         let bar = ProgressBar::new(1000);
@@ -188,7 +209,10 @@ impl RankArgs {
         );
         let config = SensitivityConfig {
             curvature: self.limit,
-            ..self.model.config(self.samples, model_density)
+            by_step: self.by_step,
+            ..self
+                .model
+                .config(self.samples.unwrap_or(SAMPLES), model_density)
         };
         let density = config.density.density;
         ensure!(
@@ -209,6 +233,7 @@ impl RankArgs {
     fn check(&self, config: &SensitivityConfig) -> Result<()> {
         directions::check("--add", &self.add, Change::Add)?;
         directions::check("--remove", &self.remove, Change::Remove)?;
+        self.pictures.check(self.samples, self.model.sampler())?;
         self.through.check()?;
         self.through
             .check_option("--gradient-draws", self.gradient_draws.is_some())?;
@@ -218,6 +243,10 @@ impl RankArgs {
         ensure!(
             !self.limit,
             "--limit is for --through data: the derivative through the weights has no second order yet"
+        );
+        ensure!(
+            !self.by_step,
+            "--by-step is for --through data: the derivative through the weights is not split by steps"
         );
         let mut added = self.add.iter();
         if let Some(text) = added.find(|text| text.starts_with(MODEL)) {
@@ -229,11 +258,11 @@ impl RankArgs {
     }
 
     /// Bytes of the results: in memory, as the arrays of a file, and as the file.
-    fn result_bytes(&self, model: &TrainedModel) -> u128 {
+    fn result_bytes(&self, samples: usize, model: &TrainedModel) -> u128 {
         let directions = self.add.len() + self.remove.len();
         let derivatives = directions * (1 + usize::from(self.limit));
         // Noise, samples, zero check and all derivatives are as large as a sample; the other arrays are small.
-        let images = self.samples as u128 * (3 + derivatives as u128);
+        let images = samples as u128 * (3 + derivatives as u128);
         3 * 4 * images * model.images.shape.dim() as u128
     }
 }

@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use super::run::{RankRun, residual_extent};
 use super::{page, strip};
+use crate::picture_arguments::{GivenPictures, PictureSummary};
 
-/// Writes `sensitivities.safetensors`, `ranking.csv`, `summary.json`, `index.html` and for each direction a picture of the
-/// samples that move most and least. Each file is complete or absent. `photos` are pictures of each direction, `[k, d]`.
+/// Writes `sensitivities.safetensors`, `ranking.csv`, `summary.json`, `index.html`, `pictures.csv` of given pictures, and for
+/// each direction a picture of the samples that move most and least. Each file is complete or absent. `photos` are pictures of each direction, `[k, d]`.
 ///
 /// # Errors
 /// If the folder or a file cannot be written.
@@ -25,11 +26,14 @@ pub fn write(
     photos: &[Vec<f32>],
     run: &RankRun,
 ) -> Result<()> {
-    let tensors = arrays::serialize(&named_arrays(results))
+    let tensors = arrays::serialize(&named_arrays(results, run.pictures.as_ref()))
         .context("the results cannot be written as SafeTensors")?;
     datasway_fs::write(&folder.join("sensitivities.safetensors"), &tensors)?;
     let table = ranking_csv(&results.directions);
     datasway_fs::write(&folder.join("ranking.csv"), table.as_bytes())?;
+    if let Some(pictures) = &run.pictures {
+        datasway_fs::write(&folder.join("pictures.csv"), pictures.csv().as_bytes())?;
+    }
     let summary = serde_json::to_value(Summary::new(results, run))?;
     datasway_fs::write(
         &folder.join("summary.json"),
@@ -47,8 +51,12 @@ pub fn write(
 
 /// `noise`, `samples` `[n, d]`; the sensitivity to the whole training set `residual` `[n, d]`, which should be 0;
 /// `log_density` and `log_density_deviation` `[n, S]` at the noise levels `sigmas` `[S]`; and for each direction
-/// `sensitivity/NAME` `[n, d]`, `log_ratio/NAME` `[n, S]` and the second derivative `curvature/NAME` `[n, d]`.
-fn named_arrays(results: &RankedSensitivities) -> Vec<NamedArray<'_>> {
+/// `sensitivity/NAME` `[n, d]`, `log_ratio/NAME` `[n, S]`, the parts of the steps `by_step/NAME` `[n, S]` and the second
+/// derivative `curvature/NAME` `[n, d]`. Given pictures are `pictures` `[n, d]`, and `samples` their reconstructions.
+fn named_arrays<'a>(
+    results: &'a RankedSensitivities,
+    pictures: Option<&'a GivenPictures>,
+) -> Vec<NamedArray<'a>> {
     let numbers = &results.sensitivities;
     let (n, d, steps) = (numbers.count(), numbers.dim, numbers.sigmas.len());
     let array = |name: &str, shape: &[usize], values| NamedArray {
@@ -60,6 +68,9 @@ fn named_arrays(results: &RankedSensitivities) -> Vec<NamedArray<'_>> {
         array("noise", &[n, d], &numbers.noise),
         array("samples", &[n, d], &numbers.samples),
     ];
+    if let Some(pictures) = pictures {
+        arrays.push(array("pictures", &[n, d], &pictures.encoded.pictures));
+    }
     // No densities are compared through the weights.
     let compares_densities = steps > 0;
     if compares_densities {
@@ -78,6 +89,9 @@ fn named_arrays(results: &RankedSensitivities) -> Vec<NamedArray<'_>> {
         if compares_densities {
             let ratios = &numbers.log_ratios[k];
             arrays.push(array(&name("log_ratio"), &[n, steps], ratios));
+        }
+        if let Some(parts) = &numbers.step_parts {
+            arrays.push(array(&name("by_step"), &[n, steps], &parts[k]));
         }
         if let Some(curvatures) = &numbers.curvatures {
             arrays.push(array(&name("curvature"), &[n, d], &curvatures[k]));
@@ -131,6 +145,7 @@ fn finite(value: f64) -> String {
 struct Summary<'a> {
     run: &'a RankRun,
     samples: usize,
+    pictures: Option<Vec<PictureSummary>>,
     directions: Vec<DirectionSummary>,
     residual: Option<ResidualSummary>,
     evaluations_per_sample: EvaluationSummary,
@@ -188,6 +203,7 @@ impl<'a> Summary<'a> {
         Self {
             run,
             samples: numbers.count(),
+            pictures: run.pictures.as_ref().map(GivenPictures::summaries),
             directions: results
                 .directions
                 .iter()

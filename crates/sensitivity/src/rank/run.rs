@@ -4,6 +4,8 @@ use datasway_data::Shape;
 use datasway_sensitivity::{Change, RankedSensitivities, Sensitivities};
 use serde::Serialize;
 
+use crate::picture_arguments::GivenPictures;
+use crate::replay::RecordedOptions;
 use crate::run_info::RunInfo;
 
 /// Run information of a ranking.
@@ -14,8 +16,14 @@ pub struct RankRun {
     add: Vec<String>,
     remove: Vec<String>,
     pub limit: bool,
+    /// The options of the run.
+    #[serde(flatten)]
+    pub recorded: RecordedOptions,
     #[serde(skip)]
     pub shape: Shape,
+    /// The pictures in the place of samples.
+    #[serde(skip)]
+    pub pictures: Option<GivenPictures>,
 }
 
 impl RankRun {
@@ -33,7 +41,9 @@ impl RankRun {
             add: selections(Change::Add),
             remove: selections(Change::Remove),
             limit,
+            recorded: RecordedOptions::default(),
             shape,
+            pictures: None,
         }
     }
 }

@@ -268,9 +268,7 @@ impl SchedulerConfig {
 
 /// Notes about settings that change their samples, and refusals of those that change the model.
 fn notes(config: &Value, fields: &mut Fields) -> Result<Vec<String>, String> {
-    for name in ["use_flow_sigmas"] {
-        fields.require(name, &[json!(false), Value::Null])?;
-    }
+    fields.require("use_flow_sigmas", &[json!(false), Value::Null])?;
     let clips_by_default = ["DDPMScheduler", "DDIMScheduler"]
         .iter()
         .any(|class| config.get("_class_name") == Some(&json!(class)));

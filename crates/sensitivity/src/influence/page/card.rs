@@ -4,11 +4,18 @@ use datasway_report::plot::number;
 use datasway_report::{Axes, Corner, Curve, Picture, ReportError, data_uri, heat_map, line_plot};
 use maud::{Markup, PreEscaped, html};
 
+use crate::given_picture::GivenPicture;
+use crate::level_plot::{level_plot, plot};
+
 /// The samples with the influences on one functional.
 #[derive(Debug, Clone, Default)]
 pub struct FunctionalSection<'a> {
     /// Name of the functional.
     pub name: String,
+    /// (σ, mean absolute contribution of a training image at σ for each sample), in f per image; empty if there are none.
+    pub levels: Vec<(f64, Vec<f64>)>,
+    /// The noise levels at which the groups that act most do so, as curves; empty if the parts of the steps were not asked for.
+    pub groups: Vec<Curve>,
     /// One card for each sample.
     pub cards: Vec<InfluenceCard<'a>>,
 }
@@ -20,6 +27,8 @@ pub struct InfluenceCard<'a> {
     pub index: usize,
     /// x₀, pixels in [-1, 1].
     pub sample: Picture<'a>,
+    /// The given picture that the sample is drawn again from; none for a drawn sample.
+    pub given: Option<GivenPicture<'a>>,
     /// ∇f, the same shape.
     pub gradient: Picture<'a>,
     /// f(x₀).
@@ -28,6 +37,8 @@ pub struct InfluenceCard<'a> {
     pub proponents: Vec<InfluentialImage<'a>>,
     /// The images that lower f most, the strongest first.
     pub opponents: Vec<InfluentialImage<'a>>,
+    /// The candidates that would raise and lower f most; none without candidates.
+    pub candidates: Option<[Vec<InfluentialImage<'a>>; 2]>,
     /// (σ, mean absolute contribution of a training image at σ), in f per image.
     pub strength: Vec<(f64, f64)>,
     /// Name, number of images and influence of groups of training images, the strongest first.
@@ -36,14 +47,14 @@ pub struct InfluenceCard<'a> {
     pub warnings: Vec<String>,
 }
 
-/// One training image with its influence.
+/// One image with its influence.
 #[derive(Debug, Clone)]
 pub struct InfluentialImage<'a> {
     /// Name of the image.
     pub name: String,
     /// The image; none if it is not shown.
     pub picture: Option<Picture<'a>>,
-    /// Decrease of f without the image, to first order.
+    /// Decrease of f without the image, or increase with a candidate, to first order.
     pub share: f64,
     /// (σ, contribution to `share` at σ).
     pub along: Vec<(f64, f64)>,
@@ -60,7 +71,29 @@ impl FunctionalSection<'_> {
         Ok(html! {
             section id={ "functional-" (number) } {
                 div.title { h2 { (self.name) } span { (cards.len()) " samples" } }
+                (self.overview()?)
                 div.answers { @for card in &cards { (card) } }
+            }
+        })
+    }
+}
+
+impl FunctionalSection<'_> {
+    /// The noise levels at which images act, over all samples; nothing for a single sample.
+    fn overview(&self) -> Result<Markup, ReportError> {
+        if self.cards.len() < 2 || self.levels.is_empty() {
+            return Ok(html! {});
+        }
+        let levels = level_plot("size of an image’s part of f", &self.levels)?;
+        Ok(html! {
+            div.overview {
+                div.panel { h3 { "Noise levels at which images act" } (PreEscaped(levels)) }
+                @if !self.groups.is_empty() {
+                    div.panel {
+                        h3 { "Groups by noise level" }
+                        (PreEscaped(plot("added to f per unit of mass", &self.groups)?))
+                    }
+                }
             }
         })
     }
@@ -99,6 +132,7 @@ impl InfluenceCard<'_> {
                     span.rank { "sample " (index) }
                     span.score { i { "f = " } (number(self.value)) }
                 }
+                @if let Some(given) = &self.given { (given.render(&self.sample)?) }
                 div.answer {
                     div.asked {
                         figure { img src=(data_uri(&self.sample.to_rgb()?)?) alt={ "Sample " (index) } loading="lazy"; figcaption { "sample x" } }
@@ -110,6 +144,10 @@ impl InfluenceCard<'_> {
                     div.pushed {
                         (pushed("Raise f", &self.proponents)?)
                         (pushed("Lower f", &self.opponents)?)
+                        @if let Some([up, down]) = &self.candidates {
+                            (pushed("Candidates that would raise f", up)?)
+                            (pushed("Candidates that would lower f", down)?)
+                        }
                     }
                     @if is_drawn { div.where { (PreEscaped(plot)) } }
                     @if !self.groups.is_empty() {
@@ -144,7 +182,7 @@ fn pushed(title: &str, images: &[InfluentialImage<'_>]) -> Result<Markup, Report
         div.row {
             @for (image, uri) in images.iter().zip(&uris) {
                 figure {
-                    @if let Some(uri) = uri { img src=(uri) alt={ "Training image " (image.name) } title=(image.name) loading="lazy"; }
+                    @if let Some(uri) = uri { img src=(uri) alt={ "Image " (image.name) } title=(image.name) loading="lazy"; }
                     @else { div.hidden { (image.name) } }
                     figcaption { (signed(image.share)) }
                 }

@@ -6,31 +6,55 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use datasway_data::Dataset;
-use datasway_report::{Picture, ReportError, STYLE, document, facts};
+use datasway_report::{Curve, Picture, ReportError, STYLE, document, facts};
 use datasway_sensitivity::influence::{
     FunctionalInfluences, InfluenceWarning, Influences, RankedImage,
 };
+use datasway_stats::median;
 use maud::{Markup, html};
 
 use super::groups::Group;
-use crate::run_info::RunInfo;
+use super::output::{ImageSets, InfluenceRun};
+use crate::given_picture::GivenPicture;
 pub use card::{FunctionalSection, InfluenceCard, InfluentialImage};
 
 /// Groups of a card, the strongest.
 const GROUPS: usize = 6;
+/// Groups in one plot.
+const CURVES: usize = 4;
 
-/// Pixels of the training images on the page, by index.
-pub struct Photos(BTreeMap<usize, Vec<f32>>);
+/// Pixels of the images on the page, by index.
+pub struct Photos {
+    training: BTreeMap<usize, Vec<f32>>,
+    candidates: BTreeMap<usize, Vec<f32>>,
+}
 
 impl Photos {
-    /// The strongest images of all samples; no images if not `shown`.
-    pub fn new(results: &Influences, images: &Dataset, shown: bool) -> Self {
-        let functionals = results.functionals.iter();
-        let ranked = functionals.flat_map(|f| f.proponents.iter().chain(&f.opponents));
-        let ranked = ranked.flatten().filter(|_| shown);
-        let pixels = ranked.map(|r| (r.image, images.values(r.image).collect()));
-        Self(pixels.collect())
+    /// The strongest images of all samples; no images if they are not shown.
+    pub fn new(results: &Influences, sets: &ImageSets<'_>) -> Self {
+        let functionals = || results.functionals.iter().filter(|_| sets.shown);
+        let ranked = functionals().flat_map(|f| f.proponents.iter().chain(&f.opponents));
+        let others = functionals().filter_map(|f| f.candidates.as_ref());
+        let others = others.flat_map(|c| c.proponents.iter().chain(&c.opponents));
+        Self {
+            training: pixels(ranked.flatten(), Some(sets.training)),
+            candidates: pixels(others.flatten(), sets.candidates),
+        }
     }
+}
+
+/// The pixels of ranked images by index.
+fn pixels<'a>(
+    ranked: impl Iterator<Item = &'a RankedImage>,
+    images: Option<&Dataset>,
+) -> BTreeMap<usize, Vec<f32>> {
+    let images = images.into_iter();
+    let pairs = ranked.flat_map(|r| {
+        images
+            .clone()
+            .map(|set| (r.image, set.values(r.image).collect()))
+    });
+    pairs.collect()
 }
 
 /// The page of an influence run.
@@ -89,11 +113,12 @@ impl InfluencePage<'_> {
 /// The page of results.
 pub fn build<'a>(
     results: &'a Influences,
-    images: &'a Dataset,
+    sets: &ImageSets<'a>,
     groups: &[Group],
-    info: &RunInfo,
+    run: &'a InfluenceRun,
     photos: &'a Photos,
 ) -> InfluencePage<'a> {
+    let images = sets.training;
     let picture = |values: &'a [f32]| Picture {
         channels: images.shape.channels,
         height: images.shape.height,
@@ -101,19 +126,36 @@ pub fn build<'a>(
         values,
     };
     let (d, p, m) = (results.dim, results.sigmas.len(), results.images as f64);
-    let pushed = |ranked: &RankedImage| InfluentialImage {
-        name: images.names[ranked.image].clone(),
-        picture: photos.0.get(&ranked.image).map(|values| picture(values)),
-        share: f64::from(ranked.influence) / m,
-        along: curve(&results.sigmas, &ranked.along, 1.0 / m),
+    let shown = |set: &Dataset, photos: &'a BTreeMap<usize, Vec<f32>>, ranked: &[RankedImage]| {
+        let pushed = ranked.iter().map(|ranked| InfluentialImage {
+            name: set.names[ranked.image].clone(),
+            picture: photos.get(&ranked.image).map(|values| picture(values)),
+            share: f64::from(ranked.influence) / m,
+            along: curve(&results.sigmas, &ranked.along, 1.0 / m),
+        });
+        pushed.collect::<Vec<_>>()
+    };
+    let candidates = |functional: &FunctionalInfluences, i: usize| {
+        let (results, set) = (functional.candidates.as_ref()?, sets.candidates?);
+        let sides = [&results.proponents[i], &results.opponents[i]];
+        Some(sides.map(|side| shown(set, &photos.candidates, side)))
     };
     let card = |functional: &'a FunctionalInfluences, i: usize| InfluenceCard {
         index: i,
         sample: picture(&results.samples[i * d..(i + 1) * d]),
+        given: run.pictures.as_ref().map(|given| {
+            let (name, values, error) = given.picture(i);
+            GivenPicture {
+                name: name.to_owned(),
+                picture: picture(values),
+                error,
+            }
+        }),
         gradient: picture(&functional.gradients[i * d..(i + 1) * d]),
         value: f64::from(functional.values[i]),
-        proponents: functional.proponents[i].iter().map(pushed).collect(),
-        opponents: functional.opponents[i].iter().map(pushed).collect(),
+        proponents: shown(images, &photos.training, &functional.proponents[i]),
+        opponents: shown(images, &photos.training, &functional.opponents[i]),
+        candidates: candidates(functional, i),
         strength: curve(
             &results.sigmas,
             &functional.strength[i * p..(i + 1) * p],
@@ -127,16 +169,21 @@ pub fn build<'a>(
         .iter()
         .map(|functional| FunctionalSection {
             name: functional.name.clone(),
+            levels: levels(results, functional),
+            groups: group_curves(results, functional, groups),
             cards: (0..results.count()).map(|i| card(functional, i)).collect(),
         });
-    let mut facts = info.rows();
-    facts.push(("Time".to_owned(), format!("{:.1} s", results.seconds)));
+    let mut facts = run.info.rows();
+    facts.extend(
+        sets.candidates
+            .map(|set| ("Candidates".to_owned(), set.len().to_string())),
+    );
     InfluencePage {
         title: "Which images made these samples".to_owned(),
         summary: format!(
             "{} samples of a model trained on {}, and which of its {} images made them so.",
             results.count(),
-            info.data(),
+            run.info.data(),
             images.len()
         ),
         facts,
@@ -156,6 +203,58 @@ fn curve(sigmas: &[f32], values: &[f32], scale: f64) -> Vec<(f64, f64)> {
         }
     }
     curve
+}
+
+/// The mean absolute contribution of an image of each sample by noise level, in f per image.
+fn levels(results: &Influences, functional: &FunctionalInfluences) -> Vec<(f64, Vec<f64>)> {
+    let (p, m) = (results.sigmas.len(), results.images as f64);
+    let mut levels: Vec<(f64, Vec<f64>)> = Vec::new();
+    if p == 0 {
+        return levels;
+    }
+    for strength in functional.strength.chunks_exact(p) {
+        for (k, (sigma, size)) in curve(&results.sigmas, strength, 1.0 / m)
+            .into_iter()
+            .enumerate()
+        {
+            match levels.get_mut(k) {
+                Some((_, sizes)) => sizes.push(size),
+                None => levels.push((sigma, vec![size])),
+            }
+        }
+    }
+    levels
+}
+
+/// The mean part of each step in the influence of the groups that act most, the median over the samples: a curve for each
+/// group. Empty where the parts of the steps were not asked for.
+fn group_curves(
+    results: &Influences,
+    functional: &FunctionalInfluences,
+    groups: &[Group],
+) -> Vec<Curve> {
+    let (steps, m) = (results.step_sigmas.len(), results.images);
+    let mut curves: Vec<Curve> = Vec::new();
+    if steps == 0 {
+        return curves;
+    }
+    for group in groups {
+        let part = |s: usize| {
+            let rows = functional.by_step.chunks_exact(m).skip(s).step_by(steps);
+            median(&rows.map(|row| group.influence(row)).collect::<Vec<f64>>())
+        };
+        let points = results.step_sigmas.iter().enumerate();
+        curves.push(Curve {
+            name: group.name.clone(),
+            points: points
+                .map(|(s, sigma)| (f64::from(*sigma), part(s)))
+                .collect(),
+        });
+    }
+    let extent = |curve: &Curve| curve.points.iter().map(|p| p.1.abs()).fold(0.0, f64::max);
+    curves.sort_by(|a, b| extent(b).total_cmp(&extent(a)));
+    curves.truncate(CURVES);
+    curves
 }
 
 /// Name, number of images and influence of the groups with the largest absolute influence.
@@ -219,10 +318,12 @@ mod tests {
         let card = InfluenceCard {
             index: 7,
             sample: picture,
+            given: None,
             gradient: picture,
             value: 1.5,
             proponents: vec![image("up.png", Some(picture), 0.25)],
             opponents: vec![image("secret.png", None, -0.5)],
+            candidates: None,
             strength: vec![(80.0, 0.1), (0.1, 0.2)],
             groups: vec![("attr:Smiling".into(), 40, -2.0)],
             warnings: vec!["The density is wrong.".into()],
@@ -231,6 +332,7 @@ mod tests {
             functionals: vec![FunctionalSection {
                 name: "principal".into(),
                 cards: vec![card],
+                ..FunctionalSection::default()
             }],
             ..InfluencePage::default()
         };

@@ -7,6 +7,8 @@ use datasway_report::plot::{drawn, number};
 use datasway_report::{Picture, ReportError, data_uri, heat_map};
 use maud::{Markup, html};
 
+use crate::given_picture::GivenPicture;
+
 /// The lowest log ratio that is drawn. At e⁻³⁰ the direction has no effect, and a curve that goes millions of nats below it
 /// would show nothing else.
 const LOG_RATIO_FLOOR: f64 = -30.0;
@@ -18,6 +20,8 @@ pub struct SampleCard<'a> {
     pub index: usize,
     /// x₀, pixels in [-1, 1].
     pub sample: Picture<'a>,
+    /// The given picture that the sample is drawn again from; none for a drawn sample.
+    pub given: Option<GivenPicture<'a>>,
     /// δ = dx₀/dη, the same shape.
     pub delta: Picture<'a>,
     /// ‖δ‖, by which the samples are ranked.
@@ -70,6 +74,7 @@ impl SampleCard<'_> {
                     span.name { "sample " (index) }
                     span.score { i { "‖δ‖ = " } (score(self.score)) }
                 }
+                @if let Some(given) = &self.given { (given.render(&self.sample)?) }
                 div.four {
                     (figure(moved(-1.0)?, minus_alt, format!("x − {factor}·δ"), removing))
                     (figure(data_uri(&self.sample.to_rgb()?)?, format!("Sample {index}"), "sample x".into(), false))

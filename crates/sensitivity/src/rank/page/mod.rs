@@ -14,10 +14,13 @@ use std::path::Path;
 
 use datasway_report::{Picture, ReportError, STYLE, document, facts};
 use datasway_sensitivity::ranking::Warning;
-use datasway_sensitivity::{Change, RankedDirection, RankedSample, RankedSensitivities};
+use datasway_sensitivity::{
+    Change, RankedDirection, RankedSample, RankedSensitivities, Sensitivities,
+};
 use maud::{Markup, html};
 
 use super::run::{RankRun, zero_check_text};
+use crate::given_picture::GivenPicture;
 pub use card::SampleCard;
 pub use section::DirectionSection;
 
@@ -79,7 +82,7 @@ impl SensitivityPage<'_> {
 pub fn build<'a>(
     results: &'a RankedSensitivities,
     photos: &'a [Vec<f32>],
-    run: &RankRun,
+    run: &'a RankRun,
 ) -> SensitivityPage<'a> {
     let numbers = &results.sensitivities;
     let picture = |values: &'a [f32]| Picture {
@@ -93,6 +96,14 @@ pub fn build<'a>(
         SampleCard {
             index: row.index,
             sample: picture(numbers.sample(row.index)),
+            given: run.pictures.as_ref().map(|given| {
+                let (name, values, error) = given.picture(row.index);
+                GivenPicture {
+                    name: name.to_owned(),
+                    picture: picture(values),
+                    error,
+                }
+            }),
             delta: picture(numbers.delta(k, row.index)),
             score: row.score,
             residual: row.residual,
@@ -111,19 +122,43 @@ pub fn build<'a>(
             removing: direction.change() == Change::Remove,
             pictures: photos.chunks_exact(numbers.dim).map(picture).collect(),
             picture_count: direction.images().map_or(0, |images| images.len()),
+            step_shares: step_shares(numbers, k),
             cards: ranked.ranking.iter().map(|row| card(k, row)).collect(),
         }
     };
     SensitivityPage {
         title: "How the samples move".to_owned(),
         summary: format!(
-            "{} samples of a model trained on {}, ranked by how far each moves per unit of mass.",
+            "{} {} a model trained on {}, ranked by how far each moves per unit of mass.",
             numbers.count(),
+            if run.pictures.is_some() {
+                "given pictures, drawn again by"
+            } else {
+                "samples of"
+            },
             run.info.data()
         ),
         facts: run_facts(results, run),
         directions: directions.map(section).collect(),
     }
+}
+
+/// The share of each step in ‖δ‖ of the samples that have a finite one, by noise level: `c_s/‖δ‖`, S lists. Empty where the
+/// parts were not asked for.
+fn step_shares(numbers: &Sensitivities, direction: usize) -> Vec<(f64, Vec<f64>)> {
+    let levels = numbers.sigmas.iter().map(|sigma| f64::from(*sigma));
+    let mut shares: Vec<(f64, Vec<f64>)> = levels.map(|sigma| (sigma, Vec::new())).collect();
+    for sample in 0..numbers.count() {
+        let Some(parts) = numbers.step_parts(direction, sample) else {
+            return Vec::new();
+        };
+        let length: f64 = parts.iter().map(|part| f64::from(*part)).sum();
+        if length > 0.0 && length.is_finite() {
+            let pairs = shares.iter_mut().zip(parts);
+            pairs.for_each(|((_, shares), part)| shares.push(f64::from(*part) / length));
+        }
+    }
+    shares
 }
 
 /// A warning with the argument that helps.
@@ -139,28 +174,19 @@ fn advice(warning: &Warning) -> String {
 
 /// Names and values of the run.
 fn run_facts(results: &RankedSensitivities, run: &RankRun) -> Vec<(String, String)> {
-    let cost = &results.sensitivities.cost;
-    let evaluations = cost.evaluations;
-    let (mut curvature_evaluations, mut curvature_time) = (String::new(), String::new());
+    let evaluations = results.sensitivities.cost.evaluations;
+    let mut curvature_evaluations = String::new();
     if run.limit {
         curvature_evaluations = format!(", {} for γ", evaluations.curvature);
-        curvature_time = format!(", curvature {:.1}", cost.curvature);
     }
     let evaluations = format!(
         "{} for each sample; products with its Jacobian: {} for the density, {} for δ{curvature_evaluations}",
         evaluations.path, evaluations.density, evaluations.tangent,
     );
-    let time = format!(
-        "{:.1} s, of which path {:.1}, density {:.1}, tangent {:.1}{curvature_time}",
-        cost.total, cost.path, cost.density, cost.tangent,
-    );
     let mut facts = run.info.rows();
     let zero_check = zero_check_text(&results.sensitivities);
     facts.extend(zero_check.map(|text| ("Zero check ‖δ(all)‖".to_owned(), text)));
-    facts.extend([
-        ("Network evaluations".to_owned(), evaluations),
-        ("Time".to_owned(), time),
-    ]);
+    facts.push(("Network evaluations".to_owned(), evaluations));
     facts
 }
 

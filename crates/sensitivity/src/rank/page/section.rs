@@ -5,6 +5,7 @@ use datasway_report::{Axes, Curve, Picture, ReportError, data_uri, histogram, li
 use maud::{Markup, PreEscaped, html};
 
 use super::card::{SampleCard, floored};
+use crate::level_plot::level_plot;
 
 /// Curves in one plot, as many as can be told apart.
 const CURVES: usize = 6;
@@ -24,6 +25,8 @@ pub struct DirectionSection<'a> {
     pub pictures: Vec<Picture<'a>>,
     /// Number of images of the direction; 0 if ν is not a set of images.
     pub picture_count: usize,
+    /// (σ, share of the step at σ in ‖δ‖ of each sample); empty if they were not asked for.
+    pub step_shares: Vec<(f64, Vec<f64>)>,
     /// The samples, the most sensitive first.
     pub cards: Vec<SampleCard<'a>>,
 }
@@ -74,6 +77,12 @@ impl DirectionSection<'_> {
                         }
                     }
                     (self.overview()?)
+                    @if !self.step_shares.is_empty() {
+                        div.panel {
+                            h3 { "Noise levels at which the direction acts" }
+                            (PreEscaped(level_plot("share of the step in ‖δ‖", &self.step_shares)?))
+                        }
+                    }
                 }
                 @if warned > 0 {
                     div {

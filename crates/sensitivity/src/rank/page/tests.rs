@@ -23,6 +23,7 @@ fn with_page<T>(count: usize, check: impl FnOnce(&SensitivityPage<'_>) -> T) -> 
         .map(|i| SampleCard {
             index: 100 + i,
             sample: view(&samples[i]),
+            given: None,
             delta: view(&deltas[i]),
             score: view(&deltas[i]).norm(),
             residual: Some(0.5),
@@ -43,6 +44,7 @@ fn with_page<T>(count: usize, check: impl FnOnce(&SensitivityPage<'_>) -> T) -> 
             ("fingerprint".into(), "ab12".into()),
         ],
         directions: vec![DirectionSection {
+            step_shares: Vec::new(),
             name: "attr:Male&Eyeglasses".into(),
             removing: true,
             pictures: vec![view(&samples[0])],
@@ -114,6 +116,7 @@ fn samples_that_blew_up_and_empty_sections_still_make_a_page() {
     let card = SampleCard {
         index: 0,
         sample: view(&sample),
+        given: None,
         delta: view(&delta),
         score: f64::INFINITY,
         residual: Some(0.5),
