@@ -6,7 +6,6 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 
-use super::verdict::Misfit;
 use crate::density::Bandwidth;
 use crate::measure::{Empirical, Gaussian, ImagePoints};
 
@@ -65,13 +64,6 @@ pub struct ModelFit {
     pub bandwidth: f64,
     /// Images whose loss was measured.
     pub images: usize,
-}
-
-impl ModelFit {
-    /// The reason why the model is none of these data; none if it may be.
-    pub fn misfit(&self) -> Option<Misfit> {
-        Misfit::of(self)
-    }
 }
 
 /// `count` noise levels of a range at equal ratios, and s/2, s, 2s, 4s and 8s for data of scale s where they are in the range.

@@ -36,9 +36,16 @@ pub enum Misfit {
     },
 }
 
+impl ModelFit {
+    /// The reason why the model is none of these data; none if it may be.
+    pub fn misfit(&self) -> Option<Misfit> {
+        Misfit::of(self)
+    }
+}
+
 impl Misfit {
     /// The first reason in the order of the variants; none if the model may be one of the data.
-    pub(super) fn of(fit: &ModelFit) -> Option<Self> {
+    fn of(fit: &ModelFit) -> Option<Self> {
         if let Some(level) = fit.levels.iter().find(|level| !level.model.is_finite()) {
             return Some(Self::NotFinite { sigma: level.sigma });
         }

@@ -2,6 +2,7 @@
 
 mod cost;
 mod report;
+mod run;
 
 use std::path::PathBuf;
 
@@ -11,12 +12,12 @@ use datasway_cli::number::{self, count};
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::density::Bandwidth;
-use datasway_sensitivity::fit::{self, FitOptions, ModelFit};
+use datasway_sensitivity::fit::{self, FitOptions};
 use datasway_sensitivity::{SIDECAR, SensitivityConfig, TrainedModel};
-use serde::Serialize;
 
-use crate::model_arguments::{Candidate, ModelArgs};
+use crate::model_arguments::ModelArgs;
 use cost::Cost;
+use run::{CheckRun, range};
 
 /// Noise levels of equal ratio, beside those around the scale of the data.
 const LEVELS: usize = 12;
@@ -52,43 +53,6 @@ static FOLDER: Kind = Kind {
     files: &["losses.csv", "samples.png", "index.html", "summary.json"],
     marks: &[("losses.csv", ""), ("summary.json", "\"losses\"")],
 };
-
-/// What is known of the model and the data, and the results.
-#[derive(Serialize)]
-struct CheckRun {
-    datasway: &'static str,
-    checkpoint: String,
-    data: String,
-    fingerprint: String,
-    training_data: String,
-    /// True if the data are those of the training by their fingerprint; none if the model names none.
-    same_data: Option<bool>,
-    images: usize,
-    mirrored: bool,
-    sigma_range: Option<[f64; 2]>,
-    sigma_min: f64,
-    sigma_max: f64,
-    seed: u64,
-    data_scale: f64,
-    bandwidth: f64,
-    /// `covariance` or `variances`, of which the linear denoiser knows.
-    linear: &'static str,
-    losses: Vec<Level>,
-    told: Vec<(f64, f64)>,
-    cost: Cost,
-    fits: bool,
-    reason: Option<String>,
-}
-
-/// The losses at a noise level.
-#[derive(Serialize)]
-struct Level {
-    sigma: f64,
-    model: f64,
-    raw_weights: Option<f64>,
-    linear: f64,
-    blurred: f64,
-}
 
 /// Runs `sensitivity check`.
 ///
@@ -147,13 +111,6 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
     Ok(())
 }
 
-/// The lowest noise level above 0 and the highest one of the sampler.
-fn range(config: &SensitivityConfig) -> [f64; 2] {
-    let mut levels = config.sigmas.iter().copied().filter(|sigma| *sigma > 0.0);
-    let highest = levels.next().unwrap_or(1.0);
-    [levels.last().unwrap_or(highest), highest]
-}
-
 /// Samples to look at, `[n, d]`; none where the model's samples are not finite.
 fn samples(model: &TrainedModel, config: &SensitivityConfig) -> Result<Option<Vec<f32>>> {
     let denoiser = model.score_model.denoiser();
@@ -166,45 +123,4 @@ fn samples(model: &TrainedModel, config: &SensitivityConfig) -> Result<Option<Ve
     let values = samples.into_data().try_to_vec::<f32>();
     let values = values.map_err(|error| anyhow!("samples could not be read back: {error:?}"))?;
     Ok(Some(values))
-}
-
-impl CheckRun {
-    fn new(candidate: &Candidate, config: &SensitivityConfig, fit: &ModelFit, cost: Cost) -> Self {
-        let (model, expected) = (&candidate.model, candidate.fingerprint.as_ref());
-        let misfit = fit.misfit();
-        let [sigma_min, sigma_max] = range(config);
-        let level = |level: &fit::LevelLoss| Level {
-            sigma: level.sigma,
-            model: level.model,
-            raw_weights: level.other,
-            linear: level.linear,
-            blurred: level.blurred,
-        };
-        Self {
-            datasway: env!("CARGO_PKG_VERSION"),
-            checkpoint: model.name.clone(),
-            data: model.images.name.clone(),
-            fingerprint: model.images.fingerprint.clone(),
-            training_data: model.training.data.clone(),
-            same_data: expected.map(|expected| *expected == model.images.fingerprint),
-            images: model.images.len(),
-            mirrored: model.mirrored,
-            sigma_range: model.training.sigma_range,
-            sigma_min,
-            sigma_max,
-            seed: config.seed,
-            data_scale: fit.data_scale,
-            bandwidth: fit.bandwidth,
-            linear: if fit.diagonal {
-                "variances"
-            } else {
-                "covariance"
-            },
-            losses: fit.levels.iter().map(level).collect(),
-            told: fit.told.clone(),
-            cost,
-            fits: misfit.is_none(),
-            reason: misfit.map(|misfit| misfit.to_string()),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use datasway_report::{
 };
 use maud::html;
 
-use super::{CheckRun, Level};
+use super::run::{CheckRun, Level};
 
 /// Writes `losses.csv`, `samples.png`, `summary.json` and `index.html`. `samples` are `[n, d]`.
 ///

@@ -1,0 +1,99 @@
+//! Run information and results of a check.
+
+use datasway_sensitivity::SensitivityConfig;
+use datasway_sensitivity::fit::{LevelLoss, ModelFit};
+use serde::Serialize;
+
+use super::cost::Cost;
+use crate::model_arguments::Candidate;
+
+/// What is known of the model and the data, and the results.
+#[derive(Serialize)]
+pub struct CheckRun {
+    pub datasway: &'static str,
+    pub checkpoint: String,
+    pub data: String,
+    pub fingerprint: String,
+    pub training_data: String,
+    /// True if the data are those of the training by their fingerprint; none if the model names none.
+    pub same_data: Option<bool>,
+    pub images: usize,
+    pub mirrored: bool,
+    pub sigma_range: Option<[f64; 2]>,
+    pub sigma_min: f64,
+    pub sigma_max: f64,
+    pub seed: u64,
+    pub data_scale: f64,
+    pub bandwidth: f64,
+    /// `covariance` or `variances`, of which the linear denoiser knows.
+    pub linear: &'static str,
+    pub losses: Vec<Level>,
+    pub told: Vec<(f64, f64)>,
+    pub cost: Cost,
+    pub fits: bool,
+    pub reason: Option<String>,
+}
+
+/// The losses at a noise level.
+#[derive(Serialize)]
+pub struct Level {
+    pub sigma: f64,
+    pub model: f64,
+    pub raw_weights: Option<f64>,
+    pub linear: f64,
+    pub blurred: f64,
+}
+
+/// The lowest noise level above 0 and the highest one of the sampler.
+pub fn range(config: &SensitivityConfig) -> [f64; 2] {
+    let mut levels = config.sigmas.iter().copied().filter(|sigma| *sigma > 0.0);
+    let highest = levels.next().unwrap_or(1.0);
+    [levels.next_back().unwrap_or(highest), highest]
+}
+
+impl CheckRun {
+    /// The results of a model that is tested.
+    pub fn new(
+        candidate: &Candidate,
+        config: &SensitivityConfig,
+        fit: &ModelFit,
+        cost: Cost,
+    ) -> Self {
+        let (model, expected) = (&candidate.model, candidate.fingerprint.as_ref());
+        let misfit = fit.misfit();
+        let [sigma_min, sigma_max] = range(config);
+        let level = |level: &LevelLoss| Level {
+            sigma: level.sigma,
+            model: level.model,
+            raw_weights: level.other,
+            linear: level.linear,
+            blurred: level.blurred,
+        };
+        Self {
+            datasway: env!("CARGO_PKG_VERSION"),
+            checkpoint: model.name.clone(),
+            data: model.images.name.clone(),
+            fingerprint: model.images.fingerprint.clone(),
+            training_data: model.training.data.clone(),
+            same_data: expected.map(|expected| *expected == model.images.fingerprint),
+            images: model.images.len(),
+            mirrored: model.mirrored,
+            sigma_range: model.training.sigma_range,
+            sigma_min,
+            sigma_max,
+            seed: config.seed,
+            data_scale: fit.data_scale,
+            bandwidth: fit.bandwidth,
+            linear: if fit.diagonal {
+                "variances"
+            } else {
+                "covariance"
+            },
+            losses: fit.levels.iter().map(level).collect(),
+            told: fit.told.clone(),
+            cost,
+            fits: misfit.is_none(),
+            reason: misfit.map(|misfit| misfit.to_string()),
+        }
+    }
+}
