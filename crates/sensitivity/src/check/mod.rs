@@ -139,7 +139,7 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
 fn range(config: &SensitivityConfig) -> [f64; 2] {
     let mut levels = config.sigmas.iter().copied().filter(|sigma| *sigma > 0.0);
     let highest = levels.next().unwrap_or(1.0);
-    [levels.last().unwrap_or(highest), highest]
+    [levels.next_back().unwrap_or(highest), highest]
 }
 
 /// Samples to look at, `[n, d]`; none where the model's samples are not finite.

@@ -10,7 +10,7 @@ use crate::fields::Fields;
 use crate::resampling::Direction;
 
 /// Fields that have no effect on the results of a trained network.
-const WITHOUT_EFFECT: [&str; 4] = [
+const WITHOUT_EFFECT: [&str; 11] = [
     // Provenance.
     "_diffusers_version",
     "_name_or_path",
@@ -18,6 +18,14 @@ const WITHOUT_EFFECT: [&str; 4] = [
     "dropout",
     // Whether the attention is computed in slices, in old files. The result is the same.
     "attention_slice",
+    // The state of the average of the weights, which `EMAModel.save_pretrained` writes beside the configuration.
+    "decay",
+    "min_decay",
+    "optimization_step",
+    "update_after_step",
+    "use_ema_warmup",
+    "inv_gamma",
+    "power",
 ];
 
 /// The height and width of a picture, as the library writes it.
