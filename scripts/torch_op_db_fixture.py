@@ -19,11 +19,14 @@ of PyTorch, a summary, and "cases", a list with an entry for each sample:
 - forward, forward_keyword: the arguments of the module's call;
 - state: the names of the module's parameters and buffers;
 - tangents: for each tensor i the directions in which it has a tangent;
+- parameters: for each name of a parameter the directions in which it has a tangent;
 - outputs: the positions of the float tensors among the outputs.
 
-Case c has the tensors c.x.i (input), c.t.i (tangents, one for each of its directions), c.s.NAME (state), c.y.j (value)
-and c.d.j (derivatives, [K, *shape]). With one float input there are two directions in it. With more there is one
-direction for each of the first three, and one for all others together.
+Case c has the tensors c.x.i (input), c.t.i (tangents, one for each of its directions), c.s.NAME (state), c.p.NAME
+(tangents of a parameter), c.y.j (value) and c.d.j (derivatives, [K, *shape]). With one float input there are two
+directions in it. With more there is one direction for each of the first three, and one for all others together.
+A module has a direction for each of its first three parameters too, one for all other parameters together, and one for
+all inputs and all parameters together.
 Inputs and tangents are numbers of single precision. Values and derivatives are those of double precision at them.
 """
 
@@ -85,9 +88,9 @@ nn.functional.unfold
 # Modules of module_db that Burn has too.
 MODULES = set("""
 AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AvgPool1d AvgPool2d BatchNorm1d BatchNorm2d BatchNorm3d CELU
-Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d ELU GELU GRU GroupNorm Hardshrink Hardswish
-InstanceNorm1d InstanceNorm2d InstanceNorm3d LSTM LayerNorm LeakyReLU Linear LocalResponseNorm MaxPool1d MaxPool2d
-MultiheadAttention PReLU RMSNorm RNN ReLU SELU Sigmoid Softplus Softshrink Softsign Tanh
+Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d ELU Embedding GELU GRU GroupNorm Hardshrink
+Hardswish InstanceNorm1d InstanceNorm2d InstanceNorm3d LSTM LayerNorm LeakyReLU Linear LocalResponseNorm MaxPool1d
+MaxPool2d MultiheadAttention PReLU RMSNorm RNN ReLU SELU Sigmoid Softplus Softshrink Softsign Tanh
 """.split())
 
 # Arguments of constructors that no module of Burn has.
@@ -103,6 +106,8 @@ class Case:
 
     def __init__(self):
         self.tensors = []
+        self.state = {}
+        self.parameters = []
 
     def encode(self, value):
         if isinstance(value, torch.Tensor):
@@ -152,54 +157,68 @@ def seed(text):
     random.seed(number)
 
 
+def alone(variables):
+    """A direction for each of the first variables, and one for all others together."""
+    directions = [[v] for v in variables[: MAX_DIRECTIONS - 1]]
+    if variables[MAX_DIRECTIONS - 1 :]:
+        directions.append(variables[MAX_DIRECTIONS - 1 :])
+    return directions
+
+
 def derivatives(case, function, label):
-    """Values and derivatives of `function` of the tensors, and the directions with their tangents."""
+    """Values and derivatives of `function` of tensors and parameters, and the directions with their tangents.
+
+    A variable is the index of a tensor of floats or the name of a parameter.
+    """
     floats = [i for i, t in enumerate(case.tensors) if t.is_floating_point()]
-    if not floats:
+    if not floats and not case.parameters:
         raise Skip
-    if len(floats) == 1:
-        directions = [floats, floats]
-    else:
-        directions = [[i] for i in floats[: MAX_DIRECTIONS - 1]]
-        if floats[MAX_DIRECTIONS - 1 :]:
-            directions.append(floats[MAX_DIRECTIONS - 1 :])
+    directions = [floats, floats] if len(floats) == 1 else alone(floats)
+    case.input_directions = len(directions)
+    variables = floats + case.parameters
+    if case.parameters:
+        directions += [*alone(case.parameters), variables]
+    points = [case.tensors[v] if v in floats else case.state[v] for v in variables]
     generator = torch.Generator().manual_seed(len(label))
 
     def flat(*primals):
-        tensors = list(case.tensors)
-        for i, primal in zip(floats, primals):
-            tensors[i] = primal
-        result = function(tensors)
+        primal = dict(zip(variables, primals))
+        tensors = [primal.get(i, t) for i, t in enumerate(case.tensors)]
+        result = function(tensors, {name: primal[name] for name in case.parameters})
         result = result if isinstance(result, (list, tuple)) else [result]
         # torch.func.jvp refuses outputs that are no floats.
         chosen = [(j, y) for j, y in enumerate(result) if isinstance(y, torch.Tensor) and y.dtype == torch.float64]
         positions[:] = [j for j, _ in chosen]
         return tuple(y.clone() for _, y in chosen)
 
-    positions, tangents, columns = [], {i: [] for i in floats}, []
+    positions, tangents, columns = [], {v: [] for v in variables}, []
     for direction in directions:
         along = []
-        for i in floats:
-            shape = case.tensors[i].shape
-            tangent = torch.zeros(shape, dtype=torch.float64)
-            if i in direction:
-                tangent = torch.randint(-32, 33, shape, generator=generator).double() / 32
-                tangents[i].append(tangent)
+        for v, point in zip(variables, points):
+            tangent = torch.zeros(point.shape, dtype=torch.float64)
+            if v in direction:
+                tangent = torch.randint(-32, 33, point.shape, generator=generator).double() / 32
+                tangents[v].append(tangent)
             along.append(tangent)
-        values, column = torch.func.jvp(flat, tuple(case.tensors[i] for i in floats), tuple(along))
+        values, column = torch.func.jvp(flat, tuple(points), tuple(along))
         columns.append(column)
     if not positions or any(y.dim() > MAX_RANK for y in values):
         raise Skip
     case.positions = list(positions)
     case.values = values
     case.derivatives = [torch.stack([column[j] for column in columns]) for j in range(len(values))]
-    case.tangents = {i: torch.stack(t) for i, t in tangents.items()}
-    case.directions = [[k for k, direction in enumerate(directions) if i in direction] for i in range(len(case.tensors))]
+    case.tangents = {v: torch.stack(t) for v, t in tangents.items()}
+    rows = {v: [k for k, direction in enumerate(directions) if v in direction] for v in variables}
+    case.directions = [rows.get(i, []) for i in range(len(case.tensors))]
+    case.parameter_directions = {name: rows[name] for name in case.parameters}
 
 
 def numbers(case):
-    state = getattr(case, "state", {})
-    groups = [case.tensors, case.tangents.values(), case.values, case.derivatives, state.values()]
+    """The size of a case without the directions in its parameters, on which the choice does not depend."""
+    k = case.input_directions
+    rows = {i: sum(row < k for row in rows) for i, rows in enumerate(case.directions) if rows}
+    tangents = [case.tangents[i][:n] for i, n in rows.items()]
+    groups = [case.tensors, tangents, case.values, [d[:k] for d in case.derivatives], case.state.values()]
     return sum(t.numel() for group in groups for t in group)
 
 
@@ -211,7 +230,7 @@ def operation_cases(op):
         try:
             positional = case.encode([sample.input, *sample.args])
             keyword = {key: case.encode(value) for key, value in sample.kwargs.items()}
-            run = lambda t: op.op(*case.decode(positional, t), **case.decode_keywords(keyword, t))
+            run = lambda t, _: op.op(*case.decode(positional, t), **case.decode_keywords(keyword, t))
             derivatives(case, run, label)
         except (Skip, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             yield None, f"{label}: {type(error).__name__}: {error}"
@@ -240,11 +259,16 @@ def module_cases(info):
                 raise Skip
             module = info.module_cls(*arguments.args, **arguments.kwargs).double().eval()
             case.state = scrambled(module)
+            case.parameters = [name for name, _ in module.named_parameters()]
             forward = case.encode(list(sample.forward_input.args))
             forward_keyword = {key: case.encode(value) for key, value in sample.forward_input.kwargs.items()}
 
-            def run(tensors):
-                result = module(*case.decode(forward, tensors), **case.decode_keywords(forward_keyword, tensors))
+            def run(tensors, parameters):
+                if isinstance(module, torch.nn.RNNBase):
+                    # It reads its weights from this list.
+                    module._flat_weights = [parameters[name] for name in module._flat_weights_names]
+                arguments = tuple(case.decode(forward, tensors)), case.decode_keywords(forward_keyword, tensors)
+                result = torch.func.functional_call(module, parameters, *arguments)
                 return result if isinstance(result, torch.Tensor) else result[0]
 
             derivatives(case, run, f"module/{name}")
@@ -300,16 +324,17 @@ def write(cases, path, summary):
     for c, case in enumerate(cases):
         for i, t in enumerate(case.tensors):
             tensors[f"{c}.x.{i}"] = stored(t)
-        for i, t in case.tangents.items():
-            tensors[f"{c}.t.{i}"] = stored(t)
-        for key, t in getattr(case, "state", {}).items():
+        for v, t in case.tangents.items():
+            tensors[f"{c}.p.{v}" if v in case.parameters else f"{c}.t.{v}"] = stored(t)
+        for key, t in case.state.items():
             tensors[f"{c}.s.{key}"] = stored(t)
         for j, (value, derivative) in enumerate(zip(case.values, case.derivatives)):
             tensors[f"{c}.y.{j}"] = value.contiguous()
             tensors[f"{c}.d.{j}"] = derivative.contiguous()
         entry = dict(case.entry, tangents=case.directions, outputs=case.positions)
-        if hasattr(case, "state"):
+        if case.entry["name"].startswith("module."):
             entry["state"] = list(case.state)
+            entry["parameters"] = case.parameter_directions
         table.append(entry)
     dump = lambda value: json.dumps(value, separators=(",", ":"))
     version = torch.__version__.split("+")[0]
@@ -325,6 +350,8 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    # The fused kernel of attention has no forward derivative.
+    torch.backends.mha.set_fastpath_enabled(False)
 
     entries = [(f"{op.name}/{op.variant_test_name}", operation_cases(op)) for op in op_db if op.name in OPERATIONS]
     modules = [info for info in module_db if info.module_cls.__name__ in MODULES]

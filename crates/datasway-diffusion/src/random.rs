@@ -25,6 +25,8 @@ pub enum RandomStream {
     Split,
     /// Images, noise levels and noise of draws of the training loss; by quantity and draw.
     LossDraw,
+    /// Weights of an untrained network; by the name of the weight.
+    Weights,
 }
 
 /// The generator of a seed, a stream and an index of up to three numbers, below 2⁶⁴, 2⁶⁴ and 2³².

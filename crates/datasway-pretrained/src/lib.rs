@@ -1,4 +1,6 @@
-//! Score models of other libraries as denoisers.
+#![doc = include_str!("../README.md")]
+//!
+//! # Structure
 //!
 //! A file is read into a [`StateDict`](state_dict::StateDict). A network takes its tensors from it by their names there,
 //! and everything that is left over or missing is an error.
@@ -8,7 +10,10 @@ pub mod edm;
 pub mod error;
 pub mod fields;
 pub mod layers;
+pub mod pretrained;
+pub mod resampling;
 pub mod state_dict;
 pub mod weights;
 
 pub use error::PretrainedError;
+pub use pretrained::{Pretrained, PretrainedDenoiser, PretrainedOptions, is_pretrained};

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use datasway_diffusion::random::{RandomStream, generator};
+use rand::RngExt;
+use sha2::{Digest, Sha256};
 
 /// Names that an error lists before it counts the rest.
 const LISTED: usize = 8;
@@ -16,6 +19,8 @@ const LISTED: usize = 8;
 pub struct StateDict {
     remaining: RefCell<BTreeMap<String, TensorData>>,
     faults: RefCell<Faults>,
+    /// The seed of tensors that are drawn in the place of a file's.
+    seed: Option<u64>,
     device: Device,
     dtype: DType,
 }
@@ -32,8 +37,18 @@ impl StateDict {
         Self {
             remaining: RefCell::new(tensors),
             faults: RefCell::default(),
+            seed: None,
             device: device.clone(),
             dtype,
+        }
+    }
+
+    /// Tensors of an untrained network without a file, drawn as they are asked for: scales are one, biases zero, and other
+    /// weights uniform within `±1/√(inputs of a unit)`, as PyTorch initialises its layers.
+    pub fn drawn(seed: u64, device: &Device, dtype: DType) -> Self {
+        Self {
+            seed: Some(seed),
+            ..Self::new(BTreeMap::new(), device, dtype)
         }
     }
 
@@ -52,6 +67,21 @@ impl StateDict {
             .into_iter()
             .filter_map(|(name, data)| Some((rename(&name)?, data)));
         *self.remaining.borrow_mut() = renamed.collect();
+    }
+
+    /// Replaces all tensors before they are taken.
+    ///
+    /// # Errors
+    /// What `replace` returns.
+    pub fn replace(
+        &self,
+        replace: impl FnOnce(
+            BTreeMap<String, TensorData>,
+        ) -> Result<BTreeMap<String, TensorData>, String>,
+    ) -> Result<(), String> {
+        let tensors = std::mem::take(&mut *self.remaining.borrow_mut());
+        *self.remaining.borrow_mut() = replace(tensors)?;
+        Ok(())
     }
 
     /// Checks that every tensor was there, had its shape and was taken.
@@ -81,6 +111,9 @@ impl StateDict {
     }
 
     fn take(&self, name: String, shape: &[usize]) -> TensorData {
+        if let Some(seed) = self.seed {
+            return drawn(seed, &name, shape);
+        }
         let mut faults = self.faults.borrow_mut();
         match self.remaining.borrow_mut().remove(&name) {
             Some(data) if data.shape().as_slice() == shape => return data,
@@ -92,6 +125,24 @@ impl StateDict {
         }
         TensorData::zeros::<f32, _>(shape.to_vec())
     }
+}
+
+/// An untrained weight, a function of the seed and its name.
+fn drawn(seed: u64, name: &str, shape: &[usize]) -> TensorData {
+    let numbers: usize = shape.iter().product();
+    let values: Vec<f32> = match shape {
+        [_] if name.ends_with("weight") => vec![1.0; numbers],
+        [_, inputs @ ..] if !inputs.is_empty() => {
+            let bound = (inputs.iter().product::<usize>() as f32).powf(-0.5);
+            let index = Sha256::digest(name.as_bytes());
+            let index = u64::from_le_bytes(index[..8].try_into().expect("a digest of 32 bytes"));
+            let mut rng = generator(seed, RandomStream::Weights, [index]);
+            let draw = || bound * (2.0 * rng.random::<f32>() - 1.0);
+            std::iter::repeat_with(draw).take(numbers).collect()
+        }
+        _ => vec![0.0; numbers],
+    };
+    TensorData::new(values, shape.to_vec())
 }
 
 /// The first names, and the number of the others.
@@ -145,6 +196,11 @@ impl<'a> Scope<'a> {
         &self.dict.device
     }
 
+    /// The precision of the network.
+    pub fn dtype(&self) -> DType {
+        self.dict.dtype
+    }
+
     /// The full name of a tensor.
     fn name(&self, name: &str) -> String {
         if self.prefix.is_empty() {
@@ -179,5 +235,21 @@ mod tests {
         ] {
             assert!(message.contains(part), "{message}");
         }
+    }
+
+    #[test]
+    fn drawn_weights_are_a_function_of_seed_and_name() {
+        let values = |seed, module: &str, name: &str, shape: [usize; 2]| {
+            let dict = StateDict::drawn(seed, &Device::flex(), DType::F32);
+            let tensor: Tensor<2> = dict.root().at(module).tensor(name, shape);
+            dict.finish().unwrap();
+            tensor.into_data().iter::<f64>().collect::<Vec<f64>>()
+        };
+        let first = values(1, "a", "weight", [50, 4]);
+        assert_eq!(first, values(1, "a", "weight", [50, 4]));
+        assert_ne!(first, values(2, "a", "weight", [50, 4]));
+        assert_ne!(first, values(1, "b", "weight", [50, 4]));
+        let largest = first.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        assert!(largest > 0.4 && largest <= 0.5, "{largest}");
     }
 }

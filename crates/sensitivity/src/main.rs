@@ -1,5 +1,6 @@
 //! Command `sensitivity`: ranks samples by their sensitivity to changes of the training data.
 
+mod check;
 mod command;
 mod default_model;
 mod given_picture;
@@ -9,6 +10,7 @@ mod model_arguments;
 #[cfg(test)]
 mod odd_pages;
 mod picture_arguments;
+mod pretrained_arguments;
 mod rank;
 mod replay;
 mod run_info;

@@ -46,6 +46,8 @@ struct Entry {
     #[serde(default)]
     state: Vec<String>,
     tangents: Vec<Vec<usize>>,
+    #[serde(default)]
+    parameters: BTreeMap<String, Vec<usize>>,
     outputs: Vec<usize>,
 }
 
@@ -131,6 +133,23 @@ fn tensor_index(value: &Value) -> Option<usize> {
     Some(value.get("tensor")?.as_u64()? as usize)
 }
 
+/// A parameter's tangents.
+pub struct ParameterTangent {
+    /// The directions in which the parameter has a tangent.
+    pub directions: Vec<usize>,
+    /// The tangents, stacked in the order of the directions.
+    pub stack: DynTensor,
+}
+
+/// A variable of a module or an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variable<'a> {
+    /// The input at a position.
+    Input(usize),
+    /// The parameter of a name.
+    Parameter(&'a str),
+}
+
 /// One sample of a database with PyTorch's values and derivatives.
 pub struct Case {
     /// Name of the operation, or `module.` and the name of the module.
@@ -153,6 +172,8 @@ pub struct Case {
     pub directions: Vec<Vec<usize>>,
     /// Tangents of each input, stacked in the order of its directions. `None` for integers and booleans.
     pub tangents: Vec<Option<DynTensor>>,
+    /// Tangents of each parameter of the module, by its name.
+    pub parameters: BTreeMap<String, ParameterTangent>,
     /// Shape and numbers of each float output.
     pub values: Vec<(Vec<usize>, Vec<f64>)>,
     /// Derivatives of each float output, direction after direction.
@@ -160,10 +181,29 @@ pub struct Case {
 }
 
 impl Case {
-    /// True if there is a direction in which input `i` alone has a tangent.
-    pub fn has_its_own_direction(&self, i: usize) -> bool {
-        let same = self.directions.iter().filter(|d| **d == self.directions[i]);
-        self.directions[i].len() == 1 && same.count() == 1
+    /// The variables that have tangents, each with its directions.
+    pub fn variables(&self) -> Vec<(Variable<'_>, &[usize])> {
+        let inputs = self.directions.iter().enumerate();
+        let inputs = inputs.map(|(i, rows)| (Variable::Input(i), rows.as_slice()));
+        let parameters = self.parameters.iter();
+        let parameters =
+            parameters.map(|(name, t)| (Variable::Parameter(name), t.directions.as_slice()));
+        let variables = inputs.chain(parameters);
+        variables.filter(|(_, rows)| !rows.is_empty()).collect()
+    }
+
+    /// The directions in which `variable` alone has a tangent.
+    pub fn directions_of_its_own(&self, variable: Variable) -> Vec<usize> {
+        let variables = self.variables();
+        let moves = |v: Variable, k: usize| {
+            let mut variables = variables.iter();
+            variables.any(|(other, rows)| *other == v && rows.contains(&k))
+        };
+        let alone = |k: &usize| {
+            let mut variables = variables.iter();
+            variables.all(|(other, _)| moves(*other, *k) == (*other == variable))
+        };
+        (0..self.directions()).filter(alone).collect()
     }
 
     /// True if an input has no entries.
@@ -173,7 +213,8 @@ impl Case {
 
     /// Number of directions K.
     pub fn directions(&self) -> usize {
-        let indices = self.directions.iter().flatten();
+        let variables = self.variables();
+        let indices = variables.iter().flat_map(|(_, rows)| *rows);
         indices.max().map_or(0, |k| k + 1)
     }
 }
@@ -239,6 +280,15 @@ fn case(index: usize, entry: Entry, file: &SafeTensors) -> Case {
                 let mut shape = vec![view.shape()[0]];
                 shape.extend(in_front(&shapes[i]));
                 Some(tensor(&view, &shape))
+            })
+            .collect(),
+        parameters: entry
+            .parameters
+            .into_iter()
+            .map(|(key, directions)| {
+                let view = get(format!("p.{key}"));
+                let stack = tensor(&view, view.shape());
+                (key, ParameterTangent { directions, stack })
             })
             .collect(),
         ranks: shapes.iter().map(|shape| shape.len().max(1)).collect(),
@@ -313,12 +363,13 @@ pub fn cast(t: &DynTensor, dtype: FloatDType) -> DynTensor {
     at_rank!(t, burn::tensor::Float, x => x.cast(dtype).into())
 }
 
-/// Stacked tangents with zeros in the directions that have none: from `[directions.len(), …]` to `[k, …]`.
-pub fn spread(t: &DynTensor, directions: &[usize], k: usize) -> DynTensor {
+/// The tangents of some directions: from `[directions.len(), …]` to `[rows.len(), …]`, with zeros in the rows that are
+/// not among `directions`.
+pub fn spread(t: &DynTensor, directions: &[usize], rows: &[usize]) -> DynTensor {
     at_rank!(t, burn::tensor::Float, x => {
         let zeros = x.clone().slice_dim(0, 0..1).zeros_like();
-        let rows = (0..k).map(|direction| match directions.iter().position(|d| *d == direction) {
-            Some(row) => x.clone().slice_dim(0, row..row + 1),
+        let rows = rows.iter().map(|row| match directions.iter().position(|d| d == row) {
+            Some(place) => x.clone().slice_dim(0, place..place + 1),
             None => zeros.clone(),
         });
         Tensor::cat(rows.collect(), 0).into()

@@ -2,8 +2,8 @@
 //!
 //! `scripts/torch_op_db_fixture.py` makes the fixture from the databases with which PyTorch tests its operations
 //! (`op_db`) and modules (`module_db`). Each sample is replayed in double and in single precision: with tangents of all
-//! inputs at once, and with the tangents of one input at a time. A replay that does not agree must be on the list of
-//! [`exceptions`], and an exception that no replay needs fails the test.
+//! inputs and parameters at once, and with the tangents of one of them at a time. A replay that does not agree must be
+//! on the list of [`exceptions`], and an exception that no replay needs fails the test.
 //!
 //! The variable `OP_DB` names another fixture, such as the full one of the script's `--full`, and `OP_DB_ONLY` a prefix
 //! of the operations to replay. With either, exceptions that no replay needs do not count.
@@ -19,9 +19,9 @@ mod updates;
 
 use arguments::Arguments;
 use burn::tensor::FloatDType;
-use burn_jvp::{DynTensor, Jvp, JvpError};
+use burn_jvp::{DynTensor, Jvp, JvpError, ParameterTangents, Tangents};
 use exceptions::Failure;
-use fixture::{Case, cast, numbers, spread};
+use fixture::{Case, Variable, cast, numbers, spread};
 use modules::Layer;
 use report::{Outcome, Report};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -131,7 +131,43 @@ fn replay(case: &Case) -> Outcome {
     outcome
 }
 
-/// Compares the derivatives of output `j`: along all directions at once, then along one input at a time.
+/// The replays of a sample: all directions at once, and the directions that move one variable alone.
+fn replays(case: &Case) -> Vec<(Vec<usize>, Option<Variable<'_>>)> {
+    let mut replays = vec![((0..case.directions()).collect(), None)];
+    let variables = case.variables();
+    if variables.len() > 1 {
+        let alone = variables
+            .iter()
+            .map(|(v, _)| (case.directions_of_its_own(*v), Some(*v)));
+        replays.extend(alone.filter(|(rows, _)| !rows.is_empty()));
+    }
+    replays
+}
+
+/// The tangents in the directions `rows`, of one variable or of all.
+fn tangents(
+    case: &Case,
+    layer: &Layer,
+    precision: FloatDType,
+    rows: &[usize],
+    only: Option<Variable>,
+) -> Result<Tangents, JvpError> {
+    let stacks = case.tangents.iter().zip(&case.directions).enumerate();
+    let inputs = stacks.map(|(i, (t, directions))| {
+        let t = t.as_ref()?;
+        only.is_none_or(|v| v == Variable::Input(i))
+            .then(|| cast(&spread(t, directions, rows), precision))
+    });
+    let inputs = inputs.collect();
+    let parameters = if matches!(only, Some(Variable::Input(_))) || case.parameters.is_empty() {
+        ParameterTangents::new()
+    } else {
+        layer.tangents(case, precision, rows)?
+    };
+    Ok(Tangents { inputs, parameters })
+}
+
+/// Compares the derivatives of output `j`: along all directions at once, then in one input or parameter at a time.
 fn derivatives(
     case: &Case,
     layer: &Layer,
@@ -146,23 +182,13 @@ fn derivatives(
     let k = case.directions();
     let expected = &case.derivatives[j];
     let n = expected.len() / k.max(1);
-    let tangents = || case.tangents.iter().zip(&case.directions);
-    let spread_tangents = tangents().map(|(t, directions)| {
-        let t = t.as_ref()?;
-        Some(cast(&spread(t, directions, k), precision))
-    });
-    let mut replays: Vec<(Vec<Option<DynTensor>>, Vec<f64>)> =
-        vec![(spread_tangents.collect(), expected.clone())];
-    for i in (0..inputs.len()).filter(|i| k > 1 && case.has_its_own_direction(*i)) {
-        let mut tangents = vec![None; inputs.len()];
-        tangents[i] = case.tangents[i].as_ref().map(|t| cast(t, precision));
-        let row = case.directions[i][0];
-        replays.push((tangents, expected[row * n..(row + 1) * n].to_vec()));
-    }
-    for (tangents, expected) in replays {
+    for (rows, only) in replays(case) {
         outcome.replays += 1;
+        let block = rows.iter().map(|row| &expected[row * n..(row + 1) * n]);
+        let expected = block.collect::<Vec<_>>().concat();
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let (_, t) = jvp.call(layer, inputs, &tangents)?;
+            let tangents = tangents(case, layer, precision, &rows, only)?;
+            let (_, t) = jvp.along(layer, inputs, &tangents)?;
             Ok(t.map_or_else(|| vec![0.0; expected.len()], |t| numbers(&t)))
         }));
         match result {

@@ -2,7 +2,7 @@
 
 use crate::arguments::{Arguments, lacks, widen_bool};
 use crate::at_rank;
-use crate::fixture::{Call, Case, cast};
+use crate::fixture::{Call, Case, cast, numbers, spread};
 use burn::module::{Module, Param, RunningState};
 use burn::nn;
 use burn::nn::activation::{Activation, ActivationConfig};
@@ -22,8 +22,9 @@ use burn::nn::{
     LstmState, Rnn, RnnConfig, RnnState,
 };
 use burn::nn::{PaddingConfig1d, PaddingConfig2d, PaddingConfig3d};
-use burn::tensor::{Bool, Device, Float, FloatDType, Tensor, s};
-use burn_jvp::DynTensor;
+use burn::tensor::{Bool, Device, Float, FloatDType, Int, Tensor, s};
+use burn_jvp::{DynTensor, JvpError, ParameterTangents};
+use std::collections::BTreeMap;
 
 /// The module of a case.
 #[derive(Module, Debug)]
@@ -51,6 +52,7 @@ pub enum Layer {
     ConvTranspose2d(ConvTranspose2d),
     ConvTranspose3d(ConvTranspose3d),
     Linear(nn::Linear),
+    Embedding(nn::Embedding),
     Attention(MultiHeadAttention),
     Rnn(Vec<Rnn>),
     Gru(Vec<Gru>),
@@ -70,6 +72,9 @@ pub fn has_precision(case: &Case, precision: FloatDType) -> bool {
 /// Parameters and arguments from which a module is built.
 struct Builder<'a> {
     case: &'a Case,
+    state: &'a BTreeMap<String, DynTensor>,
+    /// True if the module is a direction: what stands for an absent parameter does not move.
+    is_direction: bool,
     precision: FloatDType,
     device: Device,
 }
@@ -77,7 +82,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// A parameter or buffer, if the module has it.
     fn find<const R: usize>(&self, name: &str) -> Option<Tensor<R>> {
-        let tensor = self.case.state.get(name)?;
+        let tensor = self.state.get(name)?;
         Some(cast(tensor, self.precision).get())
     }
 
@@ -91,7 +96,8 @@ impl Builder<'_> {
     }
 
     /// A vector parameter, or the constant that stands for it.
-    fn vector_or(&self, name: &str, n: usize, value: f64) -> Tensor<1> {
+    fn vector_or(&self, name: &str, n: usize, constant: f64) -> Tensor<1> {
+        let value = if self.is_direction { 0.0 } else { constant };
         let options = (&self.device, self.precision.into());
         self.find(name)
             .unwrap_or_else(|| Tensor::full([n], value, options))
@@ -115,6 +121,18 @@ impl Builder<'_> {
             let bias = bias.map(|b| b.slice_dim(0, rows.clone()));
             self.linear(weight.slice_dim(0, rows.clone()), bias)
         })
+    }
+}
+
+/// A stack of one tensor as that tensor.
+fn without_first_axis(stack: &DynTensor) -> DynTensor {
+    match stack.shape().len() {
+        2 => stack.get::<2>().squeeze_dim::<1>(0).into(),
+        3 => stack.get::<3>().squeeze_dim::<2>(0).into(),
+        4 => stack.get::<4>().squeeze_dim::<3>(0).into(),
+        5 => stack.get::<5>().squeeze_dim::<4>(0).into(),
+        6 => stack.get::<6>().squeeze_dim::<5>(0).into(),
+        rank => panic!("parameters of rank {rank}"),
     }
 }
 
@@ -173,11 +191,54 @@ impl<const N: usize> ConvArguments<N> {
 impl Layer {
     /// The module with the parameters of the case.
     pub fn new(case: &Case, precision: FloatDType) -> Self {
+        Self::with_state(case, precision, &case.state, false)
+    }
+
+    /// Tangents `[K, …]` of the parameters in the directions `rows` of the case, for those parameters that move.
+    ///
+    /// A direction is a module whose parameters are the tangents, in the layout of Burn: the maps between the layouts
+    /// (transposition, gates of one matrix) are linear.
+    pub fn tangents(
+        &self,
+        case: &Case,
+        precision: FloatDType,
+        rows: &[usize],
+    ) -> Result<ParameterTangents, JvpError> {
+        let direction = |row: &usize| {
+            let buffers = case.state.iter().map(|(name, value)| {
+                let zeros = at_rank!(value, Float, x => x.zeros_like().into());
+                (name.clone(), zeros)
+            });
+            let mut state: BTreeMap<String, DynTensor> = buffers.collect();
+            for (name, t) in &case.parameters {
+                let tangent = spread(&t.stack, &t.directions, &[*row]);
+                let tangent = without_first_axis(&tangent);
+                state.insert(name.clone(), tangent);
+            }
+            Self::with_state(case, precision, &state, true)
+        };
+        let directions: Vec<Self> = rows.iter().map(direction).collect();
+        let all = ParameterTangents::from_modules(self, &directions)?;
+        let moving = all
+            .iter()
+            .filter(|(_, t)| numbers(t).iter().any(|n| *n != 0.0));
+        Ok(moving.map(|(id, t)| (id, t.clone())).collect())
+    }
+
+    /// The module with the values of `state`.
+    fn with_state(
+        case: &Case,
+        precision: FloatDType,
+        state: &BTreeMap<String, DynTensor>,
+        is_direction: bool,
+    ) -> Self {
         let Some(name) = case.name.strip_prefix("module.") else {
             return Self::Operation(nn::Identity::new());
         };
         let builder = Builder {
             case,
+            state,
+            is_direction,
             precision,
             device: Device::flex(),
         };
@@ -219,6 +280,7 @@ impl Layer {
             Self::ConvTranspose2d(layer) => layer.forward(a.ranked(0, "input")).into(),
             Self::ConvTranspose3d(layer) => layer.forward(a.ranked(0, "input")).into(),
             Self::Linear(layer) => at_rank!(x(), Float, x => layer.forward(x).into()),
+            Self::Embedding(layer) => layer.forward(x().get_kind::<2, Int>()).into(),
             Self::Attention(layer) => attention(layer, a),
             Self::Rnn(layers) => recurrent(a, layers.len(), 1, |i, x, [hidden]| {
                 let state = hidden.map(|t| RnnState::new(t.squeeze_dim(0)));
@@ -512,6 +574,15 @@ impl Builder<'_> {
         let device = &self.device;
         Some(match name {
             "Linear" => Layer::Linear(self.linear(self.param("weight").val(), self.find("bias"))),
+            "Embedding" => {
+                let config = nn::EmbeddingConfig::new(
+                    self.size(0, "num_embeddings"),
+                    self.size(1, "embedding_dim"),
+                );
+                let mut layer = config.init(device);
+                layer.weight = self.param("weight");
+                Layer::Embedding(layer)
+            }
             "Conv1d" => {
                 let c = ConvArguments::<1>::new(call, false);
                 let mut layer = Conv1dConfig::new(c.channels[0], c.channels[1], c.kernel[0])

@@ -50,6 +50,15 @@ struct Row {
     replays: usize,
     agreeing_replays: usize,
     errors: [f64; 2],
+    in_parameters: ParameterCounts,
+}
+
+/// The counts of the replayed samples with tangents of parameters.
+#[derive(Default)]
+struct ParameterCounts {
+    samples: usize,
+    agreeing: usize,
+    parameters: usize,
 }
 
 /// The counts of all samples. As text it is the table: operations, samples, agreement, exceptions.
@@ -82,6 +91,11 @@ impl Report {
         } else {
             row.excepted += 1;
         }
+        if !case.parameters.is_empty() {
+            row.in_parameters.samples += 1;
+            row.in_parameters.agreeing += usize::from(outcome.failures.is_empty());
+            row.in_parameters.parameters += case.parameters.len();
+        }
         for (failure, text) in &outcome.failures {
             match EXCEPTIONS.iter().position(|e| e.covers(case, *failure)) {
                 Some(index) => {
@@ -99,12 +113,13 @@ impl Report {
 
     /// The counts, the arguments that Burn lacks and the exceptions as a page of Markdown.
     pub fn page(&self) -> String {
-        let [header, ..] = self.totals();
+        let [header, in_parameters, ..] = self.totals();
         let mut page = format!(
             "# PyTorch's samples\n\n\
              The sample inputs of PyTorch's operator and module databases, replayed on Burn: values and derivatives against \
              `torch.func.jvp`, in double and single precision.\n\
              {header}\n\
+             {in_parameters}\n\
              The test `op_db` compares this page with its counts and prints the largest error of each operation; with \
              `UPDATE_PYTORCH=1` it writes the page.\n\n\
              | operation | samples | agree | excepted | not replayed |\n| --- | --- | --- | --- | --- |\n"
@@ -114,6 +129,18 @@ impl Report {
                 "| {name} | {} | {} | {} | {} |\n",
                 row.samples, row.agreeing, row.excepted, row.lacking
             );
+        }
+        page += "\n## Derivatives in parameters\n\n\
+                 The directions move one parameter alone, the remaining ones together, or all inputs and parameters.\n\n\
+                 | module | samples | agree | parameters |\n| --- | --- | --- | --- |\n";
+        for (name, row) in &self.rows {
+            let counts = &row.in_parameters;
+            if counts.samples > 0 {
+                page += &format!(
+                    "| {name} | {} | {} | {} |\n",
+                    counts.samples, counts.agreeing, counts.parameters
+                );
+            }
         }
         page += "\n## Not replayed\n\n| Burn lacks | samples |\n| --- | --- |\n";
         for (what, count) in &self.lacking {
@@ -130,11 +157,12 @@ impl Report {
         page
     }
 
-    /// The totals, two sentences.
-    fn totals(&self) -> [String; 2] {
+    /// The totals, three sentences.
+    fn totals(&self) -> [String; 3] {
         let total = |count: fn(&Row) -> usize| self.rows.values().map(count).sum::<usize>();
         let modules = self.rows.keys().filter(|name| name.starts_with("module."));
         let modules = modules.count();
+        let with_parameters = self.rows.values().filter(|r| r.in_parameters.samples > 0);
         [
             format!(
                 "{} operations and {modules} modules, {} samples: {} agree, {} excepted, {} not replayed (Burn lacks the arguments).",
@@ -143,6 +171,13 @@ impl Report {
                 total(|r| r.agreeing),
                 total(|r| r.excepted),
                 total(|r| r.lacking)
+            ),
+            format!(
+                "{} of the replayed samples, of {} modules, move in {} parameters too: {} agree.",
+                total(|r| r.in_parameters.samples),
+                with_parameters.count(),
+                total(|r| r.in_parameters.parameters),
+                total(|r| r.in_parameters.agreeing)
             ),
             format!(
                 "{} replays: {} agree.",

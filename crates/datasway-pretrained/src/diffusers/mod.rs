@@ -3,3 +3,4 @@
 pub mod dit;
 pub mod folder;
 pub mod scheduler;
+pub mod unet;

@@ -1,7 +1,11 @@
 //! The layers of a network, by name and size.
 
+use burn::nn::GroupNorm;
+
 use super::config::{EmbeddingType, EncoderType};
-use super::resampling::{Direction, Resampling};
+use crate::layers;
+use crate::resampling::{Direction, Resampling};
+use crate::state_dict::Scope;
 
 /// What distinguishes the blocks of the two networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,8 +180,13 @@ impl Architecture {
 }
 
 /// Number of groups of a normalisation: at most 32, of four channels at least.
-pub fn groups(channels: usize) -> usize {
+fn groups(channels: usize) -> usize {
     32.min(channels / 4)
+}
+
+/// A normalisation of groups of these channels.
+pub fn group_norm(scope: &Scope<'_>, channels: usize, epsilon: f64) -> GroupNorm {
+    layers::group_norm(scope, groups(channels), channels, epsilon)
 }
 
 fn check_divisor(channels: usize, parts: usize, noun: &str, name: &str) -> Result<(), String> {

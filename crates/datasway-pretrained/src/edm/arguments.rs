@@ -6,7 +6,7 @@ use datasway_diffusion::range;
 
 use super::architecture::{Architecture, BlockPlan, Family, LevelPlan};
 use super::config::{DecoderType, Dhariwal, EdmConfig, EmbeddingType, EncoderType, Network, Song};
-use super::resampling::Direction;
+use crate::resampling::Direction;
 
 /// The layers of a configuration, checked before anything is allocated.
 ///

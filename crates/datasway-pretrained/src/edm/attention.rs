@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::Tensor;
 
-use super::kernels::{Pointwise, group_norm, normalize};
+use super::architecture::group_norm;
+use crate::layers::{Pointwise, normalize};
 use crate::state_dict::Scope;
 
 /// Multi-head self-attention over the pixels.

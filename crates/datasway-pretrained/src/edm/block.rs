@@ -6,11 +6,10 @@ use burn::nn::{GroupNorm, Linear};
 use burn::tensor::Tensor;
 use burn_cpu_kernels::silu;
 
-use super::architecture::{Architecture, BlockPlan};
+use super::architecture::{Architecture, BlockPlan, group_norm};
 use super::attention::Attention;
-use super::kernels::{Pointwise, conv3x3, convolve, group_norm, normalize};
-use super::resampling::Resampling;
-use crate::layers;
+use crate::layers::{self, Pointwise, conv3x3, convolve, normalize};
+use crate::resampling::Resampling;
 use crate::state_dict::Scope;
 
 /// A residual block with optional resampling, followed by optional self-attention.

@@ -9,12 +9,10 @@ mod arguments;
 mod attention;
 mod block;
 mod config;
-mod kernels;
 mod mapping;
 mod model;
 mod network;
 mod precondition;
-mod resampling;
 
 pub use config::{
     Dhariwal, EdmConfig, EdmWrapper, IddpmWrapper, Network, Song, VeWrapper, VpWrapper, Wrapper,

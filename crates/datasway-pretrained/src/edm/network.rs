@@ -5,12 +5,12 @@ use burn::nn::GroupNorm;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
-use super::architecture::{Architecture, BlockPlan, Family, LevelPlan};
+use super::architecture::{Architecture, BlockPlan, Family, LevelPlan, group_norm};
 use super::block::Block;
 use super::config::EncoderType;
-use super::kernels::{Pointwise, conv3x3, convolve, group_norm, normalize};
 use super::mapping::Mapping;
-use super::resampling::{Direction, Resampling};
+use crate::layers::{Pointwise, conv3x3, convolve, normalize};
+use crate::resampling::{Direction, Resampling};
 use crate::state_dict::Scope;
 
 /// SongUNet or DhariwalUNet: `(x [n, c, h, w], c_noise [n]) → [n, outputs, h, w]`.

@@ -56,12 +56,7 @@ pub fn cases(file: &str) -> Vec<Case> {
         complete(&mut headers, i);
     }
     let arrays = SafeTensors::deserialize(&bytes).unwrap();
-    let numbers = |name: String| -> Vec<f64> {
-        let bytes = arrays.tensor(&name).unwrap().data().chunks_exact(8);
-        bytes
-            .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
-            .collect()
-    };
+    let numbers = |name: String| numbers(&arrays, &name);
     let case = |header: Header| Case {
         denoised: numbers(format!("{}/denoised", header.name)),
         derivative: numbers(format!("{}/derivative", header.name)),
@@ -157,7 +152,8 @@ pub fn check_neighbours(cases: &[Case]) {
     }
 }
 
-fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+/// The largest difference of two lists; not a number if one of them holds such.
+pub fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     // A difference that is not a number must not be lost.
     differences.fold(0.0, |m, d| if d > m || d.is_nan() { d } else { m })
@@ -176,8 +172,16 @@ fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
         .collect()
 }
 
+/// The numbers of an array in double precision.
+pub fn numbers(arrays: &SafeTensors<'_>, name: &str) -> Vec<f64> {
+    let bytes = arrays.tensor(name).unwrap().data().chunks_exact(8);
+    bytes
+        .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
+        .collect()
+}
+
 /// Numbers of [-1, 1): splitmix64 from the FNV-1a hash of the name.
-fn uniform(name: &str, count: usize) -> Vec<f64> {
+pub fn uniform(name: &str, count: usize) -> Vec<f64> {
     let mut state = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     });

@@ -3,3 +3,5 @@
 mod case;
 mod dit;
 mod edm;
+mod scheduler;
+mod unet;

@@ -51,15 +51,17 @@ impl BetaSchedule {
     }
 }
 
-/// `torch.linspace` in single precision, which counts from both ends.
+/// `torch.linspace` in single precision, which counts from both ends and rounds each number once.
+///
+/// A table with no signal at its end holds differences of neighbours there, which show every rounding.
 fn evenly([start, end]: [f64; 2], steps: usize) -> Vec<f32> {
     let [start, end] = [start as f32, end as f32];
     let step = (end - start) / (steps.max(2) - 1) as f32;
     let value = |i: usize| {
         if i < steps / 2 {
-            start + step * i as f32
+            step.mul_add(i as f32, start)
         } else {
-            end - step * (steps - i - 1) as f32
+            (-step).mul_add((steps - i - 1) as f32, end)
         }
     };
     (0..steps).map(value).collect()

@@ -1,0 +1,22 @@
+//! `UNet2DModel`: the convolutional network of most unconditional models of diffusers.
+//!
+//! Three flavours cover most of them: the ports of DDPM, the defaults of the library, and the first with conditioning by scale
+//! and shift. NCSN++ has the same class.
+
+mod attention;
+mod block_type;
+mod config;
+mod embedding;
+mod keys;
+mod levels;
+mod limits;
+mod network;
+mod plan;
+mod resnet;
+mod step;
+
+pub use block_type::{BlockType, LevelStep};
+pub use config::{
+    Activation, ClassEmbedding, ResamplingType, TimeConditioning, TimeEmbeddingType, UNetConfig,
+};
+pub use network::DiffusersUNet;

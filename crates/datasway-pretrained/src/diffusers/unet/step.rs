@@ -1,0 +1,157 @@
+//! The step from a level to the next one.
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{GroupNorm, PaddingConfig2d};
+use burn::tensor::{Tensor, TensorData};
+
+use super::block_type::LevelStep;
+use super::config::UNetConfig;
+use super::plan::{BOX, FILTER, LevelPlan, ResnetPlan};
+use super::resnet::ResnetBlock;
+use crate::layers::{self, Pointwise, conv3x3, convolve, group_norm, normalize};
+use crate::resampling::{Direction, Resampling};
+use crate::state_dict::Scope;
+
+/// The step to the next coarser level.
+#[derive(Module, Debug)]
+pub struct StepDown {
+    conv: Option<Conv2d>,
+    resnet: Option<ResnetBlock>,
+    /// From the filtered picture to the channels of the level.
+    skip: Option<Pointwise>,
+    picture: Resampling,
+    /// True if zeros are only at the right and the bottom of the convolution.
+    asymmetric: bool,
+}
+
+impl StepDown {
+    /// Takes the tensors of the step of a level, with a residual block of this plan if it has one.
+    pub fn load(
+        scope: &Scope<'_>,
+        config: &UNetConfig,
+        level: &LevelPlan,
+        step: &ResnetPlan,
+    ) -> Self {
+        let channels = level.channels;
+        let is_skip = level.kind.step == LevelStep::Skip;
+        let downsampler = scope.at("downsamplers.0");
+        let padding = config.downsample_padding;
+        let resnet = match level.kind.step {
+            LevelStep::Conv => None,
+            LevelStep::Resnet => Some(downsampler.clone()),
+            LevelStep::Skip => Some(scope.at("resnet_down")),
+        };
+        Self {
+            conv: (level.kind.step == LevelStep::Conv).then(|| {
+                let config = Conv2dConfig::new([channels, channels], [3, 3])
+                    .with_stride([2, 2])
+                    .with_padding(PaddingConfig2d::Explicit(
+                        padding, padding, padding, padding,
+                    ));
+                layers::conv(&downsampler.at("conv"), &config)
+            }),
+            resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, step)),
+            skip: is_skip.then(|| Pointwise::new(&scope.at("skip_conv"), [3, channels])),
+            picture: Resampling::new(FILTER.to_vec(), Direction::Down),
+            asymmetric: padding == 0,
+        }
+    }
+
+    /// The coarser level, and the picture for it.
+    pub fn forward(
+        &self,
+        x: Tensor<4>,
+        embedding: Tensor<2>,
+        picture: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        if let Some(conv) = &self.conv {
+            let x = if self.asymmetric { padded(x) } else { x };
+            return (conv.forward(x), picture);
+        }
+        let resnet = self.resnet.as_ref().expect("a convolution or a block");
+        let x = resnet.forward(x, embedding);
+        let Some(skip) = &self.skip else {
+            return (x, picture);
+        };
+        let picture = self.picture.forward(picture);
+        (skip.forward(picture.clone()) + x, picture)
+    }
+}
+
+/// A pixel of zeros at the right and the bottom.
+fn padded(x: Tensor<4>) -> Tensor<4> {
+    let [n, c, h, w] = x.dims();
+    let zeros = |shape: [usize; 4]| -> Tensor<4> {
+        let data = TensorData::zeros::<f32, _>(shape);
+        Tensor::from_data(data, (&x.device(), x.dtype()))
+    };
+    let (right, bottom) = (zeros([n, c, h, 1]), zeros([n, c, 1, w + 1]));
+    Tensor::cat(vec![Tensor::cat(vec![x, right], 3), bottom], 2)
+}
+
+/// The step to the next finer level.
+#[derive(Module, Debug)]
+pub struct StepUp {
+    conv: Option<Conv2d>,
+    resnet: Option<ResnetBlock>,
+    skip: Option<SkipOutput>,
+    nearest: Resampling,
+}
+
+/// The part of the output that a level adds to the path of pictures.
+#[derive(Module, Debug)]
+struct SkipOutput {
+    norm: GroupNorm,
+    conv: Conv2d,
+}
+
+impl StepUp {
+    /// Takes the tensors of the step of a level, with a residual block of this plan if it has one.
+    pub fn load(
+        scope: &Scope<'_>,
+        config: &UNetConfig,
+        level: &LevelPlan,
+        step: &ResnetPlan,
+    ) -> Self {
+        let channels = level.channels;
+        let is_skip = level.kind.step == LevelStep::Skip;
+        let upsampler = scope.at("upsamplers.0");
+        let resnet = match level.kind.step {
+            LevelStep::Conv => None,
+            LevelStep::Resnet => Some(upsampler.clone()),
+            LevelStep::Skip => Some(scope.at("resnet_up")),
+        };
+        let skip = || SkipOutput {
+            norm: group_norm(
+                &scope.at("skip_norm"),
+                level.groups,
+                channels,
+                config.norm_eps,
+            ),
+            conv: conv3x3(&scope.at("skip_conv"), [channels, 3]),
+        };
+        Self {
+            conv: (level.kind.step == LevelStep::Conv)
+                .then(|| conv3x3(&upsampler.at("conv"), [channels, channels])),
+            resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, step)),
+            skip: is_skip.then(skip),
+            nearest: Resampling::new(BOX.to_vec(), Direction::Up),
+        }
+    }
+
+    /// What the level adds to the path of pictures.
+    pub fn picture(&self, x: &Tensor<4>) -> Option<Tensor<4>> {
+        let SkipOutput { norm, conv } = self.skip.as_ref()?;
+        Some(convolve(conv, normalize(norm, x.clone(), true), None))
+    }
+
+    /// The finer level.
+    pub fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {
+        if let Some(conv) = &self.conv {
+            return convolve(conv, self.nearest.forward(x), None);
+        }
+        let resnet = self.resnet.as_ref().expect("a convolution or a block");
+        resnet.forward(x, embedding)
+    }
+}
