@@ -15,7 +15,8 @@ pub struct TangentSolution {
     /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Nothing is clamped: δ is not finite where the density ratio
     /// overflows.
     pub sensitivities: Tensor<3>,
-    /// Part of each step in ‖δ‖ for the first P directions, `[P, S, n]` ([`Trajectory::step_parts`]); none if P = 0.
+    /// Part of each step in ‖δ‖ for the first P directions, `[P, S, n]`
+    /// ([`Trajectory::step_parts`](super::Trajectory::step_parts)); none if P = 0.
     pub step_parts: Option<Tensor<3>>,
     /// `γ = d²x₀/dη²` for the first C directions, `[C, n, d]`; none if C = 0.
     pub curvatures: Option<Tensor<3>>,
