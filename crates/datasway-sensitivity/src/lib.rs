@@ -17,6 +17,7 @@ pub mod config;
 pub mod density;
 pub mod direction;
 mod error;
+pub mod fit;
 pub mod influence;
 pub mod jacobian_trace;
 pub mod learner;

@@ -101,6 +101,35 @@ impl TrainedModel {
         options: &ModelOptions,
         loaded: impl FnOnce(&Dataset),
     ) -> Result<Self, SensitivityError> {
+        let expected = checkpoint.header.fingerprint.clone();
+        let model = Self::with_any_data(name, checkpoint, options, loaded)?;
+        if model.images.fingerprint != expected {
+            return Err(SensitivityError::Fingerprint {
+                images: options
+                    .data
+                    .as_ref()
+                    .unwrap_or(&model.training.data)
+                    .clone(),
+                model: model.name,
+                data: model.training.data,
+                expected,
+                found: model.images.fingerprint,
+            });
+        }
+        Ok(model)
+    }
+
+    /// Builds the network of a checkpoint and loads images that may be others than those of its training, to see whether the
+    /// model is one of them. `loaded` receives the images.
+    ///
+    /// # Errors
+    /// If the checkpoint has no complete network, or the images cannot be loaded.
+    pub fn with_any_data(
+        name: String,
+        checkpoint: Checkpoint,
+        options: &ModelOptions,
+        loaded: impl FnOnce(&Dataset),
+    ) -> Result<Self, SensitivityError> {
         let device = options.device.clone();
         let network = NetworkDenoiser::from_checkpoint(&checkpoint, &device)?;
         let header = &checkpoint.header;
@@ -123,15 +152,6 @@ impl TrainedModel {
             })?,
         };
         loaded(&images);
-        if images.fingerprint != header.fingerprint {
-            return Err(SensitivityError::Fingerprint {
-                model: name,
-                data: header.data.clone(),
-                expected: header.fingerprint.clone(),
-                images: options.data.as_ref().unwrap_or(&header.data).clone(),
-                found: images.fingerprint,
-            });
-        }
         let mirrored = mirrors(header)?;
         Ok(Self {
             name,

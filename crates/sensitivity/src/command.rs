@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::{ArgMatches, Command, Parser, Subcommand};
 use datasway_cli::{Parsed, parse_words};
 
+use crate::check::{self, CheckArgs};
 use crate::influence::{self, InfluenceArgs};
 use crate::rank::{self, RankArgs};
 use crate::replay::FromArgs;
@@ -22,6 +23,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Subcommands {
     Influence(Box<InfluenceArgs>),
+    Check(Box<CheckArgs>),
     Convergence(VerifyArgs),
 }
 
@@ -34,6 +36,7 @@ pub fn execute(parsed: Parsed<Cli>) -> Result<()> {
     let cli = recorded(replayed(parsed)?);
     match cli.command {
         Some(Subcommands::Influence(arguments)) => influence::execute(*arguments),
+        Some(Subcommands::Check(arguments)) => check::execute(&arguments),
         Some(Subcommands::Convergence(arguments)) => verify::execute(&arguments),
         None => rank::execute(cli.rank),
     }
@@ -44,7 +47,7 @@ impl Cli {
     fn replay(&mut self) -> Option<&mut FromArgs> {
         match &mut self.command {
             Some(Subcommands::Influence(arguments)) => Some(&mut arguments.replay),
-            Some(Subcommands::Convergence(_)) => None,
+            Some(Subcommands::Check(_) | Subcommands::Convergence(_)) => None,
             None => Some(&mut self.rank.replay),
         }
     }

@@ -1,5 +1,6 @@
 //! Command `sensitivity`: ranks samples by their sensitivity to changes of the training data.
 
+mod check;
 mod command;
 mod default_model;
 mod given_picture;

@@ -1,11 +1,13 @@
 //! Arguments of a computation with a trained model, which `rank` and `influence` share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use datasway_cli::number::{self, count, real};
+use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::{DEVICES, caution, device};
+use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::{self, karras};
 use datasway_pretrained::is_pretrained;
@@ -19,6 +21,16 @@ use datasway_sensitivity::{
 use crate::default_model;
 use crate::pretrained_arguments::PretrainedArgs;
 use crate::run_info::{SamplerInfo, SamplerKind};
+
+/// A model, with images that may be others than those of its training.
+pub struct Candidate {
+    /// The model.
+    pub model: TrainedModel,
+    /// Its weights before they are averaged, if the file has them.
+    pub raw: Option<NetworkDenoiser>,
+    /// Fingerprint of the training images.
+    pub fingerprint: String,
+}
 
 /// A model, a sampler and an estimator of the log-density.
 #[derive(Args)]
@@ -336,34 +348,81 @@ impl ModelArgs {
         self.seed
     }
 
+    /// Name of the model in messages.
+    fn name(&self) -> String {
+        match &self.checkpoint {
+            Some(file) => file.display().to_string(),
+            None => default_model::NAME.to_owned(),
+        }
+    }
+
+    fn model_options(&self) -> Result<ModelOptions> {
+        datasway_cli::tell_if(caution(&self.device));
+        Ok(ModelOptions {
+            data: self.data.clone(),
+            cache_dir: Some(self.cache.clone()),
+            progress: true,
+            device: device(&self.device)?,
+        })
+    }
+
     /// The model with its training images.
     ///
     /// # Errors
     /// If the checkpoint is not complete, or its training images are not found.
     pub fn model(&self) -> Result<TrainedModel> {
-        let name = match &self.checkpoint {
-            Some(file) => file.display().to_string(),
-            None => default_model::NAME.to_owned(),
-        };
-        let options = ModelOptions {
-            data: self.data.clone(),
-            cache_dir: Some(self.cache.clone()),
-            progress: true,
-            device: device(&self.device)?,
-        };
-        datasway_cli::tell_if(caution(&self.device));
+        let options = self.model_options()?;
         let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
-        if let Some(folder) = self
-            .checkpoint
-            .as_deref()
-            .filter(|path| is_pretrained(path))
-        {
+        if let Some(folder) = self.pretrained_folder()? {
             let data = self.data.as_deref();
             return self.pretrained.model(folder, data, &options, tell);
         }
-        self.pretrained.check_unused()?;
         let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
-        TrainedModel::from_checkpoint(name, checkpoint, &options, tell).map_err(advised)
+        TrainedModel::from_checkpoint(self.name(), checkpoint, &options, tell).map_err(advised)
+    }
+
+    /// The folder of a model of another library, if the checkpoint is one.
+    fn pretrained_folder(&self) -> Result<Option<&Path>> {
+        let folder = self
+            .checkpoint
+            .as_deref()
+            .filter(|path| is_pretrained(path));
+        if folder.is_none() {
+            self.pretrained.check_unused()?;
+        }
+        Ok(folder)
+    }
+
+    /// The model with images that may be others than those of its training.
+    ///
+    /// # Errors
+    /// If the checkpoint is not complete, or the images are not found.
+    pub fn model_with_any_data(&self) -> Result<Candidate> {
+        if self.pretrained_folder()?.is_some() {
+            let model = self.model()?;
+            return Ok(Candidate {
+                fingerprint: model.images.fingerprint.clone(),
+                model,
+                raw: None,
+            });
+        }
+        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
+        let options = self.model_options()?;
+        let raw = checkpoint.model.clone().map(|weights| {
+            let raw = Checkpoint {
+                ema: weights,
+                ..checkpoint.clone()
+            };
+            NetworkDenoiser::from_checkpoint(&raw, &options.device)
+        });
+        let fingerprint = checkpoint.header.fingerprint.clone();
+        let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
+        let model = TrainedModel::with_any_data(self.name(), checkpoint, &options, tell);
+        Ok(Candidate {
+            model: model.map_err(advised)?,
+            raw: raw.transpose()?,
+            fingerprint,
+        })
     }
 
     /// Sampler and noise levels for a model.

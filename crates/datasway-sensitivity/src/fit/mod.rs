@@ -1,0 +1,10 @@
+//! Tests of a model against its data before hours of work: denoising loss by noise level, beside what simple denoisers reach.
+//!
+//! For images y of the data and noise n, `L(σ) = E‖D(y + σn, σ) − y‖²/d`. The ideal denoiser of the data has the least loss. A model
+//! of these images has less than the best linear denoiser, which knows their mean and covariance only.
+
+mod losses;
+mod verdict;
+
+pub use losses::{FitOptions, LevelLoss, ModelFit, data_scale, measure, sigma_grid};
+pub use verdict::{LARGEST_RATIO, LINEAR_MARGIN, Misfit, NOISE_LEVEL_MARGIN};

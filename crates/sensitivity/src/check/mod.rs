@@ -1,0 +1,203 @@
+//! `sensitivity check`: whether a model is one of the data, before hours of work.
+
+mod cost;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow, bail};
+use burn::tensor::{DType, Tensor};
+use datasway_cli::number::{self, count};
+use datasway_diffusion::sampler::{FrozenNoise, sample};
+use datasway_fs::output::Kind;
+use datasway_sensitivity::fit::{self, FitOptions, ModelFit};
+use datasway_sensitivity::{SensitivityConfig, TrainedModel};
+use serde::Serialize;
+
+use crate::model_arguments::ModelArgs;
+use cost::Cost;
+
+/// Noise levels of equal ratio, beside those around the scale of the data.
+const LEVELS: usize = 12;
+/// Samples on the page.
+const SHOWN: usize = 32;
+
+/// Tells whether a model is one of the data, before hours of work: its denoising loss by noise level beside what the best linear
+/// denoiser reaches, samples, and the time and memory of a run. Ends with exit code 1 if the model does not fit the data.
+#[derive(clap::Args)]
+pub struct CheckArgs {
+    /// Samples of the run whose time is estimated
+    #[arg(long, default_value_t = 64, value_parser = count(number::SAMPLES))]
+    samples: usize,
+    /// Changes of the data in that run
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = count(number::PROBES))]
+    changes: usize,
+    /// Images whose loss is measured
+    #[arg(long, default_value_t = 256, value_parser = count(number::IMAGES))]
+    images: usize,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Where the results go
+    #[arg(long, default_value = "runs/check")]
+    out: PathBuf,
+}
+
+/// The files of a check.
+static FOLDER: Kind = Kind {
+    name: "run of `sensitivity check`",
+    files: &["losses.csv", "samples.png", "index.html", "summary.json"],
+    marks: &[("losses.csv", ""), ("summary.json", "\"losses\"")],
+};
+
+/// What is known of the model and the data, and the results.
+#[derive(Serialize)]
+struct CheckRun {
+    datasway: &'static str,
+    checkpoint: String,
+    data: String,
+    fingerprint: String,
+    training_data: String,
+    /// True if the data are those of the training by their fingerprint.
+    same_data: bool,
+    images: usize,
+    mirrored: bool,
+    sigma_range: Option<[f64; 2]>,
+    sigma_min: f64,
+    sigma_max: f64,
+    seed: u64,
+    data_scale: f64,
+    bandwidth: f64,
+    /// `covariance` or `variances`, of which the linear denoiser knows.
+    linear: &'static str,
+    losses: Vec<Level>,
+    told: Vec<(f64, f64)>,
+    cost: Cost,
+    fits: bool,
+    reason: Option<String>,
+}
+
+/// The losses at a noise level.
+#[derive(Serialize)]
+struct Level {
+    sigma: f64,
+    model: f64,
+    raw_weights: Option<f64>,
+    linear: f64,
+    blurred: f64,
+}
+
+/// Runs `sensitivity check`.
+///
+/// # Errors
+/// If the model or the images are not found, the model fails, the results cannot be written, or the model does not fit.
+pub fn execute(arguments: &CheckArgs) -> Result<()> {
+    let model_arguments = &arguments.model;
+    let config = model_arguments.config(arguments.samples, false);
+    model_arguments.check(&config)?;
+    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
+    let candidate = model_arguments.model_with_any_data()?;
+    let model = &candidate.model;
+    let config = model_arguments.within_training(config, model)?;
+    datasway_cli::tell(format!(
+        "{}: is it a model of {}?",
+        model.name, model.images.name
+    ));
+    let [sigma_min, sigma_max] = range(&config);
+    let scale = fit::data_scale(&model.images);
+    let options = FitOptions {
+        sigmas: fit::sigma_grid([sigma_min, sigma_max], scale, LEVELS),
+        images: arguments.images,
+        batch: config.batch,
+        seed: config.seed,
+        bandwidth: datasway_sensitivity::density::Bandwidth::Auto,
+    };
+    let raw = candidate.raw.as_ref().map(|raw| raw as _);
+    let denoiser = model.score_model.denoiser();
+    let fit = fit::measure(
+        denoiser,
+        raw,
+        &model.images,
+        model.mirrored,
+        &options,
+        &model.device,
+    )?;
+    let samples = samples(model, &config)?;
+    let cost = Cost::measure(model, &config, scale, arguments.changes)?;
+    let run = CheckRun::new(&candidate.fingerprint, model, &config, &fit, cost);
+    report::write(folder.path(), &run, &samples, model.images.shape)?;
+    folder.finish()?;
+    datasway_cli::tell(run.cost.text());
+    let page = arguments.out.join("index.html");
+    datasway_cli::tell(format!("open {}", page.display()));
+    if let Some(misfit) = fit.misfit() {
+        bail!("{} does not fit {}: {misfit}", run.checkpoint, run.data);
+    }
+    Ok(())
+}
+
+/// The lowest noise level above 0 and the highest one of the sampler.
+fn range(config: &SensitivityConfig) -> [f64; 2] {
+    let mut levels = config.sigmas.iter().copied().filter(|sigma| *sigma > 0.0);
+    let highest = levels.next().unwrap_or(1.0);
+    [levels.next_back().unwrap_or(highest), highest]
+}
+
+/// Samples to look at, `[n, d]`; none where the model's samples are not finite.
+fn samples(model: &TrainedModel, config: &SensitivityConfig) -> Result<Option<Vec<f32>>> {
+    let denoiser = model.score_model.denoiser();
+    let noise = FrozenNoise::new(config.seed);
+    let shape = [SHOWN.min(config.batch), denoiser.dim()];
+    let start: Tensor<2> = noise.start(shape, &model.device, DType::F32);
+    let Ok(samples) = sample(denoiser, &config.sampler, &config.sigmas, start, &noise) else {
+        return Ok(None);
+    };
+    let values = samples.into_data().try_to_vec::<f32>();
+    let values = values.map_err(|error| anyhow!("samples could not be read back: {error:?}"))?;
+    Ok(Some(values))
+}
+
+impl CheckRun {
+    fn new(
+        expected: &str,
+        model: &TrainedModel,
+        config: &SensitivityConfig,
+        fit: &ModelFit,
+        cost: Cost,
+    ) -> Self {
+        let misfit = fit.misfit();
+        let [sigma_min, sigma_max] = range(config);
+        let level = |level: &fit::LevelLoss| Level {
+            sigma: level.sigma,
+            model: level.model,
+            raw_weights: level.other,
+            linear: level.linear,
+            blurred: level.blurred,
+        };
+        Self {
+            datasway: env!("CARGO_PKG_VERSION"),
+            checkpoint: model.name.clone(),
+            data: model.images.name.clone(),
+            fingerprint: model.images.fingerprint.clone(),
+            training_data: model.training.data.clone(),
+            same_data: model.images.fingerprint == expected,
+            images: model.images.len(),
+            mirrored: model.mirrored,
+            sigma_range: model.training.sigma_range,
+            sigma_min,
+            sigma_max,
+            seed: config.seed,
+            data_scale: fit.data_scale,
+            bandwidth: fit.bandwidth,
+            linear: if fit.diagonal {
+                "variances"
+            } else {
+                "covariance"
+            },
+            losses: fit.levels.iter().map(level).collect(),
+            told: fit.told.clone(),
+            cost,
+            fits: misfit.is_none(),
+            reason: misfit.map(|misfit| misfit.to_string()),
+        }
+    }
+}
