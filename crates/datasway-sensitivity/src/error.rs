@@ -1,5 +1,7 @@
 //! Errors of models, directions and sensitivities.
 
+use std::path::PathBuf;
+
 use datasway_data::DataError;
 use datasway_diffusion::DiffusionError;
 
@@ -109,6 +111,14 @@ pub enum SensitivityError {
         "{0}: the derivative through the weights needs the images of a direction: name a set of images"
     )]
     NotImages(String),
+    /// The sidecar of a model of another library cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Sidecar {
+        /// The file.
+        path: PathBuf,
+        /// The problem, with the field, and the advice.
+        reason: String,
+    },
     /// Images from elsewhere cannot be removed from the training set.
     #[error("{0}: only images of the training set can be removed")]
     NotTrainingImages(String),

@@ -15,7 +15,7 @@ use datasway_sensitivity::density::{
     Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions,
 };
 use datasway_sensitivity::{
-    ModelOptions, SensitivityConfig, SensitivityError, StartingNoise, TrainedModel,
+    ModelOptions, SensitivityConfig, SensitivityError, Sidecar, StartingNoise, TrainedModel,
 };
 
 use crate::default_model;
@@ -28,8 +28,10 @@ pub struct Candidate {
     pub model: TrainedModel,
     /// Its weights before they are averaged, if the file has them.
     pub raw: Option<NetworkDenoiser>,
-    /// Fingerprint of the training images.
-    pub fingerprint: String,
+    /// Fingerprint of the training images, if the file names it.
+    pub fingerprint: Option<String>,
+    /// The folder of a model of another library, and a sidecar that names its data.
+    pub sidecar: Option<(PathBuf, Sidecar)>,
 }
 
 /// A model, a sampler and an estimator of the log-density.
@@ -373,24 +375,19 @@ impl ModelArgs {
     pub fn model(&self) -> Result<TrainedModel> {
         let options = self.model_options()?;
         let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
-        if let Some(folder) = self.pretrained_folder()? {
+        if let Some(folder) = self.pretrained_folder() {
             let data = self.data.as_deref();
             return self.pretrained.model(folder, data, &options, tell);
         }
+        self.pretrained.check_unused()?;
         let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
         TrainedModel::from_checkpoint(self.name(), checkpoint, &options, tell).map_err(advised)
     }
 
-    /// The folder of a model of another library, if the checkpoint is one.
-    fn pretrained_folder(&self) -> Result<Option<&Path>> {
-        let folder = self
-            .checkpoint
-            .as_deref()
-            .filter(|path| is_pretrained(path));
-        if folder.is_none() {
-            self.pretrained.check_unused()?;
-        }
-        Ok(folder)
+    /// The place of a model of another library, if `--checkpoint` names one.
+    fn pretrained_folder(&self) -> Option<&Path> {
+        let path = self.checkpoint.as_deref();
+        path.filter(|path| is_pretrained(path))
     }
 
     /// The model with images that may be others than those of its training.
@@ -398,16 +395,21 @@ impl ModelArgs {
     /// # Errors
     /// If the checkpoint is not complete, or the images are not found.
     pub fn model_with_any_data(&self) -> Result<Candidate> {
-        if self.pretrained_folder()?.is_some() {
-            let model = self.model()?;
+        let options = self.model_options()?;
+        let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
+        if let Some(folder) = self.pretrained_folder() {
+            let data = self.data.as_deref();
+            let (model, sidecar) =
+                (self.pretrained).model_with_sidecar(folder, data, &options, tell)?;
             return Ok(Candidate {
-                fingerprint: model.images.fingerprint.clone(),
                 model,
                 raw: None,
+                fingerprint: None,
+                sidecar: Some((folder.to_owned(), sidecar)),
             });
         }
+        self.pretrained.check_unused()?;
         let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
-        let options = self.model_options()?;
         let raw = checkpoint.model.clone().map(|weights| {
             let raw = Checkpoint {
                 ema: weights,
@@ -416,12 +418,12 @@ impl ModelArgs {
             NetworkDenoiser::from_checkpoint(&raw, &options.device)
         });
         let fingerprint = checkpoint.header.fingerprint.clone();
-        let tell = |images: &datasway_data::Dataset| datasway_cli::tell(images.summary());
         let model = TrainedModel::with_any_data(self.name(), checkpoint, &options, tell);
         Ok(Candidate {
             model: model.map_err(advised)?,
             raw: raw.transpose()?,
-            fingerprint,
+            fingerprint: Some(fingerprint),
+            sidecar: None,
         })
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use datasway_data::{Crop, Filter};
 use datasway_pretrained::{Pretrained, PretrainedOptions};
-use datasway_sensitivity::{ModelOptions, PretrainedData, TrainedModel};
+use datasway_sensitivity::{ModelOptions, PretrainedData, Sidecar, TrainedModel};
 
 /// What the files of another library do not say about a model and its data.
 #[derive(Args)]
@@ -49,10 +49,37 @@ impl PretrainedArgs {
         Ok(())
     }
 
+    /// The sidecar of a folder with the arguments in the place of what it says.
+    ///
+    /// # Errors
+    /// If it cannot be read, or no data are named.
+    pub fn sidecar(&self, folder: &Path, data: Option<&str>) -> Result<Sidecar> {
+        let saved = Sidecar::read(folder)?.unwrap_or_default();
+        let given = self.crop.is_some() || self.filter.is_some() || self.class.is_some();
+        let source = data.map(str::to_owned).or_else(|| saved.data.clone());
+        let source = source.ok_or_else(|| {
+            anyhow!(
+                "{}: a model of another library does not name its training images: name them with --data",
+                folder.display()
+            )
+        })?;
+        Ok(Sidecar {
+            data: Some(source),
+            crop: self.crop.unwrap_or(saved.crop),
+            filter: self.filter.unwrap_or(saved.filter),
+            flip: self.flip || saved.flip,
+            class: self.class.or(saved.class),
+            guidance: self.guidance.or(saved.guidance),
+            // Images that the arguments name may be others.
+            data_fingerprint: saved.data_fingerprint.filter(|_| data.is_none() && !given),
+            ..saved
+        })
+    }
+
     /// The model of a folder with its training images.
     ///
     /// # Errors
-    /// If the folder holds no model that is supported, no data are named, or they are not found.
+    /// If the folder holds no model that is supported, no data are named, they are not found, or the sidecar is of others.
     pub fn model(
         &self,
         folder: &Path,
@@ -60,34 +87,51 @@ impl PretrainedArgs {
         options: &ModelOptions,
         loaded: impl FnOnce(&datasway_data::Dataset),
     ) -> Result<TrainedModel> {
-        let source = data.ok_or_else(|| {
-            anyhow!(
-                "{}: a model of another library does not name its training images: name them with --data",
-                folder.display()
-            )
-        })?;
+        let (model, _) = self.model_with_sidecar(folder, data, options, loaded)?;
+        Ok(model)
+    }
+
+    /// The model of a folder with its training images, and a sidecar that names both.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model).
+    pub fn model_with_sidecar(
+        &self,
+        folder: &Path,
+        data: Option<&str>,
+        options: &ModelOptions,
+        loaded: impl FnOnce(&datasway_data::Dataset),
+    ) -> Result<(TrainedModel, Sidecar)> {
+        let sidecar = self.sidecar(folder, data)?;
         let loading = PretrainedOptions {
-            class: self.class,
-            guidance: self.guidance,
+            class: sidecar.class,
+            guidance: sidecar.guidance,
+            scheduler: sidecar.scheduler.clone(),
             device: options.device.clone(),
             ..PretrainedOptions::default()
         };
         let pretrained = Pretrained::load(folder, &loading)?;
+        sidecar.check(folder, None, &pretrained.fingerprint)?;
         for note in &pretrained.notes {
             datasway_cli::tell(format!("{}: {note}", folder.display()));
         }
         let data = PretrainedData {
-            source: source.to_owned(),
-            limit: None,
-            skip_bad: false,
-            crop: self.crop.unwrap_or_default(),
-            filter: self.filter.unwrap_or_default(),
-            mirrored: self.flip,
-            class: self.class,
+            source: sidecar.data.clone().unwrap_or_default(),
+            limit: sidecar.limit,
+            skip_bad: sidecar.skip_bad,
+            crop: sidecar.crop,
+            filter: sidecar.filter,
+            mirrored: sidecar.flip,
+            class: sidecar.class,
         };
-        let name = folder.display().to_string();
-        Ok(TrainedModel::from_pretrained(
-            name, pretrained, &data, options, loaded,
-        )?)
+        let (name, fingerprint) = (folder.display().to_string(), pretrained.fingerprint.clone());
+        let model = TrainedModel::from_pretrained(name, pretrained, &data, options, loaded)?;
+        sidecar.check(folder, Some(&model.images.fingerprint), &fingerprint)?;
+        let sidecar = Sidecar {
+            data_fingerprint: Some(model.images.fingerprint.clone()),
+            model_fingerprint: Some(fingerprint),
+            ..sidecar
+        };
+        Ok((model, sidecar))
     }
 }

@@ -5,16 +5,17 @@ mod report;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use burn::tensor::{DType, Tensor};
 use datasway_cli::number::{self, count};
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_fs::output::Kind;
+use datasway_sensitivity::density::Bandwidth;
 use datasway_sensitivity::fit::{self, FitOptions, ModelFit};
-use datasway_sensitivity::{SensitivityConfig, TrainedModel};
+use datasway_sensitivity::{SIDECAR, SensitivityConfig, TrainedModel};
 use serde::Serialize;
 
-use crate::model_arguments::ModelArgs;
+use crate::model_arguments::{Candidate, ModelArgs};
 use cost::Cost;
 
 /// Noise levels of equal ratio, beside those around the scale of the data.
@@ -35,6 +36,9 @@ pub struct CheckArgs {
     /// Images whose loss is measured
     #[arg(long, default_value_t = 256, value_parser = count(number::IMAGES))]
     images: usize,
+    /// Write datasway.toml beside a model of another library that fits: data, crop, filter and fingerprints, for later runs
+    #[arg(long)]
+    write: bool,
     #[command(flatten)]
     model: ModelArgs,
     /// Where the results go
@@ -57,8 +61,8 @@ struct CheckRun {
     data: String,
     fingerprint: String,
     training_data: String,
-    /// True if the data are those of the training by their fingerprint.
-    same_data: bool,
+    /// True if the data are those of the training by their fingerprint; none if the model names none.
+    same_data: Option<bool>,
     images: usize,
     mirrored: bool,
     sigma_range: Option<[f64; 2]>,
@@ -96,6 +100,10 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
     model_arguments.check(&config)?;
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let candidate = model_arguments.model_with_any_data()?;
+    ensure!(
+        candidate.sidecar.is_some() || !arguments.write,
+        "--write is for a model of another library, which --checkpoint names by its folder: leave it out"
+    );
     let model = &candidate.model;
     let config = model_arguments.within_training(config, model)?;
     datasway_cli::tell(format!(
@@ -109,7 +117,7 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
         images: arguments.images,
         batch: config.batch,
         seed: config.seed,
-        bandwidth: datasway_sensitivity::density::Bandwidth::Auto,
+        bandwidth: config.density.bandwidth.unwrap_or(Bandwidth::Auto),
     };
     let raw = candidate.raw.as_ref().map(|raw| raw as _);
     let denoiser = model.score_model.denoiser();
@@ -123,7 +131,7 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
     )?;
     let samples = samples(model, &config)?;
     let cost = Cost::measure(model, &config, scale, arguments.changes)?;
-    let run = CheckRun::new(&candidate.fingerprint, model, &config, &fit, cost);
+    let run = CheckRun::new(&candidate, &config, &fit, cost);
     report::write(folder.path(), &run, &samples, model.images.shape)?;
     folder.finish()?;
     datasway_cli::tell(run.cost.text());
@@ -131,6 +139,10 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
     datasway_cli::tell(format!("open {}", page.display()));
     if let Some(misfit) = fit.misfit() {
         bail!("{} does not fit {}: {misfit}", run.checkpoint, run.data);
+    }
+    if let Some((folder, sidecar)) = candidate.sidecar.as_ref().filter(|_| arguments.write) {
+        sidecar.write(folder)?;
+        datasway_cli::tell(format!("wrote {}", folder.join(SIDECAR).display()));
     }
     Ok(())
 }
@@ -157,13 +169,8 @@ fn samples(model: &TrainedModel, config: &SensitivityConfig) -> Result<Option<Ve
 }
 
 impl CheckRun {
-    fn new(
-        expected: &str,
-        model: &TrainedModel,
-        config: &SensitivityConfig,
-        fit: &ModelFit,
-        cost: Cost,
-    ) -> Self {
+    fn new(candidate: &Candidate, config: &SensitivityConfig, fit: &ModelFit, cost: Cost) -> Self {
+        let (model, expected) = (&candidate.model, candidate.fingerprint.as_ref());
         let misfit = fit.misfit();
         let [sigma_min, sigma_max] = range(config);
         let level = |level: &fit::LevelLoss| Level {
@@ -179,7 +186,7 @@ impl CheckRun {
             data: model.images.name.clone(),
             fingerprint: model.images.fingerprint.clone(),
             training_data: model.training.data.clone(),
-            same_data: model.images.fingerprint == expected,
+            same_data: expected.map(|expected| *expected == model.images.fingerprint),
             images: model.images.len(),
             mirrored: model.mirrored,
             sigma_range: model.training.sigma_range,

@@ -167,10 +167,10 @@ fn rows(run: &CheckRun) -> Vec<(String, String)> {
         .map_or("not limited".to_owned(), |[low, high]| {
             format!("{} to {}", rounded(low), rounded(high))
         });
-    let same = if run.same_data {
-        "the data of the training, by fingerprint"
-    } else {
-        "not known to be the data of the training"
+    let same = match run.same_data {
+        Some(true) => "the data of the training, by fingerprint",
+        Some(false) => "other data than those of the training, by fingerprint",
+        None => "the model does not name the data of its training",
     };
     let rows = [
         ("Model", run.checkpoint.clone()),

@@ -1,0 +1,205 @@
+//! The sidecar `datasway.toml` beside a model of another library: what its own files do not say.
+
+use std::path::Path;
+
+use datasway_data::{Crop, Filter};
+use serde::{Deserialize, Serialize};
+
+use crate::error::SensitivityError;
+
+/// Name of the file.
+pub const SIDECAR: &str = "datasway.toml";
+/// Largest size of the file in bytes. Long tables of noise levels fit.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The range of pixels that a model was trained on. Models with pixels of [0, 1] say so themselves (`center_input_sample`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PixelRange {
+    /// Black is −1 and white is 1.
+    #[default]
+    #[serde(rename = "[-1, 1]")]
+    MinusOneToOne,
+}
+
+/// The data of a model of another library, and settings where its files are silent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sidecar {
+    /// The training images, as [`Source::parse`](datasway_data::Source::parse) reads them.
+    pub data: Option<String>,
+    /// At most this many of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Leaves out images that cannot be read.
+    pub skip_bad: bool,
+    /// The part of a picture that becomes an image.
+    pub crop: Crop,
+    /// The filter of the resize.
+    pub filter: Filter,
+    /// True if the model was trained on mirror images too.
+    pub flip: bool,
+    /// The range of pixels.
+    pub pixels: PixelRange,
+    /// The class, from 0, of a model with classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<usize>,
+    /// The weight of classifier-free guidance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<f64>,
+    /// Fingerprint of the images. Other images are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_fingerprint: Option<String>,
+    /// SHA-256 of the model's configuration and weights. Another model is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_fingerprint: Option<String>,
+    /// The configuration of the scheduler, with prediction type and noise levels, in the place of the one beside the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<serde_json::Value>,
+}
+
+impl Sidecar {
+    /// Reads the sidecar in a folder; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read, has an unknown key, or a value that cannot be meant.
+    pub fn read(folder: &Path) -> Result<Option<Self>, SensitivityError> {
+        let path = folder.join(SIDECAR);
+        let failed = |reason: String| SensitivityError::Sidecar {
+            path: path.clone(),
+            reason,
+        };
+        let Ok(metadata) = std::fs::metadata(&path) else {
+            return Ok(None);
+        };
+        if metadata.len() > MOST_BYTES {
+            return Err(failed(format!("it has more than {MOST_BYTES} bytes")));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        let sidecar: Self =
+            toml::from_str(&text).map_err(|error| failed(error.to_string().trim().to_owned()))?;
+        match sidecar.guidance {
+            Some(weight) if !weight.is_finite() => Err(failed("guidance is no number".to_owned())),
+            Some(_) if sidecar.class.is_none() => Err(failed("guidance needs a class".to_owned())),
+            _ => Ok(Some(sidecar)),
+        }
+    }
+
+    /// Writes the sidecar into a folder, whole or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), SensitivityError> {
+        let path = folder.join(SIDECAR);
+        let failed = |reason: String| SensitivityError::Sidecar {
+            path: path.clone(),
+            reason,
+        };
+        let text = toml::to_string(self).map_err(|error| failed(error.to_string()))?;
+        datasway_fs::write(&path, text.as_bytes()).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Checks that images and model are those that the sidecar names.
+    ///
+    /// # Errors
+    /// If one of them is another.
+    pub fn check(
+        &self,
+        folder: &Path,
+        data: Option<&str>,
+        model: &str,
+    ) -> Result<(), SensitivityError> {
+        let other = |named: &Option<String>, found: Option<&str>| matches!((named, found), (Some(named), Some(found)) if named != found);
+        let failed = |reason: &str| {
+            Err(SensitivityError::Sidecar {
+                path: folder.join(SIDECAR),
+                reason: reason.to_owned(),
+            })
+        };
+        if other(&self.model_fingerprint, Some(model)) {
+            return failed(
+                "model_fingerprint is that of another model: check the model and delete the line",
+            );
+        }
+        if other(&self.data_fingerprint, data) {
+            return failed(
+                "data_fingerprint is that of other images: restore them, or check the model and delete the line",
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_is_read_back_and_an_absent_one_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Sidecar::read(dir.path()).unwrap(), None);
+        let full = Sidecar {
+            data: Some("folder:faces".to_owned()),
+            limit: Some(5),
+            skip_bad: true,
+            crop: Crop::Center,
+            filter: Filter::BilinearNoAntialias,
+            flip: true,
+            pixels: PixelRange::MinusOneToOne,
+            class: Some(3),
+            guidance: Some(1.5),
+            data_fingerprint: Some("a".to_owned()),
+            model_fingerprint: Some("b".to_owned()),
+            scheduler: Some(serde_json::json!({ "prediction_type": "epsilon", "beta_end": 0.02 })),
+        };
+        for sidecar in [full, Sidecar::default()] {
+            sidecar.write(dir.path()).unwrap();
+            assert_eq!(Sidecar::read(dir.path()).unwrap(), Some(sidecar));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_its_field() {
+        let dir = tempfile::tempdir().unwrap();
+        for (text, words) in [
+            ("colour = 1", "colour"),
+            ("crop = \"left\"", "stretch"),
+            ("filter = 3", "filter"),
+            ("pixels = \"[0, 1]\"", "[-1, 1]"),
+            ("guidance = 2.0", "class"),
+            ("class = 1\nguidance = nan", "guidance"),
+            ("class = -1", "class"),
+            ("data = ", "data"),
+        ] {
+            std::fs::write(dir.path().join(SIDECAR), text).unwrap();
+            let error = Sidecar::read(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains(SIDECAR), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_images_and_other_models_are_refused() {
+        let sidecar = Sidecar {
+            data_fingerprint: Some("a".to_owned()),
+            model_fingerprint: Some("b".to_owned()),
+            ..Sidecar::default()
+        };
+        let check = |data, model| sidecar.check(Path::new("m"), data, model);
+        check(Some("a"), "b").unwrap();
+        check(None, "b").unwrap();
+        assert!(
+            check(Some("c"), "b")
+                .unwrap_err()
+                .to_string()
+                .contains("data_fingerprint")
+        );
+        assert!(
+            check(Some("a"), "c")
+                .unwrap_err()
+                .to_string()
+                .contains("model_fingerprint")
+        );
+        Sidecar::default()
+            .check(Path::new("m"), Some("c"), "d")
+            .unwrap();
+    }
+}

@@ -1,0 +1,71 @@
+//! `sensitivity check`: a model passes on its own data, and is refused on others.
+
+mod common;
+
+use common::Folder;
+
+/// A check of the shipped model that takes seconds.
+const CHECK: [&str; 9] = [
+    "check",
+    "--images",
+    "32",
+    "--steps",
+    "4",
+    "--bandwidth",
+    "1",
+    "--out",
+    "out",
+];
+
+#[test]
+fn the_shipped_model_fits_faces_and_the_folder_is_whole() {
+    let folder = Folder::new();
+    let data = ["--data", "faces:1600"];
+    folder
+        .run("sensitivity", &[&CHECK[..], &data].concat())
+        .succeeded();
+    let names = ["losses.csv", "samples.png", "index.html", "summary.json"];
+    assert!(names.iter().all(|name| folder.has(&format!("out/{name}"))));
+    let summary = folder.json("out/summary.json");
+    assert_eq!(summary["fits"], true);
+    assert_eq!(summary["same_data"], false);
+    assert_eq!(summary["linear"], "covariance");
+    let rows = folder.rows("out/losses.csv");
+    assert_eq!(rows.len(), 1 + summary["losses"].as_array().unwrap().len());
+}
+
+#[test]
+fn bars_in_the_place_of_faces_are_refused_with_one_sentence_after_the_page() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.join("bars")).unwrap();
+    for i in 0..40_u32 {
+        let picture = image::RgbImage::from_fn(16, 16, |x, y| {
+            image::Rgb(
+                [if (x * (i % 5) + y * (i % 7) + i) % 6 < 3 {
+                    255
+                } else {
+                    0
+                }; 3],
+            )
+        });
+        picture.save(folder.join(&format!("bars/{i}.png"))).unwrap();
+    }
+    let data = ["--data", "folder:bars"];
+    folder
+        .run("sensitivity", &[&CHECK[..], &data].concat())
+        .refused(1, "does not fit");
+    assert!(folder.has("out/index.html"));
+    assert_eq!(folder.json("out/summary.json")["fits"], false);
+}
+
+#[test]
+fn a_sidecar_is_for_models_of_other_libraries() {
+    let folder = Folder::new();
+    let data = ["--data", "faces:100", "--write"];
+    folder
+        .run("sensitivity", &[&CHECK[..], &data].concat())
+        .refused(1, "--write");
+    folder
+        .run("sensitivity", &[&CHECK[..], &["--crop", "center"]].concat())
+        .refused(1, "--crop");
+}
