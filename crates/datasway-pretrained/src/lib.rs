@@ -1,4 +1,6 @@
-//! Score models of other libraries as denoisers.
+#![doc = include_str!("../README.md")]
+//!
+//! # Structure
 //!
 //! A file is read into a [`StateDict`](state_dict::StateDict). A network takes its tensors from it by their names there,
 //! and everything that is left over or missing is an error.

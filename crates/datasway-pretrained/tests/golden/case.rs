@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -130,6 +131,38 @@ impl Case {
                 );
             }
         }
+    }
+}
+
+/// Checks `⟨c, J·v⟩ = ⟨Jᵀ·c, v⟩` in the point, and with `g = J_θᵀ·c` also `⟨c, J_θ·g⟩ = |g|²` in the weights.
+#[track_caller]
+pub fn check_adjoint(name: &str, model: &dyn LearnedDenoiser, dtype: DType, tolerance: f64) {
+    let (d, sigma) = (model.dim(), 0.9);
+    let draw = |factor: f64| {
+        let values: Vec<f64> = (0..d).map(|i| (factor * i as f64).sin()).collect();
+        let values = TensorData::new(values, [1, 1, d]);
+        Tensor::<3>::from_data(values, (&Device::flex(), dtype))
+    };
+    let total = |t: Tensor<3>| t.sum().into_data().iter::<f64>().next().unwrap();
+    let (x, v, c) = (draw(0.7).squeeze_dim::<2>(0), draw(1.3), draw(2.9));
+    let (_, forward) = model.jvp(x.clone(), sigma, v.clone()).unwrap();
+    let (_, backward) = model.vjp(x.clone(), sigma, c.clone()).unwrap();
+    let gradient = model
+        .vjp_in_weights(x.clone(), &[sigma], c.clone())
+        .unwrap();
+    let (_, moved) = model
+        .jvp_with_weights(x, &[sigma], None, &gradient)
+        .unwrap();
+    let square = gradient.dot(&gradient)[0];
+    assert!(square > 0.0, "{name}: no weight has a gradient");
+    for (what, left, right) in [
+        ("points", total(c.clone() * forward), total(backward * v)),
+        ("weights", total(c * moved), square),
+    ] {
+        assert!(
+            (left - right).abs() <= tolerance * left.abs().max(1.0),
+            "{name}: {left} and {right} in {what}"
+        );
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use datasway_diffusion::denoiser::Denoiser;
+use burn::tensor::{DType, Device, TensorData};
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::parameterization::FlowMatching;
 use datasway_pretrained::diffusers::dit::{DiT, DiTConfig};
 use datasway_pretrained::state_dict::StateDict;
 
-use crate::case::{Case, cases, check_neighbours};
+use crate::case::{Case, cases, check_adjoint, check_neighbours};
 
 /// Flow matching, as scripts/fixtures/dit.py uses the networks.
 const FLOW: FlowMatching = FlowMatching { times: 1000.0 };
@@ -63,57 +62,11 @@ fn transformers_agree_with_diffusers_in_double_precision() {
 }
 
 #[test]
-fn products_of_transformers_with_the_transposed_jacobian_are_adjoint() {
+fn products_of_transformers_with_transposed_jacobians_are_adjoint() {
     for case in cases("dit.safetensors") {
         for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 1e-4)] {
-            let d = case.shape.iter().product();
-            let model = denoiser(&case, dtype);
-            let draw = |factor: f64| {
-                let values: Vec<f64> = (0..d).map(|i| (factor * i as f64).sin()).collect();
-                let values = TensorData::new(values, [1, 1, d]);
-                Tensor::<3>::from_data(values, (&Device::flex(), dtype))
-            };
-            let (x, v, c) = (draw(0.7).squeeze_dim::<2>(0), draw(1.3), draw(2.9));
-            let (_, forward) = model.jvp(x.clone(), 0.9, v.clone()).unwrap();
-            let (_, backward) = model.vjp(x, 0.9, c.clone()).unwrap();
-            let [left, right] = [c * forward, backward * v]
-                .map(|p| p.sum().into_data().iter::<f64>().next().unwrap());
-            assert!(
-                (left - right).abs() <= tolerance * left.abs().max(1.0),
-                "{}: {left} and {right}",
-                case.name
-            );
+            check_adjoint(&case.name, &denoiser(&case, dtype), dtype, tolerance);
         }
-    }
-}
-
-/// With `g = J_θᵀ·c`, `⟨c, J_θ·g⟩ = |g|²`.
-#[test]
-fn products_of_transformers_with_the_jacobian_in_the_weights_are_adjoint() {
-    for case in cases("dit.safetensors") {
-        let d = case.shape.iter().product();
-        let model = denoiser(&case, DType::F64);
-        let values: Vec<f64> = (0..d).map(|i| (0.7 * i as f64).sin()).collect();
-        let x = Tensor::<2>::from_data(
-            TensorData::new(values, [1, d]),
-            (&Device::flex(), DType::F64),
-        );
-        let c = x.clone().unsqueeze_dim::<3>(0);
-        let gradient = model.vjp_in_weights(x.clone(), &[0.9], c.clone()).unwrap();
-        let (_, moved) = model.jvp_with_weights(x, &[0.9], None, &gradient).unwrap();
-        let left = (c * moved).sum().into_data().iter::<f64>().next().unwrap();
-        let squares = gradient.iter().map(|(_, g)| match g.shape()[..] {
-            [_, _] => g.get::<2>().square().sum(),
-            _ => g.get::<3>().square().sum(),
-        });
-        let right: f64 = squares
-            .map(|sum| sum.into_data().iter::<f64>().next().unwrap())
-            .sum();
-        assert!(
-            right > 0.0 && (left - right).abs() <= 1e-10 * right,
-            "{}: {left} and {right}",
-            case.name
-        );
     }
 }
 

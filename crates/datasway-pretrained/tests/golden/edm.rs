@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use datasway_diffusion::denoiser::Denoiser;
+use burn::tensor::{DType, Device, TensorData};
 use datasway_pretrained::edm::{
     CONFIG_FILE, EdmConfig, EdmModel, WEIGHTS_FILE, Wrapper, iddpm_levels, is_edm,
 };
@@ -13,7 +12,7 @@ use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::case::{Case, cases, check_neighbours};
+use crate::case::{Case, cases, check_adjoint, check_neighbours};
 
 const FILE: &str = "edm.safetensors";
 
@@ -49,7 +48,7 @@ fn denoisers_and_derivatives_of_edm_are_those_of_the_library() {
 }
 
 #[test]
-fn products_of_edm_with_the_transposed_jacobian_are_adjoint() {
+fn products_of_edm_with_transposed_jacobians_are_adjoint() {
     for name in [
         "ddpmpp-edm",
         "song-skips-filter",
@@ -57,26 +56,8 @@ fn products_of_edm_with_the_transposed_jacobian_are_adjoint() {
         "adm-class",
         "tiny",
     ] {
-        let case = case(name);
-        let d = case.shape.iter().product();
-        let model = model(&case, DType::F64).denoiser;
-        let draw = |factor: f64| {
-            let values: Vec<f64> = (0..d).map(|i| (factor * i as f64).sin()).collect();
-            Tensor::<3>::from_data(
-                TensorData::new(values, [1, 1, d]),
-                (&Device::flex(), DType::F64),
-            )
-        };
-        let (x, v, c) = (draw(0.7).squeeze_dim::<2>(0), draw(1.3), draw(2.9));
-        let (_, forward) = model.jvp(x.clone(), 0.9, v.clone()).unwrap();
-        let (_, backward) = model.vjp(x, 0.9, c.clone()).unwrap();
-        let [left, right] =
-            [c * forward, backward * v].map(|p| p.sum().into_data().iter::<f64>().next());
-        let (left, right) = (left.unwrap(), right.unwrap());
-        assert!(
-            (left - right).abs() <= 1e-10 * left.abs().max(1.0),
-            "{name}: {left} and {right}"
-        );
+        let model = model(&case(name), DType::F64).denoiser;
+        check_adjoint(name, &model, DType::F64, 1e-10);
     }
 }
 

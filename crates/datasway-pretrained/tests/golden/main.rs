@@ -3,5 +3,6 @@
 mod case;
 mod dit;
 mod edm;
+mod folders;
 mod scheduler;
 mod unet;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
 use datasway_pretrained::diffusers::unet::{DiffusersUNet, UNetConfig};
 use datasway_pretrained::state_dict::StateDict;
 use serde_json::{Value, json};
 
-use crate::case::{Case, cases, check_neighbours};
+use crate::case::{Case, cases, check_adjoint, check_neighbours};
 
 /// The predictions of scripts/fixtures/unet.py.
 struct Prediction {
@@ -47,7 +47,7 @@ impl Parameterization for Prediction {
     }
 }
 
-fn denoiser(case: &Case, dtype: DType) -> impl Denoiser {
+fn denoiser(case: &Case, dtype: DType) -> impl LearnedDenoiser {
     let config = UNetConfig::parse(&case.config["config"]).unwrap();
     let class = case.config["class"].as_u64().map(|class| class as usize);
     let dict = StateDict::new(case.weights(), &Device::flex(), dtype);
@@ -64,6 +64,13 @@ fn denoiser(case: &Case, dtype: DType) -> impl Denoiser {
         network.forward(pictures, time).reshape([n, c * h * w])
     };
     NetworkDenoiser::flat(network, c * h * w, parameterization, forward)
+}
+
+#[test]
+fn products_of_unets_with_transposed_jacobians_are_adjoint() {
+    for case in cases("unet.safetensors") {
+        check_adjoint(&case.name, &denoiser(&case, DType::F64), DType::F64, 1e-9);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! For `ρ_η ∝ ρ + ην` the denoiser changes as `∂_ηD = r·(D^ν − D)`, `r = p^ν/p^ρ` (Theorem 3.1 of arXiv 2509.23092 in
 //! denoiser form). Some densities compare ν with ρ at another noise level and bring a D of their own
-//! ([`ReferenceDensity`]).
+//! ([`ReferenceDensity`](crate::density::ReferenceDensity)).
 //!
 //! Each step of a sampler is linear in x, D and fresh noise. So the coefficients that move x move `δ = dx/dη` as well,
 //! with `J·δ + ∂_ηD` in D's place. The noise is frozen and drops out. δ = 0 at the start, where the sample is the same
@@ -24,43 +24,7 @@ use crate::trajectory::second_order::{second_directional_derivative, second_orde
 use crate::trajectory::tangent_state::{
     Evaluation, Forcing, PathRecord, Products, Record, State, StepBuffers,
 };
-
-/// Samples with their sensitivities to K directions.
-#[derive(Debug, Clone)]
-pub struct TangentSolution {
-    /// The samples at σ = 0, `[n, d]`.
-    pub samples: Tensor<2>,
-    /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Nothing is clamped: δ is not finite where the density ratio
-    /// overflows.
-    pub sensitivities: Tensor<3>,
-    /// Part of each step in ‖δ‖ for the first P directions, `[P, S, n]` ([`Trajectory::step_parts`]); none if P = 0.
-    pub step_parts: Option<Tensor<3>>,
-    /// `γ = d²x₀/dη²` for the first C directions, `[C, n, d]`; none if C = 0.
-    pub curvatures: Option<Tensor<3>>,
-    /// Noise level at the first evaluation of each step, S in all.
-    pub sigmas: Vec<f64>,
-    /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at the first evaluation of each step, `[S, n]`.
-    pub log_density: Tensor<2>,
-    /// `log r` at the first evaluation of each step for each direction, `[K, S, n]`.
-    pub log_ratio: Tensor<3>,
-    /// Variance of each `log_density` over the choice of probes, `[S, n]`; none if it cannot be estimated.
-    pub log_density_variance: Option<Tensor<2>>,
-    /// Evaluations of the network.
-    pub evaluations: Evaluations,
-}
-
-/// Evaluations of the network for each sample.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Evaluations {
-    /// Denoised points.
-    pub path: usize,
-    /// Products with the Jacobian for the log-density; 0 where it has a closed form.
-    pub density: usize,
-    /// Products with the Jacobian for δ.
-    pub tangent: usize,
-    /// Products with the Jacobian for γ, two thirds of them at points of their own beside the path.
-    pub curvature: usize,
-}
+pub use crate::trajectory::tangent_state::{Evaluations, TangentSolution};
 
 /// A model, a sampler and the directions whose tangents it propagates.
 #[derive(Clone, Copy)]

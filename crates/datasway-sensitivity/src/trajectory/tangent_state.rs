@@ -1,12 +1,49 @@
-//! The quantities that a propagation of tangents carries along the path, and those of one evaluation.
+//! The quantities that a propagation of tangents carries along the path, those of one evaluation, and its solution.
 
 use burn::tensor::Tensor;
 use datasway_diffusion::sampler::StageBuffer;
 
 use super::TrajectoryPoint;
-use super::tangent::{Evaluations, TangentSolution};
 use crate::density::{LogDensityTracker, ReferenceDensity};
 use crate::tensors::widest;
+
+/// Samples with their sensitivities to K directions.
+#[derive(Debug, Clone)]
+pub struct TangentSolution {
+    /// The samples at σ = 0, `[n, d]`.
+    pub samples: Tensor<2>,
+    /// `δ = dx₀/dη` for each direction, `[K, n, d]`. Nothing is clamped: δ is not finite where the density ratio
+    /// overflows.
+    pub sensitivities: Tensor<3>,
+    /// Part of each step in ‖δ‖ for the first P directions, `[P, S, n]`
+    /// ([`Trajectory::step_parts`](super::Trajectory::step_parts)); none if P = 0.
+    pub step_parts: Option<Tensor<3>>,
+    /// `γ = d²x₀/dη²` for the first C directions, `[C, n, d]`; none if C = 0.
+    pub curvatures: Option<Tensor<3>>,
+    /// Noise level at the first evaluation of each step, S in all.
+    pub sigmas: Vec<f64>,
+    /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at the first evaluation of each step, `[S, n]`.
+    pub log_density: Tensor<2>,
+    /// `log r` at the first evaluation of each step for each direction, `[K, S, n]`.
+    pub log_ratio: Tensor<3>,
+    /// Variance of each `log_density` over the choice of probes, `[S, n]`; none if it cannot be estimated.
+    pub log_density_variance: Option<Tensor<2>>,
+    /// Evaluations of the network.
+    pub evaluations: Evaluations,
+}
+
+/// Evaluations of the network for each sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evaluations {
+    /// Denoised points.
+    pub path: usize,
+    /// Products with the Jacobian for the log-density; 0 where it has a closed form.
+    pub density: usize,
+    /// Products with the Jacobian for δ.
+    pub tangent: usize,
+    /// Products with the Jacobian for γ, two thirds of them at points of their own beside the path.
+    pub curvature: usize,
+}
 
 /// The quantities that are propagated along the path, and the record of its steps.
 pub(super) struct State<'a> {

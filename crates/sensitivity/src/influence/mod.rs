@@ -4,6 +4,7 @@ mod functional_spec;
 mod groups;
 mod output;
 pub mod page;
+mod run;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ use datasway_sensitivity::measure::ImagePoints;
 use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, TrainedModel};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use self::run::{ImageSets, InfluenceRun};
 use crate::model_arguments::ModelArgs;
 use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
@@ -175,13 +177,13 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     if let Some(solution) = info.weights() {
         datasway_cli::tell(solution);
     }
-    let run = output::InfluenceRun {
+    let run = InfluenceRun {
         info,
         of: arguments.functionals.clone(),
         recorded: arguments.replay.recorded.clone(),
         pictures,
     };
-    let sets = output::ImageSets {
+    let sets = ImageSets {
         training: &model.images,
         candidates: candidates.as_ref().map(ImagePoints::set),
         shown: !arguments.no_photos,

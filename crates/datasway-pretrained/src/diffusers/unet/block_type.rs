@@ -1,7 +1,18 @@
 //! The kinds of blocks of a level.
 
-use super::config::ResamplingType;
+use serde::Deserialize;
+
 use crate::resampling::Direction;
+
+/// The resampling between the levels of an `AttnDownBlock2D` or `AttnUpBlock2D`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResamplingType {
+    /// A convolution.
+    Conv,
+    /// A residual block.
+    Resnet,
+}
 
 /// The step from a level to the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -73,8 +73,7 @@ impl TimeFeatures {
             .map(|i| MAX_PERIOD.powf(-(i as f64) / last))
             .collect();
         let options = (&time.device(), time.dtype());
-        let frequencies =
-            Tensor::<2>::from_data(TensorData::new(frequencies, [1, half]), options.clone());
+        let frequencies = Tensor::<2>::from_data(TensorData::new(frequencies, [1, half]), options);
         let n = time.dims()[0];
         let phase = time.unsqueeze_dim::<2>(1) * frequencies;
         let (sines, cosines) = (phase.clone().sin(), phase.cos());

@@ -11,12 +11,11 @@ mod keys;
 mod levels;
 mod limits;
 mod network;
+mod parse;
 mod plan;
 mod resnet;
 mod step;
 
-pub use block_type::{BlockType, LevelStep};
-pub use config::{
-    Activation, ClassEmbedding, ResamplingType, TimeConditioning, TimeEmbeddingType, UNetConfig,
-};
+pub use block_type::{BlockType, LevelStep, ResamplingType};
+pub use config::{Activation, ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNetConfig};
 pub use network::DiffusersUNet;

@@ -136,7 +136,11 @@ fn output(scope: &Scope<'_>, config: &UNetConfig) -> Conv2d {
 
 /// Checks that a class is given where one is needed, and is there.
 fn check_class(config: &UNetConfig, class: Option<usize>) -> Result<(), String> {
+    let is_fourier = config.time_embedding_type == TimeEmbeddingType::Fourier;
     match (config.classes, class) {
+        (Some(ClassEmbedding::Timestep), Some(0)) if is_fourier => Err(
+            "there is no class 0: the network takes the logarithm of the class, as it does of the noise level".to_owned(),
+        ),
         (None, None) | (Some(ClassEmbedding::Timestep), Some(_)) => Ok(()),
         (None, Some(class)) => Err(format!(
             "there is no class {class}: the network has no classes, give none"

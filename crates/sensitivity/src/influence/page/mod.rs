@@ -14,7 +14,7 @@ use datasway_stats::median;
 use maud::{Markup, html};
 
 use super::groups::Group;
-use super::output::{ImageSets, InfluenceRun};
+use super::run::{ImageSets, InfluenceRun};
 use crate::given_picture::GivenPicture;
 pub use card::{FunctionalSection, InfluenceCard, InfluentialImage};
 
