@@ -10,7 +10,7 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 use datasway_diffusion::tensor_file::FloatReader;
-use pytorch_reader::{DType, PickleValue, PytorchReader, Tensor};
+use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::size;
@@ -20,6 +20,9 @@ const ARCHIVE: &[u8] = b"PK";
 /// Bytes of tensors for each byte of their file: two tensors may share their numbers, as those of a downsampling do.
 const MOST_SHARED: u64 = 4;
 
+/// What to do about a file that holds more than tensors.
+const REMEDY: &str = "load it in PyTorch if you trust it, and save its state_dict() as SafeTensors";
+
 /// The tensors of a file, which holds a dictionary of tensors and nothing else.
 ///
 /// # Errors
@@ -27,10 +30,17 @@ const MOST_SHARED: u64 = 4;
 pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
     size::check(path)?;
     check_archive(path)?;
-    let file = PytorchReader::new(path).map_err(|error| {
+    let incomplete = |error: PytorchError| {
         format!("is no complete file of weights of PyTorch ({error}): fetch it again")
-    })?;
-    check_tensors_alone(path, &file)?;
+    };
+    let pickle = PytorchReader::read_pickle_data(path, None).map_err(incomplete)?;
+    let PickleValue::Dict(entries) = pickle else {
+        return Err(format!(
+            "holds a whole object and not its tensors alone: {REMEDY}"
+        ));
+    };
+    let file = PytorchReader::new(path).map_err(incomplete)?;
+    check_tensors_alone(entries.keys(), &file)?;
     check_bytes(path, &file)?;
     let mut reader = FloatReader::default();
     let mut tensors = BTreeMap::new();
@@ -57,20 +67,14 @@ fn check_archive(path: &Path) -> Result<(), String> {
     )
 }
 
-/// Checks that the pickle is a dictionary of tensors: other objects may be calls of any function.
-fn check_tensors_alone(path: &Path, file: &PytorchReader) -> Result<(), String> {
-    const REMEDY: &str =
-        "load it in PyTorch if you trust it, and save its state_dict() as SafeTensors";
-    let pickle = PytorchReader::read_pickle_data(path, None);
-    let pickle = pickle.map_err(|error| error.to_string())?;
-    let PickleValue::Dict(entries) = pickle else {
-        return Err(format!(
-            "holds a whole object and not its tensors alone: {REMEDY}"
-        ));
-    };
-    let mut names: Vec<&String> = entries.keys().collect();
-    names.sort();
-    match names.iter().find(|name| file.get(name).is_none()) {
+/// Checks that the entries of the pickle are tensors: other objects may be calls of any function.
+fn check_tensors_alone<'a>(
+    names: impl Iterator<Item = &'a String>,
+    file: &PytorchReader,
+) -> Result<(), String> {
+    let mut others: Vec<&String> = names.filter(|name| file.get(name).is_none()).collect();
+    others.sort();
+    match others.first() {
         None => Ok(()),
         Some(name) => Err(format!(
             "holds more than tensors, such as {}, which may be code: {REMEDY}",
