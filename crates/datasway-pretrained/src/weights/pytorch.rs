@@ -3,14 +3,14 @@
 //! The file is an archive with a pickle, a program of a stack machine that may call any function of Python. The reader follows
 //! the few instructions that build dictionaries of tensors, and calls nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use burn::tensor::TensorData;
 use datasway_diffusion::tensor_file::FloatReader;
-use pytorch_reader::{DType, PickleValue, PytorchReader, Tensor};
+use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::size;
@@ -19,6 +19,8 @@ use super::size;
 const ARCHIVE: &[u8] = b"PK";
 /// Bytes of tensors for each byte of their file: two tensors may share their numbers, as those of a downsampling do.
 const MOST_SHARED: u64 = 4;
+/// What to do with a file that holds more than tensors.
+const REMEDY: &str = "load it in PyTorch if you trust it, and save its state_dict() as SafeTensors";
 
 /// The tensors of a file, which holds a dictionary of tensors and nothing else.
 ///
@@ -27,10 +29,14 @@ const MOST_SHARED: u64 = 4;
 pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
     size::check(path)?;
     check_archive(path)?;
-    let file = PytorchReader::new(path).map_err(|error| {
-        format!("is no complete file of weights of PyTorch ({error}): fetch it again")
-    })?;
-    check_tensors_alone(path, &file)?;
+    let pickle = PytorchReader::read_pickle_data(path, None).map_err(damaged)?;
+    let PickleValue::Dict(entries) = pickle else {
+        return Err(format!(
+            "holds a whole object and not its tensors alone: {REMEDY}"
+        ));
+    };
+    let file = PytorchReader::new(path).map_err(damaged)?;
+    check_tensors_alone(&entries, &file)?;
     check_bytes(path, &file)?;
     let mut reader = FloatReader::default();
     let mut tensors = BTreeMap::new();
@@ -57,26 +63,23 @@ fn check_archive(path: &Path) -> Result<(), String> {
     )
 }
 
-/// Checks that the pickle is a dictionary of tensors: other objects may be calls of any function.
-fn check_tensors_alone(path: &Path, file: &PytorchReader) -> Result<(), String> {
-    const REMEDY: &str =
-        "load it in PyTorch if you trust it, and save its state_dict() as SafeTensors";
-    let pickle = PytorchReader::read_pickle_data(path, None);
-    let pickle = pickle.map_err(|error| error.to_string())?;
-    let PickleValue::Dict(entries) = pickle else {
-        return Err(format!(
-            "holds a whole object and not its tensors alone: {REMEDY}"
-        ));
-    };
-    let mut names: Vec<&String> = entries.keys().collect();
-    names.sort();
-    match names.iter().find(|name| file.get(name).is_none()) {
+/// Checks that every entry of the dictionary is a tensor: other objects may be calls of any function.
+fn check_tensors_alone(
+    entries: &HashMap<String, PickleValue>,
+    file: &PytorchReader,
+) -> Result<(), String> {
+    let others = entries.keys().filter(|name| file.get(name).is_none());
+    match others.min() {
         None => Ok(()),
         Some(name) => Err(format!(
             "holds more than tensors, such as {}, which may be code: {REMEDY}",
             name.chars().take(80).collect::<String>()
         )),
     }
+}
+
+fn damaged(error: PytorchError) -> String {
+    format!("is no complete file of weights of PyTorch ({error}): fetch it again")
 }
 
 /// Checks that the tensors are not far larger than their file, before they are read.
