@@ -10,7 +10,7 @@ mod trial;
 
 use readers::{
     Batches, Caches, Checkpoints, Classifiers, EdmFolders, Experiments, Folders, IdxFiles,
-    Pictures, Results, Runs, Selections, Sources, Tables,
+    Pictures, Results, Runs, Selections, Sources, Tables, TorchFiles,
 };
 
 #[global_allocator]
@@ -79,6 +79,11 @@ fn experiments() {
 #[test]
 fn selections() {
     trial::run("selections", Selections::new);
+}
+
+#[test]
+fn torch_files() {
+    trial::run("torch_files", TorchFiles::new);
 }
 
 #[test]

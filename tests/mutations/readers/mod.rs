@@ -14,6 +14,7 @@ mod results;
 mod resumed;
 mod selection;
 mod source;
+mod torch;
 
 pub use cache::Caches;
 pub use celeba::Tables;
@@ -29,6 +30,7 @@ pub use results::Results;
 pub use resumed::Runs;
 pub use selection::Selections;
 pub use source::Sources;
+pub use torch::TorchFiles;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;

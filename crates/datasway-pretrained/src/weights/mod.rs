@@ -1,5 +1,6 @@
 //! Files of weights: SafeTensors, several of them with an index, and those of `torch.save`.
 
+mod pytorch;
 mod safetensors;
 mod shards;
 mod size;
@@ -47,6 +48,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, TensorData>, PretrainedError
     }
     let tensors = match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => safetensors::read(path),
+        Some("bin" | "pt" | "pth") => pytorch::read(path),
         _ => Err(
             "is no file of weights that is known: use .safetensors or a .bin of PyTorch".to_owned(),
         ),

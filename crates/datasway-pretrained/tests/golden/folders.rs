@@ -85,7 +85,7 @@ fn every_format_of_weights_gives_the_same_tensors() {
     let expected = tensors("pipeline");
     assert!(expected.len() > 50);
     // The weights are numbers of half precision.
-    for name in ["sharded", "fp16"] {
+    for name in ["sharded", "fp16", "bin"] {
         assert!(tensors(name) == expected, "{name}");
     }
 }
