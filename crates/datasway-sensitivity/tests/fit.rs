@@ -1,5 +1,7 @@
 //! The test of a model against its data: what fits passes, and each kind of mistake is caught.
 
+use std::sync::LazyLock;
+
 use burn::tensor::{DType, Device, Tensor};
 use datasway_data::{Dataset, LoadOptions, Source, load};
 use datasway_diffusion::DiffusionError;
@@ -7,7 +9,7 @@ use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_sensitivity::density::Bandwidth;
-use datasway_sensitivity::fit::{FitOptions, Misfit, ModelFit, data_scale, measure, sigma_grid};
+use datasway_sensitivity::fit::{FitOptions, Misfit, ModelFit, References, data_scale, sigma_grid};
 
 const SHIPPED: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -61,15 +63,23 @@ fn images(source: &str) -> Dataset {
     load(&Source::parse(source).unwrap(), &options).unwrap()
 }
 
-fn fit(model: &dyn Denoiser, images: &Dataset) -> ModelFit {
+/// The faces of the shipped model.
+static FACES: LazyLock<(References, f64)> = LazyLock::new(|| references(&images("faces:1600")));
+
+fn references(images: &Dataset) -> (References, f64) {
+    let bandwidth = Bandwidth::Fixed(1.0);
+    let references = References::new(images, false, bandwidth, &Device::flex()).unwrap();
+    (references, data_scale(images))
+}
+
+fn fit(model: &dyn Denoiser, (references, scale): &(References, f64)) -> ModelFit {
     let options = FitOptions {
-        sigmas: sigma_grid([0.01, 20.0], data_scale(images), 2),
+        sigmas: sigma_grid([0.01, 20.0], *scale, 2),
         images: 64,
         batch: 64,
         seed: 0,
-        bandwidth: Bandwidth::Fixed(1.0),
     };
-    measure(model, None, images, false, &options, &Device::flex()).unwrap()
+    references.measure(model, None, &options).unwrap()
 }
 
 /// The fit of the shipped model with a mistake to its own data.
@@ -78,13 +88,12 @@ fn mistaken(denoise: impl Fn(&NetworkDenoiser, Tensor<2>, f64) -> Tensor<2>) -> 
         model: shipped(),
         denoise,
     };
-    let fit = fit(&model, &images("faces:1600"));
-    fit.misfit()
+    fit(&model, &FACES).misfit()
 }
 
 #[test]
 fn a_model_fits_its_own_data_better_than_the_best_linear_denoiser() {
-    let fit = fit(&shipped(), &images("faces:1600"));
+    let fit = fit(&shipped(), &FACES);
     assert_eq!(fit.misfit(), None);
     assert!(!fit.diagonal && fit.images == 64);
     for level in &fit.levels {
@@ -107,7 +116,7 @@ fn other_data_are_caught() {
         picture.save(dir.path().join(format!("{i}.png"))).unwrap();
     }
     let turned = images(&format!("folder:{}", dir.path().display()));
-    let fit = fit(&shipped(), &turned);
+    let fit = fit(&shipped(), &references(&turned));
     assert!(
         matches!(fit.misfit(), Some(Misfit::WorseThanLinear { ratio, .. }) if ratio > 1.2),
         "{:?}",

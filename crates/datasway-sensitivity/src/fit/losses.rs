@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor};
 use datasway_data::{Dataset, PixelMoments};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::device::widest_float;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 
 use crate::density::Bandwidth;
@@ -18,7 +19,7 @@ const MOST_POINTS: usize = 16_384;
 /// Factors of the noise level that the model is told.
 const FACTORS: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
 
-/// Options of [`measure`].
+/// Options of [`References::measure`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct FitOptions {
     /// Noise levels, ascending.
@@ -29,8 +30,6 @@ pub struct FitOptions {
     pub batch: usize,
     /// Seed of the noise.
     pub seed: u64,
-    /// Blur of the training images.
-    pub bandwidth: Bandwidth,
 }
 
 /// The losses at one noise level.
@@ -83,66 +82,100 @@ pub fn data_scale(images: &Dataset) -> f64 {
     mean.sqrt()
 }
 
-/// Measures the losses of a model on the images that it was trained on. `other` has other weights of the same model.
-///
-/// # Errors
-/// If there are fewer than two different images, shapes do not fit, or a denoiser fails.
-pub fn measure(
-    model: &dyn Denoiser,
-    other: Option<&dyn Denoiser>,
-    images: &Dataset,
-    mirrored: bool,
-    options: &FitOptions,
-    device: &Device,
-) -> Result<ModelFit, DiffusionError> {
-    let points = ImagePoints::new(images, mirrored, device);
-    let (m, d) = (images.len(), points.dim());
-    let count = options.images.clamp(1, m);
-    let clean = points.points((0..count).map(|i| i * m / count));
-    let held = points.count().min(MOST_POINTS);
-    let diagonal = d > MOST_ENTRIES || held < IMAGES_PER_ENTRY * d;
-    let fitted = points.points((0..held).map(|i| i * points.count() / held));
-    let gaussian = Gaussian::fitted(&fitted.cast(DType::F64), diagonal)?;
-    let bandwidth = options.bandwidth.value(images, mirrored, device)?;
-    let training_set = Empirical::of_images(images, mirrored, device)?;
-    let linear = |x: Tensor<2>, sigma: f64| gaussian.denoise(x.cast(DType::F64), sigma);
-    // D(x) = x + σ²/(σ² + h²)·(D_h(x) − x), as `density::Smoothed` has it.
-    let blurred = |x: Tensor<2>, sigma: f64| {
-        let smoothed_sigma = sigma.hypot(bandwidth);
-        let step = training_set.denoise(x.clone(), smoothed_sigma)? - x.clone();
+/// The denoisers that a model is compared with, and the images.
+pub struct References {
+    points: ImagePoints,
+    /// The best linear denoiser.
+    gaussian: Gaussian,
+    diagonal: bool,
+    training_set: Empirical,
+    bandwidth: f64,
+    data_scale: f64,
+}
+
+impl References {
+    /// The denoisers of images, with their mirror images if `mirrored`.
+    ///
+    /// # Errors
+    /// If there are fewer than two different images.
+    pub fn new(
+        images: &Dataset,
+        mirrored: bool,
+        bandwidth: Bandwidth,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        let points = ImagePoints::new(images, mirrored, device);
+        let (m, d) = (points.count(), points.dim());
+        let held = m.min(MOST_POINTS);
+        let diagonal = d > MOST_ENTRIES || held < IMAGES_PER_ENTRY * d;
+        let fitted = points.points((0..held).map(|i| i * m / held));
+        Ok(Self {
+            gaussian: Gaussian::fitted(&fitted.cast(widest_float(device)), diagonal)?,
+            diagonal,
+            training_set: Empirical::of_images(images, mirrored, device)?,
+            bandwidth: bandwidth.value(images, mirrored, device)?,
+            data_scale: data_scale(images),
+            points,
+        })
+    }
+
+    /// Measures the losses of a model on the images. `other` has other weights of the same model.
+    ///
+    /// # Errors
+    /// If shapes do not fit, or a denoiser fails.
+    pub fn measure(
+        &self,
+        model: &dyn Denoiser,
+        other: Option<&dyn Denoiser>,
+        options: &FitOptions,
+    ) -> Result<ModelFit, DiffusionError> {
+        let m = self.points.set().len();
+        let count = options.images.clamp(1, m);
+        let draws = Draws {
+            clean: self.points.points((0..count).map(|i| i * m / count)),
+            batch: options.batch.max(1),
+            seed: options.seed,
+        };
+        let mut levels = Vec::with_capacity(options.sigmas.len());
+        for &sigma in &options.sigmas {
+            let of_network =
+                |network: &dyn Denoiser| draws.loss(sigma, |noisy| network.denoise(noisy, sigma));
+            levels.push(LevelLoss {
+                sigma,
+                model: of_network(model)?,
+                linear: draws.loss(sigma, |noisy| self.linear(noisy, sigma))?,
+                blurred: draws.loss(sigma, |noisy| self.blurred(noisy, sigma))?,
+                other: other.map(of_network).transpose()?,
+            });
+        }
+        let scale = self.data_scale;
+        let mut told = Vec::with_capacity(FACTORS.len());
+        for factor in FACTORS {
+            let loss = draws.loss(scale, |noisy| model.denoise(noisy, factor * scale))?;
+            told.push((factor, loss));
+        }
+        Ok(ModelFit {
+            levels,
+            data_scale: scale,
+            told,
+            diagonal: self.diagonal,
+            bandwidth: self.bandwidth,
+            images: count,
+        })
+    }
+
+    /// The best linear denoiser.
+    fn linear(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        let wide = x.cast(widest_float(self.points.device()));
+        self.gaussian.denoise(wide, sigma)
+    }
+
+    /// The denoiser of the blurred images, `D(x) = x + σ²/(σ² + h²)·(D_h(x) − x)`, as [`Smoothed`](crate::density) has it.
+    fn blurred(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        let smoothed_sigma = sigma.hypot(self.bandwidth);
+        let step = self.training_set.denoise(x.clone(), smoothed_sigma)? - x.clone();
         Ok(x + step * (sigma / smoothed_sigma).powi(2))
-    };
-    let draws = Draws {
-        clean,
-        batch: options.batch.max(1),
-        seed: options.seed,
-    };
-    let scale = data_scale(images);
-    let mut levels = Vec::with_capacity(options.sigmas.len());
-    for &sigma in &options.sigmas {
-        let of_network =
-            |network: &dyn Denoiser| draws.loss(sigma, |noisy| network.denoise(noisy, sigma));
-        levels.push(LevelLoss {
-            sigma,
-            model: of_network(model)?,
-            linear: draws.loss(sigma, |noisy| linear(noisy, sigma))?,
-            blurred: draws.loss(sigma, |noisy| blurred(noisy, sigma))?,
-            other: other.map(of_network).transpose()?,
-        });
     }
-    let mut told = Vec::with_capacity(FACTORS.len());
-    for factor in FACTORS {
-        let loss = draws.loss(scale, |noisy| model.denoise(noisy, factor * scale))?;
-        told.push((factor, loss));
-    }
-    Ok(ModelFit {
-        levels,
-        data_scale: scale,
-        told,
-        diagonal,
-        bandwidth,
-        images: count,
-    })
 }
 
 /// Images with noise that is a function of seed and batch.

@@ -6,5 +6,5 @@
 mod losses;
 mod verdict;
 
-pub use losses::{FitOptions, LevelLoss, ModelFit, data_scale, measure, sigma_grid};
+pub use losses::{FitOptions, LevelLoss, ModelFit, References, data_scale, sigma_grid};
 pub use verdict::{LARGEST_RATIO, LINEAR_MARGIN, Misfit, NOISE_LEVEL_MARGIN};

@@ -12,7 +12,7 @@ use datasway_cli::number::{self, count};
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::density::Bandwidth;
-use datasway_sensitivity::fit::{self, FitOptions};
+use datasway_sensitivity::fit::{self, FitOptions, References};
 use datasway_sensitivity::{SIDECAR, SensitivityConfig, TrainedModel};
 
 use crate::model_arguments::ModelArgs;
@@ -81,18 +81,12 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
         images: arguments.images,
         batch: config.batch,
         seed: config.seed,
-        bandwidth: config.density.bandwidth.unwrap_or(Bandwidth::Auto),
     };
     let raw = candidate.raw.as_ref().map(|raw| raw as _);
     let denoiser = model.score_model.denoiser();
-    let fit = fit::measure(
-        denoiser,
-        raw,
-        &model.images,
-        model.mirrored,
-        &options,
-        &model.device,
-    )?;
+    let bandwidth = config.density.bandwidth.unwrap_or(Bandwidth::Auto);
+    let references = References::new(&model.images, model.mirrored, bandwidth, &model.device)?;
+    let fit = references.measure(denoiser, raw, &options)?;
     let samples = samples(model, &config)?;
     let cost = Cost::measure(model, &config, scale, arguments.changes)?;
     let run = CheckRun::new(&candidate, &config, &fit, cost);
