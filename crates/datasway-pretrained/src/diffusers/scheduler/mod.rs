@@ -48,11 +48,20 @@ const WITH_OTHER_BETAS: [&str; 4] = [
     "DPMSolverSDEScheduler",
 ];
 
+/// Classes that clamp denoised images unless told otherwise.
+const CLIPPING: [&str; 5] = [
+    "DDPMScheduler",
+    "DDIMScheduler",
+    "DDIMInverseScheduler",
+    "DDPMParallelScheduler",
+    "DDIMParallelScheduler",
+];
+
 /// Fields of provenance.
 const PROVENANCE: [&str; 3] = ["_class_name", "_diffusers_version", "_name_or_path"];
 
 /// Fields that decide how diffusers draws samples, and not what the model is.
-const OF_THEIR_SAMPLER: [&str; 38] = [
+const OF_THEIR_SAMPLER: [&str; 37] = [
     "algorithm_type",
     "base_image_seq_len",
     "base_shift",
@@ -87,7 +96,6 @@ const OF_THEIR_SAMPLER: [&str; 38] = [
     "stochastic_sampling",
     "time_shift_type",
     "timestep_spacing",
-    "timestep_type",
     "use_beta_sigmas",
     "use_dynamic_shifting",
     "use_lu_lambdas",
@@ -269,7 +277,9 @@ impl SchedulerConfig {
 /// Notes about settings that change their samples, and refusals of those that change the model.
 fn notes(config: &Value, fields: &mut Fields) -> Result<Vec<String>, String> {
     fields.require("use_flow_sigmas", &[json!(false), Value::Null])?;
-    let clips_by_default = ["DDPMScheduler", "DDIMScheduler"]
+    // A continuous network is told ln(σ)/4 and no time step.
+    fields.require("timestep_type", &[json!("discrete")])?;
+    let clips_by_default = CLIPPING
         .iter()
         .any(|class| config.get("_class_name") == Some(&json!(class)));
     let clips = fields.take("clip_sample", Some(clips_by_default))?;
@@ -433,7 +443,7 @@ mod tests {
 
     #[test]
     fn ranges_of_noise_levels_are_those_of_the_usual_schedules() {
-        // FORMATS: computed by diffusers.
+        // Computed by diffusers.
         for (config, [low, high]) in [
             (json!({}), [0.0100, 157.4]),
             (
@@ -482,6 +492,10 @@ mod tests {
             (
                 json!({"_class_name": "ScoreSdeVeScheduler", "sigma_min": 2.0, "sigma_max": 1.0}),
                 "sigma_min",
+            ),
+            (
+                json!({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}),
+                "timestep_type",
             ),
             (
                 json!({"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": true}),
