@@ -43,61 +43,40 @@ pub trait Denoiser {
     ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError>;
 }
 
-impl<T: Denoiser + ?Sized> Denoiser for &T {
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
+/// A reference or a box is the denoiser that it holds.
+macro_rules! forward_to_content {
+    ($($holder:ty),*) => {$(
+        impl<T: Denoiser + ?Sized> Denoiser for $holder {
+            fn dim(&self) -> usize {
+                (**self).dim()
+            }
 
-    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        (**self).denoise(x, sigma)
-    }
+            fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+                (**self).denoise(x, sigma)
+            }
 
-    fn jvp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        tangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        (**self).jvp(x, sigma, tangents)
-    }
+            fn jvp(
+                &self,
+                x: Tensor<2>,
+                sigma: f64,
+                tangents: Tensor<3>,
+            ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+                (**self).jvp(x, sigma, tangents)
+            }
 
-    fn vjp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        cotangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        (**self).vjp(x, sigma, cotangents)
-    }
+            fn vjp(
+                &self,
+                x: Tensor<2>,
+                sigma: f64,
+                cotangents: Tensor<3>,
+            ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
+                (**self).vjp(x, sigma, cotangents)
+            }
+        }
+    )*};
 }
 
-impl<T: Denoiser + ?Sized> Denoiser for Box<T> {
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
-
-    fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        (**self).denoise(x, sigma)
-    }
-
-    fn jvp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        tangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        (**self).jvp(x, sigma, tangents)
-    }
-
-    fn vjp(
-        &self,
-        x: Tensor<2>,
-        sigma: f64,
-        cotangents: Tensor<3>,
-    ) -> Result<(Tensor<2>, Tensor<3>), DiffusionError> {
-        (**self).vjp(x, sigma, cotangents)
-    }
-}
+forward_to_content!(&T, Box<T>);
 
 /// Checks that points are `[n, dim]`.
 ///

@@ -22,6 +22,7 @@ pub mod random;
 pub mod range;
 pub mod sampler;
 pub mod schedule;
+pub mod score_model;
 pub mod tensor_file;
 pub mod training_noise;
 pub mod unet;

@@ -21,6 +21,12 @@ pub struct NoiseDistribution {
 }
 
 impl NoiseDistribution {
+    /// EDM's distribution (Karras et al. 2022, Table 1).
+    pub const EDM: Self = Self {
+        mean: -1.2,
+        std: 1.2,
+    };
+
     /// Draws `n` noise levels.
     pub fn sample(&self, rng: &mut ChaCha8Rng, n: usize) -> Vec<f64> {
         let draws = StandardNormal.sample_iter(rng).take(n);

@@ -24,7 +24,7 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
 use datasway_pretrained::layers::{conv, group_norm, linear};
-use datasway_pretrained::state_dict::{Scope, StateDict};
+use datasway_pretrained::state_dict::{StateDict, StateScope};
 use datasway_pretrained::weights;
 
 /// Height and width of a terrain.
@@ -108,7 +108,7 @@ struct Attention {
 }
 
 impl Terrain {
-    fn load(root: &Scope<'_>) -> Self {
+    fn load(root: &StateScope<'_>) -> Self {
         let perceptron = |name: &str, input| {
             let scope = root.at(name);
             [(0, input), (2, EMBEDDING)]
@@ -214,7 +214,7 @@ impl Stage {
 }
 
 impl Block {
-    fn load(scope: &Scope<'_>, [input, output]: [usize; 2], resample: i32) -> Self {
+    fn load(scope: &StateScope<'_>, [input, output]: [usize; 2], resample: i32) -> Self {
         Self {
             norm1: group_norm(&scope.at("in_layers.0"), 32, input, 1e-5),
             conv1: conv3x3(&scope.at("in_layers.2"), [input, output]),
@@ -268,7 +268,7 @@ impl Block {
 }
 
 impl Attention {
-    fn load(scope: &Scope<'_>, channels: usize) -> Self {
+    fn load(scope: &StateScope<'_>, channels: usize) -> Self {
         Self {
             norm: group_norm(&scope.at("norm"), 32, channels, 1e-5),
             qkv: pointwise(&scope.at("qkv"), [channels, 3 * channels]),
@@ -283,7 +283,7 @@ impl Attention {
     }
 }
 
-fn conv3x3(scope: &Scope<'_>, channels: [usize; 2]) -> Conv2d {
+fn conv3x3(scope: &StateScope<'_>, channels: [usize; 2]) -> Conv2d {
     let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
     conv(
         scope,
@@ -292,7 +292,7 @@ fn conv3x3(scope: &Scope<'_>, channels: [usize; 2]) -> Conv2d {
 }
 
 /// A 1×1 convolution as a linear map.
-fn pointwise(scope: &Scope<'_>, [input, output]: [usize; 2]) -> Linear {
+fn pointwise(scope: &StateScope<'_>, [input, output]: [usize; 2]) -> Linear {
     let mut layer = burn::nn::LinearConfig::new(input, output).init(scope.device());
     let weight: Tensor<4> = scope.tensor("weight", [output, input, 1, 1]);
     layer.weight = burn::module::Param::from_tensor(weight.reshape([output, input]).transpose());

@@ -6,10 +6,10 @@ use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::Tensor;
 use burn_cpu_kernels::GroupNormOptions;
 
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// A linear map. PyTorch stores its weight as `[output, input]`, Burn as `[input, output]`.
-pub fn linear(scope: &Scope<'_>, [input, output]: [usize; 2], bias: bool) -> Linear {
+pub fn linear(scope: &StateScope<'_>, [input, output]: [usize; 2], bias: bool) -> Linear {
     let mut layer = LinearConfig::new(input, output)
         .with_bias(bias)
         .init(scope.device());
@@ -19,7 +19,7 @@ pub fn linear(scope: &Scope<'_>, [input, output]: [usize; 2], bias: bool) -> Lin
 }
 
 /// A convolution of this configuration. PyTorch and Burn store its weight alike.
-pub fn conv(scope: &Scope<'_>, config: &Conv2dConfig) -> Conv2d {
+pub fn conv(scope: &StateScope<'_>, config: &Conv2dConfig) -> Conv2d {
     let mut layer = config.init(scope.device());
     let [input, output] = config.channels;
     let [height, width] = config.kernel_size;
@@ -30,7 +30,12 @@ pub fn conv(scope: &Scope<'_>, config: &Conv2dConfig) -> Conv2d {
 }
 
 /// An affine group normalisation.
-pub fn group_norm(scope: &Scope<'_>, groups: usize, channels: usize, epsilon: f64) -> GroupNorm {
+pub fn group_norm(
+    scope: &StateScope<'_>,
+    groups: usize,
+    channels: usize,
+    epsilon: f64,
+) -> GroupNorm {
     let config = GroupNormConfig::new(groups, channels).with_epsilon(epsilon);
     let mut layer = config.init(scope.device());
     layer.gamma = Some(scope.parameter("weight", [channels]));
@@ -39,7 +44,7 @@ pub fn group_norm(scope: &Scope<'_>, groups: usize, channels: usize, epsilon: f6
 }
 
 /// A 3×3 convolution with one pixel of zeros around.
-pub fn conv3x3(scope: &Scope<'_>, channels: [usize; 2]) -> Conv2d {
+pub fn conv3x3(scope: &StateScope<'_>, channels: [usize; 2]) -> Conv2d {
     let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
     let config = Conv2dConfig::new(channels, [3, 3]).with_padding(padding);
     conv(scope, &config)
@@ -80,7 +85,7 @@ pub struct Pointwise {
 
 impl Pointwise {
     /// A 1×1 convolution of a file.
-    pub fn new(scope: &Scope<'_>, [input, output]: [usize; 2]) -> Self {
+    pub fn new(scope: &StateScope<'_>, [input, output]: [usize; 2]) -> Self {
         let weight = scope.tensor("weight", [output, input, 1, 1]);
         let bias = scope.tensor("bias", [output]);
         Self::from_rows(weight.reshape([output, input]), bias)

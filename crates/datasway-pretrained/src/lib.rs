@@ -16,4 +16,4 @@ pub mod state_dict;
 pub mod weights;
 
 pub use error::PretrainedError;
-pub use pretrained::{Pretrained, PretrainedDenoiser, PretrainedOptions, is_pretrained};
+pub use pretrained::{Pretrained, PretrainedOptions, is_pretrained};

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor};
-use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::guidance::Guided;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
+use datasway_diffusion::score_model::ScoreModel;
 use datasway_diffusion::training_noise::TrainingNoise;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -17,16 +17,10 @@ use crate::PretrainedError;
 use crate::diffusers::dit::{DiT, DiTConfig};
 use crate::diffusers::folder::{DiffusersFolder, SCHEDULER_CONFIG, read_json};
 use crate::diffusers::scheduler::SchedulerConfig;
-use crate::diffusers::unet::{ClassEmbedding, DiffusersUNet, TimeEmbeddingType, UNetConfig};
+use crate::diffusers::unet::{ClassEmbedding, DiffusersUNet, TimeEmbeddingType, UNet2DConfig};
 use crate::edm::{self, EdmModel};
 use crate::state_dict::StateDict;
 use crate::weights;
-
-/// Noise levels of training by EDM (Karras et al. 2022, Table 1), which its files do not state.
-const EDM_NOISE: NoiseDistribution = NoiseDistribution {
-    mean: -1.2,
-    std: 1.2,
-};
 
 /// Options of loading a model.
 #[derive(Debug, Clone)]
@@ -55,18 +49,10 @@ impl Default for PretrainedOptions {
     }
 }
 
-/// The denoiser of a model of another library.
-pub enum PretrainedDenoiser {
-    /// A network.
-    Network(Box<dyn LearnedDenoiser>),
-    /// Two networks with guidance, which no training loss has as its minimum.
-    Guided(Box<dyn Denoiser>),
-}
-
 /// A model of another library.
 pub struct Pretrained {
     /// The denoiser.
-    pub denoiser: PretrainedDenoiser,
+    pub score_model: ScoreModel,
     /// Channels, height and width of a picture.
     pub shape: [usize; 3],
     /// Lowest and highest noise level that it was trained on.
@@ -95,9 +81,13 @@ struct Loaded {
     notes: Vec<String>,
 }
 
-/// True if a path may be a model of another library: a folder.
+/// True if a path may be a model of another library: a folder, or a pickle of EDM, which is refused with what to do.
 pub fn is_pretrained(path: &Path) -> bool {
-    path.is_dir()
+    path.is_dir() || is_pickle(path)
+}
+
+fn is_pickle(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "pkl")
 }
 
 impl Pretrained {
@@ -128,7 +118,7 @@ impl Pretrained {
 
 impl Loaded {
     fn load(path: &Path, options: &PretrainedOptions) -> Result<Self, PretrainedError> {
-        if edm::is_edm(path) || path.extension().is_some_and(|extension| extension == "pkl") {
+        if edm::is_edm(path) || is_pickle(path) {
             return Self::edm(path, options);
         }
         let folder = DiffusersFolder::find(path)?;
@@ -152,7 +142,7 @@ impl Loaded {
             shape: model.shape,
             // EDM's own wrapper sets no limits; these are the levels that it samples.
             sigma_range: [lowest.max(2e-3), highest.min(80.0)],
-            noise: TrainingNoise::LogNormal(EDM_NOISE),
+            noise: TrainingNoise::LogNormal(NoiseDistribution::EDM),
             classes: model.classes,
             has_null_label: model.null_label,
             description: "network of NVlabs/edm".to_owned(),
@@ -165,7 +155,7 @@ impl Loaded {
         options: &PretrainedOptions,
     ) -> Result<Self, PretrainedError> {
         let (config_file, weights_file) = (&folder.config_file, &folder.weights);
-        let config = UNetConfig::parse(&folder.config).map_err(in_file(config_file))?;
+        let config = UNet2DConfig::parse(&folder.config).map_err(in_file(config_file))?;
         let scheduler = scheduler(folder, options)?;
         let is_score = config.time_embedding_type == TimeEmbeddingType::Fourier;
         if is_score != scheduler.is_score() {
@@ -247,15 +237,15 @@ impl Loaded {
         path: &Path,
         guidance: Option<(Box<dyn LearnedDenoiser>, f64)>,
     ) -> Result<Pretrained, PretrainedError> {
-        let denoiser = match guidance {
-            None => PretrainedDenoiser::Network(self.denoiser),
+        let score_model = match guidance {
+            None => ScoreModel::Learned(self.denoiser),
             Some((unconditional, weight)) => {
                 let guided = Guided::new(self.denoiser, unconditional, weight)?;
-                PretrainedDenoiser::Guided(Box::new(guided))
+                ScoreModel::Combined(Box::new(guided))
             }
         };
         Ok(Pretrained {
-            denoiser,
+            score_model,
             shape: self.shape,
             sigma_range: self.sigma_range,
             noise: self.noise,

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 
-/// Direction of a resampling.
+/// ScaleChange of a resampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum ScaleChange {
     /// To half the resolution.
     Down,
     /// To twice the resolution.
@@ -24,10 +24,10 @@ pub struct Resampling {
 
 impl Resampling {
     /// A resampling with taps of sum 1, an even number of them.
-    pub fn new(filter: Vec<f64>, direction: Direction) -> Self {
+    pub fn new(filter: Vec<f64>, direction: ScaleChange) -> Self {
         Self {
             filter,
-            up: direction == Direction::Up,
+            up: direction == ScaleChange::Up,
         }
     }
 

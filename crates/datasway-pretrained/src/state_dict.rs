@@ -53,8 +53,8 @@ impl StateDict {
     }
 
     /// All tensors, with names from the root.
-    pub fn root(&self) -> Scope<'_> {
-        Scope {
+    pub fn root(&self) -> StateScope<'_> {
+        StateScope {
             dict: self,
             prefix: String::new(),
         }
@@ -156,22 +156,22 @@ fn listed(names: &[String]) -> String {
 
 /// The tensors whose names begin with a prefix.
 #[derive(Clone)]
-pub struct Scope<'a> {
+pub struct StateScope<'a> {
     dict: &'a StateDict,
     prefix: String,
 }
 
-impl<'a> Scope<'a> {
+impl<'a> StateScope<'a> {
     /// The tensors of a submodule: `at("down_blocks.0")`.
-    pub fn at(&self, name: &str) -> Scope<'a> {
-        Scope {
+    pub fn at(&self, name: &str) -> StateScope<'a> {
+        StateScope {
             dict: self.dict,
             prefix: self.name(name),
         }
     }
 
     /// The tensors of an element of a list.
-    pub fn index(&self, index: usize) -> Scope<'a> {
+    pub fn index(&self, index: usize) -> StateScope<'a> {
         self.at(&index.to_string())
     }
 

@@ -7,6 +7,7 @@ use datasway_data::{Dataset, LoadOptions, PixelMoments, Selected, Selection, Sou
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::score_model::ScoreModel;
 use datasway_diffusion::training_noise::TrainingNoise;
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
@@ -17,7 +18,6 @@ use crate::influence::{self, Functional, Influences};
 use crate::learner::{DampedSolution, DataPoints, Learner, LearnerConfig};
 use crate::measure::{ImagePoints, Measure, ModelMeasure};
 use crate::ranking::RankedSensitivities;
-use crate::score_model::ScoreModel;
 use crate::sensitivities;
 
 /// The place of a model's training images and its device.

@@ -1,11 +1,10 @@
 //! A model of another library with its training images.
 
 use datasway_data::{Crop, Dataset, Filter, LoadOptions, PixelMoments, Source};
-use datasway_pretrained::{Pretrained, PretrainedDenoiser};
+use datasway_pretrained::Pretrained;
 
 use crate::error::SensitivityError;
 use crate::model::{ModelOptions, TrainedModel, TrainingRecord};
-use crate::score_model::ScoreModel;
 
 /// The training data of a model of another library, which its files do not name.
 #[derive(Debug, Clone)]
@@ -64,10 +63,7 @@ impl TrainedModel {
         let moments = PixelMoments::of(&images, data.mirrored);
         Ok(Self {
             name: format!("{name} ({})", pretrained.description),
-            score_model: match pretrained.denoiser {
-                PretrainedDenoiser::Network(network) => ScoreModel::Learned(network),
-                PretrainedDenoiser::Guided(guided) => ScoreModel::Combined(guided),
-            },
+            score_model: pretrained.score_model,
             training: TrainingRecord {
                 steps: None,
                 data: data.source.clone(),
@@ -94,6 +90,10 @@ fn images_of_class(
     let (Some(class), Some(labels)) = (class, &images.classes) else {
         return Ok(images);
     };
+    // A model whose classes are any numbers says nothing about those of the data.
+    if classes == 0 {
+        return Ok(images);
+    }
     if labels.names.len() != classes {
         return Err(SensitivityError::OtherClasses {
             model: model.to_owned(),

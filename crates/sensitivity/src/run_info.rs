@@ -5,7 +5,7 @@ use std::fmt;
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
 use datasway_sensitivity::influence::SolverReport;
 use datasway_sensitivity::learner::{DampedSolution, LearnerConfig};
-use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, TrainedModel};
+use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, Through, TrainedModel};
 use serde::Serialize;
 
 /// A sampler by name.
@@ -41,25 +41,6 @@ pub struct SamplerInfo {
     pub sigma_min: f64,
     /// Highest noise level.
     pub sigma_max: f64,
-}
-
-/// The part of a model whose change with the data is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Through {
-    /// The ideal score of the training data.
-    Data,
-    /// The weights of the network.
-    Weights,
-}
-
-impl fmt::Display for Through {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Data => "data",
-            Self::Weights => "weights",
-        })
-    }
 }
 
 /// Options and results of the solver for the derivative of the weights.

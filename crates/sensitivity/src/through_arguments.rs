@@ -3,9 +3,8 @@
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use datasway_cli::number::{self, count, real};
+use datasway_sensitivity::Through;
 use datasway_sensitivity::learner::LearnerConfig;
-
-use crate::run_info::Through;
 
 /// The derivative, and the options of the one through the weights.
 #[derive(Args)]

@@ -4,8 +4,8 @@ use burn::nn::GroupNorm;
 
 use super::config::{EmbeddingType, EncoderType};
 use crate::layers;
-use crate::resampling::{Direction, Resampling};
-use crate::state_dict::Scope;
+use crate::resampling::{Resampling, ScaleChange};
+use crate::state_dict::StateScope;
 
 /// What distinguishes the blocks of the two networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct BlockPlan {
     /// Channels of the output.
     pub output: usize,
     /// Resampling before the first convolution.
-    pub direction: Option<Direction>,
+    pub direction: Option<ScaleChange>,
     /// Heads of the attention, 0 if there is none.
     pub heads: usize,
     /// True if the skip has a 1×1 convolution.
@@ -66,7 +66,7 @@ pub struct BlockPlan {
 
 /// The layers of one resolution.
 #[derive(Debug, Clone)]
-pub struct LevelPlan {
+pub struct EdmLevelPlan {
     /// Beginning of the names: `16x16`.
     pub name: String,
     /// The block from the level before, or the two blocks of the middle.
@@ -107,9 +107,9 @@ pub struct Architecture {
     /// Auxiliary path of the encoder.
     pub encoder_type: EncoderType,
     /// The encoder, from the finest level.
-    pub encoder: Vec<LevelPlan>,
+    pub encoder: Vec<EdmLevelPlan>,
     /// The decoder, from the coarsest level.
-    pub decoder: Vec<LevelPlan>,
+    pub decoder: Vec<EdmLevelPlan>,
     /// Taps of the filter of resampling, with sum 1.
     pub filter: Vec<f64>,
 }
@@ -133,7 +133,7 @@ impl Architecture {
             let norms = 2.0 * (i + o) as f64;
             norms + conv(i, o) + affine + conv(o, o) + skip + attention
         };
-        let level = |level: &LevelPlan| {
+        let level = |level: &EdmLevelPlan| {
             let blocks: f64 = level.entry.iter().chain(&level.blocks).map(block).sum();
             let auxiliary = level.auxiliary.map_or(0.0, |[i, o]| conv(i, o));
             let output = level
@@ -158,7 +158,7 @@ impl Architecture {
     }
 
     /// The resampling of a block.
-    pub fn resampling(&self, direction: Direction) -> Resampling {
+    pub fn resampling(&self, direction: ScaleChange) -> Resampling {
         Resampling::new(self.filter.clone(), direction)
     }
 
@@ -185,7 +185,7 @@ fn groups(channels: usize) -> usize {
 }
 
 /// A normalisation of groups of these channels.
-pub fn group_norm(scope: &Scope<'_>, channels: usize, epsilon: f64) -> GroupNorm {
+pub fn group_norm(scope: &StateScope<'_>, channels: usize, epsilon: f64) -> GroupNorm {
     layers::group_norm(scope, groups(channels), channels, epsilon)
 }
 

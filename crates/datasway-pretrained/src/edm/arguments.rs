@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use datasway_diffusion::range;
 
-use super::architecture::{Architecture, BlockPlan, Family, LevelPlan};
+use super::architecture::{Architecture, BlockPlan, EdmLevelPlan, Family};
 use super::config::{DecoderType, Dhariwal, EdmConfig, EmbeddingType, EncoderType, Network, Song};
-use crate::resampling::Direction;
+use crate::resampling::ScaleChange;
 
 /// The layers of a configuration, checked before anything is allocated.
 ///
@@ -154,7 +154,7 @@ impl Arguments {
     }
 
     /// The encoder's levels, and the channels of its skips.
-    fn encoder(&self, first: usize) -> (Vec<LevelPlan>, Vec<usize>) {
+    fn encoder(&self, first: usize) -> (Vec<EdmLevelPlan>, Vec<usize>) {
         let a = &self.song;
         let (mut channels, mut auxiliary) = (first, a.in_channels);
         let mut skips = vec![channels];
@@ -168,7 +168,7 @@ impl Arguments {
                 entry.push(self.block(
                     format!("{name}_down"),
                     [channels; 2],
-                    Some(Direction::Down),
+                    Some(ScaleChange::Down),
                     false,
                 ));
                 skips.push(channels);
@@ -192,7 +192,7 @@ impl Arguments {
                 channels = output;
                 skips.push(channels);
             }
-            levels.push(LevelPlan {
+            levels.push(EdmLevelPlan {
                 name,
                 entry,
                 auxiliary: path,
@@ -204,7 +204,7 @@ impl Arguments {
     }
 
     /// The decoder's levels.
-    fn decoder(&self, mut skips: Vec<usize>) -> Vec<LevelPlan> {
+    fn decoder(&self, mut skips: Vec<usize>) -> Vec<EdmLevelPlan> {
         let a = &self.song;
         let mut channels = *skips.last().expect("the first convolution has a skip");
         let mut levels = Vec::new();
@@ -220,7 +220,7 @@ impl Arguments {
                 vec![self.block(
                     format!("{name}_up"),
                     [channels; 2],
-                    Some(Direction::Up),
+                    Some(ScaleChange::Up),
                     false,
                 )]
             };
@@ -235,7 +235,7 @@ impl Arguments {
                 blocks.push(self.block(name, [channels + skip, output], None, attends));
                 channels = output;
             }
-            levels.push(LevelPlan {
+            levels.push(EdmLevelPlan {
                 name,
                 entry,
                 auxiliary: None,
@@ -250,7 +250,7 @@ impl Arguments {
         &self,
         name: String,
         [input, output]: [usize; 2],
-        direction: Option<Direction>,
+        direction: Option<ScaleChange>,
         attends: bool,
     ) -> BlockPlan {
         // Song also projects where it resamples.

@@ -6,20 +6,20 @@ use burn::tensor::Tensor;
 
 use super::architecture::group_norm;
 use crate::layers::{Pointwise, normalize};
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// Multi-head self-attention over the pixels.
 #[derive(Module, Debug)]
-pub struct Attention {
+pub struct EdmAttention {
     norm: GroupNorm,
     qkv: Pointwise,
     output: Pointwise,
     heads: usize,
 }
 
-impl Attention {
+impl EdmAttention {
     /// The attention of a block.
-    pub fn new(scope: &Scope<'_>, channels: usize, heads: usize, epsilon: f64) -> Self {
+    pub fn new(scope: &StateScope<'_>, channels: usize, heads: usize, epsilon: f64) -> Self {
         let size = channels / heads;
         // The file's row h·3s + 3c + j is the channel c of size s of the head h of q, k or v (j = 0, 1, 2).
         // The kernel's row is j·channels + h·s + c.

@@ -7,14 +7,14 @@ use burn::tensor::Tensor;
 use burn_cpu_kernels::silu;
 
 use super::architecture::{Architecture, BlockPlan, group_norm};
-use super::attention::Attention;
+use super::attention::EdmAttention;
 use crate::layers::{self, Pointwise, conv3x3, convolve, normalize};
 use crate::resampling::Resampling;
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// A residual block with optional resampling, followed by optional self-attention.
 #[derive(Module, Debug)]
-pub struct Block {
+pub struct EdmBlock {
     norm0: GroupNorm,
     resampling: Option<Resampling>,
     conv0: Conv2d,
@@ -24,12 +24,12 @@ pub struct Block {
     conv1: Conv2d,
     skip: Option<Pointwise>,
     skip_scale: f64,
-    attention: Option<Attention>,
+    attention: Option<EdmAttention>,
 }
 
-impl Block {
+impl EdmBlock {
     /// The block of a plan.
-    pub fn new(scope: &Scope<'_>, architecture: &Architecture, plan: &BlockPlan) -> Self {
+    pub fn new(scope: &StateScope<'_>, architecture: &Architecture, plan: &BlockPlan) -> Self {
         let scope = scope.at(&plan.name);
         let family = architecture.family;
         let (input, output, epsilon) = (plan.input, plan.output, family.epsilon());
@@ -49,7 +49,7 @@ impl Block {
                 .then(|| Pointwise::new(&scope.at("skip"), [input, output])),
             skip_scale: family.skip_scale(),
             attention: (plan.heads > 0)
-                .then(|| Attention::new(&scope, output, plan.heads, epsilon)),
+                .then(|| EdmAttention::new(&scope, output, plan.heads, epsilon)),
         }
     }
 

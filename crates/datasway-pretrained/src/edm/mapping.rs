@@ -10,7 +10,7 @@ use burn_cpu_kernels::silu;
 use super::architecture::{Architecture, Family};
 use super::config::EmbeddingType;
 use crate::layers;
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// Longest period of the geometric frequencies, in units of `2π`.
 const MAX_POSITIONS: f64 = 10_000.0;
@@ -28,7 +28,7 @@ pub struct Mapping {
 
 impl Mapping {
     /// The mapping of a file, with the label of this class, or with the null label.
-    pub fn new(scope: &Scope<'_>, architecture: &Architecture, class: Option<usize>) -> Self {
+    pub fn new(scope: &StateScope<'_>, architecture: &Architecture, class: Option<usize>) -> Self {
         let [noise, embedding] = [architecture.noise_channels, architecture.embedding_channels];
         if architecture.augmentation > 0 {
             // The label of the augmentation is 0 at inference, and this map has no bias.
@@ -79,7 +79,11 @@ impl Mapping {
 }
 
 /// The row of a label's map for a one-hot label, or zeros for the null label, `[1, outputs]`.
-fn label(scope: &Scope<'_>, [classes, outputs]: [usize; 2], class: Option<usize>) -> Tensor<2> {
+fn label(
+    scope: &StateScope<'_>,
+    [classes, outputs]: [usize; 2],
+    class: Option<usize>,
+) -> Tensor<2> {
     let weight = scope.tensor("weight", [outputs, classes]).transpose();
     match class {
         Some(class) => weight.slice_dim(0, class..class + 1),
@@ -93,7 +97,7 @@ fn add_to_bias(layer: &mut Linear, label: Tensor<2>) {
 }
 
 /// `2π` times the file's frequencies, or `10000^(−i/last)`. Song's last frequency is 1/10000, ADM's is one step above.
-fn frequencies(scope: &Scope<'_>, architecture: &Architecture) -> Vec<f64> {
+fn frequencies(scope: &StateScope<'_>, architecture: &Architecture) -> Vec<f64> {
     let half = architecture.noise_channels / 2;
     match architecture.embedding {
         EmbeddingType::Fourier => {

@@ -5,13 +5,13 @@ use burn::nn::GroupNorm;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
-use super::architecture::{Architecture, BlockPlan, Family, LevelPlan, group_norm};
-use super::block::Block;
+use super::architecture::{Architecture, BlockPlan, EdmLevelPlan, Family, group_norm};
+use super::block::EdmBlock;
 use super::config::EncoderType;
 use super::mapping::Mapping;
 use crate::layers::{Pointwise, conv3x3, convolve, normalize};
-use crate::resampling::{Direction, Resampling};
-use crate::state_dict::Scope;
+use crate::resampling::{Resampling, ScaleChange};
+use crate::state_dict::StateScope;
 
 /// SongUNet or DhariwalUNet: `(x [n, c, h, w], c_noise [n]) → [n, outputs, h, w]`.
 #[derive(Module, Debug)]
@@ -26,7 +26,7 @@ pub struct EdmNetwork {
 impl EdmNetwork {
     /// The network of a file.
     pub(super) fn new(
-        scope: &Scope<'_>,
+        scope: &StateScope<'_>,
         architecture: &Architecture,
         class: Option<usize>,
     ) -> Self {
@@ -51,7 +51,7 @@ impl EdmNetwork {
                         .map(|channels| Output::new(scope, architecture, level, channels)),
                 })
                 .collect(),
-            double: architecture.resampling(Direction::Up),
+            double: architecture.resampling(ScaleChange::Up),
         }
     }
 
@@ -93,33 +93,37 @@ impl EdmNetwork {
     }
 }
 
-fn blocks(scope: &Scope<'_>, architecture: &Architecture, plans: &[BlockPlan]) -> Vec<Block> {
+fn blocks(
+    scope: &StateScope<'_>,
+    architecture: &Architecture,
+    plans: &[BlockPlan],
+) -> Vec<EdmBlock> {
     let blocks = plans.iter();
     blocks
-        .map(|plan| Block::new(scope, architecture, plan))
+        .map(|plan| EdmBlock::new(scope, architecture, plan))
         .collect()
 }
 
 /// A level of the encoder.
 #[derive(Module, Debug)]
 struct EncoderLevel {
-    down: Option<Block>,
+    down: Option<EdmBlock>,
     /// Half the resolution of the auxiliary path.
     halve: Resampling,
     /// The auxiliary picture is halved and added.
     skip: Option<Pointwise>,
     /// The auxiliary input is convolved, halved and added.
     residual: Option<Conv2d>,
-    blocks: Vec<Block>,
+    blocks: Vec<EdmBlock>,
 }
 
 impl EncoderLevel {
-    fn new(scope: &Scope<'_>, architecture: &Architecture, plan: &LevelPlan) -> Self {
+    fn new(scope: &StateScope<'_>, architecture: &Architecture, plan: &EdmLevelPlan) -> Self {
         let path = |kind: EncoderType| plan.auxiliary.filter(|_| architecture.encoder_type == kind);
         let named = |suffix: &str| scope.at(&format!("{}_{suffix}", plan.name));
         Self {
             down: blocks(scope, architecture, &plan.entry).pop(),
-            halve: architecture.resampling(Direction::Down),
+            halve: architecture.resampling(ScaleChange::Down),
             skip: path(EncoderType::Skip)
                 .map(|channels| Pointwise::new(&named("aux_skip"), channels)),
             residual: path(EncoderType::Residual)
@@ -153,8 +157,8 @@ impl EncoderLevel {
 /// A level of the decoder.
 #[derive(Module, Debug)]
 struct DecoderLevel {
-    entry: Vec<Block>,
-    blocks: Vec<Block>,
+    entry: Vec<EdmBlock>,
+    blocks: Vec<EdmBlock>,
     output: Option<Output>,
 }
 
@@ -167,9 +171,9 @@ struct Output {
 
 impl Output {
     fn new(
-        scope: &Scope<'_>,
+        scope: &StateScope<'_>,
         architecture: &Architecture,
-        level: &LevelPlan,
+        level: &EdmLevelPlan,
         channels: usize,
     ) -> Self {
         let (norm, conv) = match architecture.family {

@@ -8,7 +8,7 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule::karras;
 use datasway_pretrained::diffusers::folder::{DiffusersFolder, read_json};
 use datasway_pretrained::diffusers::scheduler::SchedulerConfig;
-use datasway_pretrained::diffusers::unet::{DiffusersUNet, UNetConfig};
+use datasway_pretrained::diffusers::unet::{DiffusersUNet, UNet2DConfig};
 use datasway_pretrained::state_dict::StateDict;
 use datasway_pretrained::weights;
 use safetensors::SafeTensors;
@@ -26,7 +26,7 @@ fn folder(name: &str) -> PathBuf {
 
 fn denoiser(name: &str, dtype: DType) -> NetworkDenoiser<DiffusersUNet> {
     let found = DiffusersFolder::find(&folder(name)).unwrap();
-    let config = UNetConfig::parse(&found.config).unwrap();
+    let config = UNet2DConfig::parse(&found.config).unwrap();
     let scheduler = read_json(&found.scheduler_file.unwrap()).unwrap();
     let scheduler = SchedulerConfig::parse(&scheduler).unwrap();
     let state = StateDict::new(
@@ -93,7 +93,7 @@ fn every_format_of_weights_gives_the_same_tensors() {
 #[test]
 fn configuration_of_averaged_weights_describes_the_same_network() {
     let mut config = DiffusersFolder::find(&folder("pipeline")).unwrap().config;
-    let raw = UNetConfig::parse(&config).unwrap();
+    let raw = UNet2DConfig::parse(&config).unwrap();
     // Beside the network's own fields, `EMAModel.save_pretrained` writes the state of the average.
     let fields = config.as_object_mut().unwrap();
     for (name, value) in [
@@ -107,5 +107,5 @@ fn configuration_of_averaged_weights_describes_the_same_network() {
     ] {
         fields.insert(name.to_owned(), value);
     }
-    assert_eq!(UNetConfig::parse(&config).unwrap(), raw);
+    assert_eq!(UNet2DConfig::parse(&config).unwrap(), raw);
 }

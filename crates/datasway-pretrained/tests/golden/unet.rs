@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
-use datasway_pretrained::diffusers::unet::{DiffusersUNet, UNetConfig};
+use datasway_pretrained::diffusers::unet::{DiffusersUNet, UNet2DConfig};
 use datasway_pretrained::state_dict::StateDict;
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ impl Parameterization for Prediction {
 }
 
 fn denoiser(case: &Case, dtype: DType) -> impl LearnedDenoiser {
-    let config = UNetConfig::parse(&case.config["config"]).unwrap();
+    let config = UNet2DConfig::parse(&case.config["config"]).unwrap();
     let class = case.config["class"].as_u64().map(|class| class as usize);
     let dict = StateDict::new(case.weights(), &Device::flex(), dtype);
     let network = DiffusersUNet::load(&config, &dict, class).unwrap();
@@ -103,7 +103,7 @@ fn load(
     tensors: BTreeMap<String, TensorData>,
     class: Option<usize>,
 ) -> Result<DiffusersUNet, String> {
-    let config = UNetConfig::parse(config)?;
+    let config = UNet2DConfig::parse(config)?;
     let dict = StateDict::new(tensors, &Device::flex(), DType::F32);
     let network = DiffusersUNet::load(&config, &dict, class)?;
     dict.finish()?;
@@ -262,7 +262,7 @@ fn configurations_of_other_networks_are_refused_by_name() {
     for (field, value, part) in refused {
         let mut config = base.clone();
         config[field] = serde_json::from_str(value).unwrap();
-        let message = UNetConfig::parse(&config).unwrap_err();
+        let message = UNet2DConfig::parse(&config).unwrap_err();
         assert!(message.contains(part), "{field}: {message}");
     }
 }
@@ -280,7 +280,7 @@ fn the_network_of_ddpm_cifar10_has_its_number_of_weights() {
         "freq_shift": 1,
         "norm_eps": 1e-6,
     });
-    let config = UNetConfig::parse(&config).unwrap();
+    let config = UNet2DConfig::parse(&config).unwrap();
     let dict = StateDict::drawn(1, &Device::flex(), DType::F32);
     let network = DiffusersUNet::load(&config, &dict, None).unwrap();
     dict.finish().unwrap();

@@ -1,6 +1,7 @@
 //! An estimator of sensitivities as experiment files describe it.
 
 use datasway_diffusion::validate::{self, within};
+use datasway_sensitivity::Through;
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::learner::LearnerConfig;
 use serde::de::Error;
@@ -31,7 +32,7 @@ impl<'de> Deserialize<'de> for SensitivityEstimator {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = toml::Table::deserialize(deserializer)?;
         let estimator = if table.contains_key(THROUGH) {
-            table.try_into().map(Self::Weights)
+            weights(table)
         } else if table.contains_key(COMBINE) {
             table.try_into().map(Self::Combination)
         } else {
@@ -41,12 +42,15 @@ impl<'de> Deserialize<'de> for SensitivityEstimator {
     }
 }
 
-/// The part of a model through which an estimator differentiates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Through {
-    /// The weights of the network.
-    Weights,
+/// The derivative of the weights, of a table that names what it goes through.
+fn weights(table: toml::Table) -> Result<SensitivityEstimator, toml::de::Error> {
+    let weights: WeightsSpec = table.try_into()?;
+    match weights.through {
+        Through::Weights => Ok(SensitivityEstimator::Weights(weights)),
+        Through::Data => Err(toml::de::Error::custom(
+            "through = \"data\" is every estimator with a density: name that in its place",
+        )),
+    }
 }
 
 /// Options of the derivative of the weights ([`datasway_sensitivity::learner`]).

@@ -27,6 +27,18 @@ pub struct Smoothed<M> {
     pub bandwidth: f64,
 }
 
+impl<M: Measure> Smoothed<M> {
+    /// The denoiser of the smoothed data, `D(x) = x + w·(D_h(x) − x)`.
+    ///
+    /// # Errors
+    /// If `x` does not have the dimension of the data.
+    pub fn denoise(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
+        let smoothed_sigma = sigma.hypot(self.bandwidth);
+        let step = self.data.denoise(x.clone(), smoothed_sigma)? - x.clone();
+        Ok(x + step * (sigma / smoothed_sigma).powi(2))
+    }
+}
+
 impl<M: Measure> LogDensity for Smoothed<M> {
     fn check(&self, _: &[Step]) -> Result<(), DiffusionError> {
         match self.bandwidth {

@@ -7,7 +7,7 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::device::widest_float;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 
-use crate::density::Bandwidth;
+use crate::density::{Bandwidth, Smoothed};
 use crate::measure::{Empirical, Gaussian, ImagePoints};
 
 /// Largest number of entries of an image for which the whole covariance is used; above it, the variances alone.
@@ -88,8 +88,8 @@ pub struct References {
     /// The best linear denoiser.
     gaussian: Gaussian,
     diagonal: bool,
-    training_set: Empirical,
-    bandwidth: f64,
+    /// The blurred training images.
+    blurred: Smoothed<Empirical>,
     data_scale: f64,
 }
 
@@ -112,8 +112,10 @@ impl References {
         Ok(Self {
             gaussian: Gaussian::fitted(&fitted.cast(widest_float(device)), diagonal)?,
             diagonal,
-            training_set: Empirical::of_images(images, mirrored, device)?,
-            bandwidth: bandwidth.value(images, mirrored, device)?,
+            blurred: Smoothed {
+                data: Empirical::of_images(images, mirrored, device)?,
+                bandwidth: bandwidth.value(images, mirrored, device)?,
+            },
             data_scale: data_scale(images),
             points,
         })
@@ -144,7 +146,7 @@ impl References {
                 sigma,
                 model: of_network(model)?,
                 linear: draws.loss(sigma, |noisy| self.linear(noisy, sigma))?,
-                blurred: draws.loss(sigma, |noisy| self.blurred(noisy, sigma))?,
+                blurred: draws.loss(sigma, |noisy| self.blurred.denoise(noisy, sigma))?,
                 other: other.map(of_network).transpose()?,
             });
         }
@@ -159,7 +161,7 @@ impl References {
             data_scale: scale,
             told,
             diagonal: self.diagonal,
-            bandwidth: self.bandwidth,
+            bandwidth: self.blurred.bandwidth,
             images: count,
         })
     }
@@ -168,13 +170,6 @@ impl References {
     fn linear(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
         let wide = x.cast(widest_float(self.points.device()));
         self.gaussian.denoise(wide, sigma)
-    }
-
-    /// The denoiser of the blurred images, `D(x) = x + σ²/(σ² + h²)·(D_h(x) − x)`, as [`Smoothed`](crate::density) has it.
-    fn blurred(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        let smoothed_sigma = sigma.hypot(self.bandwidth);
-        let step = self.training_set.denoise(x.clone(), smoothed_sigma)? - x.clone();
-        Ok(x + step * (sigma / smoothed_sigma).powi(2))
     }
 }
 

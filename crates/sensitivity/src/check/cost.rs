@@ -12,7 +12,7 @@ use serde::Serialize;
 
 /// Measured and estimated cost.
 #[derive(Serialize)]
-pub struct Cost {
+pub struct RunCost {
     /// Seconds of one denoised sample, in a batch.
     seconds_per_forward: f64,
     /// Seconds of one denoised sample with its products with J along the changes.
@@ -29,7 +29,7 @@ pub struct Cost {
     memory: Option<u64>,
 }
 
-impl Cost {
+impl RunCost {
     /// Measures a batch of the run of `config` with so many changes of the data at the noise level `sigma`.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use datasway_sensitivity::fit::{self, FitOptions, References};
 use datasway_sensitivity::{SIDECAR, SensitivityConfig, TrainedModel};
 
 use crate::model_arguments::ModelArgs;
-use cost::Cost;
+use cost::RunCost;
 use run::{CheckRun, range};
 
 /// Noise levels of equal ratio, beside those around the scale of the data.
@@ -88,7 +88,7 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
     let references = References::new(&model.images, model.mirrored, bandwidth, &model.device)?;
     let fit = references.measure(denoiser, raw, &options)?;
     let samples = samples(model, &config)?;
-    let cost = Cost::measure(model, &config, scale, arguments.changes)?;
+    let cost = RunCost::measure(model, &config, scale, arguments.changes)?;
     let run = CheckRun::new(&candidate, &config, &fit, cost);
     report::write(folder.path(), &run, &samples, model.images.shape)?;
     folder.finish()?;

@@ -180,7 +180,7 @@ fn rows(run: &CheckRun) -> Vec<(String, String)> {
         ),
         ("Data fingerprint", run.fingerprint.clone()),
         ("Noise levels of the training", range),
-        ("Cost", run.cost.text()),
+        ("RunCost", run.cost.text()),
         ("Seed", run.seed.to_string()),
         ("Datasway", run.datasway.to_owned()),
     ];

@@ -4,7 +4,7 @@ use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::fit::{LevelLoss, ModelFit};
 use serde::Serialize;
 
-use super::cost::Cost;
+use super::cost::RunCost;
 use crate::model_arguments::Candidate;
 
 /// What is known of the model and the data, and the results.
@@ -29,7 +29,7 @@ pub struct CheckRun {
     pub linear: &'static str,
     pub losses: Vec<Level>,
     pub told: Vec<(f64, f64)>,
-    pub cost: Cost,
+    pub cost: RunCost,
     pub fits: bool,
     pub reason: Option<String>,
 }
@@ -57,7 +57,7 @@ impl CheckRun {
         candidate: &Candidate,
         config: &SensitivityConfig,
         fit: &ModelFit,
-        cost: Cost,
+        cost: RunCost,
     ) -> Self {
         let (model, expected) = (&candidate.model, candidate.fingerprint.as_ref());
         let misfit = fit.misfit();

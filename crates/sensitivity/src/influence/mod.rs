@@ -13,6 +13,7 @@ use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
 use datasway_data::Selection;
 use datasway_fs::output::Kind;
+use datasway_sensitivity::Through;
 use datasway_sensitivity::influence::{
     Functional, Influences, SolverReport, compute_through_weights, compute_with_candidates,
 };
@@ -25,7 +26,7 @@ use self::run::{ImageSets, InfluenceRun};
 use crate::model_arguments::ModelArgs;
 use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
-use crate::run_info::{LearnerInfo, RunInfo, Through};
+use crate::run_info::{LearnerInfo, RunInfo};
 use crate::through_arguments::ThroughArgs;
 
 /// Samples to draw, where nothing else is said.

@@ -12,6 +12,7 @@ use anyhow::{Result, bail, ensure};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
+use datasway_sensitivity::Through;
 use datasway_sensitivity::density::DensityKind;
 use datasway_sensitivity::learner::LearnerConfig;
 use datasway_sensitivity::{
@@ -24,7 +25,7 @@ use crate::default_model;
 use crate::model_arguments::ModelArgs;
 use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
-use crate::run_info::{LearnerInfo, RunInfo, SamplerKind, Through};
+use crate::run_info::{LearnerInfo, RunInfo, SamplerKind};
 use crate::through_arguments::ThroughArgs;
 use directions::MODEL;
 use run::{RankRun, zero_check_text};

@@ -7,16 +7,16 @@ use burn::tensor::module::layer_norm;
 use burn::tensor::{Tensor, TensorData};
 use burn_cpu_kernels::silu;
 
-use super::config::{Activation, DiTConfig};
+use super::config::{DiTConfig, FeedForwardActivation};
 use crate::layers::linear;
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// Term added to the variance by normalisations without a setting for it.
 pub const EPSILON: f64 = 1e-6;
 
 /// Self-attention of the tokens and a perceptron of each, both added to their input.
 #[derive(Module, Debug)]
-pub struct Block {
+pub struct DiTBlock {
     /// From the conditioning to shift, scale and gate of the attention, then of the perceptron.
     modulation: Linear,
     /// Queries, keys and values, one after the other.
@@ -29,12 +29,12 @@ pub struct Block {
     heads: usize,
     epsilon: f64,
     #[module(skip)]
-    activation: Activation,
+    activation: FeedForwardActivation,
 }
 
-impl Block {
+impl DiTBlock {
     /// Takes the tensors of a block. `epsilon` is that of the second normalisation.
-    pub fn load(scope: &Scope<'_>, config: &DiTConfig, epsilon: f64) -> Self {
+    pub fn load(scope: &StateScope<'_>, config: &DiTConfig, epsilon: f64) -> Self {
         let c = config.channels();
         let attention = scope.at("attn1");
         let norm = scope.at("norm3");
@@ -91,7 +91,7 @@ impl Block {
 }
 
 /// The maps to queries, keys and values as one: three tensors in diffusers, one in the original implementation.
-fn queries_keys_values(scope: &Scope<'_>, c: usize, bias: bool) -> Linear {
+fn queries_keys_values(scope: &StateScope<'_>, c: usize, bias: bool) -> Linear {
     let (weight, shift) = if scope.has("qkv.weight") {
         let weight = scope.tensor("qkv.weight", [3 * c, c]);
         (weight, bias.then(|| scope.tensor("qkv.bias", [3 * c])))
@@ -129,28 +129,28 @@ pub fn normalized(x: Tensor<3>, affine: Option<[Tensor<1>; 2]>, epsilon: f64) ->
 }
 
 /// The function between the two linear maps of the perceptron.
-fn activate(activation: Activation, x: Tensor<3>) -> Tensor<3> {
+fn activate(activation: FeedForwardActivation, x: Tensor<3>) -> Tensor<3> {
     let halves = |x: Tensor<3>| {
         let half = x.dims()[2] / 2;
         [0, half].map(|start| x.clone().slice_dim(2, start..start + half))
     };
     match activation {
-        Activation::Gelu => gelu(x),
-        Activation::GeluApproximate => {
+        FeedForwardActivation::Gelu => gelu(x),
+        FeedForwardActivation::GeluApproximate => {
             // x/2·(1 + tanh(u)) = x·s(2u), u = √(2/π)·(x + 0.044715·x³).
             let slope = 2.0 * (2.0 / std::f64::consts::PI).sqrt();
             let u = x.clone() * ((x.clone() * x.clone()) * (0.044715 * slope) + slope);
             x * sigmoid(u)
         }
-        Activation::Geglu => {
+        FeedForwardActivation::Geglu => {
             let [a, b] = halves(x);
             a * gelu(b)
         }
-        Activation::GegluApproximate => x.clone() * sigmoid(x * 1.702),
-        Activation::Swiglu => {
+        FeedForwardActivation::GegluApproximate => x.clone() * sigmoid(x * 1.702),
+        FeedForwardActivation::Swiglu => {
             let [a, b] = halves(x);
             a * silu(b)
         }
-        Activation::LinearSilu => silu(x),
+        FeedForwardActivation::LinearSilu => silu(x),
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use burn_cpu_kernels::silu;
 
 use crate::layers::linear;
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// Number of sines and cosines of a time step.
 const WAVES: usize = 256;
@@ -25,7 +25,7 @@ pub struct Conditioner {
 impl Conditioner {
     /// Takes the tensors below `norm1.emb` of a block, for the class in row `label` of `rows`.
     pub fn load(
-        scope: &Scope<'_>,
+        scope: &StateScope<'_>,
         channels: usize,
         [label, rows]: [usize; 2],
         frequency_shift: usize,

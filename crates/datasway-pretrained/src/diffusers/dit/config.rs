@@ -25,7 +25,7 @@ const WITHOUT_EFFECT: [&str; 6] = [
 /// The function between the two linear maps of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Activation {
+pub enum FeedForwardActivation {
     /// `x·Φ(x)`.
     Gelu,
     /// GELU by its approximation with tanh.
@@ -40,7 +40,7 @@ pub enum Activation {
     LinearSilu,
 }
 
-impl Activation {
+impl FeedForwardActivation {
     /// True if the function takes two halves.
     pub fn is_gated(self) -> bool {
         matches!(self, Self::Geglu | Self::Swiglu)
@@ -67,7 +67,7 @@ pub struct DiTConfig {
     /// Height and width of a patch.
     pub patch_size: usize,
     /// The function inside a block.
-    pub activation: Activation,
+    pub activation: FeedForwardActivation,
     /// Number of classes, without the null label.
     pub classes: usize,
     /// True if the second normalisation of a block has weights of its own.
@@ -98,7 +98,7 @@ impl DiTConfig {
             attention_bias: fields.take("attention_bias", true)?,
             image_size: fields.take("sample_size", 32)?,
             patch_size: fields.take("patch_size", 2)?,
-            activation: fields.take("activation_fn", Activation::GeluApproximate)?,
+            activation: fields.take("activation_fn", FeedForwardActivation::GeluApproximate)?,
             classes: fields
                 .take("num_embeds_ada_norm", Some(1000))?
                 .ok_or("the field num_embeds_ada_norm is null: it must be the number of classes")?,

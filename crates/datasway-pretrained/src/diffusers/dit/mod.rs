@@ -8,5 +8,5 @@ mod names;
 mod network;
 mod positions;
 
-pub use config::{Activation, DiTConfig};
+pub use config::{DiTConfig, FeedForwardActivation};
 pub use network::DiT;

@@ -4,13 +4,13 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, TensorData};
 
-use super::block::{Block, EPSILON, modulated, normalized};
+use super::block::{DiTBlock, EPSILON, modulated, normalized};
 use super::conditioner::Conditioner;
 use super::config::DiTConfig;
 use super::names;
 use super::positions::positions;
 use crate::layers::linear;
-use crate::state_dict::{Scope, StateDict};
+use crate::state_dict::{StateDict, StateScope};
 
 /// A `DiTTransformer2DModel` for one class.
 ///
@@ -21,7 +21,7 @@ pub struct DiT {
     patches: Linear,
     /// One for all blocks, or one for each.
     conditioners: Vec<Conditioner>,
-    blocks: Vec<Block>,
+    blocks: Vec<DiTBlock>,
     /// From the conditioning to shift and scale of the last normalisation.
     modulation: Linear,
     pixels: Linear,
@@ -68,7 +68,7 @@ impl DiT {
             patches: patches(&root.at("pos_embed.proj"), config),
             conditioners: distinct((0..copies).map(conditioner)),
             blocks: (0..config.blocks)
-                .map(|i| Block::load(&blocks.index(i), config, epsilon))
+                .map(|i| DiTBlock::load(&blocks.index(i), config, epsilon))
                 .collect(),
             modulation: linear(&root.at("proj_out_1"), [c, 2 * c], true),
             pixels: pixels(&root.at("proj_out_2"), config),
@@ -151,7 +151,7 @@ fn distinct(conditioners: impl Iterator<Item = Conditioner>) -> Vec<Conditioner>
 }
 
 /// The linear map of a patch to a token: a convolution `[channels, image channels, patch, patch]` whose stride is its size.
-fn patches(scope: &Scope<'_>, config: &DiTConfig) -> Linear {
+fn patches(scope: &StateScope<'_>, config: &DiTConfig) -> Linear {
     let (c, p) = (config.channels(), config.patch_size);
     let inputs = config.image_channels * p * p;
     let weight: Tensor<4> = scope.tensor("weight", [c, config.image_channels, p, p]);
@@ -162,7 +162,7 @@ fn patches(scope: &Scope<'_>, config: &DiTConfig) -> Linear {
 }
 
 /// The linear map of a token to the pixels of its patch, without those of the variances.
-fn pixels(scope: &Scope<'_>, config: &DiTConfig) -> Linear {
+fn pixels(scope: &StateScope<'_>, config: &DiTConfig) -> Linear {
     let (c, p) = (config.channels(), config.patch_size);
     let [kept, all] = [config.image_channels, config.output_channels()];
     let weight: Tensor<2> = scope.tensor("weight", [p * p * all, c]);

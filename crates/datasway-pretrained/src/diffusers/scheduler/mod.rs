@@ -100,12 +100,6 @@ const OF_THEIR_SAMPLER: [&str; 37] = [
     "use_dynamic_shifting",
     "use_lu_lambdas",
 ];
-/// Noise levels of EDM's training (Karras et al. 2022, Table 1), which a scheduler does not state.
-const EDM_NOISE: NoiseDistribution = NoiseDistribution {
-    mean: -1.2,
-    std: 1.2,
-};
-
 /// What a network was trained to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -234,7 +228,7 @@ impl SchedulerConfig {
                 let level = |i: usize| low * (high / low).powf(fraction(i));
                 TrainingNoise::Levels((0..*steps).map(level).collect())
             }
-            Path::Edm { .. } => TrainingNoise::LogNormal(EDM_NOISE),
+            Path::Edm { .. } => TrainingNoise::LogNormal(NoiseDistribution::EDM),
             Path::Flow { steps } => TrainingNoise::Levels(flow_levels(*steps)),
         }
     }

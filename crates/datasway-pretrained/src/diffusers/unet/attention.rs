@@ -4,14 +4,14 @@ use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::Tensor;
 
-use super::config::UNetConfig;
+use super::config::UNet2DConfig;
 use super::resnet::divided;
 use crate::layers::{Pointwise, group_norm, normalize};
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// Multi-head self-attention over the pixels, added to its input: `(x + W·attention(norm(x)))/s`.
 #[derive(Module, Debug)]
-pub struct Attention {
+pub struct UNetAttention {
     norm: Option<GroupNorm>,
     qkv: Pointwise,
     output: Pointwise,
@@ -19,11 +19,11 @@ pub struct Attention {
     scale: f64,
 }
 
-impl Attention {
+impl UNetAttention {
     /// Takes the tensors of an attention after a normalisation of `groups`, if any, with the divisor `scale`.
     pub fn load(
-        scope: &Scope<'_>,
-        config: &UNetConfig,
+        scope: &StateScope<'_>,
+        config: &UNet2DConfig,
         channels: usize,
         groups: Option<usize>,
         scale: f64,

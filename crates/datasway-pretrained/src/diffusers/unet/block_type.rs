@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::resampling::Direction;
+use crate::resampling::ScaleChange;
 
 /// The resampling between the levels of an `AttnDownBlock2D` or `AttnUpBlock2D`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -39,7 +39,7 @@ const OLD_PREFIX: &str = "UNetRes";
 
 impl BlockType {
     /// The kind with this name, if it is supported. `resampling` is that of plain blocks with attention.
-    pub fn parse(name: &str, direction: Direction, resampling: ResamplingType) -> Option<Self> {
+    pub fn parse(name: &str, direction: ScaleChange, resampling: ResamplingType) -> Option<Self> {
         let name = name.strip_prefix(OLD_PREFIX).unwrap_or(name);
         let [plain, attention, resnet, skip, attention_skip] = Self::names(direction);
         let with_attention = match resampling {
@@ -58,16 +58,16 @@ impl BlockType {
     }
 
     /// The names of the supported kinds.
-    pub fn names(direction: Direction) -> [&'static str; 5] {
+    pub fn names(direction: ScaleChange) -> [&'static str; 5] {
         match direction {
-            Direction::Down => [
+            ScaleChange::Down => [
                 "DownBlock2D",
                 "AttnDownBlock2D",
                 "ResnetDownsampleBlock2D",
                 "SkipDownBlock2D",
                 "AttnSkipDownBlock2D",
             ],
-            Direction::Up => [
+            ScaleChange::Up => [
                 "UpBlock2D",
                 "AttnUpBlock2D",
                 "ResnetUpsampleBlock2D",

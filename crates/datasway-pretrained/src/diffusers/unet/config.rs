@@ -52,7 +52,7 @@ pub enum ClassEmbedding {
 
 /// The configuration of a `UNet2DModel`, each field of which is honoured.
 #[derive(Debug, Clone, PartialEq)]
-pub struct UNetConfig {
+pub struct UNet2DConfig {
     /// Height and width of a picture, if it is stated.
     pub sample_size: Option<[usize; 2]>,
     /// Number of channels of a picture.
@@ -103,7 +103,7 @@ pub struct UNetConfig {
     pub classes: Option<ClassEmbedding>,
 }
 
-impl UNetConfig {
+impl UNet2DConfig {
     /// Number of channels of the network's output in the file.
     pub fn out_channels(&self) -> usize {
         self.in_channels * (1 + usize::from(self.learned_variance))

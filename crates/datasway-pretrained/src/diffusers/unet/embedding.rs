@@ -7,9 +7,9 @@ use burn::nn::Linear;
 use burn::tensor::{Int, Tensor, TensorData};
 use burn_cpu_kernels::silu;
 
-use super::config::{TimeEmbeddingType, UNetConfig};
+use super::config::{TimeEmbeddingType, UNet2DConfig};
 use crate::layers::linear;
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// Longest period of the sinusoids, divided by 2π.
 const MAX_PERIOD: f64 = 10000.0;
@@ -28,7 +28,7 @@ pub struct TimeFeatures {
 
 impl TimeFeatures {
     /// Takes the tensors of `time_proj`.
-    pub fn load(scope: &Scope<'_>, config: &UNetConfig) -> Self {
+    pub fn load(scope: &StateScope<'_>, config: &UNet2DConfig) -> Self {
         let channels = config.block_out_channels[0];
         let kind = config.time_embedding_type;
         let steps = config.num_train_timesteps.unwrap_or(0);
@@ -98,7 +98,7 @@ pub struct Perceptron {
 
 impl Perceptron {
     /// Takes the tensors of a `TimestepEmbedding`.
-    pub fn load(scope: &Scope<'_>, [input, output]: [usize; 2]) -> Self {
+    pub fn load(scope: &StateScope<'_>, [input, output]: [usize; 2]) -> Self {
         Self {
             linear_1: linear(&scope.at("linear_1"), [input, output], true),
             linear_2: linear(&scope.at("linear_2"), [output, output], true),

@@ -3,22 +3,22 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::attention::Attention;
+use super::attention::UNetAttention;
 use super::block_type::LevelStep;
-use super::config::UNetConfig;
+use super::config::UNet2DConfig;
 use super::limits;
-use super::plan::{self, FILTER, LevelPlan};
+use super::plan::{self, FILTER, UNetLevelPlan};
 use super::resnet::ResnetBlock;
 use super::step::{StepDown, StepUp};
-use crate::resampling::{Direction, Resampling};
-use crate::state_dict::Scope;
+use crate::resampling::{Resampling, ScaleChange};
+use crate::state_dict::StateScope;
 
 /// The blocks of a level of the way down.
 #[derive(Module, Debug)]
 pub struct Down {
     resnets: Vec<ResnetBlock>,
     /// One after each block, or none.
-    attentions: Vec<Attention>,
+    attentions: Vec<UNetAttention>,
     step: Option<StepDown>,
 }
 
@@ -26,7 +26,7 @@ pub struct Down {
 #[derive(Module, Debug)]
 pub struct Middle {
     resnets: Vec<ResnetBlock>,
-    attention: Option<Attention>,
+    attention: Option<UNetAttention>,
 }
 
 /// The blocks of a level of the way up.
@@ -34,7 +34,7 @@ pub struct Middle {
 pub struct Up {
     resnets: Vec<ResnetBlock>,
     /// One after each block, one after the last, or none.
-    attentions: Vec<Attention>,
+    attentions: Vec<UNetAttention>,
     step: Option<StepUp>,
     /// The filter of the path of pictures.
     picture: Option<Resampling>,
@@ -42,17 +42,17 @@ pub struct Up {
 
 /// Takes the residual blocks and attentions of a level.
 fn blocks(
-    scope: &Scope<'_>,
-    config: &UNetConfig,
-    level: &LevelPlan,
-) -> (Vec<ResnetBlock>, Vec<Attention>) {
+    scope: &StateScope<'_>,
+    config: &UNet2DConfig,
+    level: &UNetLevelPlan,
+) -> (Vec<ResnetBlock>, Vec<UNetAttention>) {
     let resnets = level.resnets.iter().enumerate();
     let resnets =
         resnets.map(|(i, plan)| ResnetBlock::load(&scope.at("resnets").index(i), config, plan));
     let attention = |i: usize| {
         let scope = scope.at("attentions").index(i);
         let groups = Some(level.attention_groups);
-        Attention::load(&scope, config, level.channels, groups, level.scale)
+        UNetAttention::load(&scope, config, level.channels, groups, level.scale)
     };
     let attentions = (0..level.attentions).map(attention);
     (resnets.collect(), attentions.collect())
@@ -60,8 +60,8 @@ fn blocks(
 
 impl Down {
     /// Takes the tensors of a level, the finest first.
-    pub fn load(scope: &Scope<'_>, config: &UNetConfig, level: usize) -> Self {
-        let plan = LevelPlan::down(config, level);
+    pub fn load(scope: &StateScope<'_>, config: &UNet2DConfig, level: usize) -> Self {
+        let plan = UNetLevelPlan::down(config, level);
         let (resnets, attentions) = blocks(scope, config, &plan);
         let step = plan.step.as_ref();
         Self {
@@ -98,12 +98,12 @@ impl Down {
 
 impl Middle {
     /// Takes the tensors of `mid_block`.
-    pub fn load(scope: &Scope<'_>, config: &UNetConfig) -> Self {
+    pub fn load(scope: &StateScope<'_>, config: &UNet2DConfig) -> Self {
         let plan = plan::middle(config);
         let attention = || {
             let groups = limits::mid_attention_groups(config);
             let scope = scope.at("attentions.0");
-            Attention::load(&scope, config, plan.channels[0], groups, plan.scale)
+            UNetAttention::load(&scope, config, plan.channels[0], groups, plan.scale)
         };
         Self {
             resnets: (0..2)
@@ -125,8 +125,8 @@ impl Middle {
 
 impl Up {
     /// Takes the tensors of a level, the coarsest first.
-    pub fn load(scope: &Scope<'_>, config: &UNetConfig, index: usize) -> Self {
-        let plan = LevelPlan::up(config, index);
+    pub fn load(scope: &StateScope<'_>, config: &UNet2DConfig, index: usize) -> Self {
+        let plan = UNetLevelPlan::up(config, index);
         let (resnets, attentions) = blocks(scope, config, &plan);
         let step = plan.step.as_ref();
         let is_skip = plan.kind.step == LevelStep::Skip;
@@ -134,7 +134,7 @@ impl Up {
             resnets,
             attentions,
             step: step.map(|step| StepUp::load(scope, config, &plan, step)),
-            picture: is_skip.then(|| Resampling::new(FILTER.to_vec(), Direction::Up)),
+            picture: is_skip.then(|| Resampling::new(FILTER.to_vec(), ScaleChange::Up)),
         }
     }
 

@@ -1,15 +1,15 @@
 //! Checks of a configuration before anything is allocated.
 
 use super::block_type::{BlockType, LevelStep};
-use super::config::{ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNetConfig};
-use super::plan::{self, LevelPlan, ResnetPlan};
+use super::config::{ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNet2DConfig};
+use super::plan::{self, ResnetPlan, UNetLevelPlan};
 use crate::fields::check_count;
 
 /// Largest number of weights.
 const MAX_NUMBERS: u64 = 1 << 30;
 
 /// Checks that the library could build the network, and that it is not too large.
-pub fn check(config: &UNetConfig) -> Result<(), String> {
+pub fn check(config: &UNet2DConfig) -> Result<(), String> {
     check_counts(config)?;
     check_embedding(config)?;
     check_divisors(config)?;
@@ -26,7 +26,7 @@ pub fn check(config: &UNetConfig) -> Result<(), String> {
     Ok(())
 }
 
-fn check_counts(config: &UNetConfig) -> Result<(), String> {
+fn check_counts(config: &UNet2DConfig) -> Result<(), String> {
     let levels = config.block_out_channels.len();
     check_count("block_out_channels: its length", levels, 16)?;
     for (name, blocks) in [
@@ -77,7 +77,7 @@ fn check_counts(config: &UNetConfig) -> Result<(), String> {
     Ok(())
 }
 
-fn check_embedding(config: &UNetConfig) -> Result<(), String> {
+fn check_embedding(config: &UNet2DConfig) -> Result<(), String> {
     let half = (config.block_out_channels[0] / 2) as f64;
     let positional = config.time_embedding_type == TimeEmbeddingType::Positional;
     if positional && !(config.freq_shift.is_finite() && half - config.freq_shift > 0.0) {
@@ -96,7 +96,7 @@ fn check_embedding(config: &UNetConfig) -> Result<(), String> {
 }
 
 /// Numbers of channels that are no multiples of the groups or heads.
-fn check_divisors(config: &UNetConfig) -> Result<(), String> {
+fn check_divisors(config: &UNet2DConfig) -> Result<(), String> {
     let first = config.block_out_channels[0];
     divides(first, out_groups(config), "norm_num_groups")?;
     for level in levels(config) {
@@ -153,14 +153,14 @@ fn divides(channels: usize, parts: usize, name: &str) -> Result<(), String> {
 }
 
 /// The levels of both ways.
-fn levels(config: &UNetConfig) -> impl Iterator<Item = LevelPlan> {
+fn levels(config: &UNet2DConfig) -> impl Iterator<Item = UNetLevelPlan> {
     let count = config.block_out_channels.len();
-    let down = (0..count).map(|level| LevelPlan::down(config, level));
-    down.chain((0..count).map(|index| LevelPlan::up(config, index)))
+    let down = (0..count).map(|level| UNetLevelPlan::down(config, level));
+    down.chain((0..count).map(|index| UNetLevelPlan::up(config, index)))
 }
 
 /// Number of groups of the last normalisation.
-pub fn out_groups(config: &UNetConfig) -> usize {
+pub fn out_groups(config: &UNet2DConfig) -> usize {
     let first = config.block_out_channels[0];
     config.norm_num_groups.unwrap_or(32.min(first / 4))
 }
@@ -168,7 +168,7 @@ pub fn out_groups(config: &UNetConfig) -> usize {
 /// Number of groups of the normalisation before the attention in the middle.
 ///
 /// With the conditioning by scale and shift, there is no normalisation unless it is stated.
-pub fn mid_attention_groups(config: &UNetConfig) -> Option<usize> {
+pub fn mid_attention_groups(config: &UNet2DConfig) -> Option<usize> {
     config
         .attn_norm_num_groups
         .or(match config.time_conditioning {
@@ -178,7 +178,7 @@ pub fn mid_attention_groups(config: &UNetConfig) -> Option<usize> {
 }
 
 /// The path of filtered pictures must be as fine as the level that it is added to, and has three channels in the library.
-fn check_skips(config: &UNetConfig) -> Result<(), String> {
+fn check_skips(config: &UNet2DConfig) -> Result<(), String> {
     let is_skip = |kind: &BlockType| kind.step == LevelStep::Skip;
     let down = &config.down_blocks[..config.down_blocks.len() - 1];
     let down_skips = down.iter().filter(|kind| is_skip(kind)).count();
@@ -212,14 +212,14 @@ fn check_skips(config: &UNetConfig) -> Result<(), String> {
 }
 
 /// The number of weights of the matrices and convolutions of the network, and somewhat more.
-fn numbers(config: &UNetConfig) -> u64 {
+fn numbers(config: &UNet2DConfig) -> u64 {
     let embedding = config.time_embedding_dim as u64;
     let resnet = |plan: &ResnetPlan| {
         let [input, output] = plan.channels.map(|n| n as u64);
         // Two convolutions, the shortcut, and the projection of the time embedding to scales and shifts.
         (10 * input + 9 * output + 2 * embedding) * output
     };
-    let level = |plan: LevelPlan| {
+    let level = |plan: UNetLevelPlan| {
         let c = plan.channels as u64;
         let attentions = 4 * plan.attentions as u64 * c * c;
         plan.resnets

@@ -17,5 +17,5 @@ mod resnet;
 mod step;
 
 pub use block_type::{BlockType, LevelStep, ResamplingType};
-pub use config::{Activation, ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNetConfig};
+pub use config::{Activation, ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNet2DConfig};
 pub use network::DiffusersUNet;

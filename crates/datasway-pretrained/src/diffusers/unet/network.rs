@@ -5,13 +5,13 @@ use burn::nn::GroupNorm;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Tensor, TensorData};
 
-use super::config::{Activation, ClassEmbedding, TimeEmbeddingType, UNetConfig};
+use super::config::{Activation, ClassEmbedding, TimeEmbeddingType, UNet2DConfig};
 use super::embedding::{Perceptron, TimeFeatures};
 use super::levels::{Down, Middle, Up};
 use super::resnet::activate;
 use super::{keys, limits};
 use crate::layers::{conv3x3, convolve, group_norm, normalize};
-use crate::state_dict::{Scope, StateDict};
+use crate::state_dict::{StateDict, StateScope};
 
 /// A `UNet2DModel`, for one class if it is conditional.
 #[derive(Module, Debug)]
@@ -43,7 +43,7 @@ impl DiffusersUNet {
     /// If there is no such class, or two copies of a tensor differ.
     /// [`StateDict::finish`] has the tensors that are missing or left over.
     pub fn load(
-        config: &UNetConfig,
+        config: &UNet2DConfig,
         dict: &StateDict,
         class: Option<usize>,
     ) -> Result<Self, String> {
@@ -119,7 +119,7 @@ impl DiffusersUNet {
 }
 
 /// The last convolution, without the rows of the variances.
-fn output(scope: &Scope<'_>, config: &UNetConfig) -> Conv2d {
+fn output(scope: &StateScope<'_>, config: &UNet2DConfig) -> Conv2d {
     let [first, kept] = [config.block_out_channels[0], config.in_channels];
     let mut layer = conv3x3(scope, [first, config.out_channels()]);
     if !config.learned_variance {
@@ -135,7 +135,7 @@ fn output(scope: &Scope<'_>, config: &UNetConfig) -> Conv2d {
 }
 
 /// Checks that a class is given where one is needed, and is there.
-fn check_class(config: &UNetConfig, class: Option<usize>) -> Result<(), String> {
+fn check_class(config: &UNet2DConfig, class: Option<usize>) -> Result<(), String> {
     let is_fourier = config.time_embedding_type == TimeEmbeddingType::Fourier;
     match (config.classes, class) {
         (Some(ClassEmbedding::Timestep), Some(0)) if is_fourier => Err(
@@ -163,8 +163,8 @@ fn check_class(config: &UNetConfig, class: Option<usize>) -> Result<(), String> 
 
 /// The vector that a class adds to the time embedding, `[1, channels]`.
 fn class_vector(
-    scope: &Scope<'_>,
-    config: &UNetConfig,
+    scope: &StateScope<'_>,
+    config: &UNet2DConfig,
     features: &TimeFeatures,
     class: usize,
 ) -> Tensor<2> {

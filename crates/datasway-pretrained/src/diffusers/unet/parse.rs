@@ -4,10 +4,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::block_type::{BlockType, ResamplingType};
-use super::config::{Activation, ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNetConfig};
+use super::config::{
+    Activation, ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNet2DConfig,
+};
 use super::limits;
 use crate::fields::Fields;
-use crate::resampling::Direction;
+use crate::resampling::ScaleChange;
 
 /// Fields that have no effect on the results of a trained network.
 const WITHOUT_EFFECT: [&str; 11] = [
@@ -36,7 +38,7 @@ enum SampleSize {
     Rectangle([usize; 2]),
 }
 
-impl UNetConfig {
+impl UNet2DConfig {
     /// The configuration in a `config.json`.
     ///
     /// # Errors
@@ -64,9 +66,9 @@ impl UNetConfig {
             freq_shift: fields.take("freq_shift", 0.0)?,
             flip_sin_to_cos: fields.take("flip_sin_to_cos", true)?,
             num_train_timesteps: fields.take("num_train_timesteps", None)?,
-            down_blocks: blocks(&mut fields, Direction::Down)?,
+            down_blocks: blocks(&mut fields, ScaleChange::Down)?,
             mid_block: mid_block(&mut fields)?,
-            up_blocks: blocks(&mut fields, Direction::Up)?,
+            up_blocks: blocks(&mut fields, ScaleChange::Up)?,
             block_out_channels,
             layers_per_block: fields.take("layers_per_block", 2)?,
             mid_block_scale_factor: fields.take("mid_block_scale_factor", 1.0)?,
@@ -109,9 +111,9 @@ fn learned_variance(in_channels: usize, fields: &mut Fields) -> Result<bool, Str
 }
 
 /// The blocks of one way.
-fn blocks(fields: &mut Fields, direction: Direction) -> Result<Vec<BlockType>, String> {
+fn blocks(fields: &mut Fields, direction: ScaleChange) -> Result<Vec<BlockType>, String> {
     let (name, default, resampling) = match direction {
-        Direction::Down => (
+        ScaleChange::Down => (
             "down_block_types",
             [
                 "DownBlock2D",
@@ -121,7 +123,7 @@ fn blocks(fields: &mut Fields, direction: Direction) -> Result<Vec<BlockType>, S
             ],
             "downsample_type",
         ),
-        Direction::Up => (
+        ScaleChange::Up => (
             "up_block_types",
             [
                 "AttnUpBlock2D",

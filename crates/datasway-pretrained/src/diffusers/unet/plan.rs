@@ -1,8 +1,8 @@
 //! The residual blocks of a network, by size.
 
 use super::block_type::{BlockType, LevelStep};
-use super::config::UNetConfig;
-use crate::resampling::{Direction, Resampling};
+use super::config::UNet2DConfig;
+use crate::resampling::{Resampling, ScaleChange};
 
 /// Averages of two pixels, and nearest neighbours.
 pub const BOX: [f64; 2] = [0.5, 0.5];
@@ -27,7 +27,7 @@ pub struct ResnetPlan {
 
 /// The sizes of the blocks of a level.
 #[derive(Debug, Clone)]
-pub struct LevelPlan {
+pub struct UNetLevelPlan {
     /// Kind of the blocks.
     pub kind: BlockType,
     /// Number of channels of the output.
@@ -46,22 +46,22 @@ pub struct LevelPlan {
     pub step: Option<ResnetPlan>,
 }
 
-impl LevelPlan {
+impl UNetLevelPlan {
     /// The blocks of a level of the way down, the finest first.
-    pub fn down(config: &UNetConfig, level: usize) -> Self {
+    pub fn down(config: &UNet2DConfig, level: usize) -> Self {
         let channels = &config.block_out_channels;
         let (finer, output) = (channels[level.saturating_sub(1)], channels[level]);
         let inputs = (0..config.layers_per_block).map(|i| if i > 0 { output } else { finer });
         let kind = config.down_blocks[level];
         let mut plan = Self::new(config, kind, output, inputs.map(|input| [input, 0]));
         if level + 1 < channels.len() {
-            plan.step = Some(plan.resampling(config, Direction::Down));
+            plan.step = Some(plan.resampling(config, ScaleChange::Down));
         }
         plan
     }
 
     /// The blocks of a level of the way up, the coarsest first.
-    pub fn up(config: &UNetConfig, index: usize) -> Self {
+    pub fn up(config: &UNet2DConfig, index: usize) -> Self {
         let channels = &config.block_out_channels;
         let level = channels.len() - 1 - index;
         let (finer, output) = (channels[level.saturating_sub(1)], channels[level]);
@@ -84,14 +84,14 @@ impl LevelPlan {
             }
         }
         if level > 0 {
-            plan.step = Some(plan.resampling(config, Direction::Up));
+            plan.step = Some(plan.resampling(config, ScaleChange::Up));
         }
         plan
     }
 
     /// Blocks with these numbers of channels of the input and of a skip connection.
     fn new(
-        config: &UNetConfig,
+        config: &UNet2DConfig,
         kind: BlockType,
         channels: usize,
         inputs: impl Iterator<Item = [usize; 2]>,
@@ -116,7 +116,7 @@ impl LevelPlan {
     }
 
     /// The residual block between two levels.
-    fn resampling(&self, config: &UNetConfig, direction: Direction) -> ResnetPlan {
+    fn resampling(&self, config: &UNet2DConfig, direction: ScaleChange) -> ResnetPlan {
         let is_skip = self.kind.step == LevelStep::Skip;
         let taps = if is_skip {
             FILTER.to_vec()
@@ -131,7 +131,7 @@ impl LevelPlan {
     }
 }
 
-fn resnet(config: &UNetConfig, kind: BlockType, channels: [usize; 2], scale: f64) -> ResnetPlan {
+fn resnet(config: &UNet2DConfig, kind: BlockType, channels: [usize; 2], scale: f64) -> ResnetPlan {
     ResnetPlan {
         channels,
         groups: channels.map(|channels| groups(config, kind, channels)),
@@ -142,7 +142,7 @@ fn resnet(config: &UNetConfig, kind: BlockType, channels: [usize; 2], scale: f64
 }
 
 /// Number of groups of the normalisation of a residual block. Skip blocks have their own; others need it in the configuration.
-fn groups(config: &UNetConfig, kind: BlockType, channels: usize) -> usize {
+fn groups(config: &UNet2DConfig, kind: BlockType, channels: usize) -> usize {
     match config.norm_num_groups {
         Some(groups) if kind.step != LevelStep::Skip => groups,
         _ => 32.min(channels / 4),
@@ -150,7 +150,7 @@ fn groups(config: &UNetConfig, kind: BlockType, channels: usize) -> usize {
 }
 
 /// The residual blocks of the middle.
-pub fn middle(config: &UNetConfig) -> ResnetPlan {
+pub fn middle(config: &UNet2DConfig) -> ResnetPlan {
     let channels = config.block_out_channels[config.block_out_channels.len() - 1];
     let groups = config.norm_num_groups.unwrap_or(32.min(channels / 4));
     ResnetPlan {

@@ -6,11 +6,11 @@ use burn::nn::{GroupNorm, Linear};
 use burn::tensor::{Tensor, activation};
 use burn_cpu_kernels::silu;
 
-use super::config::{Activation, TimeConditioning, UNetConfig};
+use super::config::{Activation, TimeConditioning, UNet2DConfig};
 use super::plan::ResnetPlan;
 use crate::layers::{Pointwise, conv3x3, convolve, group_norm, linear, normalize};
 use crate::resampling::Resampling;
-use crate::state_dict::Scope;
+use crate::state_dict::StateScope;
 
 /// The residual block `(x + conv₂(a(norm₂(conv₁(a(norm₁(x))) + W·a(e)))))/s`, with the activation function a and the time
 /// embedding e.
@@ -32,7 +32,7 @@ pub struct ResnetBlock {
 
 impl ResnetBlock {
     /// Takes the tensors of a block.
-    pub fn load(scope: &Scope<'_>, config: &UNetConfig, plan: &ResnetPlan) -> Self {
+    pub fn load(scope: &StateScope<'_>, config: &UNet2DConfig, plan: &ResnetPlan) -> Self {
         let [input, output] = plan.channels;
         let rows = match config.time_conditioning {
             TimeConditioning::Default => output,

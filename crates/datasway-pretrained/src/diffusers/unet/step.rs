@@ -6,12 +6,12 @@ use burn::nn::{GroupNorm, PaddingConfig2d};
 use burn::tensor::{Tensor, TensorData};
 
 use super::block_type::LevelStep;
-use super::config::UNetConfig;
-use super::plan::{BOX, FILTER, LevelPlan, ResnetPlan};
+use super::config::UNet2DConfig;
+use super::plan::{BOX, FILTER, ResnetPlan, UNetLevelPlan};
 use super::resnet::ResnetBlock;
 use crate::layers::{self, Pointwise, conv3x3, convolve, group_norm, normalize};
-use crate::resampling::{Direction, Resampling};
-use crate::state_dict::Scope;
+use crate::resampling::{Resampling, ScaleChange};
+use crate::state_dict::StateScope;
 
 /// The step to the next coarser level.
 #[derive(Module, Debug)]
@@ -28,9 +28,9 @@ pub struct StepDown {
 impl StepDown {
     /// Takes the tensors of the step of a level, with a residual block of this plan if it has one.
     pub fn load(
-        scope: &Scope<'_>,
-        config: &UNetConfig,
-        level: &LevelPlan,
+        scope: &StateScope<'_>,
+        config: &UNet2DConfig,
+        level: &UNetLevelPlan,
         step: &ResnetPlan,
     ) -> Self {
         let channels = level.channels;
@@ -53,7 +53,7 @@ impl StepDown {
             }),
             resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, step)),
             skip: is_skip.then(|| Pointwise::new(&scope.at("skip_conv"), [3, channels])),
-            picture: Resampling::new(FILTER.to_vec(), Direction::Down),
+            picture: Resampling::new(FILTER.to_vec(), ScaleChange::Down),
             asymmetric: padding == 0,
         }
     }
@@ -109,9 +109,9 @@ struct SkipOutput {
 impl StepUp {
     /// Takes the tensors of the step of a level, with a residual block of this plan if it has one.
     pub fn load(
-        scope: &Scope<'_>,
-        config: &UNetConfig,
-        level: &LevelPlan,
+        scope: &StateScope<'_>,
+        config: &UNet2DConfig,
+        level: &UNetLevelPlan,
         step: &ResnetPlan,
     ) -> Self {
         let channels = level.channels;
@@ -136,7 +136,7 @@ impl StepUp {
                 .then(|| conv3x3(&upsampler.at("conv"), [channels, channels])),
             resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, step)),
             skip: is_skip.then(skip),
-            nearest: Resampling::new(BOX.to_vec(), Direction::Up),
+            nearest: Resampling::new(BOX.to_vec(), ScaleChange::Up),
         }
     }
 

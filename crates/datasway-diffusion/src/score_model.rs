@@ -1,7 +1,7 @@
 //! The denoiser of a model, with weights or without.
 
-use datasway_diffusion::denoiser::Denoiser;
-use datasway_diffusion::learned_denoiser::LearnedDenoiser;
+use crate::denoiser::Denoiser;
+use crate::learned_denoiser::LearnedDenoiser;
 
 /// The denoiser of a model.
 pub enum ScoreModel {
