@@ -121,6 +121,8 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
         Through::Data => arguments.through_data(&model, directions, &config)?,
         Through::Weights => arguments.through_weights(&model, directions, &config)?,
     };
+    let clip_sample = model.clip_difference(&results.sensitivities.samples, &config)?;
+    let info = info.with_clip_sample(clip_sample);
     let mut run = RankRun::new(info, &results, arguments.limit, model.images.shape);
     run.recorded = arguments.replay.recorded.clone();
     run.pictures = pictures;
