@@ -131,6 +131,8 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     if let Some(earlier) = &earlier {
         results.compare(&earlier.deltas);
     }
+    let clip_sample = model.clip_difference(&results.sensitivities.samples, &config)?;
+    let info = info.with_clip_sample(clip_sample);
     let mut run = RankRun::new(info, &results, arguments.limit, model.images.shape);
     run.recorded = arguments.replay.recorded.clone();
     run.pictures = pictures;
