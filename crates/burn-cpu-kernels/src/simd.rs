@@ -123,45 +123,6 @@ impl InstructionSet {
     }
 }
 
-/// A limit to the instruction set, for tests of the others.
-#[cfg(test)]
-pub(crate) mod limit {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Mutex, PoisonError};
-
-    use super::InstructionSet;
-
-    /// All instruction sets, those that this processor lacks among them.
-    #[cfg(target_arch = "x86_64")]
-    const ALL: &[InstructionSet] = &[
-        InstructionSet::Portable,
-        InstructionSet::Avx2,
-        InstructionSet::Avx512,
-    ];
-    #[cfg(not(target_arch = "x86_64"))]
-    const ALL: &[InstructionSet] = &[InstructionSet::Portable];
-
-    /// Position of the limit in `ALL`; the last is no limit.
-    static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-    pub fn current() -> InstructionSet {
-        ALL[LIMIT.load(Ordering::Relaxed).min(ALL.len() - 1)]
-    }
-
-    /// Runs a test with each instruction set that this processor has.
-    pub fn each(test: impl Fn(InstructionSet)) {
-        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        for (position, set) in ALL.iter().enumerate() {
-            if *set <= InstructionSet::detect() {
-                LIMIT.store(position, Ordering::Relaxed);
-                test(*set);
-            }
-        }
-        LIMIT.store(usize::MAX, Ordering::Relaxed);
-    }
-}
-
 /// `Σ f(x_i, y_i)` in 32 interleaved sums, which the compiler keeps in registers.
 #[inline(always)]
 pub(crate) fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
@@ -206,3 +167,6 @@ macro_rules! multiversion {
     };
 }
 pub(crate) use multiversion;
+
+#[cfg(test)]
+pub(crate) mod limit;
