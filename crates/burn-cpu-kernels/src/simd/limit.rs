@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::InstructionSet;
+use super::instruction_set::InstructionSet;
 
 /// All instruction sets, those that this processor lacks among them.
 #[cfg(target_arch = "x86_64")]
