@@ -52,11 +52,12 @@ fn a_benchmark_scores_every_image_by_every_method() {
         ("attribution-D-TRAK", vec![12, 128]),
         ("attribution-ours_empirical-h2-", vec![12, 128]),
         ("attribution-tangent", vec![12, 6]),
+        ("attribution-ours_weights-3", vec![12, 6]),
     ] {
         let found = arrays(&folder, job, "scores.safetensors");
         let of_samples: Vec<_> = found
             .iter()
-            .filter(|(name, _)| name.contains("/sample/"))
+            .filter(|(name, _)| name.contains("/sample/") && !name.starts_with("complements"))
             .collect();
         assert!(!of_samples.is_empty(), "{job}: {:?}", found.keys());
         for (name, (found, values)) in of_samples {
@@ -68,6 +69,15 @@ fn a_benchmark_scores_every_image_by_every_method() {
             );
         }
         assert!(found["cost"].1[0] > 0.0, "{job} took no time");
+    }
+    // Through the weights every target has a prediction for every subset and for the rest of every group.
+    let weights = arrays(&folder, "attribution-ours_weights-3", "scores.safetensors");
+    for (target, rows) in [("sample", 12), ("sample-loss", 6), ("held-out-loss", 8)] {
+        for (columns, parts) in [("subsets", 6), ("complements", 4)] {
+            let (shape, values) = &weights[&format!("{columns}/{target}/ours weights-3")];
+            assert_eq!(*shape, [rows, parts], "{columns}/{target}");
+            assert!(values.iter().all(|v| v.is_finite() && *v != 0.0));
+        }
     }
     // Patches explain each other: the weights of every place sum to one over the images, 4×4 places a point.
     let patches = arrays(&folder, "attribution-patches", "scores.safetensors");

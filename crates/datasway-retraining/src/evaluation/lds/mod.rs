@@ -29,11 +29,7 @@ pub fn evaluate(
     let benchmark = experiment.benchmark()?;
     let (parts, outputs_of_seeds) = match design {
         SubsetDesign::Subsets => (benchmark.subsets.clone(), &jobs.subsets),
-        SubsetDesign::Groups => {
-            let groups = benchmark.groups.iter();
-            let parts = groups.map(|group| experiment.complement(group));
-            (parts.collect(), &jobs.groups)
-        }
+        SubsetDesign::Groups => (benchmark.complements.clone(), &jobs.groups),
     };
     let is_done = |outputs: &ModelOutputs| {
         workspace.is_done(outputs.samples) && workspace.is_done(outputs.losses)

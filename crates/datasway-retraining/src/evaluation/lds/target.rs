@@ -125,13 +125,13 @@ impl TargetEvaluator<'_> {
             let Some((columns, form)) = parse_name(name, target) else {
                 continue;
             };
-            // Predictions for random subsets are none for groups.
-            if self.design == SubsetDesign::Groups && columns == ScoreColumns::Subsets {
-                continue;
-            }
-            let width = match columns {
-                ScoreColumns::Images => self.workspace.experiment.images.len(),
-                ScoreColumns::Subsets => self.parts.len(),
+            let width = match (columns, self.design) {
+                (ScoreColumns::Images, _) => self.workspace.experiment.images.len(),
+                (ScoreColumns::Subsets, SubsetDesign::Subsets)
+                | (ScoreColumns::Complements, SubsetDesign::Groups) => self.parts.len(),
+                // Predictions for the other kind of parts.
+                (ScoreColumns::Subsets, SubsetDesign::Groups)
+                | (ScoreColumns::Complements, SubsetDesign::Subsets) => continue,
             };
             if array.shape.len() != 2 || array.shape[1] != width || width == 0 {
                 let reason = format!(
@@ -160,7 +160,7 @@ impl TargetEvaluator<'_> {
                     self.parts.iter().map(sum_of_scores).collect()
                 })
                 .collect(),
-            ScoreColumns::Subsets => rows
+            ScoreColumns::Subsets | ScoreColumns::Complements => rows
                 .map(|row| row.iter().map(|v| f64::from(*v)).collect())
                 .collect(),
         }
@@ -170,10 +170,14 @@ impl TargetEvaluator<'_> {
 /// Columns and form of the array of scores of this name; none if it is of another target or holds no scores.
 fn parse_name(name: &str, target: AttributionTarget) -> Option<(ScoreColumns, &str)> {
     let mut words = name.splitn(3, '/');
-    let (columns, target_name, form) = (words.next()?, words.next()?, words.next()?);
-    let columns = [ScoreColumns::Images, ScoreColumns::Subsets]
-        .into_iter()
-        .find(|candidate| candidate.name() == columns)?;
+    let (columns_name, target_name, form) = (words.next()?, words.next()?, words.next()?);
+    let mut candidates = [
+        ScoreColumns::Images,
+        ScoreColumns::Subsets,
+        ScoreColumns::Complements,
+    ]
+    .into_iter();
+    let columns = candidates.find(|candidate| candidate.name() == columns_name)?;
     (target_name == target.name()).then_some((columns, form))
 }
 
