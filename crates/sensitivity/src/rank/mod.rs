@@ -4,6 +4,7 @@ mod directions;
 mod output;
 pub mod page;
 mod run;
+mod shard;
 pub mod strip;
 
 use std::path::{Path, PathBuf};
@@ -23,9 +24,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::default_model;
 use crate::model_arguments::ModelArgs;
-use crate::picture_arguments::PictureArgs;
+use crate::picture_arguments::{GivenPictures, PictureArgs};
 use crate::replay::FromArgs;
 use crate::run_info::{LearnerInfo, RunInfo, SamplerKind};
+use crate::shard::rank::merged;
+use crate::shard::{ShardArgs, ShardFolder};
 use crate::through_arguments::ThroughArgs;
 use directions::MODEL;
 use run::{RankRun, zero_check_text};
@@ -69,6 +72,8 @@ pub struct RankArgs {
     #[arg(long, default_value = "runs/sensitivity")]
     out: PathBuf,
     #[command(flatten)]
+    pub shard: ShardArgs,
+    #[command(flatten)]
     pub replay: FromArgs,
 }
 
@@ -97,21 +102,21 @@ static FOLDER: Kind = Kind {
 /// cannot be written, or a sensitivity is not finite.
 pub fn execute(mut arguments: RankArgs) -> Result<()> {
     arguments.name_default_changes()?;
-    let mut config = arguments.config()?;
+    let config = arguments.config()?;
     arguments.check(&config)?;
-    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
-    let model = arguments.model.model()?;
-    config = arguments.model.within_training(config, &model)?;
-    let pictures = arguments.pictures.encode(&model, &mut config)?;
-    if pictures.is_none() {
-        arguments.replay.recorded.set_samples(config.samples);
+    if let Some(shard) = arguments.shard.shard() {
+        let folder = ShardFolder::open(&arguments.out, shard)?;
+        let at_a_time = config.batch;
+        let prepared = arguments.prepare(config, at_a_time)?;
+        return arguments.compute_shard(&prepared, &folder, shard);
     }
-    ensure_room(
-        arguments.result_bytes(config.samples, &model),
-        "so many sensitivities",
-        "ask for fewer --samples or fewer directions at a time",
-    )?;
-    let directions = directions::resolve(&arguments.add, &arguments.remove, &config, &model)?;
+    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
+    let Prepared {
+        model,
+        config,
+        pictures,
+        directions,
+    } = arguments.prepare(config, usize::MAX)?;
     let photos = if arguments.no_photos {
         vec![Vec::new(); directions.len()]
     } else {
@@ -133,7 +138,37 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     ensure_finite(&results, arguments.through.through())
 }
 
+/// What the results are computed from.
+struct Prepared {
+    model: TrainedModel,
+    config: SensitivityConfig,
+    pictures: Option<GivenPictures>,
+    directions: Vec<Direction>,
+}
+
 impl RankArgs {
+    /// The model, the pictures and the directions. There must be room for the results of so many samples at a time.
+    fn prepare(&mut self, config: SensitivityConfig, at_a_time: usize) -> Result<Prepared> {
+        let model = self.model.model()?;
+        let mut config = self.model.within_training(config, &model)?;
+        let pictures = self.pictures.encode(&model, &mut config)?;
+        if pictures.is_none() {
+            self.replay.recorded.set_samples(config.samples);
+        }
+        ensure_room(
+            self.result_bytes(config.samples.min(at_a_time), &model),
+            "so many sensitivities",
+            "ask for fewer --samples or fewer directions at a time",
+        )?;
+        let directions = directions::resolve(&self.add, &self.remove, &config, &model)?;
+        Ok(Prepared {
+            model,
+            config,
+            pictures,
+            directions,
+        })
+    }
+
     /// Sensitivities of the ideal score of the training data.
     fn through_data(
         &self,
@@ -144,6 +179,11 @@ impl RankArgs {
         let resolved = model.resolve(config)?;
         let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         self.replay.check_model(&info)?;
+        if let Some(shards) = &self.shard.merged {
+            let sizes = [model.images.shape.dim(), directions.len()];
+            let results = merged(shards, &resolved, sizes)?;
+            return Ok((RankedSensitivities::new(directions, results), info));
+        }
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let bar = ProgressBar::new(config.samples as u64);
         bar.set_style(ProgressStyle::with_template(
@@ -236,6 +276,7 @@ impl RankArgs {
         directions::check("--remove", &self.remove, Change::Remove)?;
         self.pictures.check(self.samples, self.model.sampler())?;
         self.through.check()?;
+        self.shard.check(self.through.through())?;
         self.through
             .check_option("--gradient-draws", self.gradient_draws.is_some())?;
         if self.through.through() == Through::Data {
