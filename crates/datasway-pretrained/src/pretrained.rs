@@ -59,6 +59,8 @@ pub struct Pretrained {
     pub sigma_range: [f64; 2],
     /// The distribution of noise levels in training.
     pub noise: TrainingNoise,
+    /// The magnitude to which the sampler of the library clamps every denoised image; none if it does not clamp.
+    pub clip: Option<f64>,
     /// Number of classes; 0 of a model without.
     pub classes: usize,
     /// Library, class and prediction in a few words.
@@ -75,6 +77,7 @@ struct Loaded {
     shape: [usize; 3],
     sigma_range: [f64; 2],
     noise: TrainingNoise,
+    clip: Option<f64>,
     classes: usize,
     has_null_label: bool,
     description: String,
@@ -143,6 +146,7 @@ impl Loaded {
             // EDM's own wrapper sets no limits; these are the levels that it samples.
             sigma_range: [lowest.max(2e-3), highest.min(80.0)],
             noise: TrainingNoise::LogNormal(NoiseDistribution::EDM),
+            clip: None,
             classes: model.classes,
             has_null_label: model.null_label,
             description: "network of NVlabs/edm".to_owned(),
@@ -191,6 +195,7 @@ impl Loaded {
             shape: [channels, height, width],
             sigma_range: scheduler.sigma_range(),
             noise: scheduler.training_noise(),
+            clip: scheduler.clip(),
             classes: match config.classes {
                 Some(ClassEmbedding::Table(classes)) => classes,
                 // Any number is a class.
@@ -222,6 +227,7 @@ impl Loaded {
             shape,
             sigma_range: scheduler.sigma_range(),
             noise: scheduler.training_noise(),
+            clip: scheduler.clip(),
             classes: config.classes,
             has_null_label: true,
             description: format!(
@@ -249,6 +255,7 @@ impl Loaded {
             shape: self.shape,
             sigma_range: self.sigma_range,
             noise: self.noise,
+            clip: self.clip,
             classes: self.classes,
             description: self.description,
             notes: self.notes,
