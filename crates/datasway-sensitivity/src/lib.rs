@@ -13,11 +13,13 @@
 //! path. [`sensitivities`] computes batch by batch, and [`ranking`] orders the samples. [`TrainedModel`] puts all of it
 //! together for a checkpoint.
 
+mod clipping;
 pub mod config;
 pub mod density;
 pub mod direction;
 mod error;
 pub mod fit;
+mod image_products;
 pub mod influence;
 pub mod jacobian_trace;
 pub mod learner;
@@ -28,14 +30,15 @@ mod pretrained_model;
 pub mod ranking;
 pub mod sample_spec;
 pub mod sensitivities;
-mod sidecar;
 mod starting_noise;
 mod tensors;
 mod through;
 pub mod trajectory;
 
+pub use clipping::{CLIPPED_SAMPLES, ClipDifference};
 pub use config::{ResolvedConfig, SensitivityConfig};
 pub use datasway_diffusion::DiffusionError;
+pub use datasway_training::sidecar::{OwnTraining, SIDECAR, Sidecar};
 pub use direction::{Change, Direction, SelectedImages};
 pub use error::SensitivityError;
 pub use model::{ModelOptions, TrainedModel, TrainingRecord};
@@ -43,6 +46,5 @@ pub use pictures::EncodedPictures;
 pub use pretrained_model::PretrainedData;
 pub use ranking::{RankedDirection, RankedSample, RankedSensitivities};
 pub use sensitivities::Sensitivities;
-pub use sidecar::{PixelRange, SIDECAR, Sidecar};
 pub use starting_noise::StartingNoise;
 pub use through::Through;

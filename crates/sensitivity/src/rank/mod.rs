@@ -1,8 +1,10 @@
 //! `sensitivity`: samples ranked by their sensitivity to changes of the training data.
 
+mod compare;
 mod directions;
 mod output;
 pub mod page;
+mod prepared;
 mod run;
 mod shard;
 pub mod strip;
@@ -24,13 +26,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::default_model;
 use crate::model_arguments::ModelArgs;
-use crate::picture_arguments::{GivenPictures, PictureArgs};
+use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
 use crate::run_info::{LearnerInfo, RunInfo, SamplerKind};
 use crate::shard::rank::merged;
 use crate::shard::{ShardArgs, ShardFolder};
 use crate::through_arguments::ThroughArgs;
 use directions::MODEL;
+use prepared::Prepared;
 use run::{RankRun, zero_check_text};
 
 /// Samples to draw, where nothing else is said.
@@ -65,6 +68,10 @@ pub struct RankArgs {
     gradient_draws: Option<usize>,
     #[command(flatten)]
     model: ModelArgs,
+    /// Compare with an earlier run of the same samples and changes by another form, and warn where the two do not agree: the
+    /// folder of its results
+    #[arg(long, value_name = "FOLDER")]
+    compare: Option<PathBuf>,
     /// Leave the direction's own images out of the page
     #[arg(long)]
     no_photos: bool,
@@ -117,18 +124,25 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
         pictures,
         directions,
     } = arguments.prepare(config, usize::MAX)?;
+    let earlier = arguments.earlier_run(&model, &directions, &config)?;
     let photos = if arguments.no_photos {
         vec![Vec::new(); directions.len()]
     } else {
         directions::photos(&directions, &config, &model)?
     };
-    let (results, info) = match arguments.through.through() {
+    let (mut results, info) = match arguments.through.through() {
         Through::Data => arguments.through_data(&model, directions, &config)?,
         Through::Weights => arguments.through_weights(&model, directions, &config)?,
     };
+    if let Some(earlier) = &earlier {
+        results.compare(&earlier.deltas);
+    }
+    let clip_sample = model.clip_difference(&results.sensitivities.samples, &config)?;
+    let info = info.with_clip_sample(clip_sample);
     let mut run = RankRun::new(info, &results, arguments.limit, model.images.shape);
     run.recorded = arguments.replay.recorded.clone();
     run.pictures = pictures;
+    run.compared_with = earlier.map(|earlier| earlier.form);
     output::write(folder.path(), &results, &photos, &run)?;
     folder.finish()?;
     if let Some(solution) = run.info.weights() {
@@ -138,37 +152,7 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     ensure_finite(&results, arguments.through.through())
 }
 
-/// What the results are computed from.
-struct Prepared {
-    model: TrainedModel,
-    config: SensitivityConfig,
-    pictures: Option<GivenPictures>,
-    directions: Vec<Direction>,
-}
-
 impl RankArgs {
-    /// The model, the pictures and the directions. There must be room for the results of so many samples at a time.
-    fn prepare(&mut self, config: SensitivityConfig, at_a_time: usize) -> Result<Prepared> {
-        let model = self.model.model()?;
-        let mut config = self.model.within_training(config, &model)?;
-        let pictures = self.pictures.encode(&model, &mut config)?;
-        if pictures.is_none() {
-            self.replay.recorded.set_samples(config.samples);
-        }
-        ensure_room(
-            self.result_bytes(config.samples.min(at_a_time), &model),
-            "so many sensitivities",
-            "ask for fewer --samples or fewer directions at a time",
-        )?;
-        let directions = directions::resolve(&self.add, &self.remove, &config, &model)?;
-        Ok(Prepared {
-            model,
-            config,
-            pictures,
-            directions,
-        })
-    }
-
     /// Sensitivities of the ideal score of the training data.
     fn through_data(
         &self,
@@ -351,6 +335,11 @@ fn result_message(ranked: &RankedDirection) -> String {
         Some(radius) => format!("; half of them are trusted up to |η| = {radius:.2e}"),
         None => String::new(),
     };
+    let agreements = ranked.agreements();
+    let agreement = match agreements.get(agreements.len() / 2) {
+        Some(agreement) => format!("; half of them agree with the other form to {agreement:.2}"),
+        None => String::new(),
+    };
     let warned = ranking.iter().filter(|row| !row.warnings.is_empty());
     let images = match ranked.direction.images().map(datasway_data::Dataset::len) {
         None => String::new(),
@@ -358,7 +347,7 @@ fn result_message(ranked: &RankedDirection) -> String {
         Some(count) => format!("{count} images; "),
     };
     format!(
-        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}",
+        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}{agreement}",
         ranked.direction,
         ranking[0].index,
         ranking[0].score,

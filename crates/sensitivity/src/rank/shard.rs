@@ -4,7 +4,8 @@ use anyhow::Result;
 use datasway_fs::shard::Shard;
 use datasway_sensitivity::RankedSensitivities;
 
-use super::{Prepared, RankArgs};
+use super::RankArgs;
+use super::prepared::Prepared;
 use crate::run_info::RunInfo;
 use crate::shard::{self, RecordedRun, ShardFolder};
 
