@@ -4,7 +4,9 @@ mod compare;
 mod directions;
 mod output;
 pub mod page;
+mod prepared;
 mod run;
+mod shard;
 pub mod strip;
 
 use std::path::{Path, PathBuf};
@@ -27,9 +29,11 @@ use crate::model_arguments::ModelArgs;
 use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
 use crate::run_info::{LearnerInfo, RunInfo, SamplerKind};
+use crate::shard::rank::merged;
+use crate::shard::{ShardArgs, ShardFolder};
 use crate::through_arguments::ThroughArgs;
-use compare::EarlierRun;
 use directions::MODEL;
+use prepared::Prepared;
 use run::{RankRun, zero_check_text};
 
 /// Samples to draw, where nothing else is said.
@@ -75,6 +79,8 @@ pub struct RankArgs {
     #[arg(long, default_value = "runs/sensitivity")]
     out: PathBuf,
     #[command(flatten)]
+    pub shard: ShardArgs,
+    #[command(flatten)]
     pub replay: FromArgs,
 }
 
@@ -103,21 +109,21 @@ static FOLDER: Kind = Kind {
 /// cannot be written, or a sensitivity is not finite.
 pub fn execute(mut arguments: RankArgs) -> Result<()> {
     arguments.name_default_changes()?;
-    let mut config = arguments.config()?;
+    let config = arguments.config()?;
     arguments.check(&config)?;
-    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
-    let model = arguments.model.model()?;
-    config = arguments.model.within_training(config, &model)?;
-    let pictures = arguments.pictures.encode(&model, &mut config)?;
-    if pictures.is_none() {
-        arguments.replay.recorded.set_samples(config.samples);
+    if let Some(shard) = arguments.shard.shard() {
+        let folder = ShardFolder::open(&arguments.out, shard)?;
+        let at_a_time = config.batch;
+        let prepared = arguments.prepare(config, at_a_time)?;
+        return arguments.compute_shard(&prepared, &folder, shard);
     }
-    ensure_room(
-        arguments.result_bytes(config.samples, &model),
-        "so many sensitivities",
-        "ask for fewer --samples or fewer directions at a time",
-    )?;
-    let directions = directions::resolve(&arguments.add, &arguments.remove, &config, &model)?;
+    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
+    let Prepared {
+        model,
+        config,
+        pictures,
+        directions,
+    } = arguments.prepare(config, usize::MAX)?;
     let earlier = arguments.earlier_run(&model, &directions, &config)?;
     let photos = if arguments.no_photos {
         vec![Vec::new(); directions.len()]
@@ -147,25 +153,6 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
 }
 
 impl RankArgs {
-    /// The earlier run to compare with.
-    fn earlier_run(
-        &self,
-        model: &TrainedModel,
-        directions: &[Direction],
-        config: &SensitivityConfig,
-    ) -> Result<Option<EarlierRun>> {
-        let Some(folder) = &self.compare else {
-            return Ok(None);
-        };
-        let sampler = self.model.sampler_info(model);
-        let info = match self.through.through() {
-            Through::Data => RunInfo::new(model, sampler, config, &model.resolve(config)?),
-            Through::Weights => RunInfo::through_weights(model, sampler, config),
-        };
-        let samples = (model.images.shape.dim(), &model.device);
-        EarlierRun::read(folder, &info, directions, config, samples).map(Some)
-    }
-
     /// Sensitivities of the ideal score of the training data.
     fn through_data(
         &self,
@@ -176,6 +163,11 @@ impl RankArgs {
         let resolved = model.resolve(config)?;
         let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         self.replay.check_model(&info)?;
+        if let Some(shards) = &self.shard.merged {
+            let sizes = [model.images.shape.dim(), directions.len()];
+            let results = merged(shards, &resolved, sizes)?;
+            return Ok((RankedSensitivities::new(directions, results), info));
+        }
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let bar = ProgressBar::new(config.samples as u64);
         bar.set_style(ProgressStyle::with_template(
@@ -268,6 +260,7 @@ impl RankArgs {
         directions::check("--remove", &self.remove, Change::Remove)?;
         self.pictures.check(self.samples, self.model.sampler())?;
         self.through.check()?;
+        self.shard.check(self.through.through())?;
         self.through
             .check_option("--gradient-draws", self.gradient_draws.is_some())?;
         if self.through.through() == Through::Data {
