@@ -16,10 +16,14 @@ ratios of Datasway to the faster of the others, Datasway's rate as a share of th
 matrices in the same round (the products of the textbook algorithm, so that a better one can pass 1), and each process's
 peak memory. Before anything is timed, values, tangents
 and gradients are compared. Threads: as many as the machine has, each library's own default.
+
+With `--processor-time` each library has one thread on one core, and its time is that for which its threads had a processor:
+the measure for a machine that other work shares, where the wall clock says more of that work.
 """
 
 import argparse
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -366,9 +370,15 @@ def worker(name, folder, device, size):
 
 
 class Process:
-    def __init__(self, command):
+    """A worker; with `one_thread` on one core, for times of the processor."""
+
+    def __init__(self, command, one_thread=False):
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        core = {max(os.sched_getaffinity(0))}
+        threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}
+        restricted = dict(env=os.environ | threads, preexec_fn=lambda: os.sched_setaffinity(0, core))
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, **(restricted if one_thread else {}))
+        self.one_thread = one_thread
 
     def ask(self, *words):
         print(*words, file=self.process.stdin, flush=True)
@@ -376,6 +386,16 @@ class Process:
         if not answer:
             sys.exit(f"a worker died at {words}")
         return answer.strip()
+
+    def time(self, *words):
+        """Milliseconds that the worker reports, or those for which its threads had a processor."""
+        before = self.processor_time()
+        reported = float(self.ask(*words))
+        return self.processor_time() - before if self.one_thread and reported > 0 else reported
+
+    def processor_time(self):
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e6
 
     def peak(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -412,6 +432,7 @@ def main():
     parser.add_argument("--size", type=int, choices=DEPTH, default=32, help="pixels of a side")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda for a graphics card")
     parser.add_argument("--peers", nargs="+", default=["torch", "jax"], choices=["torch", "compiled", "jax"])
+    parser.add_argument("--processor-time", action="store_true", help="time the threads on one core, not the wall clock")
     parser.add_argument("--no-check", action="store_true", help="do not compare values first")
     parser.add_argument("--until", type=float, default=math.inf, help="seconds after which no row is begun")
     parser.add_argument("--datasway", default="target/release/examples/benchmark")
@@ -427,8 +448,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         size, peers = str(options.size), options.peers
         program = str(ROOT / options.datasway)
-        start = lambda name: Process([sys.executable, __file__, "--worker", name, folder, options.device, size])
-        datasway = Process([program, options.device if card else "flex", size])
+        command = lambda name: [sys.executable, __file__, "--worker", name, folder, options.device, size]
+        start = lambda name: Process(command(name), options.processor_time)
+        datasway = Process([program, options.device if card else "flex", size], options.processor_time)
         print("U-Net of", datasway.ask("export", folder))
         processes = {"datasway": datasway} | {name: start(name) for name in peers}
         if not options.no_check:
@@ -439,6 +461,8 @@ def main():
                 process.process.kill()
         print(f"# {time.perf_counter() - begun:.0f} s until here", flush=True)
         raw = []
+        # The processor's time is that of all repeats.
+        repeated = options.repeats if options.processor_time else 1
         head = ["operation", "batch", "Datasway, ms", *(f"{titles[name]}, ms" for name in peers), "Datasway / faster peer"]
         print("\n| " + " | ".join([*head, "of GEMM's rate"]) + " |")
         print("| --- " * (len(head) + 1) + "|")
@@ -455,8 +479,8 @@ def main():
                 for i in range(options.warm + options.rounds):
                     if i == options.warm:
                         warming = time.perf_counter() - warming
-                    times = {name: float(p.ask(operation, batch, options.repeats)) for name, p in processes.items()}
-                    gemm = 2 * side**3 / float(processes[peers[0]].ask("gemm", 1, options.repeats))
+                    times = {name: p.time(operation, batch, options.repeats) / repeated for name, p in processes.items()}
+                    gemm = 2 * side**3 / (processes[peers[0]].time("gemm", 1, options.repeats) / repeated)
                     if i >= options.warm:
                         rounds.append(times | {"gemm": gemm})
                 middle = {name: statistics.median(r[name] for r in rounds) for name in processes}

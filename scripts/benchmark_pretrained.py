@@ -13,7 +13,8 @@ asked in turn; printed are medians in milliseconds, the median of the rounds' ra
 anything is timed, values are compared.
 
 PyTorch runs diffusers' network as its users do. `torch.func.jvp` has no rule for its fused attention, so there attention is
-computed by its plain form, as PyTorch offers it.
+computed by its plain form, as PyTorch offers it. With `--processor-time` each library has one thread on one core, as in
+benchmark.py.
 """
 
 import argparse
@@ -136,6 +137,7 @@ def main():
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--only", nargs="+", default=["forward", "jvp1"])
     parser.add_argument("--datasway", type=Path, default=ROOT / "target/release/examples/benchmark_pretrained")
+    parser.add_argument("--processor-time", action="store_true", help="time the threads on one core, not the wall clock")
     parser.add_argument("--keep", type=Path, help="folder of the pipeline, instead of a temporary one")
     parser.add_argument("--csv", type=Path, help="write the raw times here")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -146,8 +148,8 @@ def main():
         folder = options.keep or Path(temporary)
         sigma = prepare(folder)
         processes = {
-            "datasway": Process([options.datasway, folder / "pipeline", folder / "inputs.safetensors"]),
-            "torch": Process([sys.executable, __file__, "--worker", folder]),
+            "datasway": Process([options.datasway, folder / "pipeline", folder / "inputs.safetensors"], options.processor_time),
+            "torch": Process([sys.executable, __file__, "--worker", folder], options.processor_time),
         }
         check(processes, folder, sigma)
         compare(processes, sigma, options)
@@ -161,7 +163,7 @@ def compare(processes, sigma, options):
         for batch in options.batches:
             rounds = []
             for i in range(options.warm + options.rounds):
-                times = [float(process.ask(operation, batch, sigma)) for process in processes.values()]
+                times = [process.time(operation, batch, sigma) for process in processes.values()]
                 if i >= options.warm:
                     rounds.append(times)
                     raw.append(f"{operation},{batch},{i - options.warm},{times[0]:.3f},{times[1]:.3f}")

@@ -10,6 +10,8 @@ mod backend;
 mod capture;
 mod conv;
 mod flex;
+#[cfg(test)]
+mod instruction_sets;
 #[cfg(feature = "jvp")]
 pub mod jvp;
 mod matrix;

@@ -1,9 +1,11 @@
 //! Vectors of f32, and the choice of the instruction set at run time.
 
+mod instruction_set;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use instruction_set::InstructionSet;
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
@@ -80,86 +82,13 @@ pub(crate) trait Machine {
     type Vector: Vector;
 }
 
-/// The instruction sets that loops are compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum InstructionSet {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl InstructionSet {
-    /// The best that this processor has.
-    #[inline]
-    pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if !(std::arch::is_x86_feature_detected!("avx2")
-                && std::arch::is_x86_feature_detected!("fma"))
-            {
-                return Self::Portable;
-            }
-            if std::arch::is_x86_feature_detected!("avx512f")
-                && std::arch::is_x86_feature_detected!("avx512dq")
-                && std::arch::is_x86_feature_detected!("avx512vl")
-            {
-                return Self::Avx512;
-            }
-            Self::Avx2
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        Self::Portable
-    }
-
-    /// The one that loops run with: the best, or the limit of a test.
-    #[inline]
-    pub fn chosen() -> Self {
-        #[cfg(test)]
-        return Self::detect().min(limit::current());
-        #[cfg(not(test))]
-        Self::detect()
-    }
-}
-
-/// A limit to the instruction set, for tests of the others.
-#[cfg(test)]
-pub(crate) mod limit {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Mutex, PoisonError};
-
-    use super::InstructionSet;
-
-    /// All instruction sets, those that this processor lacks among them.
-    #[cfg(target_arch = "x86_64")]
-    const ALL: &[InstructionSet] = &[
-        InstructionSet::Portable,
-        InstructionSet::Avx2,
-        InstructionSet::Avx512,
-    ];
-    #[cfg(not(target_arch = "x86_64"))]
-    const ALL: &[InstructionSet] = &[InstructionSet::Portable];
-
-    /// Position of the limit in `ALL`; the last is no limit.
-    static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-    pub fn current() -> InstructionSet {
-        ALL[LIMIT.load(Ordering::Relaxed).min(ALL.len() - 1)]
-    }
-
-    /// Runs a test with each instruction set that this processor has.
-    pub fn each(test: impl Fn(InstructionSet)) {
-        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        for (position, set) in ALL.iter().enumerate() {
-            if *set <= InstructionSet::detect() {
-                LIMIT.store(position, Ordering::Relaxed);
-                test(*set);
-            }
-        }
-        LIMIT.store(usize::MAX, Ordering::Relaxed);
-    }
+/// The instruction set that loops run with: the best, or the limit of a test.
+#[inline]
+pub(crate) fn chosen() -> InstructionSet {
+    #[cfg(test)]
+    return InstructionSet::detect().min(limit::current());
+    #[cfg(not(test))]
+    InstructionSet::detect()
 }
 
 /// `Σ f(x_i, y_i)` in 32 interleaved sums, which the compiler keeps in registers.
@@ -193,7 +122,7 @@ macro_rules! multiversion {
                 fn avx2($($arg: $type),*) {
                     $body::<$crate::simd::Avx2>($($arg),*)
                 }
-                match $crate::simd::InstructionSet::chosen() {
+                match $crate::simd::chosen() {
                     // SAFETY: the processor was found to have the features of both functions.
                     $crate::simd::InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: the same.
@@ -206,3 +135,6 @@ macro_rules! multiversion {
     };
 }
 pub(crate) use multiversion;
+
+#[cfg(test)]
+pub(crate) mod limit;
