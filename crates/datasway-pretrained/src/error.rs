@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use datasway_diffusion::DiffusionError;
-use datasway_fs::ReadError;
+use datasway_fs::{ReadError, WriteError};
 
 /// Errors of models of other libraries. Each message names the file or field and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,9 @@ pub enum PretrainedError {
     /// A file is missing, too large or cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// A file is no model of the kind that it should be.
     #[error("{}: {message}", path.display())]
     File {

@@ -107,6 +107,7 @@ impl PretrainedArgs {
             class: sidecar.class,
             guidance: sidecar.guidance,
             scheduler: sidecar.scheduler.clone(),
+            pixels: sidecar.pixels,
             device: options.device.clone(),
             ..PretrainedOptions::default()
         };
@@ -123,13 +124,16 @@ impl PretrainedArgs {
             filter: sidecar.filter,
             mirrored: sidecar.flip,
             class: sidecar.class,
+            training: sidecar.training.clone(),
         };
         let (name, fingerprint) = (folder.display().to_string(), pretrained.fingerprint.clone());
+        let pixels = pretrained.pixels;
         let model = TrainedModel::from_pretrained(name, pretrained, &data, options, loaded)?;
         sidecar.check(folder, Some(&model.images.fingerprint), &fingerprint)?;
         let sidecar = Sidecar {
             data_fingerprint: Some(model.images.fingerprint.clone()),
             model_fingerprint: Some(fingerprint),
+            pixels: Some(pixels),
             ..sidecar
         };
         Ok((model, sidecar))

@@ -15,6 +15,7 @@ mod resumed;
 mod selection;
 mod source;
 mod torch;
+mod tuned;
 
 pub use cache::Caches;
 pub use celeba::Tables;
@@ -31,6 +32,7 @@ pub use resumed::Runs;
 pub use selection::Selections;
 pub use source::Sources;
 pub use torch::TorchFiles;
+pub use tuned::Tunings;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;

@@ -307,6 +307,7 @@ mod tests {
             blocks: 1,
             attention: vec![],
             head_channels: 8,
+            groups: None,
         };
         let randomized = |seed| {
             let network = UNet::new(&config, &device).expect("a network");

@@ -3,6 +3,9 @@
 mod case;
 mod dit;
 mod edm;
+mod export;
 mod folders;
+mod pixels;
+mod round_trip;
 mod scheduler;
 mod unet;

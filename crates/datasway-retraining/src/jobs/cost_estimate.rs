@@ -188,7 +188,7 @@ fn time_training_step(
     let batches = Batches::new(&experiment.images);
     let mut started = Instant::now();
     for step in 0..=TIMED_STEPS {
-        trainer.advance(batches.at(config, step, &experiment.device))?;
+        trainer.advance(batches.at(config.draws(), step, &experiment.device))?;
         if step == 0 {
             started = Instant::now();
         }
