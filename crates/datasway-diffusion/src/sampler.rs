@@ -206,14 +206,29 @@ pub fn sample<M: Denoiser + ?Sized>(
     start: Tensor<2>,
     noise: &FrozenNoise,
 ) -> Result<Tensor<2>, DiffusionError> {
-    schedule::check(sigmas)?;
     check_points(&start, denoiser.dim())?;
+    let denoise = |x: Tensor<2>, sigma: f64| denoiser.denoise(x, sigma);
+    sample_by(denoise, sampler, sigmas, start, noise)
+}
+
+/// [`sample`] of a denoiser whose derivative is not known.
+///
+/// # Errors
+/// As [`sample`].
+pub fn sample_by(
+    denoise: impl Fn(Tensor<2>, f64) -> Result<Tensor<2>, DiffusionError>,
+    sampler: &Sampler,
+    sigmas: &[f64],
+    start: Tensor<2>,
+    noise: &FrozenNoise,
+) -> Result<Tensor<2>, DiffusionError> {
+    schedule::check(sigmas)?;
     let mut x = start * sigmas[0];
     for (k, step) in sampler.steps(sigmas).iter().enumerate() {
         x = add_noise(x, step, k, noise);
         let mut buffer = StageBuffer::default();
         for stage in &step.stages {
-            let denoised = denoiser.denoise(x.clone(), stage.sigma)?;
+            let denoised = denoise(x.clone(), stage.sigma)?;
             x = buffer.advance(stage, x, denoised);
         }
     }

@@ -34,6 +34,8 @@ pub struct Loaded {
     pub shape: [usize; 3],
     pub sigma_range: [f64; 2],
     pub noise: TrainingNoise,
+    /// The magnitude to which the sampler of the library clamps every denoised image, in the model's own pixels.
+    pub clip: Option<f64>,
     pub pixels: PixelRange,
     pub classes: usize,
     pub has_null_label: bool,
@@ -87,6 +89,7 @@ impl Loaded {
             // EDM's own wrapper sets no limits; these are the levels that it samples.
             sigma_range: [lowest.max(2e-3), highest.min(80.0)],
             noise: TrainingNoise::LogNormal(NoiseDistribution::EDM),
+            clip: None,
             pixels: options.pixels.unwrap_or_default(),
             classes: model.classes,
             has_null_label: model.null_label,
@@ -136,6 +139,7 @@ impl Loaded {
             shape,
             sigma_range: scheduler.sigma_range(),
             noise: scheduler.training_noise(),
+            clip: scheduler.clip(),
             pixels,
             classes,
             has_null_label: false,
@@ -157,6 +161,7 @@ impl Loaded {
             shape,
             sigma_range: scheduler.sigma_range(),
             noise: scheduler.training_noise(),
+            clip: scheduler.clip(),
             pixels: options.pixels.unwrap_or_default(),
             classes,
             has_null_label: true,

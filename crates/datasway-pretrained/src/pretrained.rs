@@ -25,6 +25,8 @@ pub struct Pretrained {
     pub sigma_range: [f64; 2],
     /// The distribution of noise levels in training, in pixels of [-1, 1].
     pub noise: TrainingNoise,
+    /// The magnitude to which the sampler of the library clamps every denoised image; none if it does not clamp.
+    pub clip: Option<f64>,
     /// The range of its own pixels. The denoiser takes and gives pixels of [-1, 1] whatever it is.
     pub pixels: PixelRange,
     /// Number of classes; 0 of a model without.
@@ -77,6 +79,8 @@ impl Pretrained {
         let (shape, classes, pixels) = (model.shape, model.classes, model.pixels);
         let (sigma_range, noise) = (model.centred_range(), model.centred_noise());
         let (description, notes) = (model.description.clone(), model.notes.clone());
+        // Clamped pixels of [0, 1] are no interval around 0 of [-1, 1].
+        let clip = model.clip.filter(|_| pixels == PixelRange::MinusOneToOne);
         let score_model = match guidance {
             None => ScoreModel::Learned(model.denoiser()),
             Some((unconditional, weight)) => {
@@ -89,6 +93,7 @@ impl Pretrained {
             shape,
             sigma_range,
             noise,
+            clip,
             classes,
             pixels,
             description,

@@ -13,6 +13,7 @@
 //! path. [`sensitivities`] computes batch by batch, and [`ranking`] orders the samples. [`TrainedModel`] puts all of it
 //! together for a checkpoint.
 
+mod clipping;
 pub mod config;
 pub mod density;
 pub mod direction;
@@ -33,6 +34,7 @@ mod tensors;
 mod through;
 pub mod trajectory;
 
+pub use clipping::{CLIPPED_SAMPLES, ClipDifference};
 pub use config::{ResolvedConfig, SensitivityConfig};
 pub use datasway_diffusion::DiffusionError;
 pub use datasway_training::sidecar::{OwnTraining, SIDECAR, Sidecar};

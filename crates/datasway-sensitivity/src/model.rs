@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use datasway_data::{Dataset, LoadOptions, PixelMoments, Selected, Selection, Source};
+use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::score_model::ScoreModel;
 use datasway_diffusion::training_noise::TrainingNoise;
 
+use crate::clipping::ClipDifference;
 use crate::config::{ResolvedConfig, SensitivityConfig};
 use crate::density::{TraceOptions, checkpoint_moments, moment_matched_gaussian};
 use crate::direction::{Direction, SelectedImages};
@@ -69,6 +71,9 @@ pub struct TrainedModel {
     pub score_model: ScoreModel,
     /// The training.
     pub training: TrainingRecord,
+    /// The magnitude to which the sampler of the model's own library clamps every denoised image, and ours does not; none if it
+    /// does not clamp.
+    pub clip: Option<f64>,
     /// The training images.
     pub images: Dataset,
     /// The options of loading them, which apply to images from elsewhere too.
@@ -164,6 +169,7 @@ impl TrainedModel {
                 model_fingerprint: None,
                 sigma_range: None,
             },
+            clip: None,
             images,
             load_options,
             mirrored,
@@ -324,6 +330,21 @@ impl TrainedModel {
             |_| (),
         )?;
         Ok(influences)
+    }
+
+    /// The difference that clamped denoised images would make to the first `samples`, `[n, d]`, of a run with these options; none
+    /// if the sampler of the model's own library does not clamp.
+    ///
+    /// # Errors
+    /// As [`ClipDifference::measure`].
+    pub fn clip_difference(
+        &self,
+        samples: &[f32],
+        config: &SensitivityConfig,
+    ) -> Result<Option<ClipDifference>, DiffusionError> {
+        let model = self.score_model.denoiser();
+        let measure = |range| ClipDifference::measure(model, range, samples, config, &self.device);
+        self.clip.map(measure).transpose()
     }
 
     /// The training images as points, with their mirror images if the model was trained on those.

@@ -82,6 +82,7 @@ impl TrainedModel {
                 model_fingerprint: Some(pretrained.fingerprint),
                 sigma_range: Some(pretrained.sigma_range),
             },
+            clip: pretrained.clip,
             images,
             load_options,
             mirrored: data.mirrored,

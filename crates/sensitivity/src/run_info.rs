@@ -5,7 +5,9 @@ use std::fmt;
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
 use datasway_sensitivity::influence::SolverReport;
 use datasway_sensitivity::learner::{DampedSolution, LearnerConfig};
-use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, Through, TrainedModel};
+use datasway_sensitivity::{
+    ClipDifference, ResolvedConfig, SensitivityConfig, Through, TrainedModel,
+};
 use serde::Serialize;
 
 /// A sampler by name.
@@ -139,6 +141,8 @@ pub struct RunInfo {
     probes: Option<usize>,
     period: Option<usize>,
     weights: Option<LearnerInfo>,
+    /// The difference that the `clip_sample` of a scheduler would make.
+    clip_sample: Option<ClipDifference>,
     seed: u64,
     batch: usize,
     #[serde(skip)]
@@ -194,6 +198,7 @@ impl RunInfo {
             probes: None,
             period: None,
             weights: None,
+            clip_sample: None,
             seed: config.seed,
             batch: config.batch,
             training_images: model.images.len(),
@@ -205,6 +210,15 @@ impl RunInfo {
         Self {
             through: Through::Weights,
             weights: Some(weights),
+            ..self
+        }
+    }
+
+    /// The information with the difference that clamped denoised images would make, which is told.
+    pub fn with_clip_sample(self, clip_sample: Option<ClipDifference>) -> Self {
+        datasway_cli::tell_if(clip_sample.map(|difference| difference.text()));
+        Self {
+            clip_sample,
             ..self
         }
     }
@@ -294,6 +308,7 @@ impl RunInfo {
         ];
         rows.extend(self.density().map(|text| ("Log-density", text)));
         rows.extend(self.weights().map(|text| ("Solution", text)));
+        rows.extend(self.clip_sample.map(|clip| ("clip_sample", clip.text())));
         rows.into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()

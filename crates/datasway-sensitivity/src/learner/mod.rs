@@ -28,6 +28,7 @@ mod draws;
 mod loss;
 mod solve;
 mod spectrum;
+mod subsets;
 mod tangent;
 
 pub use adjoint::weight_gradients;

@@ -88,8 +88,14 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
     let references = References::new(&model.images, model.mirrored, bandwidth, &model.device)?;
     let fit = references.measure(denoiser, raw, &options)?;
     let samples = samples(model, &config)?;
+    let clip = |samples: &Vec<f32>| model.clip_difference(samples, &config);
+    let clip_sample = samples.as_ref().map(clip).transpose()?.flatten();
+    datasway_cli::tell_if(clip_sample.map(|difference| difference.text()));
     let cost = RunCost::measure(model, &config, scale, arguments.changes)?;
-    let run = CheckRun::new(&candidate, &config, &fit, cost);
+    let run = CheckRun {
+        clip_sample,
+        ..CheckRun::new(&candidate, &config, &fit, cost)
+    };
     report::write(folder.path(), &run, &samples, model.images.shape)?;
     folder.finish()?;
     datasway_cli::tell(run.cost.text());

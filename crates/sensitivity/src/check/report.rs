@@ -172,7 +172,7 @@ fn rows(run: &CheckRun) -> Vec<(String, String)> {
         Some(false) => "other data than those of the training, by fingerprint",
         None => "the model does not name the data of its training",
     };
-    let rows = [
+    let mut rows = vec![
         ("Model", run.checkpoint.clone()),
         (
             "Data",
@@ -180,9 +180,13 @@ fn rows(run: &CheckRun) -> Vec<(String, String)> {
         ),
         ("Data fingerprint", run.fingerprint.clone()),
         ("Noise levels of the training", range),
-        ("RunCost", run.cost.text()),
+        ("Cost", run.cost.text()),
         ("Seed", run.seed.to_string()),
         ("Datasway", run.datasway.to_owned()),
     ];
-    rows.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    rows.extend(run.clip_sample.map(|clip| ("clip_sample", clip.text())));
+    let named = rows
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    named.collect()
 }

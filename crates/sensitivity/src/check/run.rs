@@ -1,7 +1,7 @@
 //! Run information and results of a check.
 
-use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::fit::{LevelLoss, ModelFit};
+use datasway_sensitivity::{ClipDifference, SensitivityConfig};
 use serde::Serialize;
 
 use super::cost::RunCost;
@@ -30,6 +30,8 @@ pub struct CheckRun {
     pub losses: Vec<Level>,
     pub told: Vec<(f64, f64)>,
     pub cost: RunCost,
+    /// The difference that the `clip_sample` of the scheduler would make to the samples.
+    pub clip_sample: Option<ClipDifference>,
     pub fits: bool,
     pub reason: Option<String>,
 }
@@ -92,6 +94,7 @@ impl CheckRun {
             losses: fit.levels.iter().map(level).collect(),
             told: fit.told.clone(),
             cost,
+            clip_sample: None,
             fits: misfit.is_none(),
             reason: misfit.map(|misfit| misfit.to_string()),
         }

@@ -178,8 +178,9 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     if let Some(solution) = info.weights() {
         datasway_cli::tell(solution);
     }
+    let clip_sample = model.clip_difference(&results.samples, &config)?;
     let run = InfluenceRun {
-        info,
+        info: info.with_clip_sample(clip_sample),
         of: arguments.functionals.clone(),
         recorded: arguments.replay.recorded.clone(),
         pictures,

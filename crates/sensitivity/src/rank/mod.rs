@@ -1,5 +1,6 @@
 //! `sensitivity`: samples ranked by their sensitivity to changes of the training data.
 
+mod compare;
 mod directions;
 mod output;
 pub mod page;
@@ -27,6 +28,7 @@ use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
 use crate::run_info::{LearnerInfo, RunInfo, SamplerKind};
 use crate::through_arguments::ThroughArgs;
+use compare::EarlierRun;
 use directions::MODEL;
 use run::{RankRun, zero_check_text};
 
@@ -62,6 +64,10 @@ pub struct RankArgs {
     gradient_draws: Option<usize>,
     #[command(flatten)]
     model: ModelArgs,
+    /// Compare with an earlier run of the same samples and changes by another form, and warn where the two do not agree: the
+    /// folder of its results
+    #[arg(long, value_name = "FOLDER")]
+    compare: Option<PathBuf>,
     /// Leave the direction's own images out of the page
     #[arg(long)]
     no_photos: bool,
@@ -112,18 +118,25 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
         "ask for fewer --samples or fewer directions at a time",
     )?;
     let directions = directions::resolve(&arguments.add, &arguments.remove, &config, &model)?;
+    let earlier = arguments.earlier_run(&model, &directions, &config)?;
     let photos = if arguments.no_photos {
         vec![Vec::new(); directions.len()]
     } else {
         directions::photos(&directions, &config, &model)?
     };
-    let (results, info) = match arguments.through.through() {
+    let (mut results, info) = match arguments.through.through() {
         Through::Data => arguments.through_data(&model, directions, &config)?,
         Through::Weights => arguments.through_weights(&model, directions, &config)?,
     };
+    if let Some(earlier) = &earlier {
+        results.compare(&earlier.deltas);
+    }
+    let clip_sample = model.clip_difference(&results.sensitivities.samples, &config)?;
+    let info = info.with_clip_sample(clip_sample);
     let mut run = RankRun::new(info, &results, arguments.limit, model.images.shape);
     run.recorded = arguments.replay.recorded.clone();
     run.pictures = pictures;
+    run.compared_with = earlier.map(|earlier| earlier.form);
     output::write(folder.path(), &results, &photos, &run)?;
     folder.finish()?;
     if let Some(solution) = run.info.weights() {
@@ -134,6 +147,25 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
 }
 
 impl RankArgs {
+    /// The earlier run to compare with.
+    fn earlier_run(
+        &self,
+        model: &TrainedModel,
+        directions: &[Direction],
+        config: &SensitivityConfig,
+    ) -> Result<Option<EarlierRun>> {
+        let Some(folder) = &self.compare else {
+            return Ok(None);
+        };
+        let sampler = self.model.sampler_info(model);
+        let info = match self.through.through() {
+            Through::Data => RunInfo::new(model, sampler, config, &model.resolve(config)?),
+            Through::Weights => RunInfo::through_weights(model, sampler, config),
+        };
+        let samples = (model.images.shape.dim(), &model.device);
+        EarlierRun::read(folder, &info, directions, config, samples).map(Some)
+    }
+
     /// Sensitivities of the ideal score of the training data.
     fn through_data(
         &self,
@@ -310,6 +342,11 @@ fn result_message(ranked: &RankedDirection) -> String {
         Some(radius) => format!("; half of them are trusted up to |η| = {radius:.2e}"),
         None => String::new(),
     };
+    let agreements = ranked.agreements();
+    let agreement = match agreements.get(agreements.len() / 2) {
+        Some(agreement) => format!("; half of them agree with the other form to {agreement:.2}"),
+        None => String::new(),
+    };
     let warned = ranking.iter().filter(|row| !row.warnings.is_empty());
     let images = match ranked.direction.images().map(datasway_data::Dataset::len) {
         None => String::new(),
@@ -317,7 +354,7 @@ fn result_message(ranked: &RankedDirection) -> String {
         Some(count) => format!("{count} images; "),
     };
     format!(
-        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}",
+        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}{agreement}",
         ranked.direction,
         ranking[0].index,
         ranking[0].score,

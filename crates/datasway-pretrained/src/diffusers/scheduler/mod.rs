@@ -61,11 +61,10 @@ const CLIPPING: [&str; 5] = [
 const PROVENANCE: [&str; 3] = ["_class_name", "_diffusers_version", "_name_or_path"];
 
 /// Fields that decide how diffusers draws samples, and not what the model is.
-const OF_THEIR_SAMPLER: [&str; 37] = [
+const OF_THEIR_SAMPLER: [&str; 36] = [
     "algorithm_type",
     "base_image_seq_len",
     "base_shift",
-    "clip_sample_range",
     "correct_steps",
     "disable_corrector",
     "dynamic_thresholding_ratio",
@@ -116,6 +115,7 @@ enum PredictionType {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SchedulerConfig {
     path: Path,
+    clip: Option<f64>,
     notes: Vec<String>,
 }
 
@@ -148,7 +148,8 @@ impl SchedulerConfig {
         let mut fields = Fields::new(config)?;
         let class: String = fields.take("_class_name", "DDPMScheduler".to_owned())?;
         fields.ignore(&PROVENANCE);
-        let mut notes = notes(config, &mut fields)?;
+        let clip = clip(&class, &mut fields)?;
+        let mut notes = notes(clip, &mut fields)?;
         let path = match class.as_str() {
             class if WITH_BETAS.contains(&class) => preserving(class, &mut fields)?,
             "ScoreSdeVeScheduler" => exploding(&mut fields)?,
@@ -175,7 +176,7 @@ impl SchedulerConfig {
                 sigmas[sigmas.len() - 1]
             ));
         }
-        Ok(Self { path, notes })
+        Ok(Self { path, clip, notes })
     }
 
     /// From the output of the network to the denoiser. `whole_steps` rounds to time steps of training, for a network that knows no
@@ -262,29 +263,45 @@ impl SchedulerConfig {
         }
     }
 
+    /// The magnitude to which their sampler clamps every denoised image; none if it does not clamp.
+    pub fn clip(&self) -> Option<f64> {
+        self.clip
+    }
+
     /// Sentences about settings of their sampler that change its samples and have no effect here.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 }
 
+/// `clip_sample_range` where `clip_sample` is set.
+fn clip(class: &str, fields: &mut Fields) -> Result<Option<f64>, String> {
+    let clips = fields.take("clip_sample", Some(CLIPPING.contains(&class)))?;
+    let range: Option<f64> = fields.take("clip_sample_range", None)?;
+    let range = range.unwrap_or(1.0);
+    if clips != Some(true) {
+        return Ok(None);
+    }
+    if range > 0.0 && range.is_finite() {
+        return Ok(Some(range));
+    }
+    Err(format!(
+        "the field clip_sample_range must be positive, not {range}"
+    ))
+}
+
 /// Notes about settings that change their samples, and refusals of those that change the model.
-fn notes(config: &Value, fields: &mut Fields) -> Result<Vec<String>, String> {
+fn notes(clip: Option<f64>, fields: &mut Fields) -> Result<Vec<String>, String> {
     fields.require("use_flow_sigmas", &[json!(false), Value::Null])?;
     // A continuous network is told ln(σ)/4 and no time step.
     fields.require("timestep_type", &[json!("discrete")])?;
-    let clips_by_default = CLIPPING
-        .iter()
-        .any(|class| config.get("_class_name") == Some(&json!(class)));
-    let clips = fields.take("clip_sample", Some(clips_by_default))?;
     let thresholds = fields.take("thresholding", Some(false))?;
     let mut notes = Vec::new();
-    if clips == Some(true) {
-        notes.push(
-            "clip_sample: their sampler clamps every denoised image to [-1, 1]; it is not clamped here, so that samples depend smoothly \
-             on the data"
-                .to_owned(),
-        );
+    if let Some(range) = clip {
+        notes.push(format!(
+            "clip_sample: their sampler clamps every denoised image to [-{range}, {range}]; it is not clamped here, so that samples \
+             depend smoothly on the data"
+        ));
     }
     if thresholds == Some(true) {
         notes.push(
@@ -470,6 +487,7 @@ mod tests {
             ),
             (json!({"beta_start": -1.0}), "beta_start"),
             (json!({"trained_betas": [0.1, 2.0]}), "trained_betas"),
+            (json!({"clip_sample_range": -1.0}), "clip_sample_range"),
             (
                 json!({"num_train_timesteps": 1_000_000_000}),
                 "num_train_timesteps",
@@ -501,6 +519,15 @@ mod tests {
         }
         let clipped = parse(json!({"_class_name": "DDPMScheduler"})).unwrap();
         assert!(clipped.notes()[0].starts_with("clip_sample"));
+        assert_eq!(clipped.clip(), Some(1.0));
+        let wide = json!({"_class_name": "DDIMScheduler", "clip_sample_range": 2.5});
+        assert_eq!(parse(wide).unwrap().clip(), Some(2.5));
+        for off in [
+            json!({"_class_name": "DDPMScheduler", "clip_sample": false}),
+            json!({"_class_name": "DPMSolverMultistepScheduler"}),
+        ] {
+            assert_eq!(parse(off).unwrap().clip(), None);
+        }
         let early = parse(json!({"predict_epsilon": false})).unwrap();
         assert_eq!(early.prediction(), "prediction of the image");
         let zero =
