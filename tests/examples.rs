@@ -1,11 +1,19 @@
 //! Examples of the library run, and their numbers make sense.
 
+use burn::tensor::DType;
+use datasway::diffusion::denoiser::Denoiser;
+use datasway::measure::Empirical;
 use datasway::sensitivities::Sensitivities;
 
 // Its main function is not called here.
 #[allow(dead_code)]
 #[path = "../examples/custom_model.rs"]
 mod custom_model;
+
+// Its main function is not called here.
+#[allow(dead_code)]
+#[path = "../examples/custom_operation.rs"]
+mod custom_operation;
 
 // Its main function is not called here.
 #[allow(dead_code)]
@@ -26,6 +34,38 @@ fn a_network_that_predicts_the_noise_of_a_cosine_schedule_does_the_same() {
 #[test]
 fn a_network_that_predicts_the_velocity_of_flow_matching_does_the_same() {
     check(&prediction_types::sensitivities(prediction_types::flow_matching()).unwrap());
+}
+
+#[test]
+fn the_rule_of_a_custom_operation_is_right() {
+    custom_operation::check_rule().unwrap();
+}
+
+/// The module is the ideal denoiser of the corners, which is known in closed form.
+#[test]
+fn a_module_with_a_custom_operation_has_the_samples_and_sensitivities_of_its_closed_form() {
+    let corners = Empirical::new(custom_operation::corners()).unwrap();
+    let exact = custom_operation::sensitivities(&corners).unwrap();
+    let model = custom_operation::model();
+    let result = custom_operation::sensitivities(&model).unwrap();
+    let pairs = |a: &[f32], b: &[f32]| {
+        let gaps = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        gaps.fold(0.0, f32::max)
+    };
+    assert!(pairs(&result.samples, &exact.samples) < 1e-4);
+    let largest = exact.deltas[0].iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    assert!(largest > 0.05, "{largest}");
+    assert!(pairs(&result.deltas[0], &exact.deltas[0]) < 1e-3 * largest);
+    // Backwards, Burn differentiates the operation's body.
+    let x = custom_operation::corners() * 0.4;
+    let cotangent = x.clone().unsqueeze_dim::<3>(0);
+    let (_, product) = model.vjp(x.clone(), 0.8, cotangent.clone()).unwrap();
+    let (_, expected) = corners.vjp(x, 0.8, cotangent).unwrap();
+    let gap = (product - expected.cast(DType::F32))
+        .abs()
+        .max()
+        .into_scalar::<f32>();
+    assert!(gap < 1e-5, "{gap}");
 }
 
 /// Checks that samples are on the ring, and move to the right on average.

@@ -25,6 +25,7 @@
 //! | start from given pictures in the place of samples | [`pictures::EncodedPictures`], [`StartingNoise`] | its documentation |
 //! | change the data by a measure of your own | [`measure::Measure`], [`Direction::of_measure`] | `examples/custom_measure.rs` |
 //! | use your own Burn module as the score model | [`diffusion::network::NetworkDenoiser::flat`], [`sensitivities::compute`] | `examples/custom_model.rs` |
+//! | use a module with a custom operation of its own | [`jvp::CustomRule`], [`jvp::check::check_jvp`] | `examples/custom_operation.rs` |
 //! | use a network that predicts noise, velocity, image or score | [`diffusion::parameterization`] | `examples/prediction_types.rs` |
 //! | add an attribution method | [`attribution::Attributor`] | its documentation |
 //! | train a score model | [`training`] | `crates/train` |

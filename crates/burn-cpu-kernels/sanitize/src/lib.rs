@@ -59,7 +59,7 @@ fn close(ours: &[f32], truth: &[f64]) {
 }
 
 /// n, i, o, h, w.
-const SIZES: [[usize; 5]; 9] = [
+const SIZES: [[usize; 5]; 10] = [
     [1, 1, 1, 1, 1],
     [2, 3, 5, 7, 5],
     [3, 4, 4, 3, 9],
@@ -69,6 +69,8 @@ const SIZES: [[usize; 5]; 9] = [
     [2, 6, 9, 14, 28],
     [40, 4, 4, 4, 4],
     [5, 2, 2, 2, 3],
+    // More input channels than a block has.
+    [2, 131, 9, 4, 9],
 ];
 
 /// Every product of a convolution: positions of output, input and weight.

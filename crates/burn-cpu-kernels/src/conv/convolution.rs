@@ -12,6 +12,8 @@ use crate::simd::{Machine, Vector, multiversion};
 
 /// Largest number of vectors of a block.
 const MAX_VECTORS: usize = 3;
+/// Largest number of input channels of a block. The products of more are added in their order.
+const MAX_INPUTS: usize = 128;
 /// Number of quads that fill a block of any machine.
 const BLOCK_QUADS: usize = 12;
 /// Number of blocks of a task that make its start and its uneven end small.
@@ -137,25 +139,30 @@ fn convolve_body<M: Machine>(
     border(shape, (shape.inputs, shape.inputs), x, bordered);
     let blocks = Blocks::new::<M::Vector>(shape, MAX_VECTORS);
     let (lanes, outputs) = (M::Vector::LANES, round(shape.outputs));
-    let entry = apart(shape.inputs, blocks.vectors * lanes);
+    let entry = apart(shape.inputs.min(MAX_INPUTS), blocks.vectors * lanes);
     let transformed = at_least(&mut buffers.transformed, ENTRIES * entry);
     let entry = apart(outputs, blocks.vectors * lanes);
     let products = at_least(&mut buffers.products, ENTRIES * entry);
     for first in (0..blocks.count).step_by(blocks.vectors) {
         let vectors = blocks.vectors.min(blocks.count - first);
-        let length = vectors * lanes;
         let block = blocks.block(first, vectors);
-        transform_input::<M::Vector, 4>(shape, shape.inputs, &block, bordered, transformed);
-        for e in 0..ENTRIES {
-            let input = &transformed[e * apart(shape.inputs, length)..][..shape.inputs * length];
-            let product = &mut products[e * apart(outputs, length)..][..outputs * length];
-            let channels = packed.chunks_exact(ENTRIES * shape.inputs * CHANNELS);
-            for (weights, product) in channels.zip(product.chunks_exact_mut(CHANNELS * length)) {
-                let weights = &weights[e * shape.inputs * CHANNELS..][..shape.inputs * CHANNELS];
-                match vectors {
-                    1 => multiply::<M, 1>(weights, input, product),
-                    2 => multiply::<M, 2>(weights, input, product),
-                    _ => multiply::<M, 3>(weights, input, product),
+        for start in (0..shape.inputs).step_by(MAX_INPUTS) {
+            let inputs = start..shape.inputs.min(start + MAX_INPUTS);
+            let (channels, length) = (inputs.len(), vectors * lanes);
+            let range = (inputs.clone(), shape.inputs);
+            transform_input::<M::Vector, 4>(shape, range, &block, bordered, transformed);
+            for e in 0..ENTRIES {
+                let input = &transformed[e * apart(channels, length)..][..channels * length];
+                let product = &mut products[e * apart(outputs, length)..][..outputs * length];
+                let weights = packed.chunks_exact(ENTRIES * shape.inputs * CHANNELS);
+                for (weights, product) in weights.zip(product.chunks_exact_mut(CHANNELS * length)) {
+                    let weights = &weights[(e * shape.inputs + start) * CHANNELS..];
+                    let weights = &weights[..channels * CHANNELS];
+                    match vectors {
+                        1 => multiply::<M, 1>(weights, input, start > 0, product),
+                        2 => multiply::<M, 2>(weights, input, start > 0, product),
+                        _ => multiply::<M, 3>(weights, input, start > 0, product),
+                    }
                 }
             }
         }
@@ -165,30 +172,44 @@ fn convolve_body<M: Machine>(
     }
 }
 
-/// `out = weights·input`: eight rows of `N` vectors; `weights` is `[inputs, 8]`, `input` `[inputs, N, lanes]`.
+/// `out = weights·input`, added to what is there if `add`: eight rows of `N` vectors; `weights` is `[inputs, 8]`, `input`
+/// `[inputs, N, lanes]`.
 #[inline(always)]
-fn multiply<M: Machine, const N: usize>(weights: &[f32], input: &[f32], out: &mut [f32]) {
+fn multiply<M: Machine, const N: usize>(
+    weights: &[f32],
+    input: &[f32],
+    add: bool,
+    out: &mut [f32],
+) {
     if M::ROWS == CHANNELS {
-        rows::<M::Vector, CHANNELS, N>(weights, 0, input, out);
+        rows::<M::Vector, CHANNELS, N>((weights, 0), input, add, out);
     } else {
         let (upper, lower) = out.split_at_mut(out.len() / 2);
-        rows::<M::Vector, 4, N>(weights, 0, input, upper);
-        rows::<M::Vector, 4, N>(weights, 4, input, lower);
+        rows::<M::Vector, 4, N>((weights, 0), input, add, upper);
+        rows::<M::Vector, 4, N>((weights, 4), input, add, lower);
     }
 }
 
 /// `R` rows of the product, from `first` on.
 #[inline(always)]
 fn rows<V: Vector, const R: usize, const N: usize>(
-    weights: &[f32],
-    first: usize,
+    (weights, first): (&[f32], usize),
     input: &[f32],
+    add: bool,
     out: &mut [f32],
 ) {
     assert!(first + R <= CHANNELS);
     assert!(input.len() * CHANNELS == weights.len() * N * V::LANES);
     assert!(out.len() == R * N * V::LANES);
     let mut sums = [[V::splat(0.0); N]; R];
+    if add {
+        for o in 0..R {
+            for v in 0..N {
+                // SAFETY: `out` holds R rows of N vectors, as checked.
+                sums[o][v] = unsafe { V::load(out.as_ptr().add((o * N + v) * V::LANES)) };
+            }
+        }
+    }
     let (weights, _) = weights.as_chunks::<CHANNELS>();
     for (i, weights) in weights.iter().enumerate() {
         let mut x = [V::splat(0.0); N];

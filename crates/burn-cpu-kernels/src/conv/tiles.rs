@@ -1,6 +1,7 @@
 //! Images in tiles: their borders, and the transforms `Bᵀ d B`, `Aᵀ m A` and `A g Aᵀ`.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::shape::{ConvShape, ENTRIES};
 use crate::simd::{MAX_PARTS, PART, Vector};
@@ -113,33 +114,34 @@ impl Blocks {
 /// Places in memory of the parts of both sides of a vector.
 type Places = [[*const f32; MAX_PARTS]; 2];
 
-/// `Bᵀ d B` for each channel, or its row `ROW` alone where that is below 4: `[16 or 4, channels, vectors, lanes]`.
-/// A missing quad is read as the first.
+/// `Bᵀ d B` for each of some channels of `all`, or its row `ROW` alone where that is below 4:
+/// `[16 or 4, channels, vectors, lanes]`. A missing quad is read as the first.
 #[inline(always)]
 pub(super) fn transform_input<V: Vector, const ROW: usize>(
     shape: ConvShape,
-    channels: usize,
+    (channels, all): (Range<usize>, usize),
     block: &Block,
     bordered: &[f32],
     out: &mut [f32],
 ) {
     let (pitch, plane) = (shape.pitch(), shape.plane());
     let length = block.vectors.len() * V::LANES;
-    let entry = apart(channels, length);
+    assert!(!channels.is_empty() && channels.end <= all);
+    let entry = apart(channels.len(), length);
     assert!(out.len() >= if ROW < 4 { 4 } else { ENTRIES } * entry);
-    let last = (channels - 1) * plane + 3 * pitch + 2 + PART;
+    let last = (channels.len() - 1) * plane + 3 * pitch + 2 + PART;
     for (v, sides) in block.vectors.iter().enumerate() {
         let first = sides[0][0].expect("a vector has one quad at least");
         let mut places = [[bordered.as_ptr(); MAX_PARTS]; 2];
         for (places, side) in places.iter_mut().zip(sides) {
             for (place, quad) in places.iter_mut().zip(side) {
-                let start = shape.start(quad.unwrap_or(first), channels);
+                let start = shape.start(quad.unwrap_or(first), all) + channels.start * plane;
                 assert!(start + last <= bordered.len());
                 *place = bordered[start..].as_ptr();
             }
         }
         let mut to = out[v * V::LANES..].as_mut_ptr();
-        for _ in 0..channels {
+        for _ in channels.clone() {
             // SAFETY: `last` values from each start were checked, and the largest place written is the last
             // vector of the last entry; the pointers are not used beyond the last channel.
             unsafe {

@@ -97,10 +97,34 @@ fn weight_body<M: Machine>(
         let (length, block) = (vectors * lanes, blocks.block(first, vectors));
         for row in 0..4 {
             match row {
-                0 => transform_input::<M::Vector, 0>(shape, inputs, &block, bordered_x, from),
-                1 => transform_input::<M::Vector, 1>(shape, inputs, &block, bordered_x, from),
-                2 => transform_input::<M::Vector, 2>(shape, inputs, &block, bordered_x, from),
-                _ => transform_input::<M::Vector, 3>(shape, inputs, &block, bordered_x, from),
+                0 => transform_input::<M::Vector, 0>(
+                    shape,
+                    (0..inputs, inputs),
+                    &block,
+                    bordered_x,
+                    from,
+                ),
+                1 => transform_input::<M::Vector, 1>(
+                    shape,
+                    (0..inputs, inputs),
+                    &block,
+                    bordered_x,
+                    from,
+                ),
+                2 => transform_input::<M::Vector, 2>(
+                    shape,
+                    (0..inputs, inputs),
+                    &block,
+                    bordered_x,
+                    from,
+                ),
+                _ => transform_input::<M::Vector, 3>(
+                    shape,
+                    (0..inputs, inputs),
+                    &block,
+                    bordered_x,
+                    from,
+                ),
             }
             transform_gradient::<M::Vector>(shape, outputs, &block, bordered_grad, row, to);
             for entry in 0..4 {
