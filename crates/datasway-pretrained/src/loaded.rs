@@ -34,7 +34,7 @@ pub struct Loaded {
     pub shape: [usize; 3],
     pub sigma_range: [f64; 2],
     pub noise: TrainingNoise,
-    /// The magnitude to which the sampler of the library clamps every denoised image.
+    /// The magnitude to which the sampler of the library clamps every denoised image, in the model's own pixels.
     pub clip: Option<f64>,
     pub pixels: PixelRange,
     pub classes: usize,
