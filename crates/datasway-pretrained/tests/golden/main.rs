@@ -4,5 +4,6 @@ mod case;
 mod dit;
 mod edm;
 mod folders;
+mod paths;
 mod scheduler;
 mod unet;
