@@ -178,6 +178,10 @@ impl Loaded {
             .check_size([height, width])
             .map_err(in_file(config_file))?;
         let state = state(weights_file, options)?;
+        let numbers = config.numbers();
+        state
+            .check_numbers(numbers)
+            .map_err(in_weights(weights_file))?;
         let network = DiffusersUNet::load(&config, &state, options.class);
         let network = network.map_err(in_file(config_file))?;
         state.finish().map_err(in_weights(weights_file))?;
@@ -212,6 +216,10 @@ impl Loaded {
         let config = DiTConfig::parse(&folder.config).map_err(in_file(config_file))?;
         let scheduler = scheduler(folder, options)?;
         let state = state(weights_file, options)?;
+        let numbers = config.numbers();
+        state
+            .check_numbers(numbers)
+            .map_err(in_weights(weights_file))?;
         let network = DiT::load(&config, &state, options.class).map_err(in_file(config_file))?;
         state.finish().map_err(in_weights(weights_file))?;
         let shape = config.shape();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use datasway_data::DataError;
 use datasway_diffusion::DiffusionError;
+use datasway_fs::ReadError;
 
 /// An error of a trained model, its training images, or a computation with them.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +112,9 @@ pub enum SensitivityError {
         "{0}: the derivative through the weights needs the images of a direction: name a set of images"
     )]
     NotImages(String),
+    /// The sidecar of a model of another library cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The sidecar of a model of another library cannot be used.
     #[error("{}: {reason}", path.display())]
     Sidecar {
