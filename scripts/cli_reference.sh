@@ -38,6 +38,7 @@ This page is the output of `--help` of every command.
 | `train classifier` | trains a classifier for `--of log-odds` | [Influence of training images](../guide/influence.md) |
 | `sensitivity` | ranks samples by their sensitivity | [Ranking samples](../guide/ranking.md) |
 | `sensitivity influence` | computes the influence of every training image | [Influence of training images](../guide/influence.md) |
+| `sensitivity merge` | joins the shares of a run that several machines computed | [Many machines](../guide/many-machines.md) |
 | `sensitivity check` | tells whether a model is one of the data | [Your own model](../guide/your-model.md) |
 | `sensitivity convergence` | runs the studies in closed form | [Verification in closed form](../results/verification.md) |
 | `retrain` | runs retraining experiments | [Verification by retraining](../guide/retraining.md) |
@@ -49,6 +50,7 @@ FRAME
     section '###' train classifier
     section '##' sensitivity
     section '###' sensitivity influence
+    section '###' sensitivity merge
     section '###' sensitivity check
     section '###' sensitivity convergence
     section '##' retrain

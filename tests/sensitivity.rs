@@ -139,6 +139,102 @@ fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_t
 }
 
 #[test]
+fn two_forms_are_compared_sample_by_sample() {
+    let folder = folder();
+    let change = ["--add", "attr:Eyeglasses", "--remove", "attr:!Smiling"];
+    let run = |more: &[&str]| sensitivity(&folder, &[&change[..], more].concat());
+    run(&["--out", "data"]).succeeded();
+    let small = [
+        "--draws",
+        "12",
+        "--gradient-draws",
+        "20",
+        "--iterations",
+        "2",
+    ];
+    let weights = [&["--through", "weights"][..], &small].concat();
+    run(&[&weights[..], &["--compare", "data", "--out", "weights"]].concat()).succeeded();
+
+    let arrays = |out: &str| folder.bytes(&format!("{out}/sensitivities.safetensors"));
+    let (first, second) = (arrays("data"), arrays("weights"));
+    let delta = |bytes: &[u8], sample: usize| -> Vec<f64> {
+        let tensors = safetensors::SafeTensors::deserialize(bytes).unwrap();
+        let view = tensors.tensor("sensitivity/add attr:Eyeglasses").unwrap();
+        let values = view.data().chunks_exact(4);
+        let values = values.map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        values.skip(192 * sample).take(192).collect()
+    };
+    let rows = folder.rows("weights/ranking.csv");
+    assert_eq!(rows[0].last().unwrap(), "agreement");
+    for row in rows[1..].iter().filter(|row| row[0].contains("Eyeglasses")) {
+        let sample: usize = row[2].parse().unwrap();
+        let expected = datasway_stats::pearson(&delta(&first, sample), &delta(&second, sample));
+        let agreement: f64 = row.last().unwrap().parse().unwrap();
+        assert!((agreement - expected).abs() < 1e-9, "{row:?} {expected}");
+        assert_eq!(row[5] == "true", agreement >= 0.5, "{row:?}");
+    }
+    let summary = folder.json("weights/summary.json");
+    assert_eq!(summary["run"]["compared_with"]["through"], "data");
+    assert!(summary["directions"][0]["median_agreement"].is_number());
+    assert!(
+        folder
+            .text("weights/index.html")
+            .contains("agrees with the other form")
+    );
+
+    let few = [
+        "--checkpoint",
+        "model.safetensors",
+        "--samples",
+        "3",
+        "--steps",
+        "4",
+        "--out",
+        "few",
+    ];
+    folder
+        .run("sensitivity", &[&few[..], &change].concat())
+        .succeeded();
+    // Another run than of the same samples and changes by another form is refused before the work.
+    for (more, words) in [
+        (&["--compare", "data"][..], "form of this run"),
+        (
+            &["--bandwidth", "0", "--seed", "9", "--compare", "data"],
+            "seed",
+        ),
+        (
+            &[
+                "--bandwidth",
+                "0",
+                "--sampler",
+                "euler",
+                "--compare",
+                "data",
+            ],
+            "sampler",
+        ),
+        (&["--bandwidth", "0", "--compare", "few"], "5 samples"),
+        (
+            &[
+                "--bandwidth",
+                "0",
+                "--add",
+                "attr:Blond_Hair",
+                "--compare",
+                "data",
+            ],
+            "--add",
+        ),
+        (&["--bandwidth", "0", "--compare", "nowhere"], "nowhere"),
+        (&["--bandwidth", "0", "--compare", "."], "summary.json"),
+    ] {
+        let said = run(&[more, &["--out", "refused"]].concat());
+        said.refused(1, words);
+        assert!(!folder.has("refused/ranking.csv"));
+    }
+}
+
+#[test]
 fn without_arguments_the_shipped_model_is_ranked() {
     let folder = Folder::new();
     let said = folder.run("sensitivity", &["--samples", "3", "--steps", "2"]);

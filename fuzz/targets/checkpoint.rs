@@ -31,6 +31,7 @@ fn seed(multipliers: &[usize], attention: &[usize]) -> Vec<u8> {
         blocks: 1,
         attention: attention.to_vec(),
         head_channels: 2,
+        groups: None,
     };
     let device = Device::flex();
     device.seed(1);

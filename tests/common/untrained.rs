@@ -39,6 +39,7 @@ pub fn save(folder: &Folder, image_channels: usize, image_size: usize, fingerpri
         blocks: 1,
         attention: vec![],
         head_channels: 8,
+        groups: None,
     };
     let d = network.dim();
     let weights = weights::collect(&UNet::new(&network, &Device::flex()).unwrap());

@@ -10,7 +10,7 @@ mod trial;
 
 use readers::{
     Batches, Caches, Checkpoints, Classifiers, DiffusersFolders, EdmFolders, Experiments, Folders,
-    IdxFiles, Pictures, Results, Runs, Selections, Sidecars, Sources, Tables, TorchFiles,
+    IdxFiles, Pictures, Results, Runs, Selections, Sidecars, Sources, Tables, TorchFiles, Tunings,
 };
 
 #[global_allocator]
@@ -24,6 +24,11 @@ fn checkpoints() {
 #[test]
 fn resumed_runs() {
     trial::run("resumed_runs", Runs::new);
+}
+
+#[test]
+fn fine_tunings() {
+    trial::run("fine_tunings", Tunings::new);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 
 use crate::matrix::{Matrix, correlate, multiply};
 use crate::silu::exp;
-use crate::simd::{LANES, Vector, multiversion, sum};
+use crate::simd::{Machine, PART, multiversion, sum};
+use crate::uninit::overwritten;
 
 /// Shape of a self-attention: q, k and v are `[n, heads, channels, pixels]`, one after the other for each image.
 #[derive(Debug, Clone, Copy)]
@@ -90,17 +91,13 @@ multiversion! {
 }
 
 #[inline(always)]
-fn forward_body<V: Vector, const WIDE: bool>(
-    shape: AttentionShape,
-    [q, k, v]: [&[f32]; 3],
-    out: &mut [f32],
-) {
+fn forward_body<M: Machine>(shape: AttentionShape, [q, k, v]: [&[f32]; 3], out: &mut [f32]) {
     let AttentionShape {
         channels, pixels, ..
     } = shape;
-    let weights = weights::<V, WIDE>(shape, q, k);
+    let weights = weights::<M>(shape, q, k);
     out.fill(0.0);
-    correlate::<V, WIDE>((channels, pixels, pixels), v, &weights, out);
+    correlate::<M>((channels, pixels, pixels), v, &weights, out);
 }
 
 multiversion! {
@@ -108,7 +105,7 @@ multiversion! {
 }
 
 #[inline(always)]
-fn tangent_body<V: Vector, const WIDE: bool>(
+fn tangent_body<M: Machine>(
     shape: AttentionShape,
     [q, k, v]: [&[f32]; 3],
     [moved_q, moved_k, moved_v]: [&[f32]; 3],
@@ -117,12 +114,24 @@ fn tangent_body<V: Vector, const WIDE: bool>(
     let AttentionShape {
         channels, pixels, ..
     } = shape;
-    let weights = weights::<V, WIDE>(shape, q, k);
+    let weights = weights::<M>(shape, q, k);
     let dims = (pixels, channels, pixels);
     let mut scores = vec![0.0; pixels * pixels];
     let mut other = vec![0.0; pixels * pixels];
-    multiply::<V, WIDE>(dims, Matrix::columns(moved_q, pixels), k, None, &mut scores);
-    multiply::<V, WIDE>(dims, Matrix::columns(q, pixels), moved_k, None, &mut other);
+    multiply::<M>(
+        dims,
+        Matrix::columns(moved_q, pixels),
+        k,
+        None,
+        overwritten(&mut scores),
+    );
+    multiply::<M>(
+        dims,
+        Matrix::columns(q, pixels),
+        moved_k,
+        None,
+        overwritten(&mut other),
+    );
     scores
         .iter_mut()
         .zip(&other)
@@ -130,8 +139,8 @@ fn tangent_body<V: Vector, const WIDE: bool>(
     through_softmax(shape, &weights, &mut scores);
     out.fill(0.0);
     let dims = (channels, pixels, pixels);
-    correlate::<V, WIDE>(dims, moved_v, &weights, out);
-    correlate::<V, WIDE>(dims, v, &scores, out);
+    correlate::<M>(dims, moved_v, &weights, out);
+    correlate::<M>(dims, v, &scores, out);
 }
 
 multiversion! {
@@ -139,7 +148,7 @@ multiversion! {
 }
 
 #[inline(always)]
-fn gradient_body<V: Vector, const WIDE: bool>(
+fn gradient_body<M: Machine>(
     shape: AttentionShape,
     [q, k, v]: [&[f32]; 3],
     grad: &[f32],
@@ -148,37 +157,55 @@ fn gradient_body<V: Vector, const WIDE: bool>(
     let AttentionShape {
         channels, pixels, ..
     } = shape;
-    let weights = weights::<V, WIDE>(shape, q, k);
+    let weights = weights::<M>(shape, q, k);
     let dims = (channels, pixels, pixels);
-    multiply::<V, WIDE>(dims, Matrix::rows(grad, pixels), &weights, None, on_v);
+    multiply::<M>(
+        dims,
+        Matrix::rows(grad, pixels),
+        &weights,
+        None,
+        overwritten(on_v),
+    );
     let mut scores = vec![0.0; pixels * pixels];
     let by_query = Matrix::columns(grad, pixels);
-    multiply::<V, WIDE>((pixels, channels, pixels), by_query, v, None, &mut scores);
+    multiply::<M>(
+        (pixels, channels, pixels),
+        by_query,
+        v,
+        None,
+        overwritten(&mut scores),
+    );
     through_softmax(shape, &weights, &mut scores);
-    multiply::<V, WIDE>(dims, Matrix::rows(q, pixels), &scores, None, on_k);
+    multiply::<M>(
+        dims,
+        Matrix::rows(q, pixels),
+        &scores,
+        None,
+        overwritten(on_k),
+    );
     on_q.fill(0.0);
-    correlate::<V, WIDE>(dims, k, &scores, on_q);
+    correlate::<M>(dims, k, &scores, on_q);
 }
 
 /// A: a row of weights of the keys for each query.
 #[inline(always)]
-fn weights<V: Vector, const WIDE: bool>(shape: AttentionShape, q: &[f32], k: &[f32]) -> Vec<f32> {
+fn weights<M: Machine>(shape: AttentionShape, q: &[f32], k: &[f32]) -> Vec<f32> {
     let pixels = shape.pixels;
     let mut scores = vec![0.0; pixels * pixels];
     let by_query = Matrix::columns(q, pixels);
-    multiply::<V, WIDE>(
+    multiply::<M>(
         (pixels, shape.channels, pixels),
         by_query,
         k,
         None,
-        &mut scores,
+        overwritten(&mut scores),
     );
     let scale = shape.scale();
     for row in scores.chunks_exact_mut(pixels) {
-        let mut top = [f32::NEG_INFINITY; LANES];
-        let (chunks, remainder) = row.as_chunks::<LANES>();
+        let mut top = [f32::NEG_INFINITY; PART];
+        let (chunks, remainder) = row.as_chunks::<PART>();
         for chunk in chunks {
-            for lane in 0..LANES {
+            for lane in 0..PART {
                 top[lane] = top[lane].max(chunk[lane]);
             }
         }
@@ -187,7 +214,7 @@ fn weights<V: Vector, const WIDE: bool>(shape: AttentionShape, q: &[f32], k: &[f
             .chain(remainder)
             .fold(f32::NEG_INFINITY, |a, b| a.max(*b));
         for score in row.iter_mut() {
-            *score = exp::<V>((*score - top) * scale);
+            *score = exp::<M>((*score - top) * scale);
         }
         let share = 1.0 / sum(row, row, |weight, _| weight);
         row.iter_mut().for_each(|weight| *weight *= share);

@@ -1,5 +1,7 @@
 //! The operations on Flex: kernels for f32, Burn's own operations for other precisions.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{Bytes, DType, Flex, Shape, TensorMetadata};
 
@@ -8,7 +10,9 @@ use crate::backend::KernelBackend;
 use crate::conv::{self, ConvShape};
 use crate::norm::{self, GroupNormOptions, NormShape};
 use crate::norm_directions::{NormDirections, NormGradientDirections};
+use crate::packed::{Purpose, packed};
 use crate::pointwise::{self, PointwiseShape};
+use crate::uninit::written;
 use crate::{reference, silu};
 
 impl KernelBackend for Flex {
@@ -17,8 +21,8 @@ impl KernelBackend for Flex {
             return reference::silu::<Self>(x);
         }
         let x = x.to_contiguous();
-        let mut out = vec![0.0; values(&x).len()];
-        silu::forward(values(&x), &mut out);
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(values(&x).len(), |out| silu::forward(values(&x), out)) };
         tensor(out, x.shape())
     }
 
@@ -27,8 +31,10 @@ impl KernelBackend for Flex {
             return reference::silu_derivative::<Self>(x, grad);
         }
         let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
-        let mut out = vec![0.0; values(&x).len()];
-        silu::derivative(values(&x), values(&grad), &mut out);
+        let derivative =
+            |out: &mut [MaybeUninit<f32>]| silu::derivative(values(&x), values(&grad), out);
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(values(&x).len(), derivative) };
         tensor(out, x.shape())
     }
 
@@ -43,8 +49,11 @@ impl KernelBackend for Flex {
         }
         let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
         let (shape, gamma, beta) = (norm_shape(&x), values(&gamma), values(&beta));
-        let mut out = vec![0.0; values(&x).len()];
-        norm::forward(shape, options, values(&x), gamma, beta, &mut out);
+        let forward = |out: &mut [MaybeUninit<f32>]| {
+            norm::forward(shape, options, values(&x), gamma, beta, out);
+        };
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(values(&x).len(), forward) };
         tensor(out, x.shape())
     }
 
@@ -71,8 +80,11 @@ impl KernelBackend for Flex {
                 .as_ref()
                 .map(|[gamma, beta]| (values(gamma), values(beta))),
         };
-        let mut out = vec![0.0; k * values(&x).len()];
-        norm::tangent(shape, options, values(&x), affine, directions, &mut out);
+        let tangent = |out: &mut [MaybeUninit<f32>]| {
+            norm::tangent(shape, options, values(&x), affine, directions, out);
+        };
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(k * values(&x).len(), tangent) };
         let mut stacked = vec![k];
         stacked.extend_from_slice(x.shape().as_slice());
         tensor(out, Shape::from(stacked))
@@ -91,9 +103,13 @@ impl KernelBackend for Flex {
         let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
         let grad = grad.to_contiguous();
         let (shape, affine) = (norm_shape(&x), (values(&gamma), values(&beta)));
-        let mut out = vec![0.0; values(&x).len()];
-        let (on_gamma, on_beta) =
-            norm::gradient(shape, options, values(&x), affine, values(&grad), &mut out);
+        let (mut on_gamma, mut on_beta) = (Vec::new(), Vec::new());
+        let gradient = |out: &mut [MaybeUninit<f32>]| {
+            (on_gamma, on_beta) =
+                norm::gradient(shape, options, values(&x), affine, values(&grad), out);
+        };
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(values(&x).len(), gradient) };
         (
             tensor(out, x.shape()),
             tensor(on_gamma, gamma.shape()),
@@ -151,14 +167,13 @@ impl KernelBackend for Flex {
             bias.to_contiguous(),
         );
         let shape = conv_shape(&x, &weight);
-        let mut out = vec![0.0; shape.images * shape.outputs * shape.height * shape.width];
-        conv::forward(
-            shape,
-            values(&x),
-            values(&weight),
-            Some(values(&bias)),
-            &mut out,
-        );
+        let count = shape.images * shape.outputs * shape.height * shape.width;
+        let packed = packed(&weight, values(&weight), Purpose::Forward);
+        let forward = |out: &mut [MaybeUninit<f32>]| {
+            conv::forward(shape, values(&x), &packed, Some(values(&bias)), out);
+        };
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(count, forward) };
         tensor(
             out,
             Shape::new([shape.images, shape.outputs, shape.height, shape.width]),
@@ -175,8 +190,13 @@ impl KernelBackend for Flex {
             outputs: weight.shape()[0],
             ..conv_shape(&grad, &weight)
         };
-        let mut out = vec![0.0; shape.images * shape.inputs * shape.height * shape.width];
-        conv::input_gradient(shape, values(&grad), values(&weight), &mut out);
+        let count = shape.images * shape.inputs * shape.height * shape.width;
+        let turned = packed(&weight, values(&weight), Purpose::InputGradient);
+        let gradient = |out: &mut [MaybeUninit<f32>]| {
+            conv::input_gradient(shape, values(&grad), &turned, out);
+        };
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(count, gradient) };
         tensor(
             out,
             Shape::new([shape.images, shape.inputs, shape.height, shape.width]),
@@ -200,8 +220,11 @@ impl KernelBackend for Flex {
         }
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let shape = pointwise_shape(&x, &weight.shape());
-        let mut out = vec![0.0; shape.images * shape.outputs * shape.pixels];
-        pointwise::forward(shape, values(&x), values(&weight), values(&bias), &mut out);
+        let forward = |out: &mut [MaybeUninit<f32>]| {
+            pointwise::forward(shape, values(&x), values(&weight), values(&bias), out);
+        };
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(shape.images * shape.outputs * shape.pixels, forward) };
         tensor(out, with_channels(&x, shape.outputs))
     }
 
@@ -211,8 +234,11 @@ impl KernelBackend for Flex {
         }
         let (weight, grad) = (weight.to_contiguous(), grad.to_contiguous());
         let shape = pointwise_shape(&grad, &weight.shape());
-        let mut out = vec![0.0; shape.images * shape.inputs * shape.pixels];
-        pointwise::input_gradient(shape, values(&grad), values(&weight), &mut out);
+        let gradient = |out: &mut [MaybeUninit<f32>]| {
+            pointwise::input_gradient(shape, values(&grad), values(&weight), out);
+        };
+        // SAFETY: the kernel writes every entry.
+        let out = unsafe { written(shape.images * shape.inputs * shape.pixels, gradient) };
         tensor(out, with_channels(&grad, shape.inputs))
     }
 

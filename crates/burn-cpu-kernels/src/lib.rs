@@ -15,10 +15,12 @@ pub mod jvp;
 mod matrix;
 mod norm;
 mod norm_directions;
+mod packed;
 mod pointwise;
 mod reference;
 mod silu;
 mod simd;
+mod uninit;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;

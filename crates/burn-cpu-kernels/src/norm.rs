@@ -9,10 +9,13 @@
 
 mod gradient_tangent;
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::silu::{sigmoid, slope};
-use crate::simd::{Vector, multiversion, sum};
+use crate::simd::{Machine, multiversion, sum};
+use crate::uninit::assume_written;
 
 pub use gradient_tangent::{GradientDirections, gradient_tangent};
 
@@ -69,14 +72,14 @@ impl<'a> Affine<'a> {
     }
 }
 
-/// `out`, like `x`, is `[n, c, pixels]`.
+/// `out`, like `x`, is `[n, c, pixels]`, and all of it is written.
 pub fn forward(
     shape: NormShape,
     options: GroupNormOptions,
     x: &[f32],
     gamma: &[f32],
     beta: &[f32],
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
 ) {
     let (group, affine) = (shape.group(options), Affine { gamma, beta });
     let groups = out.par_chunks_mut(group).zip(x.par_chunks(group));
@@ -104,17 +107,17 @@ pub struct Directions<'a> {
 struct GroupDirection<'a> {
     x: Option<&'a [f32]>,
     affine: Option<Affine<'a>>,
-    out: &'a mut [f32],
+    out: &'a mut [MaybeUninit<f32>],
 }
 
-/// The tangents `[k, n, c, pixels]` of the result along k directions. `out` is zero before.
+/// The tangents `[k, n, c, pixels]` of the result along k directions. All of `out` is written.
 pub fn tangent(
     shape: NormShape,
     options: GroupNormOptions,
     x: &[f32],
     (gamma, beta): (&[f32], &[f32]),
     directions: Directions<'_>,
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
 ) {
     let (group, affine) = (shape.group(options), Affine { gamma, beta });
     let count = x.len() / group;
@@ -146,13 +149,14 @@ pub fn tangent(
 }
 
 /// The gradients of x, like it, and of γ and β, from the gradient of the result.
+/// All of `out` is written.
 pub fn gradient(
     shape: NormShape,
     options: GroupNormOptions,
     x: &[f32],
     (gamma, beta): (&[f32], &[f32]),
     grad: &[f32],
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
 ) -> (Vec<f32>, Vec<f32>) {
     let (group, affine) = (shape.group(options), Affine { gamma, beta });
     let channels = shape.channels / options.groups;
@@ -186,16 +190,16 @@ pub fn gradient(
 }
 
 multiversion! {
-    fn forward_group(options: GroupNormOptions, pixels: usize, x: &[f32], affine: Affine<'_>, out: &mut [f32]) = forward_body
+    fn forward_group(options: GroupNormOptions, pixels: usize, x: &[f32], affine: Affine<'_>, out: &mut [MaybeUninit<f32>]) = forward_body
 }
 
 #[inline(always)]
-fn forward_body<V: Vector, const WIDE: bool>(
+fn forward_body<M: Machine>(
     options: GroupNormOptions,
     pixels: usize,
     x: &[f32],
     affine: Affine<'_>,
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
 ) {
     let (mean, rate) = statistics(options, x);
     let channels = out.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
@@ -204,11 +208,11 @@ fn forward_body<V: Vector, const WIDE: bool>(
         if options.silu {
             for (out, &x) in out.iter_mut().zip(x) {
                 let y = (x - mean) * scale + beta;
-                *out = y * sigmoid::<V>(y);
+                out.write(y * sigmoid::<M>(y));
             }
         } else {
             for (out, &x) in out.iter_mut().zip(x) {
-                *out = (x - mean) * scale + beta;
+                out.write((x - mean) * scale + beta);
             }
         }
     }
@@ -225,7 +229,7 @@ multiversion! {
 }
 
 #[inline(always)]
-fn tangent_body<V: Vector, const WIDE: bool>(
+fn tangent_body<M: Machine>(
     options: GroupNormOptions,
     pixels: usize,
     x: &[f32],
@@ -242,7 +246,7 @@ fn tangent_body<V: Vector, const WIDE: bool>(
             .zip(hat.chunks_exact(pixels));
         for ((slopes, hat), (gamma, beta)) in channels.zip(affine.pairs()) {
             for (out, &hat) in slopes.iter_mut().zip(hat) {
-                *out = slope::<V>(gamma * hat + beta);
+                *out = slope::<M>(gamma * hat + beta);
             }
         }
     }
@@ -250,23 +254,31 @@ fn tangent_body<V: Vector, const WIDE: bool>(
     for direction in directions {
         let channels = direction.out.chunks_exact_mut(pixels);
         let inputs = hat.chunks_exact(pixels).zip(slopes.chunks_exact(pixels));
-        if let Some(t) = direction.x {
-            let mean = sum(t, t, |t, _| t) / count;
-            let along = sum(t, &hat, |t, hat| t * hat) / count;
-            let inputs = inputs.clone().zip(t.chunks_exact(pixels));
-            let channels = channels.zip(inputs).zip(affine.gamma);
-            for ((out, ((hat, slopes), t)), gamma) in channels {
-                let scale = gamma * rate;
-                for (((out, &t), &hat), &slope) in out.iter_mut().zip(t).zip(hat).zip(slopes) {
-                    *out = slope * scale * (t - mean - hat * along);
-                }
-            }
-        }
-        if let Some(moved) = direction.affine {
-            let channels = direction.out.chunks_exact_mut(pixels).zip(inputs);
+        let channels = channels.zip(inputs);
+        let Some(t) = direction.x else {
+            let moved = direction.affine.expect("one direction at least");
             for ((out, (hat, slopes)), (gamma, beta)) in channels.zip(moved.pairs()) {
                 for ((out, &hat), &slope) in out.iter_mut().zip(hat).zip(slopes) {
-                    *out += slope * (gamma * hat + beta);
+                    out.write(slope * (gamma * hat + beta));
+                }
+            }
+            continue;
+        };
+        let mean = sum(t, t, |t, _| t) / count;
+        let along = sum(t, &hat, |t, hat| t * hat) / count;
+        let channels = channels.zip(t.chunks_exact(pixels)).zip(affine.gamma);
+        for (c, (((out, (hat, slopes)), t), gamma)) in channels.enumerate() {
+            let scale = gamma * rate;
+            let entries = out.iter_mut().zip(t).zip(hat).zip(slopes);
+            if let Some(moved) = direction.affine {
+                let (gamma, beta) = (moved.gamma[c], moved.beta[c]);
+                for (((out, &t), &hat), &slope) in entries {
+                    let along_x = slope * scale * (t - mean - hat * along);
+                    out.write(along_x + slope * (gamma * hat + beta));
+                }
+            } else {
+                for (((out, &t), &hat), &slope) in entries {
+                    out.write(slope * scale * (t - mean - hat * along));
                 }
             }
         }
@@ -279,18 +291,18 @@ multiversion! {
         pixels: usize,
         inputs: (&[f32], &[f32]),
         affine: Affine<'_>,
-        out: &mut [f32],
+        out: &mut [MaybeUninit<f32>],
         on: (&mut [f32], &mut [f32]),
     ) = gradient_body
 }
 
 #[inline(always)]
-fn gradient_body<V: Vector, const WIDE: bool>(
+fn gradient_body<M: Machine>(
     options: GroupNormOptions,
     pixels: usize,
     (x, grad): (&[f32], &[f32]),
     affine: Affine<'_>,
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
     (on_gamma, on_beta): (&mut [f32], &mut [f32]),
 ) {
     let (mean, rate) = statistics(options, x);
@@ -302,11 +314,13 @@ fn gradient_body<V: Vector, const WIDE: bool>(
         if options.silu {
             for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
                 let y = (x - mean) * (gamma * rate) + beta;
-                *out = grad * slope::<V>(y);
+                out.write(grad * slope::<M>(y));
             }
         } else {
-            out.copy_from_slice(grad);
+            out.write_copy_of_slice(grad);
         }
+        // SAFETY: written just now.
+        let out = unsafe { assume_written(out) };
         on_beta[c] = sum(out, out, |on_y, _| on_y);
         on_gamma[c] = sum(out, x, |on_y, x| on_y * ((x - mean) * rate));
         total += gamma * on_beta[c];
@@ -314,6 +328,8 @@ fn gradient_body<V: Vector, const WIDE: bool>(
     }
     let count = x.len() as f32;
     let (shift, along) = (total / count, along / count);
+    // SAFETY: all channels were written.
+    let out = unsafe { assume_written(out) };
     let channels = out.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
     for ((out, x), gamma) in channels.zip(affine.gamma) {
         for (out, &x) in out.iter_mut().zip(x) {

@@ -3,10 +3,12 @@
 //! Images are `[n, channels, pixels]`. Results do not depend on the number of threads: every image is
 //! computed alone, and the weight gradients of fixed parts of the batch are added in their order.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::matrix::{Matrix, correlate, multiply};
-use crate::simd::{Vector, multiversion, sum};
+use crate::simd::{Machine, multiversion, sum};
 
 /// Largest number of parts of a batch whose weight gradients are summed apart.
 const PARTS: usize = 16;
@@ -24,8 +26,14 @@ pub struct PointwiseShape {
     pub pixels: usize,
 }
 
-/// `out[o] = Σ_i weight[i, o]·x[i] + bias[o]`: `weight` is `[i, o]`.
-pub fn forward(shape: PointwiseShape, x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+/// `out[o] = Σ_i weight[i, o]·x[i] + bias[o]`: `weight` is `[i, o]`. All of `out` is written.
+pub fn forward(
+    shape: PointwiseShape,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    out: &mut [MaybeUninit<f32>],
+) {
     let images = out.par_chunks_mut(shape.outputs * shape.pixels);
     let images = images.zip(x.par_chunks(shape.inputs * shape.pixels));
     images.for_each(|(out, x)| {
@@ -35,8 +43,13 @@ pub fn forward(shape: PointwiseShape, x: &[f32], weight: &[f32], bias: &[f32], o
     });
 }
 
-/// The gradient of x from that of the result.
-pub fn input_gradient(shape: PointwiseShape, grad: &[f32], weight: &[f32], out: &mut [f32]) {
+/// The gradient of x from that of the result. All of `out` is written.
+pub fn input_gradient(
+    shape: PointwiseShape,
+    grad: &[f32],
+    weight: &[f32],
+    out: &mut [MaybeUninit<f32>],
+) {
     let images = out.par_chunks_mut(shape.inputs * shape.pixels);
     let images = images.zip(grad.par_chunks(shape.outputs * shape.pixels));
     images.for_each(|(out, grad)| {
@@ -86,7 +99,7 @@ multiversion! {
         a: Matrix<'_>,
         b: &[f32],
         start: Option<&[f32]>,
-        out: &mut [f32],
+        out: &mut [MaybeUninit<f32>],
     ) = multiply
 }
 
@@ -108,6 +121,6 @@ multiversion! {
 }
 
 #[inline(always)]
-fn channel_sum_body<V: Vector, const WIDE: bool>(x: &[f32], out: &mut f32) {
+fn channel_sum_body<M: Machine>(x: &[f32], out: &mut f32) {
     *out = sum(x, x, |x, _| x);
 }

@@ -1,21 +1,24 @@
 //! Loops of `silu(x) = x·s(x)` with `s(x) = 1/(1 + e⁻ˣ)`, and its derivative `s·(1 + x·(1 − s))`.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
-use crate::simd::{Vector, multiversion};
+use crate::simd::{Machine, multiversion};
 
 /// Number of values of one task: small enough to balance two threads, large enough to be worth one.
 const CHUNK: usize = 16 * 1024;
 
-/// `out = silu(x)`.
-pub fn forward(x: &[f32], out: &mut [f32]) {
+/// `out = silu(x)`, all of which is written.
+pub fn forward(x: &[f32], out: &mut [MaybeUninit<f32>]) {
     assert_eq!(x.len(), out.len());
     let chunks = out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
     chunks.for_each(|(out, x)| forward_chunk(x, out));
 }
 
 /// `out = grad·silu'(x)`, which is the tangent of a direction and the pull-back of a gradient alike.
-pub fn derivative(x: &[f32], grad: &[f32], out: &mut [f32]) {
+/// All of `out` is written.
+pub fn derivative(x: &[f32], grad: &[f32], out: &mut [MaybeUninit<f32>]) {
     assert_eq!(x.len(), out.len());
     assert_eq!(x.len(), grad.len());
     let inputs = x.par_chunks(CHUNK).zip(grad.par_chunks(CHUNK));
@@ -24,57 +27,57 @@ pub fn derivative(x: &[f32], grad: &[f32], out: &mut [f32]) {
 }
 
 multiversion! {
-    fn forward_chunk(x: &[f32], out: &mut [f32]) = forward_body
+    fn forward_chunk(x: &[f32], out: &mut [MaybeUninit<f32>]) = forward_body
 }
 
 #[inline(always)]
-fn forward_body<V: Vector, const WIDE: bool>(x: &[f32], out: &mut [f32]) {
+fn forward_body<M: Machine>(x: &[f32], out: &mut [MaybeUninit<f32>]) {
     for (out, &x) in out.iter_mut().zip(x) {
-        *out = x * sigmoid::<V>(x);
+        out.write(x * sigmoid::<M>(x));
     }
 }
 
 multiversion! {
-    fn derivative_chunk(x: &[f32], grad: &[f32], out: &mut [f32]) = derivative_body
+    fn derivative_chunk(x: &[f32], grad: &[f32], out: &mut [MaybeUninit<f32>]) = derivative_body
 }
 
 #[inline(always)]
-fn derivative_body<V: Vector, const WIDE: bool>(x: &[f32], grad: &[f32], out: &mut [f32]) {
+fn derivative_body<M: Machine>(x: &[f32], grad: &[f32], out: &mut [MaybeUninit<f32>]) {
     for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
-        *out = grad * slope::<V>(x);
+        out.write(grad * slope::<M>(x));
     }
 }
 
 /// `silu'(x) = s·(1 + x·(1 − s))`.
 #[inline(always)]
-pub(crate) fn slope<V: Vector>(x: f32) -> f32 {
-    let s = sigmoid::<V>(x);
+pub(crate) fn slope<M: Machine>(x: f32) -> f32 {
+    let s = sigmoid::<M>(x);
     s * (1.0 + x * (1.0 - s))
 }
 
 /// `silu''(x) = s·(1 − s)·(2 + x·(1 − 2·s))`.
 #[inline(always)]
-pub(crate) fn curvature<V: Vector>(x: f32) -> f32 {
-    let s = sigmoid::<V>(x);
+pub(crate) fn curvature<M: Machine>(x: f32) -> f32 {
+    let s = sigmoid::<M>(x);
     s * (1.0 - s) * (2.0 + x * (1.0 - 2.0 * s))
 }
 
 /// `s(x) = 1/(1 + e⁻ˣ)`.
 #[inline(always)]
-pub(crate) fn sigmoid<V: Vector>(x: f32) -> f32 {
-    1.0 / (1.0 + exp::<V>(-x))
+pub(crate) fn sigmoid<M: Machine>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<M>(-x))
 }
 
 /// `eˣ` to about one unit in the last place, without a branch, so that the loops above become SIMD:
 /// `eˣ = 2ⁿ·e^r` with `n = round(x/ln 2)`, `|r| ≤ ln 2/2`, and the Taylor polynomial of degree 7 for e^r
 /// (its remainder there is below 6·10⁻⁹). x is clamped to where the result is a normal number.
 #[inline(always)]
-pub(crate) fn exp<V: Vector>(x: f32) -> f32 {
+pub(crate) fn exp<M: Machine>(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5·2²³: adding it rounds to an integer in the low bits
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let fused = |a: f32, b: f32, c: f32| {
-        if V::FUSED { a.mul_add(b, c) } else { a * b + c }
+        if M::FUSED { a.mul_add(b, c) } else { a * b + c }
     };
     let x = x.clamp(-87.0, 88.0);
     let shifted = fused(x, std::f32::consts::LOG2_E, SHIFT);
@@ -108,7 +111,7 @@ mod tests {
             let truth = f64::from(x).exp();
             let mut values = vec![exp::<crate::simd::Portable>(x)];
             #[cfg(target_arch = "x86_64")]
-            values.push(exp::<crate::simd::Avx>(x));
+            values.push(exp::<crate::simd::Avx2>(x));
             for value in values {
                 worst = worst.max((f64::from(value) / truth - 1.0).abs());
             }
@@ -120,7 +123,7 @@ mod tests {
     fn not_a_number_stays_so_and_large_values_saturate() {
         let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 0.0];
         let mut out = [0.0; 6];
-        forward(&x, &mut out);
+        forward(&x, crate::uninit::overwritten(&mut out));
         assert!(out[0].is_nan());
         assert_eq!(&out[3..], [1e30, out[4], 0.0]);
         assert!(out[4].abs() < 1e-7);

@@ -1,27 +1,53 @@
-//! Vectors of eight f32, and the choice of the instruction set at run time.
+//! Vectors of f32, and the choice of the instruction set at run time.
 
-/// Number of entries of a [`Vector`].
-pub(crate) const LANES: usize = 8;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
-/// Eight f32: an AVX register, or an array that the compiler turns into what the machine has.
+pub(crate) use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+/// Number of entries of a part of a [`Vector`]: a vector is one or two of them.
+pub(crate) const PART: usize = 8;
+
+/// Largest number of parts of a vector.
+pub(crate) const MAX_PARTS: usize = 2;
+
+/// Eight or sixteen f32: a register, or an array that the compiler turns into what the machine has.
 pub(crate) trait Vector: Copy {
-    /// True if `mul_add` is one instruction. Elsewhere it would be a library call.
-    const FUSED: bool;
+    /// Number of parts.
+    const PARTS: usize;
+
+    /// Number of entries.
+    const LANES: usize = Self::PARTS * PART;
 
     /// The same value in every lane.
     fn splat(value: f32) -> Self;
 
-    /// The eight values at `source`.
+    /// The values at `source`.
     ///
     /// # Safety
-    /// `source` points to eight readable values.
+    /// `source` points to `LANES` readable values.
     unsafe fn load(source: *const f32) -> Self;
 
-    /// Writes the eight values to `target`.
+    /// Writes the values to `target`.
     ///
     /// # Safety
-    /// `target` points to eight writable values.
+    /// `target` points to `LANES` writable values.
     unsafe fn store(self, target: *mut f32);
+
+    /// Parts from different places; a vector of one part reads the first only.
+    ///
+    /// # Safety
+    /// The first `PARTS` sources point to eight readable values each.
+    unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self;
+
+    /// Writes one part to `target`.
+    ///
+    /// # Safety
+    /// `part` is below `PARTS`, and `target` points to eight writable values.
+    unsafe fn store_part(self, part: usize, target: *mut f32);
 
     /// `self + b`.
     fn plus(self, b: Self) -> Self;
@@ -40,188 +66,99 @@ pub(crate) trait Vector: Copy {
 
     /// The sum over the lanes of each vector.
     fn totals(vectors: [Self; 4]) -> [f32; 4];
-
-    /// The lanes in order.
-    fn lanes(self) -> [f32; LANES];
 }
 
-/// The vector of every machine, an array.
-#[derive(Clone, Copy)]
-pub(crate) struct Portable([f32; LANES]);
+/// An instruction set, the parameter of the bodies that [`multiversion`] compiles.
+pub(crate) trait Machine {
+    /// True if `mul_add` is one instruction. Elsewhere it would be a library call.
+    const FUSED: bool;
 
-impl Vector for Portable {
-    const FUSED: bool = cfg!(target_arch = "aarch64");
+    /// Number of rows of a tile of a matrix product, 4 or 8: three vectors of each are summed in registers.
+    const ROWS: usize;
 
-    #[inline(always)]
-    fn splat(value: f32) -> Self {
-        Self([value; LANES])
-    }
+    /// The vector of the instruction set.
+    type Vector: Vector;
+}
 
-    #[inline(always)]
-    unsafe fn load(source: *const f32) -> Self {
-        // SAFETY: the caller promises eight readable values; an array of f32 needs no more alignment.
-        Self(unsafe { source.cast::<[f32; LANES]>().read() })
-    }
+/// The instruction sets that loops are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum InstructionSet {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
 
-    #[inline(always)]
-    unsafe fn store(self, target: *mut f32) {
-        // SAFETY: the caller promises eight writable values; an array of f32 needs no more alignment.
-        unsafe { target.cast::<[f32; LANES]>().write(self.0) }
-    }
-
-    #[inline(always)]
-    fn plus(self, b: Self) -> Self {
-        Self(std::array::from_fn(|i| self.0[i] + b.0[i]))
-    }
-
-    #[inline(always)]
-    fn minus(self, b: Self) -> Self {
-        Self(std::array::from_fn(|i| self.0[i] - b.0[i]))
-    }
-
-    #[inline(always)]
-    fn split(a: Self, b: Self) -> (Self, Self) {
-        let joined = |i: usize| if i < LANES { a.0[i] } else { b.0[i - LANES] };
-        (
-            Self(std::array::from_fn(|i| joined(2 * i))),
-            Self(std::array::from_fn(|i| joined(2 * i + 1))),
-        )
-    }
-
-    #[inline(always)]
-    fn join(even: Self, odd: Self) -> (Self, Self) {
-        let joined = |i: usize| {
-            if i.is_multiple_of(2) {
-                even.0[i / 2]
-            } else {
-                odd.0[i / 2]
+impl InstructionSet {
+    /// The best that this processor has.
+    #[inline]
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if !(std::arch::is_x86_feature_detected!("avx2")
+                && std::arch::is_x86_feature_detected!("fma"))
+            {
+                return Self::Portable;
             }
-        };
-        (
-            Self(std::array::from_fn(joined)),
-            Self(std::array::from_fn(|i| joined(LANES + i))),
-        )
-    }
-
-    #[inline(always)]
-    fn totals(vectors: [Self; 4]) -> [f32; 4] {
-        vectors.map(|vector| vector.0.iter().sum())
-    }
-
-    #[inline(always)]
-    fn fused(self, b: Self, c: Self) -> Self {
-        let mut out = c.0;
-        for i in 0..LANES {
-            out[i] = if Self::FUSED {
-                self.0[i].mul_add(b.0[i], c.0[i])
-            } else {
-                self.0[i] * b.0[i] + c.0[i]
-            };
+            if std::arch::is_x86_feature_detected!("avx512f")
+                && std::arch::is_x86_feature_detected!("avx512dq")
+                && std::arch::is_x86_feature_detected!("avx512vl")
+            {
+                return Self::Avx512;
+            }
+            Self::Avx2
         }
-        Self(out)
+        #[cfg(not(target_arch = "x86_64"))]
+        Self::Portable
     }
 
-    #[inline(always)]
-    fn lanes(self) -> [f32; LANES] {
-        self.0
+    /// The one that loops run with: the best, or the limit of a test.
+    #[inline]
+    pub fn chosen() -> Self {
+        #[cfg(test)]
+        return Self::detect().min(limit::current());
+        #[cfg(not(test))]
+        Self::detect()
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use avx::Avx;
+/// A limit to the instruction set, for tests of the others.
+#[cfg(test)]
+pub(crate) mod limit {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, PoisonError};
 
-#[cfg(target_arch = "x86_64")]
-mod avx {
-    use std::arch::x86_64::{
-        __m256, _mm_add_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
-        _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_shuffle_ps,
-        _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
-    };
+    use super::InstructionSet;
 
-    use super::{LANES, Vector};
+    /// All instruction sets, those that this processor lacks among them.
+    #[cfg(target_arch = "x86_64")]
+    const ALL: &[InstructionSet] = &[
+        InstructionSet::Portable,
+        InstructionSet::Avx2,
+        InstructionSet::Avx512,
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    const ALL: &[InstructionSet] = &[InstructionSet::Portable];
 
-    /// An AVX register. Only [`multiversion`](super::multiversion) makes code that uses it, inlined into
-    /// a function compiled for AVX2 and FMA that runs after both were detected.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Avx(__m256);
+    /// Position of the limit in `ALL`; the last is no limit.
+    static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-    impl Vector for Avx {
-        const FUSED: bool = true;
+    pub fn current() -> InstructionSet {
+        ALL[LIMIT.load(Ordering::Relaxed).min(ALL.len() - 1)]
+    }
 
-        #[inline(always)]
-        fn splat(value: f32) -> Self {
-            // SAFETY: AVX was detected, see the type.
-            Self(unsafe { _mm256_set1_ps(value) })
-        }
-
-        #[inline(always)]
-        unsafe fn load(source: *const f32) -> Self {
-            // SAFETY: AVX was detected, see the type; the caller promises eight readable values.
-            Self(unsafe { _mm256_loadu_ps(source) })
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, target: *mut f32) {
-            // SAFETY: AVX was detected, see the type; the caller promises eight writable values.
-            unsafe { _mm256_storeu_ps(target, self.0) }
-        }
-
-        #[inline(always)]
-        fn plus(self, b: Self) -> Self {
-            // SAFETY: AVX was detected, see the type.
-            Self(unsafe { _mm256_add_ps(self.0, b.0) })
-        }
-
-        #[inline(always)]
-        fn minus(self, b: Self) -> Self {
-            // SAFETY: AVX was detected, see the type.
-            Self(unsafe { _mm256_sub_ps(self.0, b.0) })
-        }
-
-        #[inline(always)]
-        fn split(a: Self, b: Self) -> (Self, Self) {
-            // Within each half of the register: two lanes of a, then two of b.
-            // SAFETY: AVX was detected, see the type.
-            unsafe {
-                (
-                    Self(_mm256_shuffle_ps::<0b10_00_10_00>(a.0, b.0)),
-                    Self(_mm256_shuffle_ps::<0b11_01_11_01>(a.0, b.0)),
-                )
+    /// Runs a test with each instruction set that this processor has.
+    pub fn each(test: impl Fn(InstructionSet)) {
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        for (position, set) in ALL.iter().enumerate() {
+            if *set <= InstructionSet::detect() {
+                LIMIT.store(position, Ordering::Relaxed);
+                test(*set);
             }
         }
-
-        #[inline(always)]
-        fn join(even: Self, odd: Self) -> (Self, Self) {
-            // SAFETY: AVX was detected, see the type.
-            unsafe {
-                (
-                    Self(_mm256_unpacklo_ps(even.0, odd.0)),
-                    Self(_mm256_unpackhi_ps(even.0, odd.0)),
-                )
-            }
-        }
-
-        #[inline(always)]
-        fn totals([a, b, c, d]: [Self; 4]) -> [f32; 4] {
-            // SAFETY: AVX was detected, see the type; four f32 are four f32.
-            unsafe {
-                let halves = _mm256_hadd_ps(_mm256_hadd_ps(a.0, b.0), _mm256_hadd_ps(c.0, d.0));
-                let low = _mm256_castps256_ps128(halves);
-                std::mem::transmute(_mm_add_ps(low, _mm256_extractf128_ps::<1>(halves)))
-            }
-        }
-
-        #[inline(always)]
-        fn fused(self, b: Self, c: Self) -> Self {
-            // SAFETY: FMA was detected, see the type.
-            Self(unsafe { _mm256_fmadd_ps(self.0, b.0, c.0) })
-        }
-
-        #[inline(always)]
-        fn lanes(self) -> [f32; LANES] {
-            // SAFETY: both are eight f32.
-            unsafe { std::mem::transmute(self.0) }
-        }
+        LIMIT.store(usize::MAX, Ordering::Relaxed);
     }
 }
 
@@ -241,37 +178,30 @@ pub(crate) fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     sums.iter().sum()
 }
 
-/// Defines `$name`, which runs the generic `$body::<V, WIDE>` with the best [`Vector`] at hand; `WIDE` says
-/// that there are 32 vector registers, not 16.
+/// Defines `$name`, which runs the generic `$body::<M>` with the best [`Machine`] at hand.
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
         $(#[$doc])*
         $vis fn $name($($arg: $type),*) {
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+                #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl")]
                 fn avx512($($arg: $type),*) {
-                    $body::<$crate::simd::Avx, true>($($arg),*)
+                    $body::<$crate::simd::Avx512>($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $type),*) {
-                    $body::<$crate::simd::Avx, false>($($arg),*)
+                    $body::<$crate::simd::Avx2>($($arg),*)
                 }
-                if std::arch::is_x86_feature_detected!("avx512vl")
-                    && std::arch::is_x86_feature_detected!("fma")
-                {
-                    // SAFETY: the processor has just been found to have these features; AVX-512VL
-                    // implies AVX2 and AVX-512F.
-                    return unsafe { avx512($($arg),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2")
-                    && std::arch::is_x86_feature_detected!("fma")
-                {
-                    // SAFETY: the processor has just been found to have both features.
-                    return unsafe { avx2($($arg),*) };
+                match $crate::simd::InstructionSet::chosen() {
+                    // SAFETY: the processor was found to have the features of both functions.
+                    $crate::simd::InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: the same.
+                    $crate::simd::InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::simd::InstructionSet::Portable => {}
                 }
             }
-            $body::<$crate::simd::Portable, { cfg!(target_arch = "aarch64") }>($($arg),*)
+            $body::<$crate::simd::Portable>($($arg),*)
         }
     };
 }

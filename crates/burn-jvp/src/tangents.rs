@@ -6,7 +6,7 @@ use crate::error::JvpError;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, TensorMetadata};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// K directions in the inputs and in the parameters, along which a function is differentiated.
@@ -201,6 +201,10 @@ impl Variables {
 /// let scales: Vec<f64> = v.dot(&v).iter().map(|square| 1.0 / square.sqrt()).collect();
 /// let unit = v.scale(&scales);
 /// assert!((unit.dot(&unit)[1] - 1.0).abs() < 1e-5);
+/// // The combination u₀ − 2·u₁ is as long as its parts say.
+/// let combined = unit.combine(&[vec![1.0, -2.0]]);
+/// let cosine = v.combine(&[vec![0.0, scales[1]]]).dot(&v.combine(&[vec![scales[0], 0.0]]))[0];
+/// assert!((combined.dot(&combined)[0] - (5.0 - 4.0 * cosine)).abs() < 1e-5);
 /// let moved = unit.displace(layer, 1, 0.1);
 /// assert_eq!(moved.weight.dims(), [2, 3]);
 /// ```
@@ -296,6 +300,28 @@ impl ParameterTangents {
             (*id, DynTensor(reshape(scaled.into_dispatch(), &shape)))
         });
         Self(scaled.collect())
+    }
+
+    /// The combinations `Σ_k coefficients[j][k]·self_k`, one for each row of coefficients.
+    ///
+    /// # Panics
+    /// If a row does not have K coefficients.
+    pub fn combine(&self, coefficients: &[Vec<f64>]) -> Self {
+        let k = self.k();
+        assert!(
+            coefficients.iter().all(|row| row.len() == k),
+            "a coefficient for each direction"
+        );
+        let data = TensorData::new(coefficients.concat(), [coefficients.len(), k]);
+        let combined = self.0.iter().map(|(id, t)| {
+            let rows = Tensor::<2>::from_dispatch(rows(&t.0));
+            let coefficients = Tensor::<2>::from_data(data.clone(), (&rows.device(), rows.dtype()));
+            let mut shape = t.shape();
+            shape[0] = coefficients.dims()[0];
+            let sums = coefficients.matmul(rows).into_dispatch();
+            (*id, DynTensor(reshape(sums, &shape)))
+        });
+        Self(combined.collect())
     }
 
     /// `self + other`. A parameter that one of both lacks is zero there.

@@ -80,6 +80,23 @@ pub trait Attributor {
         false
     }
 
+    /// True for a method that predicts the parts without a group ([`AttributionContext::complements`]) beside subsets.
+    fn needs_complements(&self) -> bool {
+        false
+    }
+
+    /// Wall time of [`attribute`](Self::attribute) in seconds, extrapolated from a short measurement; none for a method
+    /// whose cost is proportional to [`cost_scaling`](Self::cost_scaling).
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    fn estimated_seconds(
+        &self,
+        _context: &AttributionContext<'_>,
+    ) -> Result<Option<f64>, AttributionError> {
+        Ok(None)
+    }
+
     /// The quantity that the cost is proportional to.
     fn cost_scaling(&self) -> CostScaling {
         CostScaling::AttributedPoints
@@ -115,6 +132,8 @@ pub struct AttributionContext<'a> {
     pub image_points: Tensor<2>,
     /// Indices of the training images of each random subset, ascending.
     pub subsets: &'a [Vec<usize>],
+    /// Indices of the training images that are left without each group, ascending.
+    pub complements: &'a [Vec<usize>],
     /// Samples of the base model, `[n, d]`.
     pub samples: Tensor<2>,
     /// Settings of these samples.
@@ -179,6 +198,8 @@ pub enum ScoreColumns {
     Images,
     /// The entries of [`AttributionContext::subsets`].
     Subsets,
+    /// The entries of [`AttributionContext::complements`].
+    Complements,
 }
 
 impl ScoreColumns {
@@ -187,6 +208,7 @@ impl ScoreColumns {
         match self {
             Self::Images => "images",
             Self::Subsets => "subsets",
+            Self::Complements => "complements",
         }
     }
 }
@@ -195,7 +217,7 @@ impl Scores {
     /// The scores with one column for each of `m` images: the mean over an image and its mirror image.
     pub fn merge_mirrored(self, m: usize) -> Self {
         let [_, columns] = self.rows.dims();
-        if self.columns == ScoreColumns::Subsets || columns == m {
+        if self.columns != ScoreColumns::Images || columns == m {
             return self;
         }
         let half = |start| self.rows.clone().slice_dim(1, start..start + m);

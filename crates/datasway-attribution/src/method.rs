@@ -12,6 +12,7 @@ use crate::methods::principal::PrincipalMethod;
 use crate::methods::similarity::{NearestImages, PixelSimilarity};
 use crate::methods::tangent::TangentMethod;
 use crate::methods::trak::Trak;
+use crate::methods::weights::WeightsMethod;
 use crate::target::AttributionTarget;
 
 /// An attribution method with its options.
@@ -27,6 +28,8 @@ pub enum Method {
     Principal(PrincipalMethod),
     /// One tangent of the sampler for each subset (this project).
     Tangent(TangentMethod),
+    /// The derivative of the weights for each part of the training images (this project).
+    Weights(WeightsMethod),
     /// Shift of the mean of the data.
     MeanShift(MeanShift),
     /// Cosine similarity of pixels.
@@ -46,6 +49,7 @@ impl Method {
             Self::Adjoint(method) => method,
             Self::Principal(method) => method,
             Self::Tangent(method) => method,
+            Self::Weights(method) => method,
             Self::MeanShift(method) => method,
             Self::Pixels(method) => method,
             Self::Nearest(method) => method,
@@ -60,7 +64,8 @@ impl Method {
             Self::Adjoint(method) => Some(method.estimator()),
             Self::Principal(method) => Some(method.estimator()),
             Self::Tangent(method) => Some(method.estimator()),
-            Self::MeanShift(_)
+            Self::Weights(_)
+            | Self::MeanShift(_)
             | Self::Pixels(_)
             | Self::Nearest(_)
             | Self::Patches(_)
@@ -94,8 +99,19 @@ impl Attributor for Method {
         self.attributor().needs_subsets()
     }
 
+    fn needs_complements(&self) -> bool {
+        self.attributor().needs_complements()
+    }
+
     fn cost_scaling(&self) -> CostScaling {
         self.attributor().cost_scaling()
+    }
+
+    fn estimated_seconds(
+        &self,
+        context: &AttributionContext<'_>,
+    ) -> Result<Option<f64>, AttributionError> {
+        self.attributor().estimated_seconds(context)
     }
 }
 
@@ -131,6 +147,14 @@ mod tests {
                 spec,
                 "tangent empirical-h2",
                 estimator("tangent"),
+            ),
+            (
+                "weights",
+                "iterations = 8",
+                "ours weights-8",
+                json!({
+                    "kind": "weights", "draws": 1536, "image_draws": 64, "damping": 1e-3, "iterations": 8,
+                }),
             ),
             (
                 "mean-shift",

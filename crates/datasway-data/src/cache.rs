@@ -186,6 +186,8 @@ pub(crate) fn open(path: &Path, key: &str) -> Option<Dataset> {
             map: Arc::new(map),
             offset,
         },
+        cache_dir: path.parent().map(Path::to_path_buf),
+        places: None,
     })
 }
 
@@ -209,11 +211,13 @@ pub(crate) fn write(path: &Path, key: &str, data: &Dataset) -> Result<(), DataEr
     })?;
     let save = |file: &mut File| {
         let header = serde_json::to_vec(&header)?;
-        let sum = checksum(&[&header, data.bytes()]);
+        let pixels = data.bytes();
+        let parts: Vec<&[u8]> = std::iter::once(&header[..]).chain(pixels.clone()).collect();
+        let sum = checksum(&parts);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&sum.to_le_bytes())?;
         file.write_all(&header)?;
-        file.write_all(data.bytes())
+        pixels.iter().try_for_each(|piece| file.write_all(piece))
     };
     datasway_fs::write_with(path, save).map_err(|e| io(path, e.reason))
 }

@@ -60,9 +60,12 @@ pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError
         return Ok(found);
     }
     let mut decoded = decode(&name, &listing, options)?;
-    if let Err(error) = cache::write(&path, &key, &decoded) {
-        let notice = format!("decoded images are not kept for the next start: {error}");
-        decoded.report.notices.push(notice);
+    match cache::write(&path, &key, &decoded) {
+        Ok(()) => decoded.cache_dir = Some(folder.clone()),
+        Err(error) => {
+            let notice = format!("decoded images are not kept for the next start: {error}");
+            decoded.report.notices.push(notice);
+        }
     }
     Ok(decoded)
 }
@@ -154,6 +157,8 @@ pub(crate) fn decode(
         from_cache: false,
         report: listing.report.clone(),
         pixels: Pixels::Owned(Arc::new(pixels)),
+        cache_dir: None,
+        places: None,
     };
     dataset.fingerprint = dataset.content_hash();
     Ok(dataset)

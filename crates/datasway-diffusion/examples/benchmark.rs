@@ -89,6 +89,7 @@ fn config(size: usize) -> Result<UNetConfig, Box<dyn Error>> {
         blocks: 1,
         attention: vec![8],
         head_channels: 64,
+        groups: None,
     })
 }
 

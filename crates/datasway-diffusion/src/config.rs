@@ -33,6 +33,9 @@ pub struct UNetConfig {
     pub attention: Vec<usize>,
     /// Channels in each attention head.
     pub head_channels: usize,
+    /// Groups of every normalisation. Without it, each has as many as divide its channels, at most 32, each of at least four channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<usize>,
 }
 
 impl UNetConfig {
@@ -58,6 +61,7 @@ impl UNetConfig {
             ),
             ("blocks", self.blocks, MAX_BLOCKS),
             ("head_channels", self.head_channels, MAX_CHANNELS),
+            ("groups", self.groups.unwrap_or(1), MAX_CHANNELS),
         ];
         let multipliers = self.multipliers.iter();
         let multipliers = multipliers.map(|m| ("each of multipliers", *m, MAX_CHANNELS));
@@ -65,6 +69,16 @@ impl UNetConfig {
         let attention = attention.map(|size| ("each size of attention", *size, MAX_SIZE));
         for (name, value, most) in bounds.into_iter().chain(multipliers).chain(attention) {
             range::check(name, value, 1..=most)?;
+        }
+        let levels = self.multipliers.iter().map(|m| self.channels * m);
+        let groups = self.groups.unwrap_or(1);
+        if let Some(channels) = levels
+            .chain([self.channels])
+            .find(|c| !c.is_multiple_of(groups))
+        {
+            return bad(format!(
+                "groups is {groups}, which does not divide {channels} channels"
+            ));
         }
         let halvings = self.multipliers.len() - 1;
         if !self.image_size.is_multiple_of(1 << halvings) {

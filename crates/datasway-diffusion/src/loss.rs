@@ -6,9 +6,8 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::DiffusionError;
+use crate::image_network::ImageNetwork;
 use crate::parameterization::Parameterization;
-use crate::precondition::Precondition;
-use crate::unet::UNet;
 
 /// The distribution of training noise levels: `ln σ ~ N(mean, std²)`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,16 +37,16 @@ impl NoiseDistribution {
 
 /// `D(x, σ)` with a noise level for each image: `x` is `[n, c, h, w]`, `sigmas` holds `n` values.
 pub fn denoise_each(
-    network: &UNet,
-    precondition: &Precondition,
+    network: &impl ImageNetwork,
+    p: &dyn Parameterization,
     x: Tensor<4>,
     sigmas: &[f64],
 ) -> Tensor<4> {
     let n = sigmas.len();
-    let c_in = per_image(&x, sigmas, |sigma| precondition.c_in(sigma));
-    let c_out = per_image(&x, sigmas, |sigma| precondition.c_out(sigma));
-    let c_skip = per_image(&x, sigmas, |sigma| precondition.c_skip(sigma));
-    let c_noise = per_image(&x, sigmas, |sigma| precondition.c_noise(sigma)).reshape([n]);
+    let c_in = per_image(&x, sigmas, |sigma| p.c_in(sigma));
+    let c_out = per_image(&x, sigmas, |sigma| p.c_out(sigma));
+    let c_skip = per_image(&x, sigmas, |sigma| p.c_skip(sigma));
+    let c_noise = per_image(&x, sigmas, |sigma| p.c_noise(sigma)).reshape([n]);
     let raw = network.forward(x.clone() * c_in, c_noise);
     x * c_skip + raw * c_out
 }
@@ -61,19 +60,20 @@ fn per_image(like: &Tensor<4>, sigmas: &[f64], f: impl Fn(f64) -> f64) -> Tensor
     )
 }
 
-/// `mean of λ(σ)·(D(y + σn, σ) − y)²` over images, channels and pixels, a scalar tensor `[1]`.
+/// `mean of λ(σ)·(D(y + σn, σ) − y)²` over images, channels and pixels, a scalar tensor `[1]`, with the weight λ of the
+/// parameterisation.
 ///
 /// `clean` and `noise` are `[n, c, h, w]`.
 pub fn denoising_loss(
-    network: &UNet,
-    precondition: &Precondition,
+    network: &impl ImageNetwork,
+    p: &dyn Parameterization,
     clean: Tensor<4>,
     noise: Tensor<4>,
     sigmas: &[f64],
 ) -> Tensor<1> {
     let noisy = clean.clone() + noise * per_image(&clean, sigmas, |sigma| sigma);
-    let weight = per_image(&clean, sigmas, |sigma| precondition.loss_weight(sigma));
-    let error = denoise_each(network, precondition, noisy, sigmas) - clean;
+    let weight = per_image(&clean, sigmas, |sigma| p.loss_weight(sigma));
+    let error = denoise_each(network, p, noisy, sigmas) - clean;
     (error.powi_scalar(2) * weight).mean()
 }
 

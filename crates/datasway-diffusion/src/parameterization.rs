@@ -14,6 +14,8 @@
 //!
 //! [`TimeTable`] gives the time step `t(σ)` of a model that was trained on a list of noise levels.
 
+use std::sync::Arc;
+
 mod epsilon;
 mod flow;
 mod sample;
@@ -52,27 +54,34 @@ pub trait Parameterization: Send + Sync {
     }
 }
 
-impl Parameterization for Box<dyn Parameterization> {
-    fn c_skip(&self, sigma: f64) -> f64 {
-        (**self).c_skip(sigma)
-    }
+/// A holder of a parameterisation is the one that it holds.
+macro_rules! forward_to_content {
+    ($($holder:ty),*) => {$(
+        impl Parameterization for $holder {
+            fn c_skip(&self, sigma: f64) -> f64 {
+                (**self).c_skip(sigma)
+            }
 
-    fn c_out(&self, sigma: f64) -> f64 {
-        (**self).c_out(sigma)
-    }
+            fn c_out(&self, sigma: f64) -> f64 {
+                (**self).c_out(sigma)
+            }
 
-    fn c_in(&self, sigma: f64) -> f64 {
-        (**self).c_in(sigma)
-    }
+            fn c_in(&self, sigma: f64) -> f64 {
+                (**self).c_in(sigma)
+            }
 
-    fn c_noise(&self, sigma: f64) -> f64 {
-        (**self).c_noise(sigma)
-    }
+            fn c_noise(&self, sigma: f64) -> f64 {
+                (**self).c_noise(sigma)
+            }
 
-    fn loss_weight(&self, sigma: f64) -> f64 {
-        (**self).loss_weight(sigma)
-    }
+            fn loss_weight(&self, sigma: f64) -> f64 {
+                (**self).loss_weight(sigma)
+            }
+        }
+    )*};
 }
+
+forward_to_content!(Box<dyn Parameterization>, Arc<dyn Parameterization>);
 
 /// `c = 1/√(1+σ²)`, the scale of a variance-preserving model's input.
 fn preserving(sigma: f64) -> f64 {

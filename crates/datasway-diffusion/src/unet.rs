@@ -41,6 +41,7 @@ impl UNet {
                 [input, output],
                 embedding_channels,
                 attention.then_some(config.head_channels),
+                config.groups,
                 device,
             )
         };
@@ -90,7 +91,7 @@ impl UNet {
             down,
             middle,
             up,
-            output_norm: group_norm(channels, device),
+            output_norm: group_norm(channels, config.groups, device),
             output: conv(channels, config.image_channels)
                 .with_initializer(Initializer::Zeros)
                 .init(device),
@@ -166,19 +167,20 @@ impl Block {
         [input, output]: [usize; 2],
         embedding: usize,
         head_channels: Option<usize>,
+        groups: Option<usize>,
         device: &Device,
     ) -> Self {
         Self {
-            norm1: group_norm(input, device),
+            norm1: group_norm(input, groups, device),
             conv1: conv(input, output).init(device),
             embedding: LinearConfig::new(embedding, output).init(device),
-            norm2: group_norm(output, device),
+            norm2: group_norm(output, groups, device),
             conv2: conv(output, output)
                 .with_initializer(Initializer::Zeros)
                 .init(device),
             skip: (input != output)
                 .then(|| Pointwise::new(LinearConfig::new(input, output), device)),
-            attention: head_channels.map(|head| Attention::new(output, head, device)),
+            attention: head_channels.map(|head| Attention::new(output, head, groups, device)),
         }
     }
 
@@ -208,9 +210,9 @@ struct Attention {
 }
 
 impl Attention {
-    fn new(channels: usize, head_channels: usize, device: &Device) -> Self {
+    fn new(channels: usize, head_channels: usize, groups: Option<usize>, device: &Device) -> Self {
         Self {
-            norm: group_norm(channels, device),
+            norm: group_norm(channels, groups, device),
             qkv: Pointwise::new(LinearConfig::new(channels, 3 * channels), device),
             output: Pointwise::new(
                 LinearConfig::new(channels, channels).with_initializer(Initializer::Zeros),
@@ -257,7 +259,7 @@ struct NoiseEmbedding {
 }
 
 /// Frequency of the fastest sinusoid: a period of 0.2 in `ln(σ)/4`, about a factor of 2 in `σ`.
-const MAX_FREQUENCY: f64 = 32.0;
+pub const MAX_FREQUENCY: f64 = 32.0;
 
 impl NoiseEmbedding {
     fn new(channels: usize, output: usize, device: &Device) -> Self {
@@ -315,12 +317,16 @@ fn normalize(norm: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
     burn_cpu_kernels::group_norm(x, gamma, beta, norm)
 }
 
-/// Number of groups: at most 32, each of at least four channels, a divisor of the channels.
-fn group_norm(channels: usize, device: &Device) -> GroupNorm {
-    let groups = (1..=32.min(channels.div_ceil(4)))
+/// Number of groups of a normalisation without a setting for it: at most 32, each of at least four channels, a divisor of the channels.
+pub fn default_groups(channels: usize) -> usize {
+    (1..=32.min(channels.div_ceil(4)))
         .rev()
         .find(|groups| channels.is_multiple_of(*groups))
-        .unwrap_or(1);
+        .unwrap_or(1)
+}
+
+fn group_norm(channels: usize, groups: Option<usize>, device: &Device) -> GroupNorm {
+    let groups = groups.unwrap_or_else(|| default_groups(channels));
     GroupNormConfig::new(groups, channels).init(device)
 }
 

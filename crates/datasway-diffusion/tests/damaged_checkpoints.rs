@@ -26,6 +26,7 @@ fn tiny() -> UNetConfig {
         blocks: 1,
         attention: vec![2],
         head_channels: 8,
+        groups: None,
     }
 }
 

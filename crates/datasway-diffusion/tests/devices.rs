@@ -27,6 +27,7 @@ fn config() -> UNetConfig {
         blocks: 1,
         attention: vec![4],
         head_channels: 16,
+        groups: None,
     }
 }
 

@@ -22,6 +22,7 @@ fn tiny() -> UNetConfig {
         blocks: 1,
         attention: vec![4],
         head_channels: 8,
+        groups: None,
     }
 }
 

@@ -48,6 +48,7 @@ fn network(device: &Device) -> UNet {
         blocks: 1,
         attention: vec![4],
         head_channels: 8,
+        groups: None,
     };
     let network = UNet::new(&config, device).expect("a network");
     network.map(&mut Random { seed: 0.0 })

@@ -11,6 +11,7 @@ pub mod names;
 pub mod output;
 pub mod process;
 mod read;
+pub mod shard;
 mod write;
 
 pub use leftovers::remove_leftovers;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use datasway_diffusion::DiffusionError;
-use datasway_fs::{ReadError, one_line};
+use datasway_fs::{ReadError, WriteError, one_line};
 
 /// Errors of models of other libraries. Each message names the file or field and the remedy, in one line: a damaged file may say
 /// anything.
@@ -12,6 +12,9 @@ pub enum PretrainedError {
     /// A file is missing, too large or cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// A file is no model of the kind that it should be.
     #[error("{}: {}", path.display(), one_line(message))]
     File {

@@ -17,7 +17,7 @@ use datasway_training::config::TrainConfig;
 use datasway_training::training_set::TrainingSetInfo;
 
 use crate::RetrainError;
-use crate::resolved::{ResolvedBenchmark, ResolvedDirection};
+use crate::resolved::{ResolvedBenchmark, ResolvedDirection, complement};
 use crate::spec::Experiment;
 
 /// The sources of the images and the device of the computation.
@@ -187,8 +187,7 @@ impl PreparedExperiment {
 
     /// Indices of the training images that are not among `images`; both ascending.
     pub fn complement(&self, images: &[usize]) -> Vec<usize> {
-        let is_outside = |image: &usize| images.binary_search(image).is_err();
-        (0..self.images.len()).filter(is_outside).collect()
+        complement(images, self.images.len())
     }
 
     /// The preconditioning of every model.
@@ -288,6 +287,7 @@ impl PreparedExperiment {
             mirrored: self.config.flip,
             image_points: points(&self.images, self.config.flip, &self.device),
             subsets: &benchmark.subsets,
+            complements: &benchmark.complements,
             samples,
             sample_spec: &self.spec.samples,
             held_out: self.held_out_points()?,

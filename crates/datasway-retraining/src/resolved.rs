@@ -23,6 +23,8 @@ pub struct ResolvedBenchmark {
     pub subsets: Vec<Vec<usize>>,
     /// Indices of the training images of each group, ascending.
     pub groups: Vec<Vec<usize>>,
+    /// Indices of the training images that are left without each group, ascending.
+    pub complements: Vec<Vec<usize>>,
     /// The held-out images.
     pub held_out: Dataset,
     /// The forms that choose images for counterfactual models.
@@ -74,6 +76,10 @@ impl ResolvedBenchmark {
         let images = images.subset(&training);
         let subsets = subsets::draw(spec, training_count)?;
         let groups = subsets::groups(spec, &images, options)?;
+        let complements = groups
+            .iter()
+            .map(|group| complement(group, training_count))
+            .collect();
         let removals = match &spec.counterfactual {
             Some(counterfactual) => counterfactual.removals(&spec.methods)?,
             None => Vec::new(),
@@ -82,11 +88,18 @@ impl ResolvedBenchmark {
             spec: spec.clone(),
             subsets,
             groups,
+            complements,
             held_out,
             removals,
         };
         Ok((images, benchmark))
     }
+}
+
+/// The indices below `count` that are not among `indices`; both ascending.
+pub(crate) fn complement(indices: &[usize], count: usize) -> Vec<usize> {
+    let is_outside = |index: &usize| indices.binary_search(index).is_err();
+    (0..count).filter(is_outside).collect()
 }
 
 /// True if images of several classes are sorted by class.

@@ -71,6 +71,7 @@ impl SensitivityConfig {
     ) -> Result<ResolvedConfig, DiffusionError> {
         let training_set = || Empirical::of_images(images, mirrored, device);
         Ok(ResolvedConfig {
+            first: 0,
             samples: self.samples,
             batch: self.batch,
             sampler: self.sampler,
@@ -89,6 +90,8 @@ impl SensitivityConfig {
 /// A [`SensitivityConfig`] with the density and the training images of one model.
 #[derive(Debug, Clone)]
 pub struct ResolvedConfig {
+    /// Index of the first sample: 0, or that of a part of a larger number of samples.
+    pub first: usize,
     /// Number of samples to draw.
     pub samples: usize,
     /// Samples propagated together; results depend on it by rounding only.
@@ -137,15 +140,29 @@ impl Batch<'_> {
 }
 
 impl ResolvedConfig {
+    /// The parts of one batch each, in order. Computed one by one they have the bytes of the whole.
+    ///
+    /// # Panics
+    /// If the batch size is 0.
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        let starts = (self.first..self.first + self.samples).step_by(self.batch);
+        starts.map(|first| Self {
+            first,
+            samples: self.batch.min(self.first + self.samples - first),
+            ..self.clone()
+        })
+    }
+
     /// The batches of all samples, in order. Noise and probes belong to a sample, whatever its batch.
     ///
     /// # Panics
     /// If the batch size is 0.
     pub fn batches(&self) -> impl Iterator<Item = Batch<'_>> {
-        let starts = (0..self.samples).step_by(self.batch);
-        starts.map(|first| Batch {
+        let end = self.first + self.samples;
+        let starts = (self.first..end).step_by(self.batch);
+        starts.map(move |first| Batch {
             first,
-            count: self.batch.min(self.samples - first),
+            count: self.batch.min(end - first),
             noise: FrozenNoise::new(self.seed).starting_at(first as u64),
             start: &self.start,
             density: Cutoff {

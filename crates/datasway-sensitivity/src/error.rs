@@ -1,10 +1,7 @@
 //! Errors of models, directions and sensitivities.
 
-use std::path::PathBuf;
-
 use datasway_data::DataError;
 use datasway_diffusion::DiffusionError;
-use datasway_fs::ReadError;
 
 /// An error of a trained model, its training images, or a computation with them.
 #[derive(Debug, thiserror::Error)]
@@ -72,29 +69,6 @@ pub enum SensitivityError {
         /// Columns of its pictures.
         width: usize,
     },
-    /// The data have other classes than the model.
-    #[error(
-        "{model}: has {expected} classes, but {data} has {found}: name data with the classes that it was trained on, or the images of \
-         one class alone"
-    )]
-    OtherClasses {
-        /// Name of the model.
-        model: String,
-        /// Name of the data.
-        data: String,
-        /// Classes of the model.
-        expected: usize,
-        /// Classes of the data.
-        found: usize,
-    },
-    /// A class of the data has no image.
-    #[error("{data}: has no image of the class {class}: choose another class or other data")]
-    EmptyClass {
-        /// Name of the data.
-        data: String,
-        /// Name of the class.
-        class: String,
-    },
     /// The configuration in a checkpoint does not name the noise levels of its training.
     #[error(
         "{0}: does not name the noise levels of its training, so the gradient of its loss is unknown: take the derivative through the \
@@ -112,17 +86,6 @@ pub enum SensitivityError {
         "{0}: the derivative through the weights needs the images of a direction: name a set of images"
     )]
     NotImages(String),
-    /// The sidecar of a model of another library cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The sidecar of a model of another library cannot be used.
-    #[error("{}: {reason}", path.display())]
-    Sidecar {
-        /// The file.
-        path: PathBuf,
-        /// The problem, with the field, and the advice.
-        reason: String,
-    },
     /// Images from elsewhere cannot be removed from the training set.
     #[error("{0}: only images of the training set can be removed")]
     NotTrainingImages(String),

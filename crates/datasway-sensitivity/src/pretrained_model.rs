@@ -2,6 +2,8 @@
 
 use datasway_data::{Crop, Dataset, Filter, LoadOptions, PixelMoments, Source};
 use datasway_pretrained::Pretrained;
+use datasway_training::class_images::images_of_class;
+use datasway_training::sidecar::OwnTraining;
 
 use crate::error::SensitivityError;
 use crate::model::{ModelOptions, TrainedModel, TrainingRecord};
@@ -23,6 +25,8 @@ pub struct PretrainedData {
     pub mirrored: bool,
     /// The class of the denoiser, if the model has classes.
     pub class: Option<usize>,
+    /// Its training, if `train` made it.
+    pub training: Option<OwnTraining>,
 }
 
 impl TrainedModel {
@@ -61,14 +65,20 @@ impl TrainedModel {
         let images = images_of_class(&name, images, pretrained.classes, data.class)?;
         loaded(&images);
         let moments = PixelMoments::of(&images, data.mirrored);
+        let noise = match &data.training {
+            None => pretrained.noise,
+            Some(record) => record
+                .noise
+                .within(&pretrained.noise, pretrained.sigma_range),
+        };
         Ok(Self {
             name: format!("{name} ({})", pretrained.description),
             score_model: pretrained.score_model,
             training: TrainingRecord {
-                steps: None,
+                steps: data.training.as_ref().map(|record| record.steps),
                 data: data.source.clone(),
                 moments,
-                noise: Some(pretrained.noise),
+                noise: Some(noise),
                 model_fingerprint: Some(pretrained.fingerprint),
                 sigma_range: Some(pretrained.sigma_range),
             },
@@ -79,37 +89,4 @@ impl TrainedModel {
             device: options.device.clone(),
         })
     }
-}
-
-/// The images of a class, if the data have the classes of the model.
-fn images_of_class(
-    model: &str,
-    images: Dataset,
-    classes: usize,
-    class: Option<usize>,
-) -> Result<Dataset, SensitivityError> {
-    let (Some(class), Some(labels)) = (class, &images.classes) else {
-        return Ok(images);
-    };
-    // A model whose classes are any numbers says nothing about those of the data.
-    if classes == 0 {
-        return Ok(images);
-    }
-    if labels.names.len() != classes {
-        return Err(SensitivityError::OtherClasses {
-            model: model.to_owned(),
-            data: images.name.clone(),
-            expected: classes,
-            found: labels.names.len(),
-        });
-    }
-    let of_class = (0..images.len()).filter(|&i| labels.labels[i] == class);
-    let indices: Vec<usize> = of_class.collect();
-    if indices.is_empty() {
-        return Err(SensitivityError::EmptyClass {
-            data: images.name.clone(),
-            class: labels.names[class].clone(),
-        });
-    }
-    Ok(images.subset(&indices))
 }

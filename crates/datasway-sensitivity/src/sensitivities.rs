@@ -213,8 +213,8 @@ pub fn compute(
         let solution = solver.sample_with_tangents(start.clone())?;
         if batch.first == 0 {
             results.cost = time_breakdown(model, &start, config.sigmas[0], solution.evaluations)?;
-            results.sigmas = solution.sigmas.iter().map(|sigma| *sigma as f32).collect();
         }
+        results.sigmas = solution.sigmas.iter().map(|sigma| *sigma as f32).collect();
         results.append(&batch, start, solution)?;
         progress(batch.count);
     }

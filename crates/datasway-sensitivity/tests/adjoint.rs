@@ -72,6 +72,7 @@ fn network(dtype: DType) -> NetworkDenoiser {
         blocks: 1,
         attention: vec![2],
         head_channels: 8,
+        groups: None,
     };
     let network = UNet::new(&config, &Device::flex()).expect("a network");
     let network = network.map(&mut Randomize(40, dtype));

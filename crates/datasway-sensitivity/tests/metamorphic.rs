@@ -123,6 +123,7 @@ impl Scene {
         };
         let estimator = options.estimator(&self.moments, data, mirrored, &self.device);
         ResolvedConfig {
+            first: 0,
             samples: SAMPLES,
             batch: SAMPLES,
             sampler,

@@ -6,7 +6,16 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::random::{RandomStream, generator};
 use rand::RngExt;
 
-use crate::config::TrainConfig;
+/// The draws of a run: together with the step they determine a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchDraws {
+    /// Seed.
+    pub seed: u64,
+    /// Images of a batch.
+    pub batch: usize,
+    /// True if images are mirrored half of the time.
+    pub flip: bool,
+}
 
 /// The distribution `ρ_η ∝ ρ + ην` from which batches are drawn, with replacement.
 ///
@@ -103,16 +112,15 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// The images of a step, `[batch, c, h, w]` in `[-1, 1]`, mirrored half of the time if the
-    /// configuration says so.
-    pub fn at(&self, config: &TrainConfig, step: u64, device: &Device) -> Tensor<4> {
+    /// The images of a step, `[batch, c, h, w]` in `[-1, 1]`.
+    pub fn at(&self, draws: BatchDraws, step: u64, device: &Device) -> Tensor<4> {
         let mut pixels = Vec::new();
         let shape = self.images.shape;
-        for slot in 0..config.batch as u64 {
+        for slot in 0..draws.batch as u64 {
             // Each slot has its own generator, so a rejection changes no other slot.
-            let mut rng = generator(config.seed, RandomStream::Batch, [step, slot]);
+            let mut rng = generator(draws.seed, RandomStream::Batch, [step, slot]);
             let index = rng.random_range(0..self.images.len());
-            let mirrored = config.flip && rng.random::<bool>();
+            let mirrored = draws.flip && rng.random::<bool>();
             let chance = rng.random::<f64>();
             let start = pixels.len();
             match &self.perturbation {
@@ -137,7 +145,7 @@ impl<'a> Batches<'a> {
                 }
             }
         }
-        let dims = [config.batch, shape.channels, shape.height, shape.width];
+        let dims = [draws.batch, shape.channels, shape.height, shape.width];
         Tensor::from_data(TensorData::new(pixels, dims), device)
     }
 }

@@ -3,10 +3,14 @@
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::{DiffusionError, range};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Largest number of steps of a run.
-const MAX_STEPS: u64 = 1_000_000_000;
+use crate::batches::BatchDraws;
+use crate::optimization::Optimization;
+
+/// Largest number of images of a batch.
+pub(crate) const MAX_BATCH: usize = 65_536;
 /// Largest number of values in the finest layer of a batch: 4 GiB.
 const MAX_NUMBERS: usize = 1 << 30;
 
@@ -38,6 +42,9 @@ pub struct TrainConfig {
     pub network: UNetConfig,
 }
 
+/// Fields that a file has only if they are set.
+const ABSENT_BY_DEFAULT: [&str; 1] = ["network.groups"];
+
 /// The names of the presets, for messages.
 pub const PRESETS: [&str; 7] = [
     "faces16", "mnist16", "mnist28", "celeba16", "celeba32", "celeba64", "cifar10",
@@ -59,6 +66,7 @@ impl TrainConfig {
                 blocks,
                 attention: vec![8],
                 head_channels: 32,
+                groups: None,
             };
         let (network, steps, flip) = match name {
             "faces16" => (unet(3, 16, 32, &[1, 2], 1), 5_000, true),
@@ -99,43 +107,33 @@ impl TrainConfig {
     /// # Errors
     /// If there is no such field or the value does not fit it.
     pub fn with(&self, field: &str, value: &str) -> Result<Self, DiffusionError> {
-        let bad = |why: &dyn std::fmt::Display| {
-            DiffusionError::Invalid(format!("{field} = {value}: {why}"))
-        };
-        let mut table = toml::Table::try_from(self).map_err(|error| bad(&error))?;
-        let parsed: toml::Table = format!("value = {value}")
-            .parse()
-            .map_err(|_| bad(&"the value is not TOML"))?;
-        let (groups, last) = match field.rsplit_once('.') {
-            Some((groups, last)) => (groups.split('.').collect(), last),
-            None => (Vec::new(), field),
-        };
-        let mut place = &mut table;
-        for group in groups {
-            place = match place.get_mut(group) {
-                Some(toml::Value::Table(inner)) => inner,
-                _ => return Err(bad(&format!("there is no group {group}"))),
-            };
-        }
-        let value = parsed["value"].clone();
-        // An integer is a valid value of a fractional field.
-        let value = match (place.get(last), value) {
-            (Some(toml::Value::Float(_)), toml::Value::Integer(n)) => toml::Value::Float(n as f64),
-            (_, value) => value,
-        };
-        if place.insert(last.to_owned(), value).is_none() {
-            let fields: Vec<&String> = place.keys().filter(|key| *key != last).collect();
-            return Err(bad(&format!("there is no such field; here are {fields:?}")));
-        }
-        let config = table.try_into::<Self>();
-        config.map_err(|error| bad(&error.message()))
+        with_field(self, field, value)
     }
 
-    /// The learning rate of a step: linear warm-up, then a half cosine down to 0 at the last step.
+    /// The settings of the optimiser.
+    pub fn optimization(&self) -> Optimization {
+        Optimization {
+            steps: self.steps,
+            learning_rate: self.learning_rate,
+            warmup: self.warmup,
+            weight_decay: self.weight_decay,
+            clip_norm: self.clip_norm,
+            ema_decay: self.ema_decay,
+        }
+    }
+
+    /// The learning rate of a step.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
-        let warm = ((step as f64 + 1.0) / self.warmup.max(1) as f64).min(1.0);
-        let progress = (step as f64 / self.steps.max(1) as f64).min(1.0);
-        self.learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+        self.optimization().learning_rate_at(step)
+    }
+
+    /// The draws of training images.
+    pub fn draws(&self) -> BatchDraws {
+        BatchDraws {
+            seed: self.seed,
+            batch: self.batch,
+            flip: self.flip,
+        }
     }
 
     /// Checks that every number is in its range.
@@ -145,15 +143,9 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), DiffusionError> {
         // The configuration is stored as TOML, whose integers are signed.
         range::check("seed", self.seed, 0..=i64::MAX as u64)?;
-        range::check("steps", self.steps, 1..=MAX_STEPS)?;
-        range::check("batch", self.batch, 1..=65_536)?;
-        range::check("learning_rate", self.learning_rate, 1e-12..=10.0)?;
-        range::check("warmup", self.warmup, 0..=MAX_STEPS)?;
-        range::check("weight_decay", self.weight_decay, 0.0..=100.0)?;
-        range::check("clip_norm", self.clip_norm, 1e-12..=1e12)?;
-        range::check("ema_decay", self.ema_decay, 0.0..=1.0 - 1e-9)?;
-        range::check("noise.mean", self.noise.mean, -10.0..=10.0)?;
-        range::check("noise.std", self.noise.std, 1e-6..=5.0)?;
+        range::check("batch", self.batch, 1..=MAX_BATCH)?;
+        self.optimization().validate()?;
+        check_noise(&self.noise)?;
         self.network.validate()?;
         let channels = self.network.channels.max(self.network.image_channels);
         let layer = self.network.image_size.pow(2) * channels;
@@ -163,4 +155,53 @@ impl TrainConfig {
             1..=MAX_NUMBERS,
         )
     }
+}
+
+/// Checks that a distribution of noise levels is one that a model can be trained on.
+///
+/// # Errors
+/// A sentence that names the field.
+pub(crate) fn check_noise(noise: &NoiseDistribution) -> Result<(), DiffusionError> {
+    range::check("noise.mean", noise.mean, -10.0..=10.0)?;
+    range::check("noise.std", noise.std, 1e-6..=5.0)
+}
+
+/// A configuration with one field replaced: `field` is a dotted path, `value` is TOML.
+///
+/// # Errors
+/// If there is no such field or the value does not fit it.
+pub fn with_field<C: Serialize + DeserializeOwned>(
+    config: &C,
+    field: &str,
+    value: &str,
+) -> Result<C, DiffusionError> {
+    let bad =
+        |why: &dyn std::fmt::Display| DiffusionError::Invalid(format!("{field} = {value}: {why}"));
+    let mut table = toml::Table::try_from(config).map_err(|error| bad(&error))?;
+    let parsed: toml::Table = format!("value = {value}")
+        .parse()
+        .map_err(|_| bad(&"the value is not TOML"))?;
+    let (groups, last) = match field.rsplit_once('.') {
+        Some((groups, last)) => (groups.split('.').collect(), last),
+        None => (Vec::new(), field),
+    };
+    let mut place = &mut table;
+    for group in groups {
+        place = match place.get_mut(group) {
+            Some(toml::Value::Table(inner)) => inner,
+            _ => return Err(bad(&format!("there is no group {group}"))),
+        };
+    }
+    let value = parsed["value"].clone();
+    // An integer is a valid value of a fractional field.
+    let value = match (place.get(last), value) {
+        (Some(toml::Value::Float(_)), toml::Value::Integer(n)) => toml::Value::Float(n as f64),
+        (_, value) => value,
+    };
+    if place.insert(last.to_owned(), value).is_none() && !ABSENT_BY_DEFAULT.contains(&field) {
+        let fields: Vec<&String> = place.keys().filter(|key| *key != last).collect();
+        return Err(bad(&format!("there is no such field; here are {fields:?}")));
+    }
+    let config = table.try_into::<C>();
+    config.map_err(|error| bad(&error.message()))
 }

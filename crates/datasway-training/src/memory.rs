@@ -28,6 +28,11 @@ pub fn network_bytes(network: &UNetConfig, batch: usize) -> u128 {
     entries.saturating_mul(4)
 }
 
+/// The bytes of this number of weights in training.
+pub fn weights_bytes(weights: usize) -> u128 {
+    COPIES.saturating_mul(weights as u128).saturating_mul(4)
+}
+
 /// A lower bound of the bytes for training a classifier of `size`×`size` images.
 pub fn classifier_bytes(channels: usize, size: usize, batch: usize) -> u128 {
     let activations = product([channels, size, size, batch]).saturating_mul(KEPT * CONVOLUTIONS);

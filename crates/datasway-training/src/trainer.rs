@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use burn::grad_clipping::GradientClippingConfig;
-use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader, FORMAT};
 use datasway_diffusion::config::UNetConfig;
-use datasway_diffusion::loss::{denoising_loss, finite};
+use datasway_diffusion::loss::denoising_loss;
 use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
-use datasway_diffusion::{ema, weights};
+use datasway_diffusion::weights;
 
 use crate::config::TrainConfig;
+use crate::optimization::{OptimizedNetwork, OptimizerState};
 use crate::training_set::TrainingSetInfo;
 
 /// A training run between two steps.
@@ -24,10 +22,7 @@ pub struct ScoreTrainer {
     set: TrainingSetInfo,
     precondition: Precondition,
     device: Device,
-    network: UNet,
-    average: UNet,
-    optimizer: ModuleOptimizer,
-    step: u64,
+    weights: OptimizedNetwork<UNet>,
 }
 
 impl ScoreTrainer {
@@ -72,14 +67,11 @@ impl ScoreTrainer {
         device: &Device,
     ) -> Result<Self, DiffusionError> {
         Ok(Self {
-            network: trainable(&average),
-            average,
-            optimizer: optimizer(&config),
+            weights: OptimizedNetwork::begin(average, config.optimization(), is_constant),
             precondition: set.precondition()?,
             config,
             set,
             device: device.clone(),
-            step: 0,
         })
     }
 
@@ -129,35 +121,31 @@ impl ScoreTrainer {
                 header.step, config.steps
             ));
         }
-        let parameters = checkpoint.with_ids(model.clone());
-        let optimizer = datasway_diffusion::optimizer::restore(
-            optimizer(&config),
-            state,
-            &parameters,
-            header.step,
-        )?;
-        let average = restore(checkpoint.ema.clone())?;
-        let network = trainable(&restore(model)?);
-        Ok(Self {
+        let state = OptimizerState {
+            bytes: state,
+            parameters: checkpoint.with_ids(model.clone()),
             step: header.step,
+        };
+        let networks = [restore(model)?, restore(checkpoint.ema.clone())?];
+        let weights =
+            OptimizedNetwork::resume(networks, config.optimization(), state, is_constant)?;
+        Ok(Self {
+            weights,
             precondition,
             config,
             set,
             device: device.clone(),
-            network,
-            average,
-            optimizer,
         })
     }
 
     /// Steps taken so far.
     pub fn step(&self) -> u64 {
-        self.step
+        self.weights.step()
     }
 
     /// The averaged network, from which samples are drawn.
     pub fn average(&self) -> &UNet {
-        &self.average
+        self.weights.average()
     }
 
     /// The plain device on which the averaged network lives.
@@ -178,25 +166,17 @@ impl ScoreTrainer {
         let shape = clean.dims();
         let n = shape[0];
         let device = self.device.clone().autodiff();
-        let mut rng = generator(self.config.seed, RandomStream::TrainingNoise, [self.step]);
+        let mut rng = generator(self.config.seed, RandomStream::TrainingNoise, [self.step()]);
         let sigmas = self.config.noise.sample(&mut rng, n);
         let noise = normal(&mut rng, [n, shape[1..].iter().product()], &device).reshape(shape);
-        let precondition = self.precondition();
         let loss = denoising_loss(
-            &self.network,
-            &precondition,
+            self.weights.network(),
+            &self.precondition,
             clean.to_device(&device),
             noise,
             &sigmas,
         );
-        let value = finite(&loss, self.step)?;
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
-        let rate = self.config.learning_rate_at(self.step);
-        self.network = self.optimizer.step(rate, self.network.clone(), gradients);
-        let decay = ema::warm_decay(self.config.ema_decay, self.step);
-        self.average = ema::update(self.average.clone(), &self.network, decay);
-        self.step += 1;
-        Ok(value)
+        self.weights.descend(&loss)
     }
 
     /// A checkpoint with everything that is needed to continue and to sample.
@@ -204,7 +184,7 @@ impl ScoreTrainer {
     /// # Errors
     /// If a weight is not finite, or the optimiser's state cannot be written as bytes.
     pub fn checkpoint(&self) -> Result<Checkpoint, DiffusionError> {
-        let model = weights::collect(&self.network);
+        let model = weights::collect(self.weights.network());
         let parameter_ids = model.iter().map(|(path, w)| (path.clone(), w.id)).collect();
         let tensors = |weights: BTreeMap<String, weights::Weight>| {
             weights
@@ -212,7 +192,7 @@ impl ScoreTrainer {
                 .map(|(path, weight)| (path, weight.data))
                 .collect()
         };
-        let optimizer = datasway_diffusion::optimizer::state(&self.optimizer)?;
+        let optimizer = self.weights.optimizer_state()?;
         let checkpoint = Checkpoint {
             header: CheckpointHeader {
                 format: FORMAT,
@@ -223,13 +203,13 @@ impl ScoreTrainer {
                 limit: self.set.limit,
                 skip_bad: self.set.skip_bad,
                 fingerprint: self.set.fingerprint.clone(),
-                step: self.step,
+                step: self.step(),
                 seed: self.config.seed,
                 training: to_toml(&self.config)?,
                 parameter_ids,
             },
             model: Some(tensors(model)),
-            ema: tensors(weights::collect(&self.average)),
+            ema: tensors(weights::collect(self.average())),
             optimizer: Some(optimizer),
             data_mean: self.set.mean.clone(),
             data_variance: self.set.variance.clone(),
@@ -253,6 +233,7 @@ pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), D
         blocks,
         attention,
         head_channels,
+        groups,
     } = &config.network;
     let fields = [
         (
@@ -286,6 +267,11 @@ pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), D
             format!("{head_channels}"),
             format!("{}", start.head_channels),
         ),
+        (
+            "groups",
+            format!("{groups:?}"),
+            format!("{:?}", start.groups),
+        ),
     ];
     let differ = fields.iter().filter(|(_, here, there)| here != there);
     let differ: Vec<String> = differ
@@ -301,17 +287,9 @@ pub fn check_fine_tune(config: &TrainConfig, start: &UNetConfig) -> Result<(), D
     }
 }
 
-/// The same weights with the same ids on the autodiff device.
-fn trainable(network: &UNet) -> UNet {
-    network.clone().set_require_grad(true).train()
-}
-
-fn optimizer(config: &TrainConfig) -> ModuleOptimizer {
-    AdamWConfig::new()
-        .with_epsilon(1e-8)
-        .with_weight_decay(config.weight_decay as f32)
-        .with_grad_clipping(Some(GradientClippingConfig::Norm(config.clip_norm as f32)))
-        .init()
+/// All parameters of a U-Net are trained.
+fn is_constant(_: &str) -> bool {
+    false
 }
 
 fn to_toml(config: &TrainConfig) -> Result<String, DiffusionError> {

@@ -23,7 +23,7 @@ fn config() -> TrainConfig {
 
 /// The images of one large batch, each as its pixels.
 fn draw(batches: &Batches) -> Vec<Vec<u32>> {
-    let batch = batches.at(&config(), 0, &Device::flex());
+    let batch = batches.at(config().draws(), 0, &Device::flex());
     let pixels: Vec<f32> = batch.into_data().try_to_vec().unwrap();
     let bits = |image: &[f32]| image.iter().map(|v| v.to_bits()).collect();
     pixels.chunks_exact(48).map(bits).collect()

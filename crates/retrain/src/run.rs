@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use datasway_cli::{stop_on_ctrl_c, tell};
+use datasway_fs::shard::Shard;
 use datasway_retraining::RetrainError;
-use datasway_retraining::jobs::{Executor, Progress, RunStatus, Shard, run};
+use datasway_retraining::jobs::{Executor, Progress, RunStatus, run};
 
 use crate::experiment::{ExperimentArgs, job_name};
 

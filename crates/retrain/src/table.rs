@@ -1,6 +1,6 @@
 //! `retrain table`: tables, numbers, plots and a page of everything that is done.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 use clap::Args;
@@ -29,6 +29,10 @@ pub struct TableArgs {
     /// Leave pictures of samples out of the page
     #[arg(long)]
     no_photos: bool,
+    /// Take the real values of an attribution benchmark from a folder of tables of an earlier run with the same base model, in
+    /// place of the models of the parts
+    #[arg(long, value_name = "FOLDER")]
+    real: Option<PathBuf>,
 }
 
 impl TableArgs {
@@ -55,7 +59,7 @@ impl TableArgs {
             )?)?;
         }
         if let Some(jobs) = &workspace.plan.attribution {
-            benchmark_tables(&workspace, jobs, results.path())?;
+            benchmark_tables(&workspace, jobs, results.path(), self.real.as_deref())?;
         }
         results.finish()?;
         tell(format!(
@@ -79,17 +83,18 @@ fn benchmark_tables(
     workspace: &Workspace<'_>,
     jobs: &AttributionJobs,
     folder: &Path,
+    real: Option<&Path>,
 ) -> Result<()> {
     let mut designs = vec![SubsetDesign::Subsets];
     if !workspace.experiment.benchmark()?.groups.is_empty() {
         designs.push(SubsetDesign::Groups);
     }
     for design in designs {
-        match lds::evaluate(workspace, jobs, design)? {
+        match lds::evaluate(workspace, jobs, design, real)? {
             Some(evaluation) => print(report::write_lds(folder, workspace, &evaluation)?)?,
             None => print(format!(
                 "Not done yet: {}, of which no seed has all its models.\n",
-                report::design_name(design)
+                design.name()
             ))?,
         }
     }

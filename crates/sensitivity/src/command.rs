@@ -1,6 +1,6 @@
 //! The command line: the ranking, and the subcommands.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::{ArgMatches, Command, Parser, Subcommand};
 use datasway_cli::{Parsed, parse_words};
 
@@ -8,6 +8,8 @@ use crate::check::{self, CheckArgs};
 use crate::influence::{self, InfluenceArgs};
 use crate::rank::{self, RankArgs};
 use crate::replay::FromArgs;
+use crate::shard::ShardArgs;
+use crate::shard::merge::MergeArgs;
 use crate::verify::{self, VerifyArgs};
 
 /// How samples of a trained model move when its training data change, ranked by how far.
@@ -23,6 +25,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Subcommands {
     Influence(Box<InfluenceArgs>),
+    Merge(MergeArgs),
     Check(Box<CheckArgs>),
     Convergence(VerifyArgs),
 }
@@ -32,10 +35,20 @@ enum Subcommands {
 /// # Errors
 /// If the arguments contradict each other, the model or its images are not found, a computation fails, or the results
 /// cannot be written.
-pub fn execute(parsed: Parsed<Cli>) -> Result<()> {
-    let cli = recorded(replayed(parsed)?);
+pub fn execute(mut parsed: Parsed<Cli>) -> Result<()> {
+    let mut merged = None;
+    if let Some(Subcommands::Merge(arguments)) = &parsed.arguments.command {
+        let (shards, words) = arguments.run()?;
+        parsed = parse_words(&words).map_err(|error| anyhow!("{error}"))?;
+        merged = Some(shards);
+    }
+    let mut cli = recorded(replayed(parsed)?);
+    if let Some(shard) = cli.shard() {
+        shard.merged = merged;
+    }
     match cli.command {
         Some(Subcommands::Influence(arguments)) => influence::execute(*arguments),
+        Some(Subcommands::Merge(_)) => bail!("a shard does not record a merge"),
         Some(Subcommands::Check(arguments)) => check::execute(&arguments),
         Some(Subcommands::Convergence(arguments)) => verify::execute(&arguments),
         None => rank::execute(cli.rank),
@@ -47,8 +60,21 @@ impl Cli {
     fn replay(&mut self) -> Option<&mut FromArgs> {
         match &mut self.command {
             Some(Subcommands::Influence(arguments)) => Some(&mut arguments.replay),
-            Some(Subcommands::Check(_) | Subcommands::Convergence(_)) => None,
+            Some(Subcommands::Check(_) | Subcommands::Convergence(_) | Subcommands::Merge(_)) => {
+                None
+            }
             None => Some(&mut self.rank.replay),
+        }
+    }
+
+    /// The arguments of `--shard`; none for a command without them.
+    fn shard(&mut self) -> Option<&mut ShardArgs> {
+        match &mut self.command {
+            Some(Subcommands::Influence(arguments)) => Some(&mut arguments.shard),
+            Some(Subcommands::Check(_) | Subcommands::Convergence(_) | Subcommands::Merge(_)) => {
+                None
+            }
+            None => Some(&mut self.rank.shard),
         }
     }
 }

@@ -14,6 +14,7 @@ mod pretrained_arguments;
 mod rank;
 mod replay;
 mod run_info;
+mod shard;
 mod through_arguments;
 mod verify;
 

@@ -118,13 +118,16 @@ impl PretrainedArgs {
             filter: sidecar.filter,
             mirrored: sidecar.flip,
             class: sidecar.class,
+            training: sidecar.training.clone(),
         };
         let (name, fingerprint) = (folder.display().to_string(), pretrained.fingerprint.clone());
+        let pixels = pretrained.pixels;
         let model = TrainedModel::from_pretrained(name, pretrained, &data, options, loaded)?;
         sidecar.check(folder, Some(&model.images.fingerprint), &fingerprint)?;
         let sidecar = Sidecar {
             data_fingerprint: Some(model.images.fingerprint.clone()),
             model_fingerprint: Some(fingerprint),
+            pixels: Some(pixels),
             ..sidecar
         };
         Ok((model, sidecar))
@@ -137,6 +140,7 @@ pub fn loading(sidecar: &Sidecar, device: &Device, dtype: DType) -> PretrainedOp
         class: sidecar.class,
         guidance: sidecar.guidance,
         scheduler: sidecar.scheduler.clone(),
+        pixels: sidecar.pixels,
         device: device.clone(),
         dtype,
     }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_info::RunInfo;
 
-/// Options that decide no result: where it is read and written.
-const PLACES: [&str; 3] = ["from", "out", "cache"];
+/// Options that decide no result: where it is read and written, and who computes it.
+const PLACES: [&str; 4] = ["from", "out", "cache", "shard"];
 
 /// Largest size of a summary, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
@@ -178,6 +178,15 @@ impl FromArgs {
         );
         Ok(())
     }
+}
+
+/// The words of the command that a summary, or the record of a shard, is of.
+///
+/// # Errors
+/// If the file is none.
+pub fn command(summary: &Path) -> Result<Vec<String>> {
+    let command = read(summary)?.command;
+    Ok(command.split(' ').map(ToOwned::to_owned).collect())
 }
 
 fn read(summary: &Path) -> Result<RecordedRun> {

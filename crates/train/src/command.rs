@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use datasway_cli::number::{self, count, real};
+use datasway_data::{Crop, Filter};
 use datasway_diffusion::device::DEVICES;
 use datasway_training::config::PRESETS;
 
@@ -16,8 +17,24 @@ pub struct TrainArgs {
     #[command(subcommand)]
     pub command: Option<Command>,
     /// The images: faces:N, celeba:FOLDER, mnist:FOLDER, cifar10:FOLDER, folder:FOLDER, or a folder
-    #[arg(long, default_value = "faces:10000")]
-    pub data: String,
+    /// [default: faces:10000, or those of the model of --from]
+    #[arg(long)]
+    pub data: Option<String>,
+    /// Fine-tune the model of this folder, of diffusers or EDM; --out becomes such a folder. Its network is given: --preset and
+    /// --set network.… are refused
+    #[arg(long, value_name = "FOLDER")]
+    pub from: Option<PathBuf>,
+    /// With --from: the class that is trained, of a model with classes: its number, from 0
+    #[arg(long, value_name = "NUMBER", requires = "from")]
+    pub class: Option<usize>,
+    /// With --from: the part of a picture that becomes an image: format, square, center, stretch or none [default: that of the model's
+    /// datasway.toml, or format]
+    #[arg(long, requires = "from")]
+    pub crop: Option<Crop>,
+    /// With --from: the filter of the resize: area, box, bilinear, bilinear-no-antialias, bicubic or lanczos [default: that of the
+    /// model's datasway.toml, or area]
+    #[arg(long, requires = "from")]
+    pub filter: Option<Filter>,
     /// Network and settings to start from: faces16, mnist16, mnist28, celeba16, celeba32, celeba64, cifar10
     /// [default: faces16, or mnist16 where all images are grey]
     #[arg(long, value_parser = PRESETS)]
@@ -64,6 +81,9 @@ pub struct TrainArgs {
     /// Also write the averaged weights alone, for sampling, to this file at the end
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
+    /// Also write the averaged weights at the end as a folder that diffusers reads
+    #[arg(long, value_name = "FOLDER")]
+    pub export_diffusers: Option<PathBuf>,
     /// Minutes between checkpoints
     #[arg(long, default_value_t = 3.0, value_parser = real(number::MINUTES))]
     pub checkpoint_minutes: f64,

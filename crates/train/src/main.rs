@@ -3,6 +3,8 @@
 mod classifier;
 mod command;
 mod configuration;
+mod export;
+mod fine_tuning;
 mod images;
 mod place;
 mod progress;
@@ -18,6 +20,9 @@ fn main() -> ExitCode {
     let arguments: TrainArgs = datasway_cli::parse();
     datasway_cli::finish(match &arguments.command {
         Some(Command::Classifier(classifier)) => classifier::run(classifier),
-        None => score_model::run(&arguments),
+        None => match &arguments.from {
+            Some(model) => fine_tuning::run(&arguments, model),
+            None => score_model::run(&arguments),
+        },
     })
 }

@@ -7,6 +7,8 @@ use datasway_cli::memory::ensure_room;
 use datasway_data::{Dataset, LoadOptions, Source};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::{caution, device};
+use datasway_diffusion::network::NetworkDenoiser;
+use datasway_diffusion::schedule;
 use datasway_fs::output::Kind;
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
@@ -18,8 +20,8 @@ use datasway_training::training_set::TrainingSetInfo;
 use crate::command::TrainArgs;
 use crate::configuration::configuration;
 use crate::progress::Loop;
-use crate::sample_grid::sample_grid;
-use crate::{images, place};
+use crate::sample_grid::{STEPS, sample_grid};
+use crate::{export, images, place};
 
 /// Output files of a training run.
 static FOLDER: Kind = Kind {
@@ -33,13 +35,17 @@ static FOLDER: Kind = Kind {
     marks: &[("run.toml", "sway = ")],
 };
 
+/// The images that a model is trained on unless others are named.
+const DATA: &str = "faces:10000";
+
 /// Trains until the last step or until Ctrl-C.
 pub fn run(arguments: &TrainArgs) -> Result<()> {
-    let source = Source::parse(&arguments.data)?;
+    let data = arguments.data.as_deref().unwrap_or(DATA);
+    let source = Source::parse(data)?;
     let config = configuration(arguments, source.grey())?;
     config.validate()?;
     let network = &config.network;
-    place::ensure_channels(&arguments.data, source.grey(), network.image_channels)?;
+    place::ensure_channels(data, source.grey(), network.image_channels)?;
     if !source.grey() && network.image_channels == 1 {
         datasway_cli::tell("images are read in grey: the network takes one channel");
     }
@@ -55,6 +61,7 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
     if let Some(file) = &arguments.export {
         place::ensure_export(file, &path)?;
     }
+    let export = export::folder_for_network(arguments, network)?;
     let resumed = if arguments.resume {
         Some(place::resumed(&path, Checkpoint::load)?)
     } else {
@@ -87,7 +94,7 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
     let set = TrainingSetInfo {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,
-        ..TrainingSetInfo::of(&images, &arguments.data, config.flip)
+        ..TrainingSetInfo::of(&images, data, config.flip)
     };
     let mut trainer = match resumed {
         Some(checkpoint) => {
@@ -102,7 +109,15 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
             trainer
         }
     };
-    train(arguments, &config, &images, &mut trainer, &path)
+    if !train(arguments, &config, &images, &mut trainer, &path)? {
+        return Ok(());
+    }
+    if let Some(folder) = &export {
+        export::write(&trainer.checkpoint()?, &config, folder)?;
+    }
+    let (count, path) = (config.steps, path.display());
+    datasway_cli::tell(format!("finished {count} steps; checkpoint in {path}"));
+    Ok(())
 }
 
 /// Writes `run.toml`: version, data, device and configuration. It can be used for `--config`.
@@ -123,13 +138,14 @@ fn record(arguments: &TrainArgs, config: &TrainConfig, set: &TrainingSetInfo) ->
     Ok(())
 }
 
+/// Trains, and returns whether the run is finished.
 fn train(
     arguments: &TrainArgs,
     config: &TrainConfig,
     images: &Dataset,
     trainer: &mut ScoreTrainer,
     path: &Path,
-) -> Result<()> {
+) -> Result<bool> {
     let steps = Loop {
         steps: config.steps,
         batch: config.batch,
@@ -144,14 +160,12 @@ fn train(
         path,
     };
     if !steps.run(&mut run)? {
-        return Ok(());
+        return Ok(false);
     }
     if let Some(file) = &arguments.export {
         trainer.checkpoint()?.for_sampling().save(file)?;
     }
-    let (count, path) = (config.steps, path.display());
-    datasway_cli::tell(format!("finished {count} steps; checkpoint in {path}"));
-    Ok(())
+    Ok(true)
 }
 
 /// A score model in training that draws sample grids at intervals.
@@ -172,12 +186,31 @@ impl TrainingRun for ScoreRun<'_> {
 
     fn advance(&mut self) -> Result<f32> {
         let step = self.trainer.step();
-        let clean = self.batches.at(self.config, step, self.trainer.device());
+        let clean = self
+            .batches
+            .at(self.config.draws(), step, self.trainer.device());
         let loss = self.trainer.advance(clean)?;
         let (step, every) = (step + 1, self.arguments.sample_every);
         if every > 0 && step.is_multiple_of(every) {
             let name = format!("samples-{step:06}.png");
-            sample_grid(self.config, self.trainer, &self.arguments.out.join(name))?;
+            let network = &self.config.network;
+            let model = NetworkDenoiser::new(
+                self.trainer.average().clone(),
+                network.clone(),
+                self.trainer.precondition(),
+            );
+            sample_grid(
+                &model,
+                [
+                    network.image_channels,
+                    network.image_size,
+                    network.image_size,
+                ],
+                &schedule::edm(STEPS),
+                self.config.seed,
+                self.trainer.device(),
+                &self.arguments.out.join(name),
+            )?;
         }
         Ok(loss)
     }

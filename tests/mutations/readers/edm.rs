@@ -55,17 +55,18 @@ impl EdmFolders {
         let device = Device::flex();
         let model = EdmModel::load(Path::new("."), Some(1), &device, DType::F32).map_err(said)?;
         let [c, h, w] = model.shape;
-        if c * h * w == 0 || model.denoiser.dim() != c * h * w || model.classes < 2 {
-            return Ok(Err(format!("pictures of shape {:?}", model.shape)));
+        let ([smallest, largest], classes) = (model.sigmas, model.classes);
+        let denoiser = model.denoiser();
+        if c * h * w == 0 || denoiser.dim() != c * h * w || classes < 2 {
+            return Ok(Err(format!("pictures of shape {:?}", [c, h, w])));
         }
-        let [smallest, largest] = model.sigmas;
         if smallest.is_nan() || smallest >= largest {
             return Ok(Err(format!("noise levels from {smallest} to {largest}")));
         }
         self.built += 1;
         if self.built % SAMPLED == 1 && c * h * w < 10_000 {
             let x = Tensor::<2>::ones([1, c * h * w], &device);
-            model.denoiser.denoise(x, 1.0).map_err(said)?;
+            denoiser.denoise(x, 1.0).map_err(said)?;
         }
         Ok(Ok(()))
     }

@@ -17,6 +17,7 @@ mod selection;
 mod sidecar;
 mod source;
 mod torch;
+mod tuned;
 
 pub use cache::Caches;
 pub use celeba::Tables;
@@ -35,6 +36,7 @@ pub use selection::Selections;
 pub use sidecar::Sidecars;
 pub use source::Sources;
 pub use torch::TorchFiles;
+pub use tuned::Tunings;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;

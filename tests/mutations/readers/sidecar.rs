@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use datasway_sensitivity::{SIDECAR, Sidecar};
+use datasway_training::sidecar::{SIDECAR, Sidecar};
 use rand_chacha::ChaCha8Rng;
 
 use super::said;
@@ -27,6 +27,12 @@ _class_name = "DDPMScheduler"
 beta_start = 0.0001
 beta_end = 0.02
 trained_betas = [0.1, 0.2]
+
+[training]
+base = "models/faces"
+steps = 7
+seed = 1
+noise = { mean = -1.2, std = 1.2 }
 "#;
 /// One that says little.
 const SHORT: &str = "data = \"faces:60\"\n";

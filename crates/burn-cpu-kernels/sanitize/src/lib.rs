@@ -1,5 +1,6 @@
-//! Tests of the loops against textbook sums, for a run under a sanitizer. Every slice has the shortest length that is
-//! allowed, so that a read or a write beyond its end is detected.
+//! Tests of the loops against textbook sums, for a run under a sanitizer, with every instruction set that the processor has.
+//! Every slice has the shortest length that is allowed, so that a read or a write beyond its end is detected, and results
+//! are no numbers before they are written, so that an entry that was left out is seen.
 #![cfg(test)]
 #![allow(dead_code, reason = "the functions for Burn are left out")]
 #![allow(
@@ -17,9 +18,12 @@ mod kernels {
     pub mod pointwise;
     pub mod silu;
     pub mod simd;
+    pub mod uninit;
 }
 
-use kernels::{attention, conv, matrix, norm, pointwise, silu, simd};
+use kernels::simd::limit;
+use kernels::uninit::overwritten;
+use kernels::{attention, conv, matrix, norm, pointwise, silu, simd, uninit};
 
 /// Numbers that look random, the same everywhere.
 fn numbers(count: usize, seed: u32) -> Box<[f32]> {
@@ -37,6 +41,11 @@ fn zeros(count: usize) -> Box<[f32]> {
     vec![0.0; count].into_boxed_slice()
 }
 
+/// Memory for results, no numbers until they are written.
+fn unwritten(count: usize) -> Box<[f32]> {
+    vec![f32::NAN; count].into_boxed_slice()
+}
+
 #[track_caller]
 fn close(ours: &[f32], truth: &[f64]) {
     assert_eq!(ours.len(), truth.len());
@@ -50,7 +59,7 @@ fn close(ours: &[f32], truth: &[f64]) {
 }
 
 /// n, i, o, h, w.
-const SIZES: [[usize; 5]; 9] = [
+const SIZES: [[usize; 5]; 10] = [
     [1, 1, 1, 1, 1],
     [2, 3, 5, 7, 5],
     [3, 4, 4, 3, 9],
@@ -60,6 +69,8 @@ const SIZES: [[usize; 5]; 9] = [
     [2, 6, 9, 14, 28],
     [40, 4, 4, 4, 4],
     [5, 2, 2, 2, 3],
+    // More input channels than a block has.
+    [2, 131, 9, 4, 9],
 ];
 
 /// Every product of a convolution: positions of output, input and weight.
@@ -96,26 +107,33 @@ fn convolutions() {
             height,
             width,
         };
-        for threads in [1, 4] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            pool.unwrap().install(|| {
-                let mut out = [zeros(grad.len()), zeros(x.len()), zeros(weights.len())];
-                conv::forward(shape, &x, &weights, None, &mut out[0]);
-                conv::input_gradient(shape, &grad, &weights, &mut out[1]);
-                conv::weight_gradient(shape, &x, &grad, &mut out[2]);
-                out.iter()
-                    .zip(&truth)
-                    .for_each(|(out, truth)| close(out, truth));
-
-                let bias = numbers(images * outputs, 4);
-                conv::forward(shape, &x, &weights, Some(&bias), &mut out[0]);
-                let pairs = truth[0]
-                    .iter()
-                    .zip(bias.iter().flat_map(|b| vec![*b; pixels]));
-                let biased: Vec<f64> = pairs.map(|(y, b)| y + f64::from(b)).collect();
-                close(&out[0], &biased);
+        let packed = conv::PackedWeights::new(outputs, inputs, &weights);
+        let turned = conv::PackedWeights::turned(outputs, inputs, &weights);
+        let bias = numbers(images * outputs, 4);
+        let pairs = truth[0]
+            .iter()
+            .zip(bias.iter().flat_map(|b| vec![*b; pixels]));
+        let biased: Vec<f64> = pairs.map(|(y, b)| y + f64::from(b)).collect();
+        let check = || {
+            let lengths = [grad.len(), x.len(), weights.len()];
+            let mut out = lengths.map(unwritten);
+            conv::forward(shape, &x, &packed, None, overwritten(&mut out[0]));
+            conv::input_gradient(shape, &grad, &turned, overwritten(&mut out[1]));
+            conv::weight_gradient(shape, &x, &grad, &mut out[2]);
+            out.iter()
+                .zip(&truth)
+                .for_each(|(out, truth)| close(out, truth));
+            conv::forward(shape, &x, &packed, Some(&bias), overwritten(&mut out[0]));
+            close(&out[0], &biased);
+            out.map(|out| out.into_vec())
+        };
+        limit::each(|_| {
+            let with_threads = [1, 4].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                pool.build().unwrap().install(check)
             });
-        }
+            assert_eq!(with_threads[0], with_threads[1]);
+        });
     }
 }
 
@@ -144,17 +162,20 @@ fn pointwise_maps() {
             outputs,
             pixels,
         };
-        let mut out = [zeros(grad.len()), zeros(x.len()), zeros(weight.len())];
-        pointwise::forward(shape, &x, &weight, &zeros(outputs), &mut out[0]);
-        pointwise::input_gradient(shape, &grad, &weight, &mut out[1]);
-        pointwise::weight_gradient(shape, &x, &grad, &mut out[2]);
-        out.iter()
-            .zip(&truth)
-            .for_each(|(out, truth)| close(out, truth));
-        let mut sums = zeros(images * outputs);
-        pointwise::channel_sums(pixels, &grad, &mut sums);
-        let total = |channel: &[f32]| channel.iter().copied().map(f64::from).sum();
-        close(&sums, &grad.chunks(pixels).map(total).collect::<Vec<f64>>());
+        limit::each(|_| {
+            let mut out = [grad.len(), x.len(), weight.len()].map(unwritten);
+            let bias = zeros(outputs);
+            pointwise::forward(shape, &x, &weight, &bias, overwritten(&mut out[0]));
+            pointwise::input_gradient(shape, &grad, &weight, overwritten(&mut out[1]));
+            pointwise::weight_gradient(shape, &x, &grad, &mut out[2]);
+            out.iter()
+                .zip(&truth)
+                .for_each(|(out, truth)| close(out, truth));
+            let mut sums = zeros(images * outputs);
+            pointwise::channel_sums(pixels, &grad, &mut sums);
+            let total = |channel: &[f32]| channel.iter().copied().map(f64::from).sum();
+            close(&sums, &grad.chunks(pixels).map(total).collect::<Vec<f64>>());
+        });
     }
 }
 
@@ -205,21 +226,38 @@ fn group_norms() {
             pixels,
         };
         let count = images * channels * pixels;
-        let (x, tangent, grad) = (numbers(count, 1), numbers(count, 2), numbers(count, 3));
+        let (x_values, tangent, grad) = (numbers(count, 1), numbers(count, 2), numbers(count, 3));
         let (gamma, beta) = (numbers(channels, 4), numbers(channels, 5));
         let value = |x: &[f32]| {
-            let mut out = zeros(count);
-            norm::forward(shape, options, x, &gamma, &beta, &mut out);
+            let mut out = unwritten(count);
+            norm::forward(shape, options, x, &gamma, &beta, overwritten(&mut out));
             out
         };
-        let (mut moved, mut pulled) = (zeros(count), zeros(count));
-        let directions = norm::Directions {
-            x: Some(&tangent),
-            affine: None,
-        };
-        norm::tangent(shape, options, &x, (&gamma, &beta), directions, &mut moved);
-        norm::gradient(shape, options, &x, (&gamma, &beta), &grad, &mut pulled);
-        same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
+        let affine = (&*gamma, &*beta);
+        limit::each(|_| {
+            let tangent_along = |x, affine_moved| {
+                let directions = norm::Directions {
+                    x,
+                    affine: affine_moved,
+                };
+                let mut moved = unwritten(count);
+                let out = overwritten(&mut moved);
+                norm::tangent(shape, options, &x_values, affine, directions, out);
+                moved
+            };
+            let mut pulled = unwritten(count);
+            let out = overwritten(&mut pulled);
+            norm::gradient(shape, options, &x_values, affine, &grad, out);
+            let moved = tangent_along(Some(&*tangent), None);
+            same_jacobian(value, &x_values, (&tangent, &moved), (&grad, &pulled));
+            // Directions of data and weights add up.
+            let weights = (&*numbers(channels, 6), &*numbers(channels, 7));
+            let along_weights = tangent_along(None, Some(weights));
+            let along_all = tangent_along(Some(&*tangent), Some(weights));
+            let sum = moved.iter().zip(&along_weights);
+            let sum: Vec<f64> = sum.map(|(a, b)| f64::from(a + b)).collect();
+            close(&along_all, &sum);
+        });
     }
 }
 
@@ -269,9 +307,10 @@ fn group_norm_gradients() {
                 let (x, grad) = (along(&x, &x_moved, sign), along(&grad, &grad_moved, sign));
                 let gamma = along(&gamma, &gamma_moved, sign);
                 let beta = along(&beta, &beta_moved, sign);
-                let mut on_x = zeros(count);
+                let mut on_x = unwritten(count);
+                let out = overwritten(&mut on_x);
                 let (on_gamma, on_beta) =
-                    norm::gradient(shape, options, &x, (&gamma, &beta), &grad, &mut on_x);
+                    norm::gradient(shape, options, &x, (&gamma, &beta), &grad, out);
                 [on_x.into_vec(), on_gamma, on_beta]
             };
             let [ahead, behind] = [gradients(1.0), gradients(-1.0)];
@@ -307,9 +346,11 @@ fn attentions() {
             attention::forward(shape, x, &mut out);
             out
         };
-        let (mut moved, mut pulled) = (zeros(count), zeros(3 * count));
-        attention::tangent(shape, &x, &tangent, &mut moved);
-        attention::gradient(shape, &x, &grad, &mut pulled);
-        same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
+        limit::each(|_| {
+            let (mut moved, mut pulled) = (zeros(count), zeros(3 * count));
+            attention::tangent(shape, &x, &tangent, &mut moved);
+            attention::gradient(shape, &x, &grad, &mut pulled);
+            same_jacobian(value, &x, (&tangent, &moved), (&grad, &pulled));
+        });
     }
 }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::{Affine, GroupNormOptions, NormShape, statistics};
 use crate::silu::{curvature, slope};
-use crate::simd::{Vector, multiversion, sum};
+use crate::simd::{Machine, multiversion, sum};
 
 /// k directions of what the gradients depend on.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +96,7 @@ multiversion! {
 }
 
 #[inline(always)]
-fn gradient_tangent_body<V: Vector, const WIDE: bool>(
+fn gradient_tangent_body<M: Machine>(
     options: GroupNormOptions,
     pixels: usize,
     inputs: Group<'_>,
@@ -130,8 +130,8 @@ fn gradient_tangent_body<V: Vector, const WIDE: bool>(
             for ((h, h_moved), (&hat, &hat_moved)) in h.iter_mut().zip(&mut *h_moved).zip(hats) {
                 let y = gamma * hat + beta;
                 let y_moved = gamma_moved * hat + gamma * hat_moved + beta_moved;
-                let slope = slope::<V>(y);
-                *h_moved = *h_moved * slope + *h * curvature::<V>(y) * y_moved;
+                let slope = slope::<M>(y);
+                *h_moved = *h_moved * slope + *h * curvature::<M>(y) * y_moved;
                 *h *= slope;
             }
         }

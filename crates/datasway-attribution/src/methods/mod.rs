@@ -8,3 +8,4 @@ mod ridge;
 pub mod similarity;
 pub mod tangent;
 pub mod trak;
+pub mod weights;

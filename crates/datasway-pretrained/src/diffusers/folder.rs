@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 use crate::PretrainedError;
 use crate::weights;
 
-/// Largest configuration file.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// Largest configuration file in bytes.
+pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Configuration of a network.
-const CONFIG: &str = "config.json";
+pub const CONFIG: &str = "config.json";
 /// Configuration of a scheduler.
 pub const SCHEDULER_CONFIG: &str = "scheduler_config.json";
 /// List of the parts of a pipeline.
-const PIPELINE: &str = "model_index.json";
+pub const PIPELINE: &str = "model_index.json";
 /// Folders of networks in a pipeline or a checkpoint, the averaged weights first.
 const NETWORKS: [&str; 3] = ["unet_ema", "unet", "transformer"];
 
@@ -29,6 +29,8 @@ pub struct DiffusersFolder {
     pub weights: PathBuf,
     /// The file of the scheduler's configuration, if there is one.
     pub scheduler_file: Option<PathBuf>,
+    /// The list of the parts of the pipeline, if there is one.
+    pub pipeline_file: Option<PathBuf>,
 }
 
 impl DiffusersFolder {
@@ -45,12 +47,27 @@ impl DiffusersFolder {
         }
         let network = network_folder(folder)?;
         let config_file = network.join(CONFIG);
+        let scheduler_file = scheduler_file(folder, &network);
         Ok(Self {
             config: read_json(&config_file)?,
             config_file,
             weights: weights::find(&network)?,
-            scheduler_file: scheduler_file(folder, &network),
+            pipeline_file: pipeline_file(folder, scheduler_file.as_deref()),
+            scheduler_file,
         })
+    }
+
+    /// The class of the pipeline, if there is one.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub fn pipeline_class(&self) -> Result<Option<String>, PretrainedError> {
+        let Some(file) = &self.pipeline_file else {
+            return Ok(None);
+        };
+        let parts = read_json(file)?;
+        let class = parts.get("_class_name").and_then(Value::as_str);
+        Ok(class.map(str::to_owned))
     }
 
     /// The class of the network, such as `UNet2DModel`.
@@ -93,12 +110,28 @@ fn network_folder(folder: &Path) -> Result<PathBuf, PretrainedError> {
     })
 }
 
-/// The configuration of the scheduler: in the folder `scheduler` of the pipeline, or beside the network.
+/// The folder of a scheduler in a pipeline.
+pub fn scheduler_folder(pipeline: &Path) -> PathBuf {
+    pipeline.join("scheduler")
+}
+
+/// The configuration of the scheduler: in the folder `scheduler` of the pipeline, beside the network, or in that folder of a pipeline
+/// one or two levels above, where the training scripts of diffusers put `checkpoint-N/unet`.
 fn scheduler_file(folder: &Path, network: &Path) -> Option<PathBuf> {
-    let above = folder.parent().unwrap_or(Path::new("")).join("scheduler");
-    let mut folders = [folder.join("scheduler"), network.to_owned(), above].into_iter();
-    folders.find_map(|folder| {
+    let [above, further] = ["..", "../.."].map(|up| scheduler_folder(&folder.join(up)));
+    let folders = [scheduler_folder(folder), network.to_owned(), above, further];
+    folders.into_iter().find_map(|folder| {
         let file = folder.join(SCHEDULER_CONFIG);
+        file.is_file().then_some(file)
+    })
+}
+
+/// The list of a pipeline's parts: in its folder, or in the one that has its scheduler.
+fn pipeline_file(folder: &Path, scheduler: Option<&Path>) -> Option<PathBuf> {
+    let of_scheduler = scheduler.and_then(|file| file.parent()?.parent());
+    let mut folders = [Some(folder), of_scheduler].into_iter().flatten();
+    folders.find_map(|folder| {
+        let file = folder.join(PIPELINE);
         file.is_file().then_some(file)
     })
 }
@@ -234,6 +267,22 @@ mod tests {
         ]);
         let found = DiffusersFolder::find(&folder.path().join("unet")).unwrap();
         assert!(found.scheduler_file.is_some());
+    }
+
+    #[test]
+    fn the_network_of_a_training_checkpoint_has_the_scheduler_of_the_pipeline_two_folders_up() {
+        let folder = folder(&[
+            ("checkpoint-5/unet/config.json", UNET),
+            (&format!("checkpoint-5/unet/{WEIGHTS}"), ""),
+            ("scheduler/scheduler_config.json", "{}"),
+            (PIPELINE, DDPM),
+        ]);
+        for name in ["checkpoint-5/unet", "checkpoint-5"] {
+            let found = DiffusersFolder::find(&folder.path().join(name)).unwrap();
+            assert!(found.scheduler_file.is_some(), "{name}");
+            let class = found.pipeline_class().unwrap();
+            assert_eq!(class.as_deref(), Some("DDPMPipeline"), "{name}");
+        }
     }
 
     #[test]

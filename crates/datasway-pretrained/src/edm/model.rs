@@ -11,7 +11,7 @@ use super::architecture::Architecture;
 use super::arguments::architecture;
 use super::config::{EdmConfig, Wrapper};
 use super::network::EdmNetwork;
-use super::precondition::Preconditioning;
+use super::precondition::{EdmParameterization, Preconditioning};
 use crate::PretrainedError;
 use crate::state_dict::StateDict;
 
@@ -25,8 +25,12 @@ const MAX_ARGUMENTS: u64 = 1 << 20;
 
 /// A model of NVlabs/edm.
 pub struct EdmModel {
-    /// The denoiser, with the label of the class in its biases.
-    pub denoiser: NetworkDenoiser<EdmNetwork>,
+    /// The checked arguments.
+    pub plan: EdmPlan,
+    /// The network, with the label of the class in its biases.
+    pub network: EdmNetwork,
+    /// From the output of the network to the denoiser.
+    pub parameterization: EdmParameterization,
     /// Channels, height and width of a picture.
     pub shape: [usize; 3],
     /// Smallest and largest noise level that the wrapper supports. EDM's own wrapper sets no limits: 0 and infinity.
@@ -42,6 +46,11 @@ pub fn is_edm(folder: &Path) -> bool {
     folder.join(CONFIG_FILE).is_file()
 }
 
+/// True if a path is that of a pickle of NVlabs/edm.
+pub fn is_pickle(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "pkl")
+}
+
 impl EdmModel {
     /// Loads the model of a folder as one of this class, or of the null label.
     ///
@@ -54,10 +63,7 @@ impl EdmModel {
         device: &Device,
         dtype: DType,
     ) -> Result<Self, PretrainedError> {
-        if folder
-            .extension()
-            .is_some_and(|extension| extension == "pkl")
-        {
+        if is_pickle(folder) {
             return Err(PretrainedError::Unsupported {
                 path: folder.to_owned(),
                 message: "a pickle runs the code inside it, so it is not read: \
@@ -69,13 +75,25 @@ impl EdmModel {
         let config: EdmConfig =
             serde_json::from_slice(&datasway_fs::read(&arguments, MAX_ARGUMENTS)?)
                 .map_err(|error| refused(&arguments, &error.to_string()))?;
-        let plan = Plan::new(&config, class).map_err(|message| refused(&arguments, &message))?;
+        let plan = EdmPlan::new(&config, class).map_err(|message| refused(&arguments, &message))?;
         let tensors = crate::weights::read(&weights)?;
         plan.build(tensors, class, device, dtype)
             .map_err(|message| PretrainedError::Weights {
                 message: one_line(&message),
                 path: weights,
             })
+    }
+
+    /// The denoiser of flat points.
+    pub fn denoiser(self) -> NetworkDenoiser<EdmNetwork> {
+        let [channels, height, width] = self.shape;
+        let d = channels * height * width;
+        let forward = move |network: &EdmNetwork, x: Tensor<2>, level: Tensor<1>| {
+            let n = x.dims()[0];
+            let images = x.reshape([n, channels, height, width]);
+            network.forward(images, level).reshape([n, d])
+        };
+        NetworkDenoiser::flat(self.network, d, self.parameterization, forward)
     }
 
     /// The model of arguments and weights.
@@ -89,20 +107,25 @@ impl EdmModel {
         device: &Device,
         dtype: DType,
     ) -> Result<Self, String> {
-        Plan::new(config, class)?.build(tensors, class, device, dtype)
+        EdmPlan::new(config, class)?.build(tensors, class, device, dtype)
     }
 }
 
-/// Arguments that have been checked.
-struct Plan {
+/// Arguments of a model that have been checked.
+#[derive(Debug, Clone)]
+pub struct EdmPlan {
     architecture: Architecture,
     preconditioning: Preconditioning,
     shape: [usize; 3],
     table: Option<usize>,
 }
 
-impl Plan {
-    fn new(config: &EdmConfig, class: Option<usize>) -> Result<Self, String> {
+impl EdmPlan {
+    /// The checked arguments of a model, for this class.
+    ///
+    /// # Errors
+    /// A clause that names the argument.
+    pub fn new(config: &EdmConfig, class: Option<usize>) -> Result<Self, String> {
         let architecture = architecture(config)?;
         check_class(&architecture, class)?;
         let [size, channels, _] = config.wrapper.interface();
@@ -124,39 +147,33 @@ impl Plan {
         device: &Device,
         dtype: DType,
     ) -> Result<EdmModel, String> {
-        let Self {
-            architecture,
-            preconditioning,
-            shape,
-            table,
-        } = self;
-        check_size(&architecture, &tensors)?;
+        check_size(&self.architecture, &tensors)?;
         let state = StateDict::new(tensors, device, dtype);
-        let root = state.root();
-        let table = table.map(|levels| root.tensor("u", [levels]).into_data());
-        let network = EdmNetwork::new(&root.at("model"), &architecture, class);
+        let table = self.table.map(|levels| {
+            let table: Tensor<1> = state.root().tensor("u", [levels]);
+            table.into_data().iter::<f64>().collect()
+        });
+        let network = self.network(&state, class);
         state.finish()?;
         let preconditioning = match table {
-            Some(table) => preconditioning.with_table(table.iter::<f64>().collect())?,
-            None => preconditioning,
+            Some(table) => self.preconditioning.clone().with_table(table)?,
+            None => self.preconditioning.clone(),
         };
-        let [channels, height, width] = shape;
-        let d = shape.iter().product();
-        let forward = move |network: &EdmNetwork, x: Tensor<2>, level: Tensor<1>| {
-            let n = x.dims()[0];
-            let images = x.reshape([n, channels, height, width]);
-            let output = network.forward(images, level);
-            // iDDPM's other half is a variance.
-            output.slice_dim(1, 0..channels).reshape([n, d])
-        };
-        let parameterization = preconditioning.parameterization;
+        let classes = self.architecture.classes;
         Ok(EdmModel {
-            denoiser: NetworkDenoiser::flat(network, d, parameterization, forward),
-            shape,
+            network,
+            parameterization: preconditioning.parameterization,
+            shape: self.shape,
             sigmas: preconditioning.sigmas,
-            classes: architecture.classes,
-            null_label: architecture.classes > 0 && architecture.null_label,
+            classes,
+            null_label: classes > 0 && self.architecture.null_label,
+            plan: self,
         })
+    }
+
+    /// Takes the tensors of the network.
+    pub fn network(&self, state: &StateDict, class: Option<usize>) -> EdmNetwork {
+        EdmNetwork::new(&state.root().at("model"), &self.architecture, class)
     }
 }
 

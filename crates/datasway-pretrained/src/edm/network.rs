@@ -13,7 +13,7 @@ use crate::layers::{Pointwise, conv3x3, convolve, normalize};
 use crate::resampling::{Resampling, ScaleChange};
 use crate::state_dict::StateScope;
 
-/// SongUNet or DhariwalUNet: `(x [n, c, h, w], c_noise [n]) → [n, outputs, h, w]`.
+/// SongUNet or DhariwalUNet: `(x [n, c, h, w], c_noise [n]) → [n, c, h, w]`, without the variances.
 #[derive(Module, Debug)]
 pub struct EdmNetwork {
     mapping: Mapping,
@@ -57,6 +57,7 @@ impl EdmNetwork {
 
     /// `F(x, c_noise)`: `x` is `[n, c, h, w]`, `c_noise` is `[n]`.
     pub fn forward(&self, x: Tensor<4>, c_noise: Tensor<1>) -> Tensor<4> {
+        let channels = x.dims()[1];
         let embedding = self.mapping.forward(c_noise);
         let mut auxiliary = x.clone();
         let mut x = convolve(&self.first, x, None);
@@ -89,7 +90,9 @@ impl EdmNetwork {
                 });
             }
         }
-        picture.expect("the finest level has an output")
+        let output = picture.expect("the finest level has an output");
+        // iDDPM's other half is a variance.
+        output.slice_dim(1, 0..channels)
     }
 }
 

@@ -100,6 +100,7 @@ pub fn iddpm_levels(c_1: f64, c_2: f64, steps: usize) -> Vec<f64> {
 }
 
 /// Coefficients of a wrapper with its range of noise levels, smallest and largest. The largest may be infinite.
+#[derive(Debug, Clone)]
 pub struct Preconditioning {
     /// The coefficients. Those of iDDPM have the table that the arguments give.
     pub parameterization: EdmParameterization,

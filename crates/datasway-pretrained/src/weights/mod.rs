@@ -13,7 +13,7 @@ use burn::tensor::TensorData;
 use crate::PretrainedError;
 
 /// File names of diffusers, without their folder, from the best to the last resort. Half precision comes last.
-const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 6] = [
     "diffusion_pytorch_model.safetensors",
     "diffusion_pytorch_model.safetensors.index.json",
     "diffusion_pytorch_model.bin",
@@ -70,4 +70,16 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, PretrainedError> {
         files.extend(shards::files(path)?);
     }
     Ok(files)
+}
+
+/// Writes tensors of single precision as SafeTensors, completely or not at all.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write(path: &Path, tensors: &BTreeMap<String, TensorData>) -> Result<(), PretrainedError> {
+    let bytes = safetensors::bytes(tensors).map_err(|message| PretrainedError::File {
+        path: path.to_owned(),
+        message,
+    })?;
+    Ok(datasway_fs::write(path, &bytes)?)
 }

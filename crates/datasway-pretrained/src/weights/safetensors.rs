@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::TensorData;
-use datasway_diffusion::tensor_file::FloatReader;
+use burn::tensor::{DType, TensorData};
+use datasway_diffusion::tensor_file::{FloatReader, finite};
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
 
 use super::size::{MAX_BYTES, check};
 
@@ -29,4 +30,24 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<String, TensorData>, String> {
         tensors.insert(name, data);
     }
     Ok(tensors)
+}
+
+/// The bytes of a file with these tensors of single precision.
+///
+/// # Errors
+/// A clause, if a tensor is of another type or holds a number that is not finite.
+pub fn bytes(tensors: &BTreeMap<String, TensorData>) -> Result<Vec<u8>, String> {
+    let mut views = BTreeMap::new();
+    for (name, data) in tensors {
+        if data.dtype() != DType::F32 {
+            return Err(format!("{name} is not of single precision"));
+        }
+        finite(name, data)?;
+        let shape = data.shape().iter().copied().collect();
+        let view = TensorView::new(Dtype::F32, shape, data.as_bytes());
+        views.insert(name, view.map_err(|error| error.to_string())?);
+    }
+    // Libraries for PyTorch look for this entry.
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    ::safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
 }

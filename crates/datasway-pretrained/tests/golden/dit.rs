@@ -15,13 +15,13 @@ use crate::case::{Case, cases, check_adjoint, check_neighbours};
 const FLOW: FlowMatching = FlowMatching { times: 1000.0 };
 
 /// The class of a case, and its network's configuration.
-fn parts(case: &Case) -> (Option<usize>, serde_json::Value) {
+pub fn parts(case: &Case) -> (Option<usize>, serde_json::Value) {
     let class = case.config["class"].as_u64().map(|class| class as usize);
     (class, case.config["config"].clone())
 }
 
 /// The weights of a case, with equal embeddings of all blocks where the case says so.
-fn weights(case: &Case) -> BTreeMap<String, TensorData> {
+pub fn weights(case: &Case) -> BTreeMap<String, TensorData> {
     let mut weights = case.weights();
     if case.config["kind"] == "shared" {
         let (first, second) = (

@@ -17,7 +17,7 @@ use crate::case::{Case, cases, check_adjoint, check_neighbours};
 const FILE: &str = "edm.safetensors";
 
 /// The arguments, the weights and the class of a case. The table of iDDPM follows from the arguments.
-fn parts(case: &Case) -> (Value, BTreeMap<String, TensorData>, Option<usize>) {
+pub fn parts(case: &Case) -> (Value, BTreeMap<String, TensorData>, Option<usize>) {
     let arguments = case.config["file"].clone();
     let mut weights = case.weights();
     if let Wrapper::Iddpm(iddpm) = &config(&arguments).wrapper {
@@ -29,7 +29,7 @@ fn parts(case: &Case) -> (Value, BTreeMap<String, TensorData>, Option<usize>) {
     (arguments, weights, class)
 }
 
-fn config(arguments: &Value) -> EdmConfig {
+pub fn config(arguments: &Value) -> EdmConfig {
     serde_json::from_value(arguments.clone()).unwrap()
 }
 
@@ -42,8 +42,8 @@ fn model(case: &Case, dtype: DType) -> EdmModel {
 #[test]
 fn denoisers_and_derivatives_of_edm_are_those_of_the_library() {
     for case in cases(FILE) {
-        case.check(&model(&case, DType::F64).denoiser, DType::F64, 1e-9);
-        case.check(&model(&case, DType::F32).denoiser, DType::F32, 1e-4);
+        case.check(&model(&case, DType::F64).denoiser(), DType::F64, 1e-9);
+        case.check(&model(&case, DType::F32).denoiser(), DType::F32, 1e-4);
     }
 }
 
@@ -56,7 +56,7 @@ fn products_of_edm_with_transposed_jacobians_are_adjoint() {
         "adm-class",
         "tiny",
     ] {
-        let model = model(&case(name), DType::F64).denoiser;
+        let model = model(&case(name), DType::F64).denoiser();
         check_adjoint(name, &model, DType::F64, 1e-10);
     }
 }
@@ -111,7 +111,7 @@ fn a_folder_of_the_edm_script_is_loaded() {
         assert!(is_edm(folder.path()));
         let model = load(&folder, class).unwrap();
         assert_eq!(model.shape, case.shape, "{name}");
-        case.check(&model.denoiser, DType::F32, 1e-4);
+        case.check(&model.denoiser(), DType::F32, 1e-4);
     }
 }
 

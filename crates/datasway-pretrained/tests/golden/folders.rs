@@ -19,12 +19,12 @@ use crate::case::{largest_difference, numbers};
 /// Entries of a picture.
 const D: usize = 64;
 
-fn folder(name: &str) -> PathBuf {
+pub fn folder(name: &str) -> PathBuf {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/folders");
     data.join(name)
 }
 
-fn denoiser(name: &str, dtype: DType) -> NetworkDenoiser<DiffusersUNet> {
+pub fn denoiser(name: &str, dtype: DType) -> NetworkDenoiser<DiffusersUNet> {
     let found = DiffusersFolder::find(&folder(name)).unwrap();
     let config = UNet2DConfig::parse(&found.config).unwrap();
     let scheduler = read_json(&found.scheduler_file.unwrap()).unwrap();

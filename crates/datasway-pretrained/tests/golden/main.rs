@@ -3,7 +3,10 @@
 mod case;
 mod dit;
 mod edm;
+mod export;
 mod folders;
 mod paths;
+mod pixels;
+mod round_trip;
 mod scheduler;
 mod unet;

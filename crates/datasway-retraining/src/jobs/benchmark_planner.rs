@@ -130,6 +130,11 @@ impl<'p, 'a> BenchmarkPlanner<'p, 'a> {
             "held_out": self.benchmark.held_out.fingerprint,
             "subsets": subsets,
         });
+        if options.needs_complements() {
+            let groups = self.benchmark.groups.iter();
+            let groups: Vec<String> = groups.map(|g| subsets::fingerprint(g)).collect();
+            settings["groups"] = json!(groups);
+        }
         add_bandwidth_revision(&mut settings, options.estimator());
         let (model, samples) = (self.model, self.samples);
         let task = Task::Attribution {

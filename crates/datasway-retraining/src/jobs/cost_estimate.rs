@@ -188,7 +188,7 @@ fn time_training_step(
     let batches = Batches::new(&experiment.images);
     let mut started = Instant::now();
     for step in 0..=TIMED_STEPS {
-        trainer.advance(batches.at(config, step, &experiment.device))?;
+        trainer.advance(batches.at(config.draws(), step, &experiment.device))?;
         if step == 0 {
             started = Instant::now();
         }
@@ -320,6 +320,9 @@ fn time_attribution(
     let (checkpoint, model) = untrained_model(experiment, config)?;
     let stand_ins = stand_ins(experiment);
     let mut context = experiment.attribution_context(&checkpoint, &model, stand_ins)?;
+    if let Some(seconds) = method.estimated_seconds(&context)? {
+        return Ok(seconds);
+    }
     let first_points = |points: &Tensor<2>| {
         let count = points.dims()[0].min(TIMED_POINTS);
         points.clone().slice_dim(0, 0..count)

@@ -23,7 +23,7 @@ pub use job::{Job, JobId, JobKind, Task, TrainingData};
 pub use plan::{AttributionJobs, ModelOutputs, Plan, RemovalJobs, Replicate};
 pub use planner::plan;
 pub use progress::Progress;
-pub use runner::{RunStatus, Shard, run};
+pub use runner::{RunStatus, run};
 pub use store::Store;
 pub(crate) use store::{CANNOT_BE_USED, read_arrays};
 pub use workspace::{JobStatus, Workspace};

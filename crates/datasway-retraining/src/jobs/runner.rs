@@ -1,11 +1,11 @@
 //! Runs the jobs of a workspace that are not done, together with other runners on the same folder.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use datasway_fs::claim::Claim;
+use datasway_fs::shard::Shard;
 use serde_json::json;
 
 use super::executor::Executor;
@@ -17,40 +17,16 @@ use crate::RetrainError;
 /// Time between two looks for results of other runners.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// One of n equal parts of the jobs, numbered as in the job array of a scheduler: `0/4` … `3/4`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    /// The part, from 0.
-    pub index: usize,
-    /// The number of parts.
-    pub count: usize,
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let numbers = text.split_once('/');
-        let numbers = numbers.and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-        match numbers {
-            Some((index, count)) if index < count => Ok(Self { index, count }),
-            _ => Err("write I/N with I from 0 to N-1, such as 0/4".to_owned()),
-        }
-    }
-}
-
-impl Shard {
-    /// For each job of a plan, true if it is in this part.
-    /// Jobs of one kind are dealt out in turn, so that all parts cost about the same.
-    fn contains(self, plan: &Plan) -> Vec<bool> {
-        let mut dealt: HashMap<JobKind, usize> = HashMap::new();
-        let mut is_dealt_here = |job: &Job| {
-            let count = dealt.entry(job.kind).or_default();
-            *count += 1;
-            (*count - 1) % self.count == self.index
-        };
-        plan.jobs.iter().map(&mut is_dealt_here).collect()
-    }
+/// For each job of a plan, true if it is in a shard.
+/// Jobs of one kind are dealt out in turn, so that all shards cost about the same.
+fn jobs_of(shard: Shard, plan: &Plan) -> Vec<bool> {
+    let mut dealt: HashMap<JobKind, usize> = HashMap::new();
+    let mut is_dealt_here = |job: &Job| {
+        let count = dealt.entry(job.kind).or_default();
+        *count += 1;
+        shard.has(*count - 1)
+    };
+    plan.jobs.iter().map(&mut is_dealt_here).collect()
 }
 
 /// The end of a run.
@@ -72,7 +48,7 @@ pub enum RunStatus {
 pub fn run(executor: &Executor<'_>, shard: Option<Shard>) -> Result<RunStatus, RetrainError> {
     let plan = executor.workspace.plan;
     let in_shard = match shard {
-        Some(shard) => shard.contains(plan),
+        Some(shard) => jobs_of(shard, plan),
         None => vec![true; plan.jobs.len()],
     };
     let inputs = inputs(plan, &in_shard);
@@ -168,17 +144,4 @@ fn attempt(executor: &Executor<'_>, id: JobId) -> Result<bool, RetrainError> {
         (executor.progress)(Progress::Done { seconds });
     }
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_are_counted_from_zero() {
-        assert_eq!("1/4".parse(), Ok(Shard { index: 1, count: 4 }));
-        for bad in ["4/4", "1", "a/b", "0/0", "-1/2"] {
-            assert!(bad.parse::<Shard>().is_err(), "{bad}");
-        }
-    }
 }

@@ -141,7 +141,7 @@ impl TrainingRun for ModelTraining<'_> {
 
     fn advance(&mut self) -> Result<f32, RetrainError> {
         let step = self.trainer.step();
-        let batch = self.batches.at(self.config, step, self.device);
+        let batch = self.batches.at(self.config.draws(), step, self.device);
         Ok(self.trainer.advance(batch)?)
     }
 

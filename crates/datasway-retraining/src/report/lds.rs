@@ -27,7 +27,7 @@ pub fn write_lds(
     workspace: &Workspace<'_>,
     evaluation: &LdsEvaluation,
 ) -> Result<String, RetrainError> {
-    let name = design_name(evaluation.design);
+    let name = evaluation.design.name();
     let markdown = markdown(workspace, evaluation)?;
     for (ending, text) in [
         (".md", &markdown),
@@ -39,14 +39,6 @@ pub fn write_lds(
         datasway_fs::write(&folder.join(format!("{name}{ending}")), text.as_bytes())?;
     }
     Ok(markdown)
-}
-
-/// The beginning of the names of the files of a design.
-pub fn design_name(design: SubsetDesign) -> &'static str {
-    match design {
-        SubsetDesign::Subsets => "attribution",
-        SubsetDesign::Groups => "groups",
-    }
 }
 
 /// Title of the section of a target.

@@ -16,7 +16,7 @@ use std::path::Path;
 use datasway_sensitivity::density::Bandwidth;
 
 pub use counterfactual::write_counterfactuals;
-pub use lds::{design_name, write_lds};
+pub use lds::write_lds;
 use view::View;
 
 use crate::RetrainError;

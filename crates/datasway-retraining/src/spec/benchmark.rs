@@ -47,6 +47,38 @@ pub struct Benchmark {
     pub counterfactual: Option<CounterfactualSpec>,
     /// The attribution methods.
     pub methods: Vec<Method>,
+    /// Sums of the predictions of two of them.
+    #[serde(default)]
+    pub sums: Vec<SumSpec>,
+}
+
+/// The sum of the predictions of two forms, each with mean 0 and standard deviation 1 over the parts, for each functional.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SumSpec {
+    /// Names of two forms in the tables.
+    pub forms: [String; 2],
+}
+
+impl SumSpec {
+    /// Name in tables.
+    pub fn name(&self) -> String {
+        self.forms.join(" + ")
+    }
+
+    /// Checks that both forms are those of methods.
+    fn check(&self, methods: &[Method]) -> Result<(), RetrainError> {
+        let forms = |method: &Method| [vec![method.name()], method.removal_forms()].concat();
+        let known: Vec<String> = methods.iter().flat_map(forms).collect();
+        let mut unknown = self.forms.iter().filter(|form| !known.contains(form));
+        match unknown.next() {
+            None => Ok(()),
+            Some(form) => Err(RetrainError::experiment(format!(
+                "attribution: sums names {form}, but the methods have: {}",
+                known.join("; ")
+            ))),
+        }
+    }
 }
 
 fn default_fraction() -> f64 {
@@ -97,6 +129,10 @@ impl Benchmark {
         if let Some(counterfactual) = &self.counterfactual {
             counterfactual.check(&self.methods)?;
         }
+        for sum in &self.sums {
+            sum.check(&self.methods)?;
+        }
+        distinct("sums", self.sums.iter().map(SumSpec::name))?;
         let canonical = |group: Selection| group.canonical().to_string();
         distinct("groups", groups.into_iter().map(canonical))?;
         distinct("methods", self.methods.iter().map(Method::name))?;

@@ -9,7 +9,7 @@ mod experiment;
 pub mod subsets;
 mod variant;
 
-pub use benchmark::Benchmark;
+pub use benchmark::{Benchmark, SumSpec};
 pub use counterfactual::{CounterfactualSpec, RemovalSpec};
 pub use direction::DirectionSpec;
 pub use estimator::{CombinationSpec, SensitivityEstimator, WeightsSpec};

@@ -78,9 +78,25 @@ impl Bandwidth {
     ) -> Result<f64, DiffusionError> {
         match self {
             Self::Fixed(h) => Ok(h),
-            Self::Auto => Ok(NETWORK_SMOOTHING_FACTOR * cross_validated(images, mirrored, device)?),
+            Self::Auto => Ok(NETWORK_SMOOTHING_FACTOR * kept(images, mirrored, device)?),
         }
     }
+}
+
+/// The cross-validated bandwidth, from the cache of the images if it has been computed before.
+fn kept(images: &Dataset, mirrored: bool, device: &Device) -> Result<f64, DiffusionError> {
+    let form = if mirrored { "mirrored" } else { "upright" };
+    let name = format!("bandwidth-{AUTO_BANDWIDTH_REVISION}-{form}");
+    let read = images
+        .kept(&name)
+        .and_then(|text| text.trim().parse::<f64>().ok());
+    if let Some(h) = read.filter(|h| h.is_finite() && *h > 0.0) {
+        return Ok(h);
+    }
+    let h = cross_validated(images, mirrored, device)?;
+    // The shortest text that is read as the same number.
+    images.keep(&name, &format!("{h:?}\n"));
+    Ok(h)
 }
 
 impl FromStr for Bandwidth {
@@ -230,6 +246,39 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_bandwidth_of_cached_images_is_computed_once_and_a_damaged_record_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LoadOptions {
+            size: Some(8),
+            cache_dir: Some(folder.path().to_owned()),
+            ..LoadOptions::default()
+        };
+        let source = Source::parse("faces:60").unwrap();
+        let load = || datasway_data::load(&source, &options).unwrap();
+        let value = |set: &Dataset| Bandwidth::Auto.value(set, true, &Device::flex()).unwrap();
+        let (decoded, h) = (load(), value(&load()));
+        let record = format!(
+            "{}.bandwidth-{AUTO_BANDWIDTH_REVISION}-mirrored",
+            decoded.fingerprint
+        );
+        let record = folder.path().join(record);
+        let text = std::fs::read_to_string(&record).unwrap();
+        assert_eq!(
+            NETWORK_SMOOTHING_FACTOR * text.trim().parse::<f64>().unwrap(),
+            h
+        );
+        // The record is believed.
+        std::fs::write(&record, "1.5").unwrap();
+        assert_eq!(value(&load()), 4.5);
+        for damaged in ["", "nan", "-1", "h"] {
+            std::fs::write(&record, damaged).unwrap();
+            assert_eq!(value(&load()), h);
+        }
+        // Other images have another record.
+        assert_eq!(value(&load().subset(&(0..60).collect::<Vec<_>>())), h);
     }
 
     #[test]

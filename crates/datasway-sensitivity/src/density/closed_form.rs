@@ -5,7 +5,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::check_points;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{LogDensity, LogDensityTracker, ReferenceDensity};
+use super::{Comparison, LogDensity, LogDensityTracker, ReferenceDensity};
 use crate::measure::Measure;
 
 /// The log-density of a [`Measure`]. Over the training set ([`Empirical`](crate::measure::Empirical)) this is the estimator
@@ -25,6 +25,14 @@ impl<M: Measure> LogDensity for ClosedForm<M> {
     ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         check_points(x, self.0.dim())?;
         Ok(Box::new(ClosedFormTracker(&self.0)))
+    }
+
+    fn comparison(&self) -> Option<Comparison<'_>> {
+        Some(Comparison {
+            measure: &self.0,
+            bandwidth: None,
+            cutoff: 0.0,
+        })
     }
 }
 

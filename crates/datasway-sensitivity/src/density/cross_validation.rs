@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::near_copies::near_copies;
+use crate::image_products::{SQUARES, byte_square};
 use crate::tensors::values;
 
 /// The largest number of left-out images. Larger sets are represented by this many.
@@ -165,10 +166,8 @@ fn different_images(images: &Dataset, mirrored: bool) -> Vec<Image> {
 
 /// The squared distance of two images in pixels of `[-1, 1]`, exact up to the last division.
 fn square(a: &[u8], b: &[u8]) -> f64 {
-    let parts = a.iter().zip(b);
-    let sum: u64 = parts
-        .map(|(a, b)| u64::from(u32::from(a.abs_diff(*b)).pow(2)))
-        .sum();
+    let blocks = a.chunks(SQUARES).zip(b.chunks(SQUARES));
+    let sum: u64 = blocks.map(|(a, b)| u64::from(byte_square(a, b))).sum();
     sum as f64 / (127.5 * 127.5)
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{LogDensity, LogDensityTracker, ReferenceDensity};
+use super::{Comparison, LogDensity, LogDensityTracker, ReferenceDensity};
 
 /// A density that changes the denoiser only at noise levels of at least `sigma`. The change of the denoiser is most reliable
 /// there, where many images contribute to it.
@@ -36,6 +36,14 @@ impl<D: LogDensity> LogDensity for Cutoff<D> {
             density: self.density.begin(x, sigma)?,
             sigma: self.sigma,
         }))
+    }
+
+    fn comparison(&self) -> Option<Comparison<'_>> {
+        let comparison = self.density.comparison()?;
+        Some(Comparison {
+            cutoff: comparison.cutoff.max(self.sigma),
+            ..comparison
+        })
     }
 }
 

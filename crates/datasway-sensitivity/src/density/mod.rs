@@ -2,6 +2,7 @@
 
 mod bandwidth;
 mod closed_form;
+mod comparison;
 mod cross_validation;
 mod cutoff;
 mod estimator;
@@ -17,6 +18,7 @@ use datasway_diffusion::sampler::{Stage, Step};
 
 pub use bandwidth::{AUTO_BANDWIDTH_REVISION, Bandwidth};
 pub use closed_form::ClosedForm;
+pub use comparison::Comparison;
 pub use cutoff::Cutoff;
 pub use estimator::{
     DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions, checkpoint_moments,
@@ -46,6 +48,12 @@ pub trait LogDensity {
         x: &Tensor<2>,
         sigma: f64,
     ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError>;
+
+    /// The comparison with a measure that this estimator is, if it is one: such a ρ depends on a point and its noise level
+    /// alone, so that it can be evaluated together with ν, and for a whole path at once.
+    fn comparison(&self) -> Option<Comparison<'_>> {
+        None
+    }
 }
 
 impl<D: LogDensity + ?Sized> LogDensity for Box<D> {
@@ -59,6 +67,10 @@ impl<D: LogDensity + ?Sized> LogDensity for Box<D> {
         sigma: f64,
     ) -> Result<Box<dyn LogDensityTracker + '_>, DiffusionError> {
         (**self).begin(x, sigma)
+    }
+
+    fn comparison(&self) -> Option<Comparison<'_>> {
+        (**self).comparison()
     }
 }
 

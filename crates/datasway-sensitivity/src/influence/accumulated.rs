@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
+use datasway_diffusion::device::has_own_memory;
 
 use super::adjoint::{AdjointInfluence, chunks};
 use super::running_sum::RunningSum;
@@ -28,6 +29,9 @@ impl BatchInfluences {
         by_step: bool,
         mut progress: impl FnMut(f64),
     ) -> Result<Self, DiffusionError> {
+        if !has_own_memory(images.device()) {
+            return adjoint.stacked_influences(images, by_step, progress);
+        }
         let (m, evaluations) = (images.set().len(), adjoint.evaluations());
         let (mut influence, mut parts) = (Vec::<Tensor<3>>::new(), Vec::<Tensor<4>>::new());
         let mut strength = vec![RunningSum::<3>::default(); evaluations];

@@ -19,9 +19,9 @@ use crate::trajectory::{Trajectory, TrajectoryPoint};
 /// Influence of data points on K functionals of each sample of one batch.
 #[derive(Debug, Clone)]
 pub struct AdjointInfluence {
-    points: Vec<TrajectoryPoint>,
+    pub(super) points: Vec<TrajectoryPoint>,
     /// `G_p`, `[K, n, d]` each.
-    pulled: Vec<Tensor<3>>,
+    pub(super) pulled: Vec<Tensor<3>>,
     /// Number of evaluations of each step, S numbers.
     steps: Vec<usize>,
     /// Precision of squared distances and of differences from D, which lose digits where σ is far below the size of the

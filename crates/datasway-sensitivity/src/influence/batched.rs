@@ -131,8 +131,10 @@ pub fn compute_with_candidates(
     let started = Instant::now();
     let mut results = Influences::empty(model.dim(), images, candidates, functionals);
     for batch in config.batches() {
-        let fraction =
-            |done: f64| (batch.first as f64 + batch.count as f64 * done) / config.samples as f64;
+        let fraction = |done: f64| {
+            ((batch.first - config.first) as f64 + batch.count as f64 * done)
+                / config.samples as f64
+        };
         let trajectory = sample(model, images, &batch, config)?;
         let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
         let precision = widest_float(images.device());

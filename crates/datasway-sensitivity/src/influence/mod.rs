@@ -8,6 +8,7 @@ mod log_odds;
 mod principal;
 mod ranked;
 mod running_sum;
+mod stacked;
 mod through_weights;
 mod warning;
 

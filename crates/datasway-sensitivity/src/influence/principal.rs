@@ -2,20 +2,25 @@
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
+use datasway_diffusion::device::has_own_memory;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 
 use super::adjoint::{AdjointInfluence, chunks, forcings};
 use super::functional::{Functional, FunctionalContext, ValueAndGradient};
 use super::running_sum::RunningSum;
+use crate::tensors::{rows_dot, values};
 
 /// `f(x) = ⟨u, x − x₀⟩`: the displacement from the sample x₀ along the direction u in which training images move it most.
 ///
 /// u is the top eigenvector of `M = (1/m)·Σ_j δ_j·δ_jᵀ`, where `δ_j` is the sensitivity of x₀ to training image j. The
 /// power method needs no single δ_j: the adjoint gives all `a_j = ⟨δ_j, u⟩` at once, and the tangent of the weighted images
 /// gives `M·u = (1/m)·Σ_j a_j·δ_j`. The sign of u is such that its entries have a positive sum.
+///
+/// The iteration stops when a multiplication turns no sample's u by more than [`SMALLEST_TURN`], and after a number of
+/// multiplications in any case.
 #[derive(Debug, Clone, Copy)]
 pub struct Principal {
-    /// Multiplications by M, each a backward and a forward pass.
+    /// Largest number of multiplications by M, each a backward and a forward pass and one pass over the images.
     pub iterations: usize,
 }
 
@@ -31,7 +36,12 @@ impl Functional for Principal {
         let x = &context.trajectory.samples;
         let mut u = unit(start(context));
         for _ in 0..self.iterations {
-            u = unit(multiply(context, u)?);
+            let next = unit(multiply(context, u.clone())?);
+            let turned = largest_turn(&u, &next)?;
+            u = next;
+            if turned <= SMALLEST_TURN {
+                break;
+            }
         }
         let sign = u.clone().sum_dim(1).sign();
         Ok(ValueAndGradient {
@@ -39,6 +49,20 @@ impl Functional for Principal {
             gradients: u * sign,
         })
     }
+}
+
+/// An angle in radians, of the size of rounding in f32, below which u counts as found.
+pub const SMALLEST_TURN: f32 = 1e-6;
+
+/// The largest sine of the angles between the rows of two tensors of unit rows; the signs of the rows do not matter.
+fn largest_turn(before: &Tensor<2>, after: &Tensor<2>) -> Result<f32, DiffusionError> {
+    let cosines = rows_dot(before.clone(), after.clone());
+    let apart = after.clone() - before.clone() * cosines;
+    let sines = values(rows_dot(apart.clone(), apart).sqrt())?;
+    // A sine that is no number is no reason to stop.
+    Ok(sines
+        .into_iter()
+        .fold(0.0, |top, sine| if sine <= top { top } else { sine }))
 }
 
 /// A random vector for each sample, which does not depend on the batch.
@@ -58,6 +82,21 @@ fn multiply(context: &FunctionalContext<'_>, u: Tensor<2>) -> Result<Tensor<2>, 
         .trajectory
         .pull_back(context.model, u.unsqueeze_dim(0))?;
     let influence = AdjointInfluence::new(context.trajectory, pulled, context.precision);
+    let changes = if has_own_memory(context.images.device()) {
+        changes(context, &influence)
+    } else {
+        influence.stacked_changes(context.images)?
+    };
+    let changes: Vec<Tensor<3>> = (changes.into_iter())
+        .map(|change| change.unsqueeze_dim(0))
+        .collect();
+    let moved = context.trajectory.push_forward(context.model, &changes)?;
+    Ok(moved.squeeze_dim::<2>(0) / context.images.set().len() as f64)
+}
+
+/// The change of the denoiser at each evaluation, `[n, d]` each, if every image gets its influence as mass: the form on
+/// devices with their own memory.
+fn changes(context: &FunctionalContext<'_>, influence: &AdjointInfluence) -> Vec<Tensor<2>> {
     let evaluations = context.trajectory.points.len();
     let mut changes = vec![RunningSum::<2>::default(); evaluations];
     for range in chunks(context.images.set().len()) {
@@ -79,10 +118,10 @@ fn multiply(context: &FunctionalContext<'_>, u: Tensor<2>) -> Result<Tensor<2>, 
             }
         }
     }
-    let changes = changes.into_iter().filter_map(RunningSum::into_sum);
-    let changes: Vec<Tensor<3>> = changes.map(|change| change.unsqueeze_dim(0)).collect();
-    let moved = context.trajectory.push_forward(context.model, &changes)?;
-    Ok(moved.squeeze_dim::<2>(0) / context.images.set().len() as f64)
+    changes
+        .into_iter()
+        .filter_map(RunningSum::into_sum)
+        .collect()
 }
 
 /// Every row divided by its length. Scaled first, because squares of large numbers overflow.

@@ -29,6 +29,7 @@ mod loss;
 mod solve;
 mod spectrum;
 mod step_parts;
+mod subsets;
 mod tangent;
 
 pub use adjoint::weight_gradients;

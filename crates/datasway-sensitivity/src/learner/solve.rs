@@ -183,7 +183,7 @@ impl<'a> Learner<'a> {
     }
 
     /// The work of [`solve`](Self::solve) for K right-hand sides, at most.
-    fn solve_work(&self, right_hand_sides: usize) -> usize {
+    pub(super) fn solve_work(&self, right_hand_sides: usize) -> usize {
         let spectrum = LANCZOS_ITERATIONS * self.config.curvature_draws.min(LANCZOS_DRAWS);
         spectrum + self.config.iterations * self.config.curvature_draws * right_hand_sides
     }
@@ -254,7 +254,7 @@ impl<'a> Learner<'a> {
         LossDraws::random(points, count, self.noise, self.config.seed)
     }
 
-    fn check(&self) -> Result<(), DiffusionError> {
+    pub(super) fn check(&self) -> Result<(), DiffusionError> {
         self.config.check()?;
         check_points(self.model, self.training_set)
     }

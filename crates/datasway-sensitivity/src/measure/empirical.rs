@@ -8,18 +8,22 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::{Denoiser, check_points, check_tangents};
 use datasway_diffusion::device::{has_own_memory, widest_float};
 
-use super::Measure;
 use super::image_points::ImagePoints;
+use super::{Evaluated, Measure, evaluate_images};
+use crate::image_products::ImageTiles;
 use crate::tensors::rows_dot;
 
 /// Largest number of values of points that a device with its own memory holds: 4 GiB of them.
 const MAX_HELD: usize = 1 << 30;
 
-/// Points in memory, or images that are read in chunks.
+/// Points in memory, or images that are read in tiles.
 #[derive(Debug, Clone)]
 enum Points {
     InMemory(Tensor<2>),
-    Images(ImagePoints),
+    Images {
+        points: ImagePoints,
+        tiles: ImageTiles,
+    },
 }
 
 /// Equal or weighted masses at points `y_j`, `[m, d]`.
@@ -61,7 +65,12 @@ impl Empirical {
     /// If there are no images.
     pub fn read(images: ImagePoints) -> Result<Self, DiffusionError> {
         let weights = vec![1.0; images.count()];
-        Self::build(Points::Images(images), &weights, DType::F32)
+        let tiles = images.tiles();
+        let images = Points::Images {
+            points: images,
+            tiles,
+        };
+        Self::build(images, &weights, DType::F32)
     }
 
     /// Images as the measure that a model is trained on, with their mirror images if `mirrored`. Sums are taken in the widest
@@ -132,6 +141,19 @@ impl Empirical {
         }
     }
 
+    /// The images with the form of their products, if the points are images that are read in every pass.
+    pub(crate) fn images(&self) -> Option<(&ImagePoints, &ImageTiles)> {
+        match &self.points {
+            Points::Images { points, tiles } => Some((points, tiles)),
+            Points::InMemory(_) => None,
+        }
+    }
+
+    /// The precision of results.
+    pub(crate) fn precision(&self) -> DType {
+        self.precision
+    }
+
     /// All points, `[m, d]`.
     pub fn points(&self) -> Tensor<2> {
         self.points.chunk(0..self.points.count())
@@ -153,6 +175,24 @@ impl Empirical {
     }
 
     /// `q`, `[n, 1]`, and D, both in the working precision.
+    fn evaluated(
+        &self,
+        x: &Tensor<2>,
+        sigma: f64,
+    ) -> Result<(Tensor<2>, Tensor<2>), DiffusionError> {
+        if self.images().is_none() {
+            return Ok(self.pass(&x.clone().cast(self.precision), sigma));
+        }
+        let levels = vec![sigma; x.dims()[0]];
+        let Evaluated {
+            log_density,
+            denoised,
+        } = evaluate_images(self, x, &levels, true)?;
+        let denoised = denoised.unwrap_or_else(|| unreachable!("the mean was asked for"));
+        Ok((log_density.unsqueeze_dim::<2>(1), denoised))
+    }
+
+    /// `q`, `[n, 1]`, and D of points in memory, both in the working precision.
     fn pass(&self, x: &Tensor<2>, sigma: f64) -> (Tensor<2>, Tensor<2>) {
         let mut state: Option<(Tensor<2>, Tensor<2>, Tensor<2>)> = None;
         self.stream(x, sigma, |y, terms| {
@@ -181,28 +221,28 @@ impl Points {
     fn count(&self) -> usize {
         match self {
             Self::InMemory(points) => points.dims()[0],
-            Self::Images(images) => images.count(),
+            Self::Images { points: images, .. } => images.count(),
         }
     }
 
     fn dim(&self) -> usize {
         match self {
             Self::InMemory(points) => points.dims()[1],
-            Self::Images(images) => images.dim(),
+            Self::Images { points: images, .. } => images.dim(),
         }
     }
 
     fn device(&self) -> Device {
         match self {
             Self::InMemory(points) => points.device(),
-            Self::Images(images) => images.device().clone(),
+            Self::Images { points: images, .. } => images.device().clone(),
         }
     }
 
     fn chunk(&self, range: Range<usize>) -> Tensor<2> {
         match self {
             Self::InMemory(points) => points.clone().slice_dim(0, range),
-            Self::Images(images) => images.points(range),
+            Self::Images { points: images, .. } => images.points(range),
         }
     }
 }
@@ -233,8 +273,8 @@ impl Denoiser for Empirical {
         check_points(&x, self.dim())?;
         check_tangents(&x, &tangents)?;
         let dtype = x.dtype();
+        let (q, denoised) = self.evaluated(&x, sigma)?;
         let x = x.cast(self.precision);
-        let (q, denoised) = self.pass(&x, sigma);
         let directions: Vec<Tensor<2>> = tangents
             .iter_dim(0)
             .map(|v| v.squeeze_dim::<2>(0).cast(self.precision))
@@ -265,12 +305,21 @@ impl Denoiser for Empirical {
 
 impl Measure for Empirical {
     fn log_density(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<1>, DiffusionError> {
+        if self.images().is_some() {
+            check_points(&x, self.dim())?;
+            let levels = vec![sigma; x.dims()[0]];
+            return Ok(evaluate_images(self, &x, &levels, false)?.log_density);
+        }
         Ok(self.evaluate(x, sigma)?.0)
+    }
+
+    fn as_empirical(&self) -> Option<&Empirical> {
+        Some(self)
     }
 
     fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         check_points(&x, self.dim())?;
-        let (q, denoised) = self.pass(&x.cast(self.precision), sigma);
+        let (q, denoised) = self.evaluated(&x, sigma)?;
         Ok((q.squeeze_dim::<1>(1), denoised))
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
 
+use crate::image_products::ImageTiles;
+
 /// Images as points `[m, d]` with pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too.
 ///
 /// A set that the cache maps stays on disk; only the requested chunk is in memory.
@@ -23,6 +25,16 @@ impl ImagePoints {
             mirrored,
             device: device.clone(),
         }
+    }
+
+    /// The form in which products with the images are computed.
+    pub(crate) fn tiles(&self) -> ImageTiles {
+        ImageTiles::new(self.set.clone(), self.mirrored)
+    }
+
+    /// True if an image stands for itself and its mirror image.
+    pub(crate) fn is_mirrored(&self) -> bool {
+        self.mirrored
     }
 
     /// The images.

@@ -20,6 +20,7 @@ mod gaussian;
 mod image_points;
 mod mixture;
 mod model;
+mod together;
 
 use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
@@ -30,6 +31,7 @@ pub use gaussian::Gaussian;
 pub use image_points::{ImagePoints, points};
 pub use mixture::{Mixture, gaussian_mixture, perturbed};
 pub use model::ModelMeasure;
+pub(crate) use together::{Asked, Evaluated, evaluate_images, evaluate_together, wide_values};
 
 /// A measure μ with the density p of its noised points `x = y + σ·n`, y ~ μ.
 pub trait Measure: Denoiser {
@@ -51,6 +53,12 @@ pub trait Measure: Denoiser {
     fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         Ok((self.log_density(x.clone(), sigma)?, self.denoise(x, sigma)?))
     }
+
+    /// The measure as masses at points, if it is that: measures over images of one set are evaluated together, which costs
+    /// what the whole set costs.
+    fn as_empirical(&self) -> Option<&Empirical> {
+        None
+    }
 }
 
 impl<T: Measure + ?Sized> Measure for &T {
@@ -60,5 +68,9 @@ impl<T: Measure + ?Sized> Measure for &T {
 
     fn evaluate(&self, x: Tensor<2>, sigma: f64) -> Result<(Tensor<1>, Tensor<2>), DiffusionError> {
         (**self).evaluate(x, sigma)
+    }
+
+    fn as_empirical(&self) -> Option<&Empirical> {
+        (**self).as_empirical()
     }
 }

@@ -66,7 +66,9 @@ impl Trajectory {
         density.check(&steps)?;
         let mut x = start * sigmas[0];
         let mut tracker = density.begin(&x, sigmas[0])?;
-        let mut points = Vec::new();
+        // ρ in closed form is evaluated when the whole path is known.
+        let comparison = density.comparison();
+        let mut evaluations = Vec::new();
         for (k, step) in steps.iter().enumerate() {
             x = add_noise(x, step, k, noise);
             let probes = tracker.probes(&x, k);
@@ -80,20 +82,36 @@ impl Trajectory {
                     }
                     None => (model.denoise(x.clone(), stage.sigma)?, None),
                 };
-                let reference = tracker.at(&x, stage.sigma)?;
+                let reference = match comparison {
+                    Some(_) => None,
+                    None => Some(tracker.at(&x, stage.sigma)?),
+                };
                 tracker.advance(stage, products, j + 1 == step.stages.len());
-                points.push(TrajectoryPoint {
-                    sigma: stage.sigma,
-                    x: x.clone(),
-                    denoised: denoised.clone(),
-                    reference,
-                });
+                evaluations.push((stage.sigma, x.clone(), denoised.clone(), reference));
                 x = buffer.advance(stage, x, denoised);
             }
         }
+        let mut along = Vec::new();
+        if let Some(comparison) = comparison {
+            let path = evaluations
+                .iter()
+                .map(|(sigma, x, _, _)| (*sigma, x.clone()));
+            along = comparison.along(&path.collect::<Vec<_>>())?;
+        }
+        let mut along = along.into_iter();
+        let points = evaluations
+            .into_iter()
+            .map(|(sigma, x, denoised, reference)| TrajectoryPoint {
+                sigma,
+                x,
+                denoised,
+                reference: reference
+                    .or_else(|| along.next())
+                    .unwrap_or_else(|| unreachable!("ρ was evaluated at every point")),
+            });
         Ok(Self {
             samples: x,
-            points,
+            points: points.collect(),
             steps,
         })
     }

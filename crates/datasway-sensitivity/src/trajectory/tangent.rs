@@ -16,8 +16,8 @@ use datasway_diffusion::denoiser::{Denoiser, check_points};
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, Stage, Step, add_noise};
 use datasway_diffusion::{DiffusionError, schedule};
 
-use crate::density::LogDensity;
-use crate::measure::Measure;
+use crate::density::{LogDensity, ReferenceDensity};
+use crate::measure::{Asked, Evaluated, Measure, evaluate_together};
 use crate::tensors::{layer, widest};
 use crate::trajectory::Trajectory;
 use crate::trajectory::second_order::{second_directional_derivative, second_order_forcing};
@@ -185,7 +185,7 @@ impl<'a> TangentSolver<'a> {
         state.evaluations.tangent += self.directions.len();
         state.evaluations.curvature += 3 * state.curvatures();
         state.evaluations.density += products.probes.as_ref().map_or(0, |p| p.dims()[0]);
-        let reference = state.density.at(&state.x, sigma)?;
+        let (reference, targets) = self.compare(state, sigma)?;
         if state.gamma.is_some() && reference.denoised.is_some() {
             return Err(DiffusionError::Unsupported(
                 "the curvature follows the model's own denoiser: leave the bandwidth out"
@@ -196,7 +196,27 @@ impl<'a> TangentSolver<'a> {
             denoised,
             products,
             reference,
+            targets,
         })
+    }
+
+    /// ρ, and every ν at its noise level, at the state's point.
+    fn compare(
+        &self,
+        state: &mut State<'a>,
+        sigma: f64,
+    ) -> Result<(ReferenceDensity, Vec<Evaluated>), DiffusionError> {
+        if let Some(comparison) = self.density.comparison() {
+            return comparison.with_directions(self.directions, &state.x, sigma);
+        }
+        let reference = state.density.at(&state.x, sigma)?;
+        let asked = self.directions.iter().map(|measure| Asked {
+            measure: *measure,
+            denoised: true,
+        });
+        let asked: Vec<Asked<'_>> = asked.collect();
+        let targets = evaluate_together(&asked, &state.x, reference.sigma)?;
+        Ok((reference, targets))
     }
 
     /// The changes of the denoiser and of its derivative by each direction.
@@ -210,16 +230,18 @@ impl<'a> TangentSolver<'a> {
             denoised,
             products,
             reference,
+            targets,
         } = evaluation;
         let (x, weight) = (&state.x, reference.weight);
         let center = widest(reference.denoised.as_ref().unwrap_or(denoised).clone());
         let reference_log = widest(reference.log_density.clone());
         let (mut log_ratios, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new());
-        for (k, direction) in self.directions.iter().enumerate() {
-            let (q, target) = direction.evaluate(x.clone(), reference.sigma)?;
+        for (k, (direction, target)) in self.directions.iter().zip(targets).enumerate() {
+            let denoised = target.denoised.clone();
+            let denoised = denoised.unwrap_or_else(|| unreachable!("D of every ν was asked for"));
             // Differences of large and nearly equal numbers: nothing is rounded before them.
-            let a = widest(target) - center.clone();
-            let log_ratio = widest(q) - reference_log.clone();
+            let a = widest(denoised) - center.clone();
+            let log_ratio = widest(target.log_density.clone()) - reference_log.clone();
             let r = log_ratio.clone().exp().unsqueeze_dim::<2>(1);
             if k < state.curvatures() && weight != 0.0 {
                 second.push(second_order_forcing(

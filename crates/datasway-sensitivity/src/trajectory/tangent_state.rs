@@ -5,6 +5,7 @@ use datasway_diffusion::sampler::StageBuffer;
 
 use super::TrajectoryPoint;
 use crate::density::{LogDensityTracker, ReferenceDensity};
+use crate::measure::Evaluated;
 use crate::tensors::widest;
 
 /// Samples with their sensitivities to K directions.
@@ -92,6 +93,8 @@ pub(super) struct Evaluation {
     pub(super) denoised: Tensor<2>,
     pub(super) products: Products,
     pub(super) reference: ReferenceDensity,
+    /// Every ν at the noise level of the reference.
+    pub(super) targets: Vec<Evaluated>,
 }
 
 impl Evaluation {

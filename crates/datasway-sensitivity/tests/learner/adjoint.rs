@@ -136,3 +136,55 @@ fn a_groups_mean_influence_is_its_tangent() {
         assert!(row.iter().sum::<f64>().abs() < 1e-10 * mean.abs());
     }
 }
+
+#[test]
+fn subsets_from_single_gradients_are_groups_with_the_same_noise() {
+    let (_, model) = unet();
+    // More points than are held at a time.
+    let points: Tensor<2> = draw(1, [37, model.dim()]);
+    let learner = Learner {
+        model: &model,
+        training_set: &points,
+        noise: NOISE,
+        config: LearnerConfig {
+            image_draws: 3,
+            batch: 2,
+            ..EXACT
+        },
+    };
+    let subsets = [vec![0, 5, 36], (0..37).collect(), (10..30).collect()];
+    let differences = learner.subset_differences(&subsets, &mut |_| ());
+    let differences = directions(&differences.expect("differences"));
+    let gradient = |points: &Tensor<2>| {
+        let LearnerConfig {
+            image_draws, seed, ..
+        } = learner.config;
+        let draws = LossDraws::every_point(points, image_draws, NOISE, seed);
+        let gradient = loss_gradient(&model, &draws, 64, &mut |_| ()).expect("a gradient");
+        directions(&gradient).remove(0)
+    };
+    let of_all = gradient(&points);
+    let size = dot(&of_all, &of_all).sqrt();
+    for (subset, difference) in subsets.iter().zip(differences) {
+        let expected = gradient(&points.rows(subset));
+        let error = expected.iter().zip(&of_all).zip(&difference);
+        let error = error.map(|((a, b), c)| (a - b - c).abs());
+        assert!(error.fold(0.0, f64::max) < 1e-10 * size);
+    }
+}
+
+#[test]
+fn a_subset_that_is_none_is_refused() {
+    let (_, model) = unet();
+    let points: Tensor<2> = draw(1, [4, model.dim()]);
+    let learner = Learner {
+        model: &model,
+        training_set: &points,
+        noise: NOISE,
+        config: EXACT,
+    };
+    for subsets in [vec![], vec![vec![0], vec![]], vec![vec![4]]] {
+        let refused = learner.subset_differences(&subsets, &mut |_| ());
+        assert!(refused.is_err(), "{subsets:?}");
+    }
+}

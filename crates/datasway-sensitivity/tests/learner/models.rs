@@ -226,6 +226,7 @@ pub fn unet() -> (UNet, NetworkDenoiser) {
         blocks: 1,
         attention: vec![2],
         head_channels: 8,
+        groups: None,
     };
     let network = UNet::new(&config, &Device::flex()).expect("a network");
     let network = randomized(&network, 40, 0.2);

@@ -44,6 +44,7 @@ fn the_gradient_is_the_difference_of_the_loss_and_the_product_that_of_the_linear
         blocks: 1,
         attention: vec![2],
         head_channels: 8,
+        groups: None,
     };
     for (k, direction) in directions(&v).iter().enumerate() {
         let at = |h: f64| {

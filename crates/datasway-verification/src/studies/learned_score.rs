@@ -120,6 +120,7 @@ pub fn train_unet(
         blocks: 1,
         attention: vec![],
         head_channels: channels,
+        groups: None,
     };
     let network = UNet::new(&config, &device)?;
     let image = |x: Tensor<2>| {

@@ -124,6 +124,7 @@ impl Workload {
             blocks: 1,
             attention: vec![],
             head_channels: 16,
+            groups: None,
         };
         let network = UNet::new(&config, &device)?;
         let precondition = Precondition { sigma_data: 0.5 };

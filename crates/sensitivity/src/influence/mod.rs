@@ -5,6 +5,7 @@ mod groups;
 mod output;
 pub mod page;
 mod run;
+mod shard;
 
 use std::path::PathBuf;
 
@@ -24,9 +25,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::run::{ImageSets, InfluenceRun};
 use crate::model_arguments::ModelArgs;
-use crate::picture_arguments::PictureArgs;
+use crate::picture_arguments::{GivenPictures, PictureArgs};
 use crate::replay::FromArgs;
 use crate::run_info::{LearnerInfo, RunInfo};
+use crate::shard::{ShardArgs, ShardFolder};
 use crate::through_arguments::ThroughArgs;
 
 /// Samples to draw, where nothing else is said.
@@ -93,6 +95,8 @@ pub struct InfluenceArgs {
     #[arg(long, default_value = "runs/influence")]
     out: PathBuf,
     #[command(flatten)]
+    pub shard: ShardArgs,
+    #[command(flatten)]
     pub replay: FromArgs,
 }
 
@@ -102,7 +106,7 @@ pub struct InfluenceArgs {
 /// If the arguments contradict each other, the model or its images are not found, the computation fails, the results
 /// cannot be written, or an influence is not finite.
 pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
-    let mut config = SensitivityConfig {
+    let config = SensitivityConfig {
         zero_check: false,
         by_step: arguments.by_step,
         ..arguments
@@ -110,21 +114,22 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
             .config(arguments.samples.unwrap_or(SAMPLES), false)
     };
     datasway_cli::distinct("--of", &arguments.functionals, functional_spec::meaning)?;
+    if let Some(shard) = arguments.shard.shard() {
+        arguments.check(&config)?;
+        let folder = ShardFolder::open(&arguments.out, shard)?;
+        let at_a_time = config.batch;
+        let prepared = arguments.prepare(config, at_a_time)?;
+        return arguments.compute_shard(&prepared, &folder, shard);
+    }
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     arguments.check(&config)?;
-    let model = arguments.model.model()?;
-    config = arguments.model.within_training(config, &model)?;
-    let candidates = arguments.candidates(&model)?;
-    let pictures = arguments.pictures.encode(&model, &mut config)?;
+    let Prepared {
+        model,
+        config,
+        pictures,
+        candidates,
+    } = arguments.prepare(config, usize::MAX)?;
     let samples = config.samples;
-    if pictures.is_none() {
-        arguments.replay.recorded.set_samples(samples);
-    }
-    ensure_room(
-        arguments.result_bytes(samples, &model, candidates.as_ref()),
-        "so many influences",
-        "ask for fewer --samples or fewer questions at a time, or leave --by-step out",
-    )?;
     let functionals = arguments.functionals.iter();
     let functionals = functionals
         .map(|text| functional_spec::parse(text, samples, &model))
@@ -144,6 +149,11 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     )?);
     let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
     let (results, info) = match arguments.through.through() {
+        Through::Data if arguments.shard.merged.is_some() => {
+            let sizes = [model.images.len(), model.images.shape.dim()];
+            let results = arguments.merged(&resolved, &functionals, candidates.as_ref(), sizes)?;
+            (results, info)
+        }
         Through::Data => {
             let images = model.image_points();
             let top = arguments.top;
@@ -200,7 +210,37 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     ensure_finite(&results)
 }
 
+/// What the results are computed from.
+struct Prepared {
+    model: TrainedModel,
+    config: SensitivityConfig,
+    pictures: Option<GivenPictures>,
+    candidates: Option<ImagePoints>,
+}
+
 impl InfluenceArgs {
+    /// The model, the candidates and the pictures. There must be room for the results of so many samples at a time.
+    fn prepare(&mut self, config: SensitivityConfig, at_a_time: usize) -> Result<Prepared> {
+        let model = self.model.model()?;
+        let mut config = self.model.within_training(config, &model)?;
+        let candidates = self.candidates(&model)?;
+        let pictures = self.pictures.encode(&model, &mut config)?;
+        if pictures.is_none() {
+            self.replay.recorded.set_samples(config.samples);
+        }
+        ensure_room(
+            self.result_bytes(config.samples.min(at_a_time), &model, candidates.as_ref()),
+            "so many influences",
+            "ask for fewer --samples or fewer questions at a time, or leave --by-step out",
+        )?;
+        Ok(Prepared {
+            model,
+            config,
+            pictures,
+            candidates,
+        })
+    }
+
     /// Checks that the arguments go together.
     fn check(&self, config: &SensitivityConfig) -> Result<()> {
         self.pictures.check(self.samples, self.model.sampler())?;
@@ -209,6 +249,7 @@ impl InfluenceArgs {
                 .map_err(|error| anyhow::Error::new(error).context("--candidates"))?;
         }
         self.through.check()?;
+        self.shard.check(self.through.through())?;
         ensure!(
             !self.by_step || self.through.through() == Through::Data,
             "--by-step is for --through data: through the weights the part of each step in an influence needs a solution of its own, as many \

@@ -1,9 +1,12 @@
 //! `sensitivity`: samples ranked by their sensitivity to changes of the training data.
 
+mod compare;
 mod directions;
 mod output;
 pub mod page;
+mod prepared;
 mod run;
+mod shard;
 pub mod strip;
 
 use std::path::{Path, PathBuf};
@@ -26,8 +29,11 @@ use crate::model_arguments::ModelArgs;
 use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
 use crate::run_info::{LearnerInfo, RunInfo, SamplerKind};
+use crate::shard::rank::merged;
+use crate::shard::{ShardArgs, ShardFolder};
 use crate::through_arguments::ThroughArgs;
 use directions::MODEL;
+use prepared::Prepared;
 use run::{RankRun, zero_check_text};
 
 /// Samples to draw, where nothing else is said.
@@ -62,12 +68,18 @@ pub struct RankArgs {
     gradient_draws: Option<usize>,
     #[command(flatten)]
     model: ModelArgs,
+    /// Compare with an earlier run of the same samples and changes by another form, and warn where the two do not agree: the
+    /// folder of its results
+    #[arg(long, value_name = "FOLDER")]
+    compare: Option<PathBuf>,
     /// Leave the direction's own images out of the page
     #[arg(long)]
     no_photos: bool,
     /// Where the results go
     #[arg(long, default_value = "runs/sensitivity")]
     out: PathBuf,
+    #[command(flatten)]
+    pub shard: ShardArgs,
     #[command(flatten)]
     pub replay: FromArgs,
 }
@@ -97,35 +109,40 @@ static FOLDER: Kind = Kind {
 /// cannot be written, or a sensitivity is not finite.
 pub fn execute(mut arguments: RankArgs) -> Result<()> {
     arguments.name_default_changes()?;
-    let mut config = arguments.config()?;
+    let config = arguments.config()?;
     arguments.check(&config)?;
-    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
-    let model = arguments.model.model()?;
-    config = arguments.model.within_training(config, &model)?;
-    let pictures = arguments.pictures.encode(&model, &mut config)?;
-    if pictures.is_none() {
-        arguments.replay.recorded.set_samples(config.samples);
+    if let Some(shard) = arguments.shard.shard() {
+        let folder = ShardFolder::open(&arguments.out, shard)?;
+        let at_a_time = config.batch;
+        let prepared = arguments.prepare(config, at_a_time)?;
+        return arguments.compute_shard(&prepared, &folder, shard);
     }
-    ensure_room(
-        arguments.result_bytes(config.samples, &model),
-        "so many sensitivities",
-        "ask for fewer --samples or fewer directions at a time",
-    )?;
-    let directions = directions::resolve(&arguments.add, &arguments.remove, &config, &model)?;
+    let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
+    let Prepared {
+        model,
+        config,
+        pictures,
+        directions,
+    } = arguments.prepare(config, usize::MAX)?;
+    let earlier = arguments.earlier_run(&model, &directions, &config)?;
     let photos = if arguments.no_photos {
         vec![Vec::new(); directions.len()]
     } else {
         directions::photos(&directions, &config, &model)?
     };
-    let (results, info) = match arguments.through.through() {
+    let (mut results, info) = match arguments.through.through() {
         Through::Data => arguments.through_data(&model, directions, &config)?,
         Through::Weights => arguments.through_weights(&model, directions, &config)?,
     };
+    if let Some(earlier) = &earlier {
+        results.compare(&earlier.deltas);
+    }
     let clip_sample = model.clip_difference(&results.sensitivities.samples, &config)?;
     let info = info.with_clip_sample(clip_sample);
     let mut run = RankRun::new(info, &results, arguments.limit, model.images.shape);
     run.recorded = arguments.replay.recorded.clone();
     run.pictures = pictures;
+    run.compared_with = earlier.map(|earlier| earlier.form);
     output::write(folder.path(), &results, &photos, &run)?;
     folder.finish()?;
     if let Some(solution) = run.info.weights() {
@@ -146,6 +163,11 @@ impl RankArgs {
         let resolved = model.resolve(config)?;
         let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         self.replay.check_model(&info)?;
+        if let Some(shards) = &self.shard.merged {
+            let sizes = [model.images.shape.dim(), directions.len()];
+            let results = merged(shards, &resolved, sizes)?;
+            return Ok((RankedSensitivities::new(directions, results), info));
+        }
         datasway_cli::tell(start_message(&directions, config.samples, &info));
         let bar = ProgressBar::new(config.samples as u64);
         bar.set_style(ProgressStyle::with_template(
@@ -238,6 +260,7 @@ impl RankArgs {
         directions::check("--remove", &self.remove, Change::Remove)?;
         self.pictures.check(self.samples, self.model.sampler())?;
         self.through.check()?;
+        self.shard.check(self.through.through())?;
         self.through
             .check_option("--gradient-draws", self.gradient_draws.is_some())?;
         if self.through.through() == Through::Data {
@@ -308,6 +331,11 @@ fn result_message(ranked: &RankedDirection) -> String {
         Some(radius) => format!("; half of them are trusted up to |η| = {radius:.2e}"),
         None => String::new(),
     };
+    let agreements = ranked.agreements();
+    let agreement = match agreements.get(agreements.len() / 2) {
+        Some(agreement) => format!("; half of them agree with the other form to {agreement:.2}"),
+        None => String::new(),
+    };
     let warned = ranking.iter().filter(|row| !row.warnings.is_empty());
     let images = match ranked.direction.images().map(datasway_data::Dataset::len) {
         None => String::new(),
@@ -315,7 +343,7 @@ fn result_message(ranked: &RankedDirection) -> String {
         Some(count) => format!("{count} images; "),
     };
     format!(
-        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}",
+        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}{agreement}",
         ranked.direction,
         ranking[0].index,
         ranking[0].score,

@@ -102,13 +102,15 @@ fn named_arrays<'a>(
     arrays
 }
 
-/// One row for each direction and sample. `residual` and `limit` are columns where they were asked for.
+/// One row for each direction and sample. `residual`, `agreement` and `limit` are columns where they were asked for.
 fn ranking_csv(directions: &[RankedDirection]) -> String {
     let rows = || directions.iter().flat_map(|direction| &direction.ranking);
     let has_residual = rows().any(|row| row.residual.is_some());
+    let has_agreement = rows().any(|row| row.agreement.is_some());
     let has_limit = rows().any(|row| row.trust_radius.is_some());
     let mut csv = String::from("direction,rank,sample,score,max_log_ratio,trustworthy");
     csv += if has_residual { ",residual" } else { "" };
+    csv += if has_agreement { ",agreement" } else { "" };
     csv += if has_limit { ",limit\n" } else { "\n" };
     for RankedDirection { direction, ranking } in directions {
         let name = quoted(&direction.to_string());
@@ -124,6 +126,9 @@ fn ranking_csv(directions: &[RankedDirection]) -> String {
             );
             if has_residual {
                 csv += &format!(",{}", row.residual.map_or(String::new(), finite));
+            }
+            if has_agreement {
+                csv += &format!(",{}", row.agreement.map_or(String::new(), finite));
             }
             let limit = row.trust_radius;
             csv += &limit.map_or(String::new(), |limit| format!(",{limit}"));
@@ -165,6 +170,8 @@ struct DirectionSummary {
     samples_with_warnings: usize,
     samples_not_finite: usize,
     median_limit: Option<f64>,
+    /// The median correlation with the run that was compared.
+    median_agreement: Option<f64>,
 }
 
 /// `‖δ(ρ)‖` of the samples.
@@ -233,6 +240,7 @@ impl<'a> Summary<'a> {
 impl DirectionSummary {
     fn new(ranked: &RankedDirection) -> Self {
         let (ranking, radii) = (&ranked.ranking, ranked.trust_radii());
+        let agreements = ranked.agreements();
         let finite = ranking.iter().filter(|row| row.score.is_finite()).count();
         let warned = ranking.iter().filter(|row| !row.warnings.is_empty());
         Self {
@@ -243,6 +251,7 @@ impl DirectionSummary {
             samples_with_warnings: warned.count(),
             samples_not_finite: ranking.len() - finite,
             median_limit: radii.get(radii.len() / 2).copied(),
+            median_agreement: agreements.get(agreements.len() / 2).copied(),
         }
     }
 }

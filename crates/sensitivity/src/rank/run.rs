@@ -4,6 +4,7 @@ use datasway_data::Shape;
 use datasway_sensitivity::{Change, RankedSensitivities, Sensitivities};
 use serde::Serialize;
 
+use super::compare::ComparedForm;
 use crate::picture_arguments::GivenPictures;
 use crate::replay::RecordedOptions;
 use crate::run_info::RunInfo;
@@ -16,6 +17,8 @@ pub struct RankRun {
     add: Vec<String>,
     remove: Vec<String>,
     pub limit: bool,
+    /// The run of another form that was compared.
+    pub compared_with: Option<ComparedForm>,
     /// The options of the run.
     #[serde(flatten)]
     pub recorded: RecordedOptions,
@@ -41,6 +44,7 @@ impl RankRun {
             add: selections(Change::Add),
             remove: selections(Change::Remove),
             limit,
+            compared_with: None,
             recorded: RecordedOptions::default(),
             shape,
             pictures: None,

@@ -80,9 +80,10 @@ fn check_counts(config: &UNet2DConfig) -> Result<(), String> {
 fn check_embedding(config: &UNet2DConfig) -> Result<(), String> {
     let half = (config.block_out_channels[0] / 2) as f64;
     let positional = config.time_embedding_type == TimeEmbeddingType::Positional;
-    if positional && !(config.freq_shift.is_finite() && half - config.freq_shift > 0.0) {
+    // Above half, the frequencies rise, as those of an exported network of Datasway.
+    if positional && !(config.freq_shift.is_finite() && config.freq_shift != half) {
         return Err(format!(
-            "the field freq_shift is {}: it must be less than {half}, half the channels of the first level",
+            "the field freq_shift is {}: it must be another number than {half}, half the channels of the first level",
             config.freq_shift
         ));
     }

@@ -18,4 +18,5 @@ mod step;
 
 pub use block_type::{BlockType, LevelStep, ResamplingType};
 pub use config::{Activation, ClassEmbedding, TimeConditioning, TimeEmbeddingType, UNet2DConfig};
+pub use keys::current as current_names;
 pub use network::DiffusersUNet;

@@ -18,6 +18,16 @@ pub enum SubsetDesign {
     Groups,
 }
 
+impl SubsetDesign {
+    /// The beginning of the names of its files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Subsets => "attribution",
+            Self::Groups => "groups",
+        }
+    }
+}
+
 /// The evaluation of an attribution benchmark.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LdsEvaluation {

@@ -1,21 +1,21 @@
 //! Evaluation of single targets.
 
-use burn::tensor::Tensor;
 use datasway_attribution::{AttributionTarget, ScoreColumns};
 use datasway_fs::arrays::Array;
 use datasway_fs::process::Cost;
 
 use super::ceiling::Ceiling;
+use super::real::{RealSource, TargetValues};
 use super::result::{LdsEvaluation, LdsRow, RealValues, SubsetDesign, TargetScore};
-use super::values::{
-    Values, error_over_parts, mean_over_points, mean_over_seeds, scores, transposed,
-};
+use super::values::{Values, error_over_parts, mean, mean_over_points, mean_over_seeds, scores};
 use crate::RetrainError;
 use crate::cost::{self, peak_mib};
 use crate::evaluation::SeedScope;
-use crate::jobs::{CANNOT_BE_USED, JobId, ModelOutputs, Workspace, read_arrays};
+use crate::jobs::{CANNOT_BE_USED, JobId, Workspace, read_arrays};
+use crate::spec::SumSpec;
 
 /// Predictions of one form of a method.
+#[derive(Clone)]
 struct Prediction {
     /// Name of the form.
     form: String,
@@ -30,12 +30,12 @@ pub(super) struct TargetEvaluator<'a> {
     pub design: SubsetDesign,
     /// Indices of the training images of each part.
     pub parts: Vec<Vec<usize>>,
-    /// The outputs of the models of all parts, for each seed that has them.
-    pub complete: Vec<(SeedScope, &'a [ModelOutputs])>,
+    /// The real values.
+    pub source: RealSource<'a>,
     /// Jobs of methods that are done.
     pub methods: Vec<JobId>,
-    /// Directions of the linear functionals, `[n, K, d]`.
-    pub directions: Tensor<3>,
+    /// Sums of two forms.
+    pub sums: &'a [SumSpec],
 }
 
 impl TargetEvaluator<'_> {
@@ -49,24 +49,29 @@ impl TargetEvaluator<'_> {
         functionals: usize,
         evaluation: &mut LdsEvaluation,
     ) -> Result<(), RetrainError> {
-        let mut real_of_seeds = Vec::new();
-        let mut halves_of_seeds = Vec::new();
-        for (seed, outputs) in &self.complete {
-            let (values, halves) = self.real_values(target, outputs)?;
-            real_of_seeds.push((*seed, values));
-            halves_of_seeds.extend(halves);
-        }
+        let TargetValues {
+            of_seeds: mut real_of_seeds,
+            halves,
+        } = self.source.values(target)?;
         let values: Vec<&Values> = real_of_seeds.iter().map(|(_, values)| values).collect();
-        let ceiling = Ceiling::new(target, &values, &halves_of_seeds, functionals);
+        let ceiling = Ceiling::new(target, &values, &halves, functionals);
         evaluation.ceilings.push(ceiling);
         if real_of_seeds.len() > 1 {
             let mean = mean_over_seeds(&values);
             real_of_seeds.push((SeedScope::Mean, mean));
         }
-        for &job in &self.methods {
-            for prediction in self.predictions(job, target)? {
-                evaluation.add(target, functionals, &prediction, &real_of_seeds);
+        let predictions = self
+            .methods
+            .iter()
+            .map(|&job| self.predictions(job, target));
+        let mut predictions = predictions.collect::<Result<Vec<_>, _>>()?.concat();
+        let sums = self.sums.iter().filter_map(|sum| added(sum, &predictions));
+        predictions.extend(sums.collect::<Vec<_>>());
+        for prediction in &predictions {
+            if let RealSource::Published(published) = &self.source {
+                published.check(target, prediction.values.len())?;
             }
+            evaluation.add(target, functionals, prediction, &real_of_seeds);
         }
         let real = real_of_seeds.into_iter();
         evaluation
@@ -77,38 +82,6 @@ impl TargetEvaluator<'_> {
                 values,
             }));
         Ok(())
-    }
-
-    /// Real values of the models of one seed; for losses also those by the even and by the odd draws.
-    fn real_values(
-        &self,
-        target: AttributionTarget,
-        outputs: &[ModelOutputs],
-    ) -> Result<(Values, Option<[Values; 2]>), RetrainError> {
-        if target == AttributionTarget::Sample {
-            let products = |outputs: &ModelOutputs| {
-                let samples = self
-                    .workspace
-                    .samples(outputs.samples)?
-                    .unsqueeze_dim::<3>(1);
-                let products = (self.directions.clone() * samples).sum_dim(2);
-                Ok(products.into_data().iter::<f64>().collect())
-            };
-            let products = outputs.iter().map(products);
-            let columns = products.collect::<Result<Vec<_>, RetrainError>>()?;
-            return Ok((transposed(&columns), None));
-        }
-        let half = |row: usize| {
-            let losses = |outputs: &ModelOutputs| {
-                let losses = self.workspace.array(outputs.losses, target.name())?;
-                Ok(losses.row(row).iter().map(|v| f64::from(*v)).collect())
-            };
-            let columns = outputs.iter().map(losses);
-            let columns = columns.collect::<Result<Vec<_>, RetrainError>>()?;
-            Ok::<_, RetrainError>(transposed(&columns))
-        };
-        let (even, odd) = (half(0)?, half(1)?);
-        Ok((mean_over_seeds(&[&even, &odd]), Some([even, odd])))
     }
 
     /// Predictions of a target for every part by the job of a method, in each of its forms.
@@ -125,13 +98,13 @@ impl TargetEvaluator<'_> {
             let Some((columns, form)) = parse_name(name, target) else {
                 continue;
             };
-            // Predictions for random subsets are none for groups.
-            if self.design == SubsetDesign::Groups && columns == ScoreColumns::Subsets {
-                continue;
-            }
-            let width = match columns {
-                ScoreColumns::Images => self.workspace.experiment.images.len(),
-                ScoreColumns::Subsets => self.parts.len(),
+            let width = match (columns, self.design) {
+                (ScoreColumns::Images, _) => self.workspace.experiment.images.len(),
+                (ScoreColumns::Subsets, SubsetDesign::Subsets)
+                | (ScoreColumns::Complements, SubsetDesign::Groups) => self.parts.len(),
+                // Predictions for the other kind of parts.
+                (ScoreColumns::Subsets, SubsetDesign::Groups)
+                | (ScoreColumns::Complements, SubsetDesign::Subsets) => continue,
             };
             if array.shape.len() != 2 || array.shape[1] != width || width == 0 {
                 let reason = format!(
@@ -160,20 +133,56 @@ impl TargetEvaluator<'_> {
                     self.parts.iter().map(sum_of_scores).collect()
                 })
                 .collect(),
-            ScoreColumns::Subsets => rows
+            ScoreColumns::Subsets | ScoreColumns::Complements => rows
                 .map(|row| row.iter().map(|v| f64::from(*v)).collect())
                 .collect(),
         }
     }
 }
 
+/// The sum of two predictions, standardised over the parts; none if one of them is missing.
+fn added(sum: &SumSpec, predictions: &[Prediction]) -> Option<Prediction> {
+    let find = |form: &String| predictions.iter().find(|p| p.form == *form);
+    let (first, second) = (find(&sum.forms[0])?, find(&sum.forms[1])?);
+    let rows = first.values.iter().zip(&second.values);
+    let values = rows.map(|(a, b)| {
+        let pairs = standardised(a).into_iter().zip(standardised(b));
+        pairs.map(|(a, b)| a + b).collect()
+    });
+    Some(Prediction {
+        form: sum.name(),
+        values: values.collect(),
+        cost: Cost {
+            seconds: first.cost.seconds + second.cost.seconds,
+            peak: first.cost.peak.max(second.cost.peak),
+        },
+    })
+}
+
+/// The values minus their mean, over their standard deviation; zeros if they are all alike.
+fn standardised(values: &[f64]) -> Vec<f64> {
+    let mean = mean(values.iter().copied());
+    let centred: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    let variance = centred.iter().map(|v| v * v).sum::<f64>() / values.len() as f64;
+    let scale = if variance > 0.0 {
+        variance.sqrt().recip()
+    } else {
+        0.0
+    };
+    centred.into_iter().map(|value| value * scale).collect()
+}
+
 /// Columns and form of the array of scores of this name; none if it is of another target or holds no scores.
 fn parse_name(name: &str, target: AttributionTarget) -> Option<(ScoreColumns, &str)> {
     let mut words = name.splitn(3, '/');
-    let (columns, target_name, form) = (words.next()?, words.next()?, words.next()?);
-    let columns = [ScoreColumns::Images, ScoreColumns::Subsets]
-        .into_iter()
-        .find(|candidate| candidate.name() == columns)?;
+    let (columns_name, target_name, form) = (words.next()?, words.next()?, words.next()?);
+    let mut candidates = [
+        ScoreColumns::Images,
+        ScoreColumns::Subsets,
+        ScoreColumns::Complements,
+    ]
+    .into_iter();
+    let columns = candidates.find(|candidate| candidate.name() == columns_name)?;
     (target_name == target.name()).then_some((columns, form))
 }
 

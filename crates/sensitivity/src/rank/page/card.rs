@@ -30,6 +30,8 @@ pub struct SampleCard<'a> {
     pub residual: Option<f64>,
     /// The largest |η| up to which ηδ is trusted; none if it was not asked for.
     pub limit: Option<f64>,
+    /// The correlation of δ with that of another form; none if none was compared.
+    pub agreement: Option<f64>,
     /// (σ, log density ratio) along the path.
     pub log_ratio: Vec<(f64, f64)>,
     /// Reasons not to trust δ, one sentence each.
@@ -85,6 +87,9 @@ impl SampleCard<'_> {
                     p.limit { "‖δ(all)‖ = " (score(residual)) ", where 0 is expected" }
                 }
                 @if let Some(limit) = self.limit { p.limit { "η·δ is trusted up to |η| = " (number(limit)) } }
+                @if let Some(agreement) = self.agreement {
+                    p.limit { "agrees with the other form to " (format!("{agreement:.2}")) }
+                }
                 (sparkline(&self.log_ratio))
                 @if !self.warnings.is_empty() {
                     div.warning role="note" {

@@ -52,7 +52,14 @@ impl SensitivityPage<'_> {
         let mut cards = self.directions.iter().flat_map(|d| &d.cards);
         let limits = cards.clone().any(|card| card.limit.is_some());
         let ratios = cards.clone().any(|card| !card.log_ratio.is_empty());
+        let agreements = cards.clone().any(|card| card.agreement.is_some());
         let residuals = cards.any(|card| card.residual.is_some_and(|residual| residual != 0.0));
+        let contents = CardContents {
+            limits,
+            residuals,
+            ratios,
+            agreements,
+        };
         let body = html! {
             header.top {
                 h1 { (self.title) }
@@ -62,7 +69,7 @@ impl SensitivityPage<'_> {
                         @for (i, d) in self.directions.iter().enumerate() { a href={ "#direction-" (i) } { (d.label()) } }
                     }
                 }
-                div.intro { (how_to_read(limits, residuals, ratios)) (facts(&self.facts)) }
+                div.intro { (how_to_read(contents)) (facts(&self.facts)) }
             }
             main { @for section in &sections { (section) } }
         };
@@ -108,6 +115,7 @@ pub fn build<'a>(
             score: row.score,
             residual: row.residual,
             limit: row.trust_radius,
+            agreement: row.agreement,
             log_ratio: curve
                 .map(|(sigma, ratio)| (f64::from(*sigma), f64::from(*ratio)))
                 .collect(),
@@ -166,9 +174,10 @@ fn advice(warning: &Warning) -> String {
     match warning {
         Warning::Diverged { .. } => format!("{warning}, use more --steps."),
         Warning::UncertainDensity { .. } => format!("{warning}: use more --probes."),
-        Warning::NotFinite | Warning::LargeRatio { .. } | Warning::WithinModelError { .. } => {
-            format!("{warning}.")
-        }
+        Warning::NotFinite
+        | Warning::LargeRatio { .. }
+        | Warning::WithinModelError { .. }
+        | Warning::Disagreement { .. } => format!("{warning}."),
     }
 }
 
@@ -186,12 +195,30 @@ fn run_facts(results: &RankedSensitivities, run: &RankRun) -> Vec<(String, Strin
     let mut facts = run.info.rows();
     let zero_check = zero_check_text(&results.sensitivities);
     facts.extend(zero_check.map(|text| ("Zero check ‖δ(all)‖".to_owned(), text)));
+    if let Some(compared) = &run.compared_with {
+        facts.push(("Compared with".to_owned(), compared.text()));
+    }
     facts.push(("Network evaluations".to_owned(), evaluations));
     facts
 }
 
+/// What the cards of only some runs have.
+#[derive(Debug, Clone, Copy)]
+struct CardContents {
+    limits: bool,
+    residuals: bool,
+    ratios: bool,
+    agreements: bool,
+}
+
 /// The panel that explains the page, with what only some runs have.
-fn how_to_read(limits: bool, residuals: bool, ratios: bool) -> Markup {
+fn how_to_read(contents: CardContents) -> Markup {
+    let CardContents {
+        limits,
+        residuals,
+        ratios,
+        agreements,
+    } = contents;
     html! {
         div.panel {
             h3 { "How to read this page" }
@@ -215,6 +242,10 @@ fn how_to_read(limits: bool, residuals: bool, ratios: bool) -> Markup {
                 @if residuals {
                     dt { "‖δ(all)‖" }
                     dd { "The same for more of all training images alike. That changes nothing, so it should be 0: what it is instead is the model’s own error, which is in every δ. It enters a δ times the density ratio; a δ less than twice as long as that is not trusted." }
+                }
+                @if agreements {
+                    dt { "agrees to" }
+                    dd { "The correlation of this δ with that of the other form, which errs in other ways. Where the two do not agree, at most one of them is right: below 0.5 neither is trusted." }
                 }
                 @if limits {
                     dt { "trusted up to" }

@@ -4,24 +4,35 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use datasway_data::{Crop, Filter};
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::pixels::PixelRange;
 use datasway_fs::ReadError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::SensitivityError;
+use crate::fine_tune::NoiseLevels;
 
 /// Name of the file.
 pub const SIDECAR: &str = "datasway.toml";
 /// Largest size of the file in bytes. Long tables of noise levels fit.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The range of pixels that a model was trained on. Models with pixels of [0, 1] say so themselves (`center_input_sample`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PixelRange {
-    /// Black is −1 and white is 1.
-    #[default]
-    #[serde(rename = "[-1, 1]")]
-    MinusOneToOne,
+/// The training of a model by `train`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnTraining {
+    /// The model that it began with, if it is a fine-tuning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// SHA-256 of that model's configuration and weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_fingerprint: Option<String>,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Seed of batches, flips and noise, and of the weights that it began with.
+    pub seed: u64,
+    /// The noise levels.
+    pub noise: NoiseLevels,
 }
 
 /// The data of a model of another library, and settings where its files are silent.
@@ -41,8 +52,9 @@ pub struct Sidecar {
     pub filter: Filter,
     /// True if the model was trained on mirror images too.
     pub flip: bool,
-    /// The range of pixels.
-    pub pixels: PixelRange,
+    /// The range of pixels, in the place of that of the pipeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<PixelRange>,
     /// The class, from 0, of a model with classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<usize>,
@@ -58,6 +70,9 @@ pub struct Sidecar {
     /// The configuration of the scheduler, with prediction type and noise levels, in the place of the one beside the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<Value>,
+    /// The training of the model, if `train` made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<OwnTraining>,
 }
 
 impl Sidecar {
@@ -65,18 +80,21 @@ impl Sidecar {
     ///
     /// # Errors
     /// If it cannot be read, has an unknown key, or a value that cannot be meant.
-    pub fn read(folder: &Path) -> Result<Option<Self>, SensitivityError> {
+    pub fn read(folder: &Path) -> Result<Option<Self>, DiffusionError> {
         let path = folder.join(SIDECAR);
-        let failed = |reason: String| SensitivityError::Sidecar {
-            path: path.clone(),
-            reason,
-        };
+        let failed = |reason: String| DiffusionError::file(&path, reason);
         let text = match datasway_fs::read_text(&path, MOST_BYTES) {
             Ok(text) => text,
             Err(ReadError::System { reason, .. }) if reason.kind() == ErrorKind::NotFound => {
                 return Ok(None);
             }
-            Err(error) => return Err(error.into()),
+            Err(ReadError::System { reason, .. }) => {
+                return Err(failed(format!("it cannot be read ({reason})")));
+            }
+            Err(ReadError::NotFile(_)) => return Err(failed("it is not a file".to_owned())),
+            Err(ReadError::TooLarge { most, .. }) => {
+                return Err(failed(format!("it has more than {most} bytes")));
+            }
         };
         // Errors of the format point at the place in several lines.
         let sidecar: Self = toml::from_str(&text)
@@ -97,12 +115,9 @@ impl Sidecar {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<(), SensitivityError> {
+    pub fn write(&self, folder: &Path) -> Result<(), DiffusionError> {
         let path = folder.join(SIDECAR);
-        let failed = |reason: String| SensitivityError::Sidecar {
-            path: path.clone(),
-            reason,
-        };
+        let failed = |reason: String| DiffusionError::file(&path, reason);
         let text = toml::to_string(self).map_err(|error| failed(error.to_string()))?;
         datasway_fs::write(&path, text.as_bytes()).map_err(|error| failed(error.to_string()))
     }
@@ -116,14 +131,9 @@ impl Sidecar {
         folder: &Path,
         data: Option<&str>,
         model: &str,
-    ) -> Result<(), SensitivityError> {
+    ) -> Result<(), DiffusionError> {
         let other = |named: &Option<String>, found: Option<&str>| matches!((named, found), (Some(named), Some(found)) if named != found);
-        let failed = |reason: &str| {
-            Err(SensitivityError::Sidecar {
-                path: folder.join(SIDECAR),
-                reason: reason.to_owned(),
-            })
-        };
+        let failed = |reason: &str| Err(DiffusionError::file(folder.join(SIDECAR), reason));
         if other(&self.model_fingerprint, Some(model)) {
             return failed(
                 "model_fingerprint is that of another model: check the model and delete the line",
@@ -163,12 +173,19 @@ mod tests {
             crop: Crop::Center,
             filter: Filter::BilinearNoAntialias,
             flip: true,
-            pixels: PixelRange::MinusOneToOne,
+            pixels: Some(PixelRange::ZeroToOne),
             class: Some(3),
             guidance: Some(1.5),
             data_fingerprint: Some("a".to_owned()),
             model_fingerprint: Some("b".to_owned()),
             scheduler: Some(serde_json::json!({ "prediction_type": "epsilon", "beta_end": 0.02 })),
+            training: Some(OwnTraining {
+                base: Some("models/faces".to_owned()),
+                base_fingerprint: Some("c".to_owned()),
+                steps: 7,
+                seed: 1,
+                noise: NoiseLevels::OfModel,
+            }),
         };
         for sidecar in [full, Sidecar::default()] {
             sidecar.write(dir.path()).unwrap();
@@ -183,7 +200,12 @@ mod tests {
             ("colour = 1", "colour"),
             ("crop = \"left\"", "stretch"),
             ("filter = 3", "filter"),
-            ("pixels = \"[0, 1]\"", "[-1, 1]"),
+            ("pixels = \"[0, 255]\"", "[-1, 1]"),
+            ("[training]\nbase = 3", "base"),
+            (
+                "[training]\nbase = \"\"\nbase_fingerprint = \"\"\nsteps = 1\nseed = 0\nnoise = \"other\"",
+                "mean = -1.2",
+            ),
             ("guidance = 2.0", "class"),
             ("class = 1\nguidance = nan", "guidance"),
             ("class = -1", "class"),

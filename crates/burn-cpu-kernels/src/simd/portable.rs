@@ -1,0 +1,105 @@
+//! The vector of every machine, an array.
+
+use super::{MAX_PARTS, Machine, PART, Vector};
+
+/// The machine of which nothing is known.
+pub(crate) struct Portable;
+
+impl Machine for Portable {
+    const FUSED: bool = Array::FUSED;
+    const ROWS: usize = 4;
+    type Vector = Array;
+}
+
+/// Eight f32.
+#[derive(Clone, Copy)]
+pub(crate) struct Array([f32; PART]);
+
+impl Array {
+    const FUSED: bool = cfg!(target_arch = "aarch64");
+}
+
+impl Vector for Array {
+    const PARTS: usize = 1;
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        Self([value; PART])
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        // SAFETY: the caller promises eight readable values; an array of f32 needs no more alignment.
+        Self(unsafe { source.cast::<[f32; PART]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        // SAFETY: the caller promises eight writable values; an array of f32 needs no more alignment.
+        unsafe { target.cast::<[f32; PART]>().write(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self {
+        // SAFETY: as the caller promises for the first source.
+        unsafe { Self::load(sources[0]) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, _part: usize, target: *mut f32) {
+        // SAFETY: as the caller promises.
+        unsafe { self.store(target) }
+    }
+
+    #[inline(always)]
+    fn plus(self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + b.0[i]))
+    }
+
+    #[inline(always)]
+    fn minus(self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - b.0[i]))
+    }
+
+    #[inline(always)]
+    fn fused(self, b: Self, c: Self) -> Self {
+        let mut out = c.0;
+        for i in 0..PART {
+            out[i] = if Self::FUSED {
+                self.0[i].mul_add(b.0[i], c.0[i])
+            } else {
+                self.0[i] * b.0[i] + c.0[i]
+            };
+        }
+        Self(out)
+    }
+
+    #[inline(always)]
+    fn split(a: Self, b: Self) -> (Self, Self) {
+        let joined = |i: usize| if i < PART { a.0[i] } else { b.0[i - PART] };
+        (
+            Self(std::array::from_fn(|i| joined(2 * i))),
+            Self(std::array::from_fn(|i| joined(2 * i + 1))),
+        )
+    }
+
+    #[inline(always)]
+    fn join(even: Self, odd: Self) -> (Self, Self) {
+        let joined = |i: usize| {
+            if i.is_multiple_of(2) {
+                even.0[i / 2]
+            } else {
+                odd.0[i / 2]
+            }
+        };
+        (
+            Self(std::array::from_fn(joined)),
+            Self(std::array::from_fn(|i| joined(PART + i))),
+        )
+    }
+
+    #[inline(always)]
+    fn totals(vectors: [Self; 4]) -> [f32; 4] {
+        vectors.map(|vector| vector.0.iter().sum())
+    }
+}

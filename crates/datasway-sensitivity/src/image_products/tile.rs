@@ -1,0 +1,131 @@
+//! A tile of images: bytes that become centred f32 in the parts that are multiplied.
+
+use super::layout::{ImageTiles, Layout};
+use super::simd::multiversion;
+
+/// Images of a tile. The parts of 128 images of 32×32 colour pixels fill a second-level cache of 2 MiB.
+pub(super) const TILE: usize = 128;
+
+/// The parts of up to [`TILE`] images in grey levels about the centre.
+pub(super) struct Tile {
+    /// Places of the images in the storage.
+    pub places: Vec<usize>,
+    /// Even parts, `[c, k_e]`. Every entry is a whole number of at most 510, exact in f32.
+    pub even: Vec<f32>,
+    /// Odd parts, `[c, k_o]`.
+    pub odd: Vec<f32>,
+    /// `‖y‖²` about the centre, exact, `[c]`.
+    pub squares: Vec<f64>,
+}
+
+impl Tile {
+    pub fn new(layout: &Layout) -> Self {
+        Self {
+            places: Vec::with_capacity(TILE),
+            even: vec![0.0; TILE * layout.even()],
+            odd: vec![0.0; TILE * layout.odd()],
+            squares: Vec::with_capacity(TILE),
+        }
+    }
+
+    /// Number of images, c.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Replaces the images by those at the given places.
+    pub fn load(&mut self, images: &ImageTiles, places: impl Iterator<Item = usize>) {
+        let layout = &*images.layout;
+        let (even, odd) = (layout.even(), layout.odd());
+        self.places.clear();
+        self.places.extend(places);
+        self.squares.clear();
+        for (c, &place) in self.places.iter().enumerate() {
+            let even = &mut self.even[c * even..(c + 1) * even];
+            let odd = &mut self.odd[c * odd..(c + 1) * odd];
+            let bytes = images.set.stored_image(place);
+            if layout.mirrored {
+                split(bytes, layout.width, &layout.center, even, odd);
+                let half = layout.width / 2;
+                // A pair has half the squares of its parts, the middle column those of itself.
+                let mut middle = 0.0;
+                if layout.width % 2 == 1 {
+                    let rows = even.chunks_exact(half + 1);
+                    middle = rows.map(|row| f64::from(row[half]).powi(2)).sum();
+                }
+                self.squares
+                    .push((square(even) + square(odd) + middle) / 2.0);
+            } else {
+                subtract(bytes, &layout.center, even);
+                self.squares.push(square(even));
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// `bytes − center`.
+    fn subtract(bytes: &[u8], center: &[f32], out: &mut [f32]) = subtract_body
+}
+
+#[inline(always)]
+fn subtract_body(bytes: &[u8], center: &[f32], out: &mut [f32]) {
+    for ((out, byte), center) in out.iter_mut().zip(bytes).zip(center) {
+        *out = f32::from(*byte) - center;
+    }
+}
+
+multiversion! {
+    /// The even and odd parts of an image about a centre that is its own mirror image.
+    fn split(bytes: &[u8], width: usize, center: &[f32], even: &mut [f32], odd: &mut [f32]) = split_body
+}
+
+#[inline(always)]
+fn split_body(bytes: &[u8], width: usize, center: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    let half = width / 2;
+    let rows = bytes.chunks_exact(width).zip(center.chunks_exact(width));
+    let parts = even
+        .chunks_exact_mut(width - half)
+        .zip(odd.chunks_exact_mut(half));
+    for ((row, center), (even, odd)) in rows.zip(parts) {
+        let (left, right) = row.split_at(half);
+        let pairs = left.iter().zip(right.iter().rev());
+        let parts = even.iter_mut().zip(odd.iter_mut());
+        for (((even, odd), (left, right)), center) in parts.zip(pairs).zip(center) {
+            let (left, right) = (f32::from(*left), f32::from(*right));
+            *even = left + right - 2.0 * center;
+            *odd = left - right;
+        }
+        if width % 2 == 1 {
+            even[half] = f32::from(row[half]) - center[half];
+        }
+    }
+}
+
+/// Interleaved sums of squares.
+const LANES: usize = 32;
+
+/// Entries whose squares, at most `510²` each, are summed in f32 without rounding: 64 in a lane stay below 2²⁴.
+const EXACT: usize = 64 * LANES;
+
+/// `Σ v²` of whole numbers of at most 510, exact.
+fn square(values: &[f32]) -> f64 {
+    values.chunks(EXACT).map(square_of_block).sum()
+}
+
+multiversion! {
+    fn square_of_block(values: &[f32]) -> f64 = square_of_block_body
+}
+
+#[inline(always)]
+fn square_of_block_body(values: &[f32]) -> f64 {
+    let mut sums = [0.0_f32; LANES];
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            sums[lane] += block[lane] * block[lane];
+        }
+    }
+    let rest: f64 = rest.iter().map(|v| f64::from(*v).powi(2)).sum();
+    sums.iter().map(|sum| f64::from(*sum)).sum::<f64>() + rest
+}

@@ -1,0 +1,253 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["torch", "numpy"]
+# ///
+"""The measures of `sensitivity` beside the same in PyTorch: everything but the network.
+
+    cargo build --workspace --bins
+    python3 scripts/benchmark_measures.py --images 10000 --csv measures-cpu.csv [--before OLD/sensitivity]
+
+Two runs over drawn faces of 32×32, mirrored: the ranking of 64 samples by two groups of a tenth of the images each, and the influence of
+all images on one region of 16 samples; 18 Heun steps, which are 35 evaluations, and a blur of h = 12. The network has one step of training
+and few channels. The time of the same run over 64 images is subtracted, which is that of the network and the page. PyTorch's side has no
+network.
+
+PyTorch computes what these runs need of the images in its best plain form: all points in memory as f32, chunks of 1,024, `x @ y.T`,
+softmax with a running maximum, groups from the same distances; the influences from two products for all 35 evaluations at once, of which
+distances and inner products are kept for all images, so that nothing is computed twice. The points it is given are images with noise. It
+is checked against sums in f64.
+
+Runs are in turn, each in a process of its own. Printed are the medians of the rounds' ratios: of seconds, of processor time, and of
+peak memory. Processor time is what can be compared on a machine that does other work.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZE, STEPS, RHO, BANDWIDTH = 32, 18, 7.0, 12.0
+RANKED, INFLUENCED, CHUNK, FEW = 64, 16, 1024, 64
+
+
+def evaluations():
+    """Noise levels of the evaluations of Heun's method."""
+    ramp = [k / (STEPS - 1) for k in range(STEPS)]
+    low, high = 0.002 ** (1 / RHO), 80 ** (1 / RHO)
+    sigmas = [(high + t * (low - high)) ** RHO for t in ramp]
+    return [s for pair in zip(sigmas, sigmas[1:]) for s in pair] + sigmas[-1:]
+
+
+def decoded(cache):
+    """The bytes that Datasway keeps decoded (crates/datasway-data/src/cache.rs), [m, d]."""
+    import numpy as np
+
+    (path,) = Path(cache).glob("*.pixels")
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    names = json.loads(data[16 : 16 + length])["names"]
+    return np.frombuffer(data[16 + length :], np.uint8).reshape(len(names), -1)
+
+
+class Softmax:
+    """Σ e^l and Σ e^l·y with a running maximum."""
+
+    def __init__(self, torch, n, d):
+        self.torch = torch
+        self.top = torch.full((n, 1), -math.inf)
+        self.total, self.moment = torch.zeros(n, 1), torch.zeros(n, d)
+
+    def add(self, logs, y):
+        top = self.torch.maximum(self.top, logs.max(1, keepdim=True).values)
+        masses, shrink = (logs - top).exp_(), (self.top - top).exp_()
+        self.total = self.total * shrink + masses.sum(1, keepdim=True)
+        self.moment = self.moment.mul_(shrink).addmm_(masses, y)
+        self.top = top
+
+    def result(self):
+        return (self.top + self.total.log()).squeeze(1), self.moment / self.total
+
+
+def ranking(torch, points, squares, groups, x, sigma):
+    """q and D of ρ and of every group at n points of one noise level."""
+    n, d = x.shape
+    x_square = (x * x).sum(1, keepdim=True)
+    sums = [Softmax(torch, n, d) for _ in range(1 + len(groups))]
+    for start in range(0, len(points), CHUNK):
+        y = points[start : start + CHUNK]
+        logs = torch.addmm(squares[start : start + CHUNK][None] + x_square, x, y.T, alpha=-2)
+        logs.mul_(-1 / (2 * sigma**2))
+        sums[0].add(logs, y)
+        for measure, members in zip(sums[1:], groups):
+            inside = members[(members >= start) & (members < start + CHUNK)] - start
+            if len(inside):
+                measure.add(logs[:, inside], y[inside])
+    return [measure.result() for measure in sums]
+
+
+def influence(torch, points, squares, x, sigmas, weights, gradients, images):
+    """Σ_p w·r·⟨G, y − D⟩ of every image and its mirror image: rows are [evaluation, sample]."""
+    rows, m = len(x), len(points)
+    scale = (-1 / (2 * sigmas**2))[:, None]
+    x_square = (x * x).sum(1, keepdim=True)
+    logs, along = torch.empty(rows, m), torch.empty(rows, m)
+    for start in range(0, m, CHUNK):
+        part = slice(start, start + CHUNK)
+        y = points[part]
+        logs[:, part] = torch.addmm(squares[part][None] + x_square, x, y.T, alpha=-2).mul_(scale)
+        along[:, part] = gradients @ y.T
+    q = logs.logsumexp(1, keepdim=True)
+    share = logs.sub_(q).exp_()
+    along.sub_((share * along).sum(1, keepdim=True))
+    # r = m·share, and an image and its mirror image have half of the mass each.
+    share.mul_(along).mul_(weights[:, None] * m)
+    total = share.view(len(sigmas) // INFLUENCED, INFLUENCED, m).sum(0)
+    return (total[:, :images] + total[:, images:]) / 2
+
+
+def peer(job, cache, repeat):
+    """Runs a job of PyTorch's side and prints its seconds."""
+    import torch
+
+    torch.manual_seed(0)
+    pixels = torch.tensor(decoded(cache))
+    images, d = pixels.shape
+    upright = pixels.float() / 127.5 - 1
+    points = torch.cat([upright, upright.view(-1, SIZE).flip(1).view(images, d)])
+    del upright
+    squares = (points * points).sum(1)
+    tenth = images // 10
+    groups = [torch.arange(k * tenth, (k + 1) * tenth) for k in (0, 1)]
+    groups = [torch.cat([g, g + images]) for g in groups]
+    levels = evaluations()
+    n = RANKED if job == "ranking" else INFLUENCED
+
+    def at(sigma):
+        return points[torch.randint(0, images, (n,))] + sigma * torch.randn(n, d)
+
+    paths = [at(sigma) for sigma in levels]
+    blurred = [math.hypot(sigma, BANDWIDTH) for sigma in levels]
+    with torch.no_grad():
+        # The check, in f64.
+        x, sigma = paths[20], blurred[20]
+        exact = torch.cdist(x[:2].double(), points.double()) ** 2 / (-2 * sigma**2)
+        (q, mean), *_ = ranking(torch, points, squares, groups, x[:2], sigma)
+        assert (q - exact.logsumexp(1)).abs().max() < 1e-3
+        assert (mean - (exact.softmax(1) @ points.double())).abs().max() < 1e-4
+        del exact
+        for _ in range(repeat):
+            started, cpu = time.perf_counter(), time.process_time()
+            if job == "ranking":
+                for x, sigma in zip(paths, blurred):
+                    ranking(torch, points, squares, groups, x, sigma)
+            else:
+                sigmas = torch.tensor([s for s in blurred for _ in range(n)])
+                weights = torch.tensor([(s / b) ** 2 for s, b in zip(levels, blurred) for _ in range(n)])
+                x = torch.cat(paths)
+                influence(torch, points, squares, x, sigmas, weights, torch.randn_like(x), images)
+            print(time.perf_counter() - started, time.process_time() - cpu)
+
+
+def command(job, binary, work, tenth):
+    """Datasway's side of a job."""
+    base = [str(binary)] + ([] if job == "ranking" else ["influence"])
+    base += ["--checkpoint", str(work / "model/checkpoint.safetensors"), "--cache", str(work / "cache")]
+    base += ["--bandwidth", str(BANDWIDTH), "--steps", str(STEPS), "--no-photos", "--out", str(work / f"out-{job}")]
+    if job == "ranking":
+        groups = [f"index:{k * tenth}-{(k + 1) * tenth - 1}" for k in (0, 1)]
+        return base + ["--samples", str(RANKED), "--batch", str(RANKED), "--add", groups[0], "--add", groups[1]]
+    region = f"region:0,0,{SIZE // 2},{SIZE // 2}"
+    return base + ["--samples", str(INFLUENCED), "--batch", str(INFLUENCED), "--of", region]
+
+
+def measured(arguments):
+    """Output, wall seconds, processor seconds and peak memory in MiB of a process."""
+    started = time.perf_counter()
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    output, errors = process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(arguments)}\n{output}{errors}")
+    cpu = usage.ru_utime + usage.ru_stime
+    return output, time.perf_counter() - started, cpu, usage.ru_maxrss / 1024
+
+
+def run(job, binary, work, images):
+    """Seconds of a run, of its start, of the processors, and its peak memory."""
+    _, wall, cpu, peak = measured(command(job, binary, work, images // 10))
+    seconds = json.loads((work / f"out-{job}/summary.json").read_text())["seconds"]
+    seconds = seconds["total"] if job == "ranking" else seconds
+    return seconds, wall - seconds, cpu, peak
+
+
+def ours(job, binary, work, images):
+    """The same of a run without that of a run over few images, which has the same network and page."""
+    seconds, start, cpu, peak = run(job, binary, work, images)
+    without, _, cpu_without, _ = run(job, binary, work / "few", FEW)
+    return seconds - without, start, cpu - cpu_without, peak
+
+
+def theirs(job, work):
+    output, _, _, peak = measured([sys.executable, __file__, "--peer", job, "--work", str(work)])
+    seconds, cpu = map(float, output.split()[-2:])
+    return seconds, cpu, peak
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--binaries", type=Path, default=ROOT / "target/debug")
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--csv")
+    parser.add_argument("--peer")
+    arguments = parser.parse_args()
+    if arguments.peer:
+        return peer(arguments.peer, arguments.work / "cache", 1)
+    work = arguments.work or Path(tempfile.mkdtemp())
+    for folder, images in ((work, arguments.images), (work / "few", FEW)):
+        if not (folder / "model/checkpoint.safetensors").exists():
+            train = [str(arguments.binaries / "train"), "--data", f"faces:{images}", "--preset", "celeba32"]
+            for field in ("network.channels=8", "network.head_channels=8", "flip=true"):
+                train += ["--set", field]
+            measured(train + ["--steps", "1", "--cache", str(folder / "cache"), "--out", str(folder / "model")])
+    rows = []
+    for k in range(arguments.rounds):
+        for job in ("ranking", "influence"):
+            sides = {"datasway": arguments.binaries / "sensitivity", "before": arguments.before}
+            for side, binary in sides.items():
+                if binary:
+                    seconds, start, cpu, peak = ours(job, binary, work, arguments.images)
+                    rows.append([k, job, side, arguments.images, seconds, start, cpu, peak])
+                    print(*rows[-1], flush=True)
+            seconds, cpu, peak = theirs(job, work)
+            rows.append([k, job, "torch", arguments.images, seconds, "", cpu, peak])
+            print(*rows[-1], flush=True)
+    if arguments.csv:
+        with open(arguments.csv, "w", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["round", "job", "side", "images", "seconds", "start_seconds", "cpu_seconds", "peak_mib"])
+            table.writerows(rows)
+    for job in ("ranking", "influence"):
+        of = lambda side, column: [r[column] for r in rows if r[1] == job and r[2] == side]
+        for side in ("datasway", "before"):
+            if of(side, 4):
+                ratios = [
+                    statistics.median(a / b for a, b in zip(of(side, column), of("torch", column))) for column in (4, 6, 7)
+                ]
+                print(f"{job}, {side} / torch: seconds {ratios[0]:.2f}, processor {ratios[1]:.2f}, memory {ratios[2]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
