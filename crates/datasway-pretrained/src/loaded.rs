@@ -182,12 +182,15 @@ fn network(
 ) -> Result<PretrainedNetwork, PretrainedError> {
     let tensors = weights::read(&folder.weights)?;
     let state = StateDict::new(tensors, &options.device, options.dtype);
-    let network = plan.load(&state, options.class);
-    let network = network.map_err(in_file(&folder.config_file))?;
-    state.finish().map_err(|message| PretrainedError::Weights {
+    let in_weights = |message| PretrainedError::Weights {
         path: folder.weights.clone(),
         message,
-    })?;
+    };
+    let numbers = plan.numbers().unwrap_or(0);
+    state.check_numbers(numbers).map_err(in_weights)?;
+    let network = plan.load(&state, options.class);
+    let network = network.map_err(in_file(&folder.config_file))?;
+    state.finish().map_err(in_weights)?;
     Ok(network)
 }
 

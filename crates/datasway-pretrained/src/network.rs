@@ -98,6 +98,15 @@ impl NetworkPlan {
         })
     }
 
+    /// The number of weights of the network, approximately; none if its configuration does not say.
+    pub fn numbers(&self) -> Option<u64> {
+        match self {
+            Self::UNet(config) => Some(config.numbers()),
+            Self::DiT(config) => Some(config.numbers()),
+            Self::Edm(_) => None,
+        }
+    }
+
     /// The tensors of a file by the names of today's version of the library, each once.
     ///
     /// # Errors

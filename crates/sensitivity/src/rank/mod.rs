@@ -264,10 +264,6 @@ impl RankArgs {
             !self.limit,
             "--limit is for --through data: the derivative through the weights has no second order yet"
         );
-        ensure!(
-            !self.by_step,
-            "--by-step is for --through data: the derivative through the weights is not split by steps"
-        );
         let mut added = self.add.iter();
         if let Some(text) = added.find(|text| text.starts_with(MODEL)) {
             bail!(
