@@ -18,6 +18,10 @@ use crate::state_dict::StateDict;
 
 /// A network of another library.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a process has one or two of them, whose weights are elsewhere"
+)]
 pub enum PretrainedNetwork {
     /// A `UNet2DModel` of diffusers.
     UNet(DiffusersUNet),
