@@ -93,10 +93,7 @@ impl Rearrangement {
 }
 
 /// Shape and first place of each tensor, and the numbers in the order of their places. Copies have the places of their original.
-fn placed(
-    plan: &NetworkPlan,
-    tensors: BTreeMap<String, TensorData>,
-) -> (FirstPlaces, Vec<f32>) {
+fn placed(plan: &NetworkPlan, tensors: BTreeMap<String, TensorData>) -> (FirstPlaces, Vec<f32>) {
     let (mut places, mut values) = (BTreeMap::new(), Vec::new());
     let mut copies = Vec::new();
     for (name, data) in &tensors {
