@@ -156,6 +156,7 @@ pub fn sensitivities(model: &dyn Denoiser) -> Result<Sensitivities, Box<dyn Erro
     let device = Device::flex();
     let right = Empirical::new(corners().slice_dim(0, 0..2))?;
     let config = ResolvedConfig {
+        first: 0,
         samples: 64,
         batch: 64,
         sampler: Sampler::Heun,

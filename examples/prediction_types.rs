@@ -142,6 +142,7 @@ pub fn sensitivities(
     let right = Empirical::new(Tensor::cat(ends, 0))?;
     let data = Empirical::new(points)?;
     let config = ResolvedConfig {
+        first: 0,
         samples: 64,
         batch: 64,
         sampler: Sampler::Heun,

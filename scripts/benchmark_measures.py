@@ -207,6 +207,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of both sides; as many as there are processors if absent")
     parser.add_argument("--before", type=Path)
     parser.add_argument("--binaries", type=Path, default=ROOT / "target/debug")
     parser.add_argument("--work", type=Path)
@@ -215,6 +216,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.peer:
         return peer(arguments.peer, arguments.work / "cache", 1)
+    if arguments.threads:
+        os.environ |= {"OMP_NUM_THREADS": str(arguments.threads), "RAYON_NUM_THREADS": str(arguments.threads)}
     work = arguments.work or Path(tempfile.mkdtemp())
     for folder, images in ((work, arguments.images), (work / "few", FEW)):
         if not (folder / "model/checkpoint.safetensors").exists():

@@ -3,7 +3,8 @@
 #
 #     scripts/gpu.sh BIN OUT [SECONDS]
 #
-# BIN holds `benchmark` (and `devices`, which compares every operation with the CPU by itself), and `train` and `sensitivity` for the whole ranking, which is left out without them:
+# BIN holds `benchmark`, and `train` and `sensitivity` for the whole ranking, which is left out without them. `devices`
+# compares every operation with the CPU, by itself:
 #
 #     cargo build --release -p datasway-diffusion --example benchmark --example devices --features datasway-diffusion/cuda
 #     cargo build --release --bins -p train -p sensitivity --features train/cuda,sensitivity/cuda

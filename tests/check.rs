@@ -30,6 +30,8 @@ fn the_shipped_model_fits_faces_and_the_folder_is_whole() {
     assert_eq!(summary["fits"], true);
     assert_eq!(summary["same_data"], false);
     assert_eq!(summary["linear"], "covariance");
+    let gap = summary["precision"]["largest"].as_f64().unwrap();
+    assert!(gap > 0.0 && gap < 0.1, "{gap} grey levels");
     let rows = folder.rows("out/losses.csv");
     assert_eq!(rows.len(), 1 + summary["losses"].as_array().unwrap().len());
 }
@@ -56,6 +58,35 @@ fn bars_in_the_place_of_faces_are_refused_with_one_sentence_after_the_page() {
         .refused(1, "does not fit");
     assert!(folder.has("out/index.html"));
     assert_eq!(folder.json("out/summary.json")["fits"], false);
+}
+
+/// The estimate of memory is within this factor of the run's own peak, either way.
+const MEMORY_FACTOR: f64 = 1.5;
+
+#[test]
+fn the_estimated_memory_is_that_of_the_run() {
+    let folder = Folder::new();
+    let options = ["--batch", "32", "--bandwidth", "1"];
+    let check = ["check", "--images", "32", "--samples", "96", "--steps", "4"];
+    let check = [&check[..], &["--changes", "3", "--out", "out"], &options].concat();
+    folder.run("sensitivity", &check).succeeded();
+    let cost = &folder.json("out/summary.json")["cost"];
+    let changes = ["attr:Eyeglasses", "attr:Smiling", "attr:Pale_Skin"];
+    let changes = changes.map(|name| ["--add", name]).concat();
+    let run = [&["--samples", "96", "--steps", "4"], &changes[..], &options].concat();
+    folder.run("sensitivity", &run).succeeded();
+    let summary = folder.json("runs/sensitivity/summary.json");
+    let [estimated, peak] = [&cost["memory"], &summary["peak_memory_bytes"]].map(|v| v.as_f64());
+    let (Some(estimated), Some(peak)) = (estimated, peak) else {
+        return;
+    };
+    let ratio = estimated / peak;
+    println!("estimated {estimated:.0} bytes, peak {peak:.0}: {ratio:.2}");
+    assert!(
+        (1.0 / MEMORY_FACTOR..MEMORY_FACTOR).contains(&ratio),
+        "{ratio}"
+    );
+    assert_eq!(cost["evaluations"], 7);
 }
 
 #[test]

@@ -119,11 +119,24 @@ fn a_fine_tuned_model_is_a_folder_that_every_command_takes() {
         "--steps",
         "3",
         "--of",
-        "mean",
+        "image:0",
     ];
     folder.run("sensitivity", &influence).succeeded();
     // Through its weights, with the noise levels that it was trained on.
-    let through = [&rank[..], &["--through", "weights", "--out", "through"]].concat();
+    let through = [
+        &rank[..],
+        &[
+            "--through",
+            "weights",
+            "--draws",
+            "16",
+            "--iterations",
+            "2",
+            "--out",
+            "through",
+        ],
+    ]
+    .concat();
     folder.run("sensitivity", &through).succeeded();
     // It can be fine-tuned again, on the images that it names.
     let again = [

@@ -128,7 +128,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
     for name in ["attribution-real.csv", "groups-real.csv"] {
         folder.write(
             &format!("published/{name}"),
-            &folder.text(&format!("runs/lds/table/{name}")),
+            folder.text(&format!("runs/lds/table/{name}")),
         );
     }
     let again = ["table", "lds.toml", "--real", "published"];

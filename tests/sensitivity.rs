@@ -102,6 +102,34 @@ fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_t
             .text("a/index.html")
             .contains("12 draws of the curvature")
     );
+    // The parts of the steps add up to the score, and change nothing else.
+    let parts = ["--by-step", "--out", "parts"];
+    sensitivity(&folder, &[&change[..], &weights, &parts].concat()).succeeded();
+    assert_eq!(
+        folder.bytes("a/ranking.csv"),
+        folder.bytes("parts/ranking.csv")
+    );
+    let bytes = folder.bytes("parts/sensitivities.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let parts = tensors.tensor("by_step/add attr:Eyeglasses").unwrap();
+    assert_eq!(
+        (parts.shape(), tensors.tensor("sigmas").unwrap().shape()),
+        (&[5, 4][..], &[4][..])
+    );
+    let parts = parts.data().chunks_exact(4);
+    let parts: Vec<f32> = parts
+        .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+        .collect();
+    for row in &folder.rows("parts/ranking.csv")[1..6] {
+        let (sample, score): (usize, f32) = (row[2].parse().unwrap(), row[3].parse().unwrap());
+        let sum: f32 = parts[sample * 4..(sample + 1) * 4].iter().sum();
+        assert!((sum / score - 1.0).abs() < 1e-3, "{sum} and {score}");
+    }
+    assert!(
+        folder
+            .text("parts/index.html")
+            .contains("share of the step")
+    );
     // Mass on all of the training set changes nothing.
     let all = ["--add", "all", "--out", "all"];
     sensitivity(&folder, &[&all[..], &weights].concat()).succeeded();

@@ -9,8 +9,8 @@ mod readers;
 mod trial;
 
 use readers::{
-    Batches, Caches, Checkpoints, Classifiers, EdmFolders, Experiments, Folders, IdxFiles,
-    Pictures, Results, Runs, Selections, Sources, Tables, TorchFiles, Tunings,
+    Batches, Caches, Checkpoints, Classifiers, DiffusersFolders, EdmFolders, Experiments, Folders,
+    IdxFiles, Pictures, Results, Runs, Selections, Sidecars, Sources, Tables, TorchFiles, Tunings,
 };
 
 #[global_allocator]
@@ -44,6 +44,16 @@ fn classifiers() {
 #[test]
 fn edm_folders() {
     trial::run("edm_folders", EdmFolders::new);
+}
+
+#[test]
+fn diffusers_folders() {
+    trial::run("diffusers_folders", DiffusersFolders::new);
+}
+
+#[test]
+fn sidecars() {
+    trial::run("sidecars", Sidecars::new);
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn config(size: usize) -> Result<UNetConfig, Box<dyn Error>> {
         blocks: 1,
         attention: vec![8],
         head_channels: HEAD_CHANNELS,
+        groups: None,
     })
 }
 

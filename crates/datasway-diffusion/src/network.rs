@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use burn_jvp::{CustomRule, DynTensor, Jvp};
 
 use crate::DiffusionError;
@@ -51,14 +51,42 @@ impl NetworkDenoiser {
     /// If weights are missing or do not fit the network that the checkpoint describes.
     pub fn from_checkpoint(
         checkpoint: &Checkpoint,
-        device: &burn::tensor::Device,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        Self::of_averaged_weights(checkpoint, device, |network| network)
+    }
+
+    /// The averaged weights of a checkpoint, in double precision, for points in double precision.
+    ///
+    /// # Errors
+    /// As [`from_checkpoint`](Self::from_checkpoint).
+    pub fn in_double_precision(
+        checkpoint: &Checkpoint,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        Self::of_averaged_weights(checkpoint, device, |network| network.map(&mut Doubled))
+    }
+
+    fn of_averaged_weights(
+        checkpoint: &Checkpoint,
+        device: &Device,
+        change: impl FnOnce(UNet) -> UNet,
     ) -> Result<Self, DiffusionError> {
         let config = checkpoint.header.network.clone();
         let stored = checkpoint.with_ids(checkpoint.ema.clone());
         let network =
             weights::apply(UNet::new(&config, device)?, stored).map_err(DiffusionError::Invalid)?;
         let precondition = Precondition::new(checkpoint.header.sigma_data)?;
-        Ok(Self::new(network, config, precondition))
+        Ok(Self::new(change(network), config, precondition))
+    }
+}
+
+/// Casts all parameters to double precision.
+struct Doubled;
+
+impl ModuleMapper for Doubled {
+    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        parameter.map(|value| value.cast(DType::F64))
     }
 }
 

@@ -19,7 +19,7 @@ const SEARCHED: u64 = 1 << 16;
 
 /// A kind of output and the names of its files.
 ///
-/// In a name, `*` stands for any characters. A kind that owns its whole folder has the single name `*`.
+/// In a name, `*` stands for any characters, and a name that ends with `/` is that of a folder. A kind that owns its whole folder has the single name `*`.
 #[derive(Debug)]
 pub struct Kind {
     /// Name for messages, such as `training run`.
@@ -240,8 +240,16 @@ fn entries(path: &Path, kind: &'static Kind) -> Result<Vec<String>, OutputError>
         None => !kind.marks.is_empty() && kind.marks.iter().all(|mark| marked(path, mark)),
     };
     let in_the_way = |name: &str| {
-        let of_kind = kind.files.iter().any(|pattern| matches(pattern, name));
-        of_kind && kind.files != ["*"] && !path.join(name).is_file()
+        let pattern = kind.files.iter().find(|pattern| matches(pattern, name));
+        pattern.is_some_and(|pattern| {
+            let entry = path.join(name);
+            let is_of_its_type = if pattern.ends_with('/') {
+                entry.is_dir()
+            } else {
+                entry.is_file()
+            };
+            kind.files != ["*"] && !is_of_its_type
+        })
     };
     let mut visible = names.iter().filter(|name| !name.starts_with('.'));
     match visible.find(|name| !ours || in_the_way(name)) {
@@ -280,6 +288,7 @@ fn marked(folder: &Path, (name, words): &(&str, &str)) -> bool {
 
 /// Tells whether a name matches a pattern with at most one `*`.
 fn matches(pattern: &str, name: &str) -> bool {
+    let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
     match pattern.split_once('*') {
         None => pattern == name,
         Some((start, end)) => {
@@ -414,6 +423,31 @@ mod tests {
             let error = run(path, &[]).unwrap_err().to_string();
             assert!(error.contains(&path.display().to_string()), "{error}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_a_kind_is_kept_and_removed_like_its_files_and_a_file_in_its_place_is_refused() {
+        static MODEL: Kind = Kind {
+            name: "model",
+            files: &["weights/", "a.txt"],
+            marks: &[],
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        OutputFolder::open(path, &MODEL)
+            .unwrap()
+            .start_over()
+            .unwrap();
+        std::fs::create_dir(path.join("weights")).unwrap();
+        std::fs::write(path.join("weights/b.txt"), "").unwrap();
+        let open = OutputFolder::open(path, &MODEL).unwrap();
+        open.go_on().unwrap();
+        assert!(path.join("weights/b.txt").exists());
+        open.start_over().unwrap();
+        assert!(!path.join("weights").exists());
+        drop(open);
+        std::fs::write(path.join("weights"), "").unwrap();
+        assert!(OutputFolder::open(path, &MODEL).is_err());
     }
 
     #[test]

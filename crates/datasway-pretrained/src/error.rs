@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use datasway_diffusion::DiffusionError;
-use datasway_fs::{ReadError, WriteError};
+use datasway_fs::{ReadError, WriteError, one_line};
 
-/// Errors of models of other libraries. Each message names the file or field and the remedy.
+/// Errors of models of other libraries. Each message names the file or field and the remedy, in one line: a damaged file may say
+/// anything.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainedError {
     /// A file is missing, too large or cannot be read.
@@ -15,7 +16,7 @@ pub enum PretrainedError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// A file is no model of the kind that it should be.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {}", path.display(), one_line(message))]
     File {
         /// The file.
         path: PathBuf,
@@ -23,7 +24,7 @@ pub enum PretrainedError {
         message: String,
     },
     /// A model of a kind that is not supported.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {}", path.display(), one_line(message))]
     Unsupported {
         /// The file or folder.
         path: PathBuf,
@@ -31,7 +32,7 @@ pub enum PretrainedError {
         message: String,
     },
     /// The tensors of a file are not those of the network that its configuration describes.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {}", path.display(), one_line(message))]
     Weights {
         /// The file.
         path: PathBuf,

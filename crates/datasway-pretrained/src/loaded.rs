@@ -34,7 +34,7 @@ pub struct Loaded {
     pub shape: [usize; 3],
     pub sigma_range: [f64; 2],
     pub noise: TrainingNoise,
-    /// The magnitude to which the sampler of the library clamps every denoised image.
+    /// The magnitude to which the sampler of the library clamps every denoised image, in the model's own pixels.
     pub clip: Option<f64>,
     pub pixels: PixelRange,
     pub classes: usize,
@@ -182,12 +182,15 @@ fn network(
 ) -> Result<PretrainedNetwork, PretrainedError> {
     let tensors = weights::read(&folder.weights)?;
     let state = StateDict::new(tensors, &options.device, options.dtype);
-    let network = plan.load(&state, options.class);
-    let network = network.map_err(in_file(&folder.config_file))?;
-    state.finish().map_err(|message| PretrainedError::Weights {
+    let in_weights = |message| PretrainedError::Weights {
         path: folder.weights.clone(),
         message,
-    })?;
+    };
+    let numbers = plan.numbers().unwrap_or(0);
+    state.check_numbers(numbers).map_err(in_weights)?;
+    let network = plan.load(&state, options.class);
+    let network = network.map_err(in_file(&folder.config_file))?;
+    state.finish().map_err(in_weights)?;
     Ok(network)
 }
 

@@ -18,6 +18,10 @@ use crate::state_dict::StateDict;
 
 /// A network of another library.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a process has one or two of them, whose weights are elsewhere"
+)]
 pub enum PretrainedNetwork {
     /// A `UNet2DModel` of diffusers.
     UNet(DiffusersUNet),
@@ -96,6 +100,15 @@ impl NetworkPlan {
             Self::DiT(config) => PretrainedNetwork::DiT(DiT::load(config, state, class)?),
             Self::Edm(plan) => PretrainedNetwork::Edm(plan.network(state, class)),
         })
+    }
+
+    /// The number of weights of the network, approximately; none if its configuration does not say.
+    pub fn numbers(&self) -> Option<u64> {
+        match self {
+            Self::UNet(config) => Some(config.numbers()),
+            Self::DiT(config) => Some(config.numbers()),
+            Self::Edm(_) => None,
+        }
     }
 
     /// The tensors of a file by the names of today's version of the library, each once.

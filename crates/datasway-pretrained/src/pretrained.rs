@@ -79,8 +79,9 @@ impl Pretrained {
     ) -> Result<Self, PretrainedError> {
         let (shape, classes, pixels) = (model.shape, model.classes, model.pixels);
         let (sigma_range, noise) = (model.centred_range(), model.centred_noise());
-        let clip = model.clip.filter(|_| pixels == PixelRange::MinusOneToOne);
         let (description, notes) = (model.description.clone(), model.notes.clone());
+        // Clamped pixels of [0, 1] are no interval around 0 of [-1, 1].
+        let clip = model.clip.filter(|_| pixels == PixelRange::MinusOneToOne);
         let score_model = match guidance {
             None => ScoreModel::Learned(model.denoiser()),
             Some((unconditional, weight)) => {

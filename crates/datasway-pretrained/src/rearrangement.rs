@@ -12,10 +12,12 @@ use datasway_diffusion::weights;
 use crate::network::{NetworkPlan, PretrainedNetwork};
 use crate::state_dict::StateDict;
 
+/// Shape and first place of each tensor.
+type FirstPlaces = BTreeMap<String, (Vec<usize>, usize)>;
+
 /// The places in a file of the weights of a network.
 pub struct Rearrangement {
-    /// Shape and first place of each tensor.
-    tensors: BTreeMap<String, (Vec<usize>, usize)>,
+    tensors: FirstPlaces,
     /// The numbers of the file.
     values: Vec<f32>,
     /// The place of each entry of each parameter.
@@ -91,10 +93,7 @@ impl Rearrangement {
 }
 
 /// Shape and first place of each tensor, and the numbers in the order of their places. Copies have the places of their original.
-fn placed(
-    plan: &NetworkPlan,
-    tensors: BTreeMap<String, TensorData>,
-) -> (BTreeMap<String, (Vec<usize>, usize)>, Vec<f32>) {
+fn placed(plan: &NetworkPlan, tensors: BTreeMap<String, TensorData>) -> (FirstPlaces, Vec<f32>) {
     let (mut places, mut values) = (BTreeMap::new(), Vec::new());
     let mut copies = Vec::new();
     for (name, data) in &tensors {

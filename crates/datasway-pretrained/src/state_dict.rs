@@ -9,6 +9,11 @@ use datasway_diffusion::random::{RandomStream, generator};
 use rand::RngExt;
 use sha2::{Digest, Sha256};
 
+/// Numbers of a network for each one of its file beyond which the network is not built to list what is missing: damaged
+/// configurations describe large ones.
+const MOST_NUMBERS: u64 = 8;
+/// Numbers of a network that is built whatever its file holds.
+const SMALL_NETWORK: u64 = 1 << 20;
 /// Names that an error lists before it counts the rest.
 const LISTED: usize = 8;
 
@@ -50,6 +55,24 @@ impl StateDict {
             seed: Some(seed),
             ..Self::new(BTreeMap::new(), device, dtype)
         }
+    }
+
+    /// Checks that a network of about `numbers` weights may be that of the file, before it is built.
+    ///
+    /// # Errors
+    /// A clause with both numbers, if the network is far larger.
+    pub fn check_numbers(&self, numbers: u64) -> Result<(), String> {
+        let tensors = self.remaining.borrow();
+        let stored: u64 = tensors
+            .values()
+            .map(|data| data.num_elements() as u64)
+            .sum();
+        if numbers <= SMALL_NETWORK.max(MOST_NUMBERS.saturating_mul(stored)) {
+            return Ok(());
+        }
+        Err(format!(
+            "the file has {stored} weights, and its configuration describes a network of about {numbers}: it is of another network"
+        ))
     }
 
     /// All tensors, with names from the root.

@@ -259,7 +259,7 @@ impl RankedSensitivities {
                 let agreement = pearson(&ours, &theirs);
                 row.agreement = Some(agreement);
                 // A correlation that is not a number is no agreement.
-                if !(agreement >= MIN_AGREEMENT) {
+                if agreement < MIN_AGREEMENT || agreement.is_nan() {
                     row.warnings.push(Warning::Disagreement { agreement });
                 }
             }
@@ -378,7 +378,7 @@ mod tests {
             let agreement = row.agreement.expect("compared");
             match expected {
                 Some(expected) => assert!((agreement - expected).abs() < 1e-12),
-                None => assert!(!(agreement >= MIN_AGREEMENT)),
+                None => assert!(agreement.is_nan()),
             }
             assert_eq!(row.warnings.is_empty(), row.index == 0, "{row:?}");
         }

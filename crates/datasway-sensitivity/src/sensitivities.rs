@@ -34,12 +34,12 @@ pub struct Sensitivities {
     /// Part of each step in `‖δ‖` for each direction, each `[n, S]`, which adds up to it
     /// ([`Trajectory::step_parts`](crate::trajectory::Trajectory::step_parts)); none if they were not asked for.
     pub step_parts: Option<Vec<Vec<f32>>>,
-    /// Noise level at the start of each step, S in all; none, S = 0, for sensitivities through the weights, which compare
-    /// no densities.
+    /// Noise level at the start of each step, S in all. Sensitivities through the weights, which compare no densities, have them
+    /// with the parts of the steps only; S = 0 without.
     pub sigmas: Vec<f32>,
-    /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at these levels, `[n, S]`.
+    /// `q^ρ = log p^ρ + (d/2)·log 2πσ²` at these levels, `[n, S]`; none where no densities are compared.
     pub log_density: Vec<f32>,
-    /// `log r` at these levels for each direction, each `[n, S]`.
+    /// `log r` at these levels for each direction, each `[n, S]`; none where no densities are compared.
     pub log_ratios: Vec<Vec<f32>>,
     /// Standard deviation of `log_density` over the choice of probes, `[n, S]`; none if it cannot be estimated.
     pub log_density_deviation: Option<Vec<f32>>,
@@ -95,10 +95,11 @@ impl Sensitivities {
         ))
     }
 
-    /// `log r` of a sample along its path, S numbers.
+    /// `log r` of a sample along its path, S numbers; none where no densities are compared.
     pub fn log_ratio(&self, direction: usize, sample: usize) -> &[f32] {
         let steps = self.sigmas.len();
-        &self.log_ratios[direction][sample * steps..(sample + 1) * steps]
+        let ratios = self.log_ratios[direction].get(sample * steps..(sample + 1) * steps);
+        ratios.unwrap_or_default()
     }
 
     /// Parts of the steps in `‖δ‖` of a sample, S numbers; none if they were not asked for.

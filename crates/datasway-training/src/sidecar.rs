@@ -1,11 +1,14 @@
 //! The sidecar `datasway.toml` beside a model of another library: what its own files do not say.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use datasway_data::{Crop, Filter};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::pixels::PixelRange;
+use datasway_fs::ReadError;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::fine_tune::NoiseLevels;
 
@@ -66,7 +69,7 @@ pub struct Sidecar {
     pub model_fingerprint: Option<String>,
     /// The configuration of the scheduler, with prediction type and noise levels, in the place of the one beside the model.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub scheduler: Option<serde_json::Value>,
+    pub scheduler: Option<Value>,
     /// The training of the model, if `train` made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<OwnTraining>,
@@ -80,15 +83,27 @@ impl Sidecar {
     pub fn read(folder: &Path) -> Result<Option<Self>, DiffusionError> {
         let path = folder.join(SIDECAR);
         let failed = |reason: String| DiffusionError::file(&path, reason);
-        let Ok(metadata) = std::fs::metadata(&path) else {
-            return Ok(None);
+        let text = match datasway_fs::read_text(&path, MOST_BYTES) {
+            Ok(text) => text,
+            Err(ReadError::System { reason, .. }) if reason.kind() == ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(ReadError::System { reason, .. }) => {
+                return Err(failed(format!("it cannot be read ({reason})")));
+            }
+            Err(ReadError::NotFile(_)) => return Err(failed("it is not a file".to_owned())),
+            Err(ReadError::TooLarge { most, .. }) => {
+                return Err(failed(format!("it has more than {most} bytes")));
+            }
         };
-        if metadata.len() > MOST_BYTES {
-            return Err(failed(format!("it has more than {MOST_BYTES} bytes")));
+        // Errors of the format point at the place in several lines.
+        let sidecar: Self = toml::from_str(&text)
+            .map_err(|error| failed(datasway_fs::one_line(&error.to_string())))?;
+        if sidecar.scheduler.as_ref().is_some_and(has_null) {
+            return Err(failed(
+                "scheduler has a number that is not finite".to_owned(),
+            ));
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
-        let sidecar: Self =
-            toml::from_str(&text).map_err(|error| failed(error.to_string().trim().to_owned()))?;
         match sidecar.guidance {
             Some(weight) if !weight.is_finite() => Err(failed("guidance is no number".to_owned())),
             Some(_) if sidecar.class.is_none() => Err(failed("guidance needs a class".to_owned())),
@@ -130,6 +145,16 @@ impl Sidecar {
             );
         }
         Ok(())
+    }
+}
+
+/// True if a value holds null somewhere, which a number of TOML that is not finite becomes.
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.iter().any(has_null),
+        Value::Object(fields) => fields.values().any(has_null),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -184,11 +209,14 @@ mod tests {
             ("guidance = 2.0", "class"),
             ("class = 1\nguidance = nan", "guidance"),
             ("class = -1", "class"),
+            ("[scheduler]\nbeta_start = nan", "scheduler"),
+            ("[scheduler]\ntrained_betas = [0.1, inf]", "scheduler"),
             ("data = ", "data"),
         ] {
             std::fs::write(dir.path().join(SIDECAR), text).unwrap();
             let error = Sidecar::read(dir.path()).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains(SIDECAR), "{error}");
+            assert!(!error.contains('\n'), "{error}");
         }
     }
 

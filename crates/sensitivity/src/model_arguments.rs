@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, anyhow, ensure};
+use burn::tensor::DType;
 use clap::{Args, ValueEnum};
 use datasway_cli::number::{self, count, real};
 use datasway_diffusion::checkpoint::Checkpoint;
@@ -10,7 +11,8 @@ use datasway_diffusion::device::{DEVICES, caution, device};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::{self, karras};
-use datasway_pretrained::is_pretrained;
+use datasway_diffusion::score_model::ScoreModel;
+use datasway_pretrained::{Pretrained, is_pretrained};
 use datasway_sensitivity::density::{
     Bandwidth, DensityConfig, DensityKind, TraceKind, TraceOptions,
 };
@@ -19,13 +21,18 @@ use datasway_sensitivity::{
 };
 
 use crate::default_model;
-use crate::pretrained_arguments::PretrainedArgs;
+use crate::pretrained_arguments::{PretrainedArgs, loading};
 use crate::run_info::{SamplerInfo, SamplerKind};
+
+/// Loads a model in double precision.
+type DoublePrecision = Box<dyn Fn() -> Result<ScoreModel>>;
 
 /// A model, with images that may be others than those of its training.
 pub struct Candidate {
     /// The model.
     pub model: TrainedModel,
+    /// The same model in double precision.
+    pub double: DoublePrecision,
     /// Its weights before they are averaged, if the file has them.
     pub raw: Option<NetworkDenoiser>,
     /// Fingerprint of the training images, if the file names it.
@@ -401,8 +408,11 @@ impl ModelArgs {
             let data = self.data.as_deref();
             let (model, sidecar) =
                 (self.pretrained).model_with_sidecar(folder, data, &options, tell)?;
+            let loading = loading(&sidecar, &options.device, DType::F64);
+            let path = folder.to_owned();
             return Ok(Candidate {
                 model,
+                double: Box::new(move || Ok(Pretrained::load(&path, &loading)?.score_model)),
                 raw: None,
                 fingerprint: None,
                 sidecar: Some((folder.to_owned(), sidecar)),
@@ -418,9 +428,15 @@ impl ModelArgs {
             NetworkDenoiser::from_checkpoint(&raw, &options.device)
         });
         let fingerprint = checkpoint.header.fingerprint.clone();
+        let (averaged, device) = (checkpoint.clone(), options.device.clone());
+        let double = move || {
+            let network = NetworkDenoiser::in_double_precision(&averaged, &device)?;
+            Ok(ScoreModel::Learned(Box::new(network)))
+        };
         let model = TrainedModel::with_any_data(self.name(), checkpoint, &options, tell);
         Ok(Candidate {
             model: model.map_err(advised)?,
+            double: Box::new(double),
             raw: raw.transpose()?,
             fingerprint: Some(fingerprint),
             sidecar: None,

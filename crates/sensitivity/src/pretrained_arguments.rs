@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow, ensure};
+use burn::tensor::{DType, Device};
 use clap::Args;
 use datasway_data::{Crop, Filter};
 use datasway_pretrained::{Pretrained, PretrainedOptions};
@@ -103,14 +104,7 @@ impl PretrainedArgs {
         loaded: impl FnOnce(&datasway_data::Dataset),
     ) -> Result<(TrainedModel, Sidecar)> {
         let sidecar = self.sidecar(folder, data)?;
-        let loading = PretrainedOptions {
-            class: sidecar.class,
-            guidance: sidecar.guidance,
-            scheduler: sidecar.scheduler.clone(),
-            pixels: sidecar.pixels,
-            device: options.device.clone(),
-            ..PretrainedOptions::default()
-        };
+        let loading = loading(&sidecar, &options.device, DType::F32);
         let pretrained = Pretrained::load(folder, &loading)?;
         sidecar.check(folder, None, &pretrained.fingerprint)?;
         for note in &pretrained.notes {
@@ -137,5 +131,17 @@ impl PretrainedArgs {
             ..sidecar
         };
         Ok((model, sidecar))
+    }
+}
+
+/// The options of loading a model with a sidecar, in a precision.
+pub fn loading(sidecar: &Sidecar, device: &Device, dtype: DType) -> PretrainedOptions {
+    PretrainedOptions {
+        class: sidecar.class,
+        guidance: sidecar.guidance,
+        scheduler: sidecar.scheduler.clone(),
+        pixels: sidecar.pixels,
+        device: device.clone(),
+        dtype,
     }
 }

@@ -18,9 +18,9 @@ use crate::command::TrainArgs;
 static FOLDER: Kind = Kind {
     name: "exported model",
     files: &[
-        "unet",
-        "transformer",
-        "scheduler",
+        "unet/",
+        "transformer/",
+        "scheduler/",
         "model_index.json",
         "datasway.toml",
     ],

@@ -54,6 +54,7 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
         "this network and batch",
         "choose a smaller batch or a smaller network",
     )?;
+    let export = export::folder_for_network(arguments, network)?;
     let device = device(&arguments.device)?;
     datasway_cli::tell_if(caution(&arguments.device));
     let folder = datasway_cli::output_folder(&arguments.out, &FOLDER)?;
@@ -61,7 +62,6 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
     if let Some(file) = &arguments.export {
         place::ensure_export(file, &path)?;
     }
-    let export = export::folder_for_network(arguments, network)?;
     let resumed = if arguments.resume {
         Some(place::resumed(&path, Checkpoint::load)?)
     } else {

@@ -8,10 +8,9 @@ use datasway_pretrained::edm::{CONFIG_FILE, EdmModel, WEIGHTS_FILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
-use super::said;
+use super::{said, weights_file};
 use crate::damage::{json, tensors, text, times};
 use crate::trial::{Answer, Reader};
 
@@ -106,25 +105,13 @@ impl Reader for EdmFolders {
 
 /// A file of weights. The noise levels of iDDPM are those of its arguments.
 fn file(weights: &[(String, Vec<usize>)]) -> Vec<u8> {
-    let values = |name: &str, count: usize| -> Vec<f32> {
-        if name == "u" {
-            let levels = datasway_pretrained::edm::iddpm_levels(0.001, 0.008, count - 1);
-            return levels.into_iter().map(|level| level as f32).collect();
-        }
-        (0..count).map(|i| (i as f32).sin()).collect()
-    };
-    let bytes: Vec<Vec<u8>> = weights
-        .iter()
-        .map(|(name, shape)| {
-            let values = values(name, shape.iter().product());
-            values.into_iter().flat_map(f32::to_le_bytes).collect()
-        })
-        .collect();
-    let views = weights.iter().zip(&bytes).map(|((name, shape), bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (name, view.expect("as many bytes as numbers"))
-    });
-    safetensors::serialize(views, None).expect("tensors")
+    let steps = weights.iter().find(|(name, _)| name == "u");
+    let steps = steps.map_or(1, |(_, shape)| shape[0]);
+    let levels = datasway_pretrained::edm::iddpm_levels(0.001, 0.008, steps - 1);
+    weights_file(weights, |name, i| match name {
+        "u" => levels[i] as f32,
+        _ => (i as f32).sin(),
+    })
 }
 
 fn join(arguments: &[u8], weights: &[u8]) -> Vec<u8> {

@@ -5,6 +5,7 @@ mod celeba;
 mod checkpoint;
 mod cifar;
 mod classifier;
+mod diffusers;
 mod edm;
 mod experiment;
 mod folder;
@@ -13,6 +14,7 @@ mod picture;
 mod results;
 mod resumed;
 mod selection;
+mod sidecar;
 mod source;
 mod torch;
 mod tuned;
@@ -22,6 +24,7 @@ pub use celeba::Tables;
 pub use checkpoint::Checkpoints;
 pub use cifar::Batches;
 pub use classifier::Classifiers;
+pub use diffusers::DiffusersFolders;
 pub use edm::EdmFolders;
 pub use experiment::Experiments;
 pub use folder::Folders;
@@ -30,6 +33,7 @@ pub use picture::Pictures;
 pub use results::Results;
 pub use resumed::Runs;
 pub use selection::Selections;
+pub use sidecar::Sidecars;
 pub use source::Sources;
 pub use torch::TorchFiles;
 pub use tuned::Tunings;
@@ -39,6 +43,7 @@ use std::fmt::Display;
 
 use burn::tensor::TensorData;
 use datasway_data::{Dataset, LoadOptions, Source};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::trial::Answer;
 
@@ -111,6 +116,22 @@ fn distinct(set: &Dataset) -> Result<(), String> {
         Some(attributes) if !once(&attributes.names) => Err("two attributes have one name".into()),
         _ => Ok(()),
     }
+}
+
+/// A SafeTensors file with tensors of these names and shapes, and numbers by name and place.
+fn weights_file(weights: &[(String, Vec<usize>)], value: impl Fn(&str, usize) -> f32) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> = weights
+        .iter()
+        .map(|(name, shape)| {
+            let values = (0..shape.iter().product()).map(|i| value(name, i));
+            values.flat_map(f32::to_le_bytes).collect()
+        })
+        .collect();
+    let views = weights.iter().zip(&bytes).map(|((name, shape), bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        (name, view.expect("as many bytes as numbers"))
+    });
+    safetensors::serialize(views, None).expect("tensors")
 }
 
 /// The largest of the weights, or the name of one that is not finite.

@@ -5,6 +5,7 @@ mod dit;
 mod edm;
 mod export;
 mod folders;
+mod paths;
 mod pixels;
 mod round_trip;
 mod scheduler;

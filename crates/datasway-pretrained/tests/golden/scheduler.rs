@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::case::{largest_difference, numbers, uniform};
 
 /// Entries of a point.
-const D: usize = 6;
+pub const D: usize = 6;
 /// Largest error of a signal `ᾱ` and of a denoised point.
 const TOLERANCE: f64 = 1e-6;
 
@@ -28,14 +28,15 @@ struct Header {
 
 /// The linear map `a + t/T·b`.
 #[derive(Module, Debug)]
-struct Linear {
+pub struct Linear {
     a: Tensor<2>,
     b: Tensor<2>,
     times: f64,
 }
 
 impl Linear {
-    fn new(times: usize) -> Self {
+    /// A map of drawn weights.
+    pub fn new(times: usize) -> Self {
         Self {
             a: tensor("a", [D, D]),
             b: tensor("b", [D, D]),
@@ -43,13 +44,15 @@ impl Linear {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, t: Tensor<1>) -> Tensor<2> {
+    /// The mapped points of `[n, D]` and time steps `[n]`.
+    pub fn forward(&self, x: Tensor<2>, t: Tensor<1>) -> Tensor<2> {
         let part = (t * self.times.recip()).unsqueeze_dim::<2>(1);
         x.clone().matmul(self.a.clone().transpose()) + x.matmul(self.b.clone().transpose()) * part
     }
 }
 
-fn tensor(name: &str, shape: [usize; 2]) -> Tensor<2> {
+/// A drawn matrix.
+pub fn tensor(name: &str, shape: [usize; 2]) -> Tensor<2> {
     let data = TensorData::new(uniform(name, shape[0] * shape[1]), shape);
     Tensor::from_data(data, (&Device::flex(), DType::F64))
 }

@@ -7,6 +7,7 @@ mod cross_validation;
 mod cutoff;
 mod estimator;
 mod near_copies;
+mod none;
 mod probability_flow;
 mod smoothed;
 mod spec;
@@ -23,6 +24,7 @@ pub use estimator::{
     DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions, checkpoint_moments,
     moment_matched_gaussian,
 };
+pub(crate) use none::NoDensity;
 pub use probability_flow::ProbabilityFlow;
 pub use smoothed::Smoothed;
 pub use spec::EstimatorSpec;

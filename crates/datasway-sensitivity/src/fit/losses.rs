@@ -4,18 +4,12 @@ use burn::tensor::{DType, Device, Tensor};
 use datasway_data::{Dataset, PixelMoments};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
-use datasway_diffusion::device::widest_float;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 
+use super::linear::{Linear, LinearKind, measured_images};
 use crate::density::{Bandwidth, Smoothed};
-use crate::measure::{Empirical, Gaussian, ImagePoints};
+use crate::measure::{Empirical, ImagePoints};
 
-/// Largest number of entries of an image for which the whole covariance is used; above it, the variances alone.
-const MOST_ENTRIES: usize = 1024;
-/// Images for each entry below which the covariance is not estimated.
-const IMAGES_PER_ENTRY: usize = 2;
-/// Largest number of points of the covariance.
-const MOST_POINTS: usize = 16_384;
 /// Factors of the noise level that the model is told.
 const FACTORS: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
 
@@ -24,8 +18,6 @@ const FACTORS: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
 pub struct FitOptions {
     /// Noise levels, ascending.
     pub sigmas: Vec<f64>,
-    /// Images of the data whose loss is measured, evenly spaced.
-    pub images: usize,
     /// Images that are denoised together.
     pub batch: usize,
     /// Seed of the noise.
@@ -57,8 +49,8 @@ pub struct ModelFit {
     pub data_scale: f64,
     /// Loss at noise level s where the model is told another one: pairs of the factor and the loss.
     pub told: Vec<(f64, f64)>,
-    /// True if the linear denoiser knows variances only, because the images have too many entries or are too few.
-    pub diagonal: bool,
+    /// What the linear denoiser knows of the images.
+    pub linear: LinearKind,
     /// Bandwidth of the blurred training images.
     pub bandwidth: f64,
     /// Images whose loss was measured.
@@ -85,16 +77,17 @@ pub fn data_scale(images: &Dataset) -> f64 {
 /// The denoisers that a model is compared with, and the images.
 pub struct References {
     points: ImagePoints,
+    /// Images whose loss is measured, evenly spaced.
+    measured: usize,
     /// The best linear denoiser.
-    gaussian: Gaussian,
-    diagonal: bool,
+    linear: Linear,
     /// The blurred training images.
     blurred: Smoothed<Empirical>,
     data_scale: f64,
 }
 
 impl References {
-    /// The denoisers of images, with their mirror images if `mirrored`.
+    /// The denoisers of images, with their mirror images if `mirrored`, for the losses on `measured` of them.
     ///
     /// # Errors
     /// If there are fewer than two different images.
@@ -102,16 +95,13 @@ impl References {
         images: &Dataset,
         mirrored: bool,
         bandwidth: Bandwidth,
+        measured: usize,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
         let points = ImagePoints::new(images, mirrored, device);
-        let (m, d) = (points.count(), points.dim());
-        let held = m.min(MOST_POINTS);
-        let diagonal = d > MOST_ENTRIES || held < IMAGES_PER_ENTRY * d;
-        let fitted = points.points((0..held).map(|i| i * m / held));
         Ok(Self {
-            gaussian: Gaussian::fitted(&fitted.cast(widest_float(device)), diagonal)?,
-            diagonal,
+            linear: Linear::of(&points, measured, device)?,
+            measured,
             blurred: Smoothed {
                 data: Empirical::of_images(images, mirrored, device)?,
                 bandwidth: bandwidth.value(images, mirrored, device)?,
@@ -131,10 +121,11 @@ impl References {
         other: Option<&dyn Denoiser>,
         options: &FitOptions,
     ) -> Result<ModelFit, DiffusionError> {
-        let m = self.points.set().len();
-        let count = options.images.clamp(1, m);
+        let places = measured_images(self.points.set().len(), self.measured);
+        let places: Vec<usize> = places.collect();
+        let count = places.len();
         let draws = Draws {
-            clean: self.points.points((0..count).map(|i| i * m / count)),
+            clean: self.points.points(places.into_iter()),
             batch: options.batch.max(1),
             seed: options.seed,
         };
@@ -145,7 +136,7 @@ impl References {
             levels.push(LevelLoss {
                 sigma,
                 model: of_network(model)?,
-                linear: draws.loss(sigma, |noisy| self.linear(noisy, sigma))?,
+                linear: draws.loss(sigma, |noisy| self.linear.denoise(noisy, sigma))?,
                 blurred: draws.loss(sigma, |noisy| self.blurred.denoise(noisy, sigma))?,
                 other: other.map(of_network).transpose()?,
             });
@@ -160,16 +151,10 @@ impl References {
             levels,
             data_scale: scale,
             told,
-            diagonal: self.diagonal,
+            linear: self.linear.kind(),
             bandwidth: self.blurred.bandwidth,
             images: count,
         })
-    }
-
-    /// The best linear denoiser.
-    fn linear(&self, x: Tensor<2>, sigma: f64) -> Result<Tensor<2>, DiffusionError> {
-        let wide = x.cast(widest_float(self.points.device()));
-        self.gaussian.denoise(wide, sigma)
     }
 }
 

@@ -17,6 +17,7 @@
 mod layout;
 mod log_weights;
 mod pass;
+mod path_loops;
 mod path_pass;
 mod products;
 mod rows;

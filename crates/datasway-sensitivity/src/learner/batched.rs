@@ -8,6 +8,7 @@ use datasway_diffusion::sampler::FrozenNoise;
 
 use super::draws::DataPoints;
 use super::solve::{DampedSolution, Learner};
+use super::step_parts::weight_step_parts;
 use super::tangent::sample_with_weight_tangents;
 use crate::config::SensitivityConfig;
 use crate::sensitivities::{Sensitivities, TimeBreakdown};
@@ -52,8 +53,8 @@ impl Learner<'_> {
             deltas: vec![Vec::new(); groups.len()],
             curvatures: None,
             residuals: None,
-            step_parts: None,
-            sigmas: Vec::new(),
+            step_parts: config.by_step.then(|| vec![Vec::new(); groups.len()]),
+            sigmas: step_levels(config),
             log_density: Vec::new(),
             log_ratios: vec![Vec::new(); groups.len()],
             log_density_deviation: None,
@@ -69,9 +70,23 @@ impl Learner<'_> {
                 &solution.solutions,
                 &config.sampler,
                 &config.sigmas,
-                start,
+                start.clone(),
                 &noise,
             )?;
+            if let Some(rows) = &mut results.step_parts {
+                let parts = weight_step_parts(
+                    self.model,
+                    &solution.solutions,
+                    &config.sampler,
+                    &config.sigmas,
+                    start,
+                    &noise,
+                    delta.clone(),
+                )?;
+                for (k, rows) in rows.iter_mut().enumerate() {
+                    rows.extend(values(layer(&parts, k).transpose())?);
+                }
+            }
             results.samples.extend(finite_samples(samples, first)?);
             for (k, deltas) in results.deltas.iter_mut().enumerate() {
                 deltas.extend(values(layer(&delta, k))?);
@@ -92,4 +107,12 @@ impl Learner<'_> {
         };
         Ok((results, solution))
     }
+}
+
+/// The noise level at the start of each step, if the parts of the steps are computed.
+fn step_levels(config: &SensitivityConfig) -> Vec<f32> {
+    let steps = config.sigmas.len().saturating_sub(1);
+    let levels = config.sigmas.iter().take(steps);
+    let levels = levels.filter(|_| config.by_step);
+    levels.map(|sigma| *sigma as f32).collect()
 }

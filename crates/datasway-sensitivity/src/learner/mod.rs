@@ -28,6 +28,7 @@ mod draws;
 mod loss;
 mod solve;
 mod spectrum;
+mod step_parts;
 mod subsets;
 mod tangent;
 
@@ -39,4 +40,5 @@ pub use draws::{DataPoints, DrawBatch, LossDraws};
 pub use loss::{loss_derivatives, loss_gradient};
 pub use solve::{DampedSolution, Learner, WeightInfluences};
 pub use spectrum::largest_eigenvalue;
+pub use step_parts::weight_step_parts;
 pub use tangent::sample_with_weight_tangents;

@@ -7,7 +7,7 @@ use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::density::ClosedForm;
 use datasway_sensitivity::learner::{
     DataPoints, Learner, LearnerConfig, LossDraws, loss_gradient, sample_with_weight_tangents,
-    weight_gradients,
+    weight_gradients, weight_step_parts,
 };
 use datasway_sensitivity::measure::Empirical;
 use datasway_sensitivity::trajectory::Trajectory;
@@ -50,6 +50,34 @@ fn the_gradient_in_the_weights_is_the_transpose_of_the_tangent_for_every_sampler
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_parts_of_the_steps_add_up_to_the_length_of_the_change() {
+    let (network, model) = unet();
+    let (n, d) = (3, model.dim());
+    let v = random_directions(&network, 2);
+    for sampler in SAMPLERS {
+        let (start, noise) = (draw(2, [n, d]), FrozenNoise::new(5));
+        let sigmas = karras(6, 0.02, 20.0, 7.0);
+        let tangents =
+            sample_with_weight_tangents(&model, &v, &sampler, &sigmas, start.clone(), &noise);
+        let (_, delta) = tangents.expect("δ");
+        let parts = weight_step_parts(&model, &v, &sampler, &sigmas, start, &noise, delta.clone());
+        let parts = parts.expect("parts");
+        assert_eq!(parts.dims(), [2, sigmas.len() - 1, n]);
+        let lengths = values(delta.powi_scalar(2).sum_dim(2).sqrt());
+        let sums = values(parts.clone().sum_dim(1));
+        for (sum, length) in sums.iter().zip(&lengths) {
+            assert!(
+                (sum / length - 1.0).abs() < 1e-10,
+                "{sampler:?}: {sum} {length}"
+            );
+        }
+        // No step has all of it.
+        let largest = parts.max().into_scalar::<f64>();
+        assert!(largest < lengths.iter().copied().fold(0.0, f64::max));
     }
 }
 

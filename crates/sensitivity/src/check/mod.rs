@@ -9,13 +9,15 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail, ensure};
 use burn::tensor::{DType, Tensor};
 use datasway_cli::number::{self, count};
+use datasway_diffusion::DiffusionError;
+use datasway_diffusion::device::widest_float;
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::density::Bandwidth;
-use datasway_sensitivity::fit::{self, FitOptions, References};
+use datasway_sensitivity::fit::{self, FitOptions, ModelFit, PathPrecision, References};
 use datasway_sensitivity::{SIDECAR, SensitivityConfig, TrainedModel};
 
-use crate::model_arguments::ModelArgs;
+use crate::model_arguments::{Candidate, ModelArgs};
 use cost::RunCost;
 use run::{CheckRun, range};
 
@@ -74,31 +76,25 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
         "{}: is it a model of {}?",
         model.name, model.images.name
     ));
-    let [sigma_min, sigma_max] = range(&config);
     let scale = fit::data_scale(&model.images);
-    let options = FitOptions {
-        sigmas: fit::sigma_grid([sigma_min, sigma_max], scale, LEVELS),
-        images: arguments.images,
-        batch: config.batch,
-        seed: config.seed,
-    };
-    let raw = candidate.raw.as_ref().map(|raw| raw as _);
-    let denoiser = model.score_model.denoiser();
-    let bandwidth = config.density.bandwidth.unwrap_or(Bandwidth::Auto);
-    let references = References::new(&model.images, model.mirrored, bandwidth, &model.device)?;
-    let fit = references.measure(denoiser, raw, &options)?;
+    // Before the comparison, whose memory a run does not need.
+    let cost = RunCost::measure(model, &config, scale, arguments.changes)?;
+    let precision = precision(&candidate, &config)?;
+    let fit = arguments.fit(&candidate, &config, scale)?;
     let samples = samples(model, &config)?;
     let clip = |samples: &Vec<f32>| model.clip_difference(samples, &config);
     let clip_sample = samples.as_ref().map(clip).transpose()?.flatten();
+    datasway_cli::tell_if(precision.map(|precision| precision.text()));
     datasway_cli::tell_if(clip_sample.map(|difference| difference.text()));
-    let cost = RunCost::measure(model, &config, scale, arguments.changes)?;
     let run = CheckRun {
+        cost,
+        precision,
         clip_sample,
-        ..CheckRun::new(&candidate, &config, &fit, cost)
+        ..CheckRun::new(&candidate, &config, &fit)
     };
     report::write(folder.path(), &run, &samples, model.images.shape)?;
     folder.finish()?;
-    datasway_cli::tell(run.cost.text());
+    datasway_cli::tell_if(run.cost.as_ref().map(RunCost::text));
     let page = arguments.out.join("index.html");
     datasway_cli::tell(format!("open {}", page.display()));
     if let Some(misfit) = fit.misfit() {
@@ -109,6 +105,48 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
         datasway_cli::tell(format!("wrote {}", folder.join(SIDECAR).display()));
     }
     Ok(())
+}
+
+impl CheckArgs {
+    /// The denoising losses of the model, of the best linear denoiser and of the blurred training images.
+    fn fit(
+        &self,
+        candidate: &Candidate,
+        config: &SensitivityConfig,
+        scale: f64,
+    ) -> Result<ModelFit> {
+        let model = &candidate.model;
+        let options = FitOptions {
+            sigmas: fit::sigma_grid(range(config), scale, LEVELS),
+            batch: config.batch,
+            seed: config.seed,
+        };
+        let bandwidth = config.density.bandwidth.unwrap_or(Bandwidth::Auto);
+        let references = References::new(
+            &model.images,
+            model.mirrored,
+            bandwidth,
+            self.images,
+            &model.device,
+        )?;
+        let raw = candidate.raw.as_ref().map(|raw| raw as _);
+        Ok(references.measure(model.score_model.denoiser(), raw, &options)?)
+    }
+}
+
+/// The effect of single precision on one path; none if a device has no other, or a sample is not finite.
+fn precision(candidate: &Candidate, config: &SensitivityConfig) -> Result<Option<PathPrecision>> {
+    let model = &candidate.model;
+    if widest_float(&model.device) != DType::F64 {
+        return Ok(None);
+    }
+    let double = (candidate.double)()?;
+    let (single, double) = (model.score_model.denoiser(), double.denoiser());
+    match PathPrecision::measure(single, double, config, &model.device) {
+        Ok(precision) => Ok(Some(precision)),
+        Err(DiffusionError::NotFinite(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Samples to look at, `[n, d]`; none where the model's samples are not finite.

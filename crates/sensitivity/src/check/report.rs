@@ -148,7 +148,7 @@ fn losses(run: &CheckRun) -> Result<Section> {
             "A model of these images has less loss than the best linear denoiser (of the {} of the images) at noise levels around the \
              scale of the data, where an image is half hidden. The blurred training images, with h = {}, are what sensitivity compares \
              directions with.",
-            run.linear,
+            run.linear_text(),
             rounded(run.bandwidth)
         )],
         tables: vec![table, told],
@@ -180,10 +180,11 @@ fn rows(run: &CheckRun) -> Vec<(String, String)> {
         ),
         ("Data fingerprint", run.fingerprint.clone()),
         ("Noise levels of the training", range),
-        ("Cost", run.cost.text()),
         ("Seed", run.seed.to_string()),
         ("Datasway", run.datasway.to_owned()),
     ];
+    rows.extend(run.cost.as_ref().map(|cost| ("Cost", cost.text())));
+    rows.extend(run.precision.map(|gap| ("Precision", gap.text())));
     rows.extend(run.clip_sample.map(|clip| ("clip_sample", clip.text())));
     let named = rows
         .into_iter()

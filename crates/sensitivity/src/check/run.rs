@@ -1,6 +1,6 @@
 //! Run information and results of a check.
 
-use datasway_sensitivity::fit::{LevelLoss, ModelFit};
+use datasway_sensitivity::fit::{LevelLoss, LinearKind, ModelFit, PathPrecision};
 use datasway_sensitivity::{ClipDifference, SensitivityConfig};
 use serde::Serialize;
 
@@ -25,11 +25,16 @@ pub struct CheckRun {
     pub seed: u64,
     pub data_scale: f64,
     pub bandwidth: f64,
-    /// `covariance` or `variances`, of which the linear denoiser knows.
+    /// What the linear denoiser knows: `covariance`, `low-rank` or `variances`.
     pub linear: &'static str,
+    /// Directions that the linear denoiser knows if it is of low rank.
+    pub linear_directions: Option<usize>,
     pub losses: Vec<Level>,
     pub told: Vec<(f64, f64)>,
-    pub cost: RunCost,
+    /// Time and memory of the run that is asked for; none if the model's output is not finite.
+    pub cost: Option<RunCost>,
+    /// The effect of single precision on one path; none if there is no other, or a sample is not finite.
+    pub precision: Option<PathPrecision>,
     /// The difference that the `clip_sample` of the scheduler would make to the samples.
     pub clip_sample: Option<ClipDifference>,
     pub fits: bool,
@@ -54,15 +59,15 @@ pub fn range(config: &SensitivityConfig) -> [f64; 2] {
 }
 
 impl CheckRun {
-    /// The results of a model that is tested.
-    pub fn new(
-        candidate: &Candidate,
-        config: &SensitivityConfig,
-        fit: &ModelFit,
-        cost: RunCost,
-    ) -> Self {
+    /// The losses of a model that is tested.
+    pub fn new(candidate: &Candidate, config: &SensitivityConfig, fit: &ModelFit) -> Self {
         let (model, expected) = (&candidate.model, candidate.fingerprint.as_ref());
         let misfit = fit.misfit();
+        let (linear, linear_directions) = match fit.linear {
+            LinearKind::Covariance => ("covariance", None),
+            LinearKind::LowRank(directions) => ("low-rank", Some(directions)),
+            LinearKind::Variances => ("variances", None),
+        };
         let [sigma_min, sigma_max] = range(config);
         let level = |level: &LevelLoss| Level {
             sigma: level.sigma,
@@ -86,17 +91,23 @@ impl CheckRun {
             seed: config.seed,
             data_scale: fit.data_scale,
             bandwidth: fit.bandwidth,
-            linear: if fit.diagonal {
-                "variances"
-            } else {
-                "covariance"
-            },
+            linear,
+            linear_directions,
             losses: fit.levels.iter().map(level).collect(),
             told: fit.told.clone(),
-            cost,
+            cost: None,
+            precision: None,
             clip_sample: None,
             fits: misfit.is_none(),
             reason: misfit.map(|misfit| misfit.to_string()),
+        }
+    }
+
+    /// What the linear denoiser knows of the images, in words.
+    pub fn linear_text(&self) -> String {
+        match self.linear_directions {
+            Some(count) => format!("{count} directions of most variance"),
+            None => self.linear.to_owned(),
         }
     }
 }

@@ -252,7 +252,8 @@ impl InfluenceArgs {
         self.shard.check(self.through.through())?;
         ensure!(
             !self.by_step || self.through.through() == Through::Data,
-            "--by-step is for --through data: influences through the weights are not a sum over the path"
+            "--by-step is for --through data: through the weights the part of each step in an influence needs a solution of its own, as many \
+             as there are steps; `sensitivity --by-step --through weights` splits the change of a sample"
         );
         self.through
             .check_option("--image-draws", self.image_draws.is_some())?;

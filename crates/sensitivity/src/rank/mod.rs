@@ -12,7 +12,6 @@ pub mod strip;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::Through;
@@ -33,7 +32,6 @@ use crate::shard::rank::merged;
 use crate::shard::{ShardArgs, ShardFolder};
 use crate::through_arguments::ThroughArgs;
 use directions::MODEL;
-use prepared::Prepared;
 use run::{RankRun, zero_check_text};
 
 /// Samples to draw, where nothing else is said.
@@ -118,12 +116,8 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
         return arguments.compute_shard(&prepared, &folder, shard);
     }
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
-    let Prepared {
-        model,
-        config,
-        pictures,
-        directions,
-    } = arguments.prepare(config, usize::MAX)?;
+    let prepared = arguments.prepare(config, usize::MAX)?;
+    let (model, config, directions) = (prepared.model, prepared.config, prepared.directions);
     let earlier = arguments.earlier_run(&model, &directions, &config)?;
     let photos = if arguments.no_photos {
         vec![Vec::new(); directions.len()]
@@ -141,7 +135,7 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     let info = info.with_clip_sample(clip_sample);
     let mut run = RankRun::new(info, &results, arguments.limit, model.images.shape);
     run.recorded = arguments.replay.recorded.clone();
-    run.pictures = pictures;
+    run.pictures = prepared.pictures;
     run.compared_with = earlier.map(|earlier| earlier.form);
     output::write(folder.path(), &results, &photos, &run)?;
     folder.finish()?;
@@ -269,10 +263,6 @@ impl RankArgs {
         ensure!(
             !self.limit,
             "--limit is for --through data: the derivative through the weights has no second order yet"
-        );
-        ensure!(
-            !self.by_step,
-            "--by-step is for --through data: the derivative through the weights is not split by steps"
         );
         let mut added = self.add.iter();
         if let Some(text) = added.find(|text| text.starts_with(MODEL)) {

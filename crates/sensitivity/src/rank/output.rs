@@ -71,10 +71,12 @@ fn named_arrays<'a>(
     if let Some(pictures) = pictures {
         arrays.push(array("pictures", &[n, d], &pictures.encoded.pictures));
     }
-    // No densities are compared through the weights.
-    let compares_densities = steps > 0;
-    if compares_densities {
+    if steps > 0 {
         arrays.push(array("sigmas", &[steps], &numbers.sigmas));
+    }
+    // No densities are compared through the weights.
+    let compares_densities = !numbers.log_density.is_empty();
+    if compares_densities {
         arrays.push(array("log_density", &[n, steps], &numbers.log_density));
     }
     if let Some(residuals) = &numbers.residuals {

@@ -178,7 +178,7 @@ impl DiTConfig {
     }
 
     /// An upper bound of the number of weights, and of the entries of the embedding of positions.
-    fn numbers(&self) -> u64 {
+    pub fn numbers(&self) -> u64 {
         let [c, classes, blocks] = [self.channels(), self.classes, self.blocks].map(|n| n as u64);
         let patch = (self.patch_size * self.patch_size * self.output_channels()) as u64;
         let tokens = (self.side() * self.side()) as u64;

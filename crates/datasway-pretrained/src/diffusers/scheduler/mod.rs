@@ -61,7 +61,7 @@ const CLIPPING: [&str; 5] = [
 const PROVENANCE: [&str; 3] = ["_class_name", "_diffusers_version", "_name_or_path"];
 
 /// Fields that decide how diffusers draws samples, and not what the model is.
-const OF_THEIR_SAMPLER: [&str; 36] = [
+const OF_THEIR_SAMPLER: [&str; 35] = [
     "algorithm_type",
     "base_image_seq_len",
     "base_shift",
@@ -72,7 +72,6 @@ const OF_THEIR_SAMPLER: [&str; 36] = [
     "final_sigmas_type",
     "flow_shift",
     "interpolation_type",
-    "invert_sigmas",
     "lambda_min_clipped",
     "lower_order_final",
     "max_image_seq_len",
@@ -293,6 +292,8 @@ fn clip(class: &str, fields: &mut Fields) -> Result<Option<f64>, String> {
 /// Notes about settings that change their samples, and refusals of those that change the model.
 fn notes(clip: Option<f64>, fields: &mut Fields) -> Result<Vec<String>, String> {
     fields.require("use_flow_sigmas", &[json!(false), Value::Null])?;
+    // The network would be told the time step of 1 − s, and predict the negative velocity.
+    fields.require("invert_sigmas", &[json!(false), Value::Null])?;
     // A continuous network is told ln(σ)/4 and no time step.
     fields.require("timestep_type", &[json!("discrete")])?;
     let thresholds = fields.take("thresholding", Some(false))?;
@@ -508,6 +509,10 @@ mod tests {
             (
                 json!({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}),
                 "timestep_type",
+            ),
+            (
+                json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": true}),
+                "invert_sigmas",
             ),
             (
                 json!({"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": true}),

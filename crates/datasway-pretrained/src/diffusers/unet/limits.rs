@@ -212,6 +212,13 @@ fn check_skips(config: &UNet2DConfig) -> Result<(), String> {
     Ok(())
 }
 
+impl UNet2DConfig {
+    /// The number of weights of the network, approximately.
+    pub fn numbers(&self) -> u64 {
+        numbers(self)
+    }
+}
+
 /// The number of weights of the matrices and convolutions of the network, and somewhat more.
 fn numbers(config: &UNet2DConfig) -> u64 {
     let embedding = config.time_embedding_dim as u64;
