@@ -104,6 +104,10 @@ impl Sidecar {
                 "scheduler has a number that is not finite".to_owned(),
             ));
         }
+        if let Some(training) = &sidecar.training {
+            let checked = training.noise.check();
+            checked.map_err(|error| failed(format!("training: {error}")))?;
+        }
         match sidecar.guidance {
             Some(weight) if !weight.is_finite() => Err(failed("guidance is no number".to_owned())),
             Some(_) if sidecar.class.is_none() => Err(failed("guidance needs a class".to_owned())),

@@ -96,7 +96,8 @@ fn a_model_with_pixels_of_0_to_1_is_moved_to_those_of_minus_1_to_1_with_its_nois
         ]
         .map(|result| result.unwrap().1);
         let error = (there - here).abs().max().into_scalar::<f32>();
-        assert!(error < 1e-5, "{error}");
+        // J = 1 − σ·J_ε: the rounding of J_ε counts σ times.
+        assert!(error < 1e-5 * (1.0 + sigma as f32), "{error}");
     }
 }
 

@@ -188,11 +188,14 @@ mod tests {
         let exact = Gaussian::fitted(&points, false).unwrap();
         let low_rank = LowRank::fitted(&points, 3).unwrap();
         assert_eq!(low_rank.rank(), 3);
-        for sigma in [0.2, 0.5, 2.0] {
+        // Few directions miss how far the other variances differ among 3,000 points. The same computation in NumPy with thirty
+        // other draws gives at most 0.041, 0.018 and 0.0034.
+        for (sigma, bound) in [(0.2, 0.042), (0.5, 0.018), (2.0, 0.0035)] {
             let x = points.clone().slice_dim(0, 0..200) + sigma;
             let expected = exact.denoise(x.clone(), sigma).unwrap();
             let moved = gap(x.clone(), expected.clone());
-            assert!(gap(low_rank.denoise(x, sigma), expected) < 0.02 * moved);
+            let part = gap(low_rank.denoise(x, sigma), expected) / moved;
+            assert!(part < bound, "{sigma}: {part}");
         }
     }
 

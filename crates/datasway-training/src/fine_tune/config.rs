@@ -64,6 +64,17 @@ pub enum NoiseLevels {
 }
 
 impl NoiseLevels {
+    /// Checks that a model can be trained on these levels.
+    ///
+    /// # Errors
+    /// A sentence that names the field.
+    pub fn check(&self) -> Result<(), DiffusionError> {
+        match self {
+            Self::OfModel => Ok(()),
+            Self::LogNormal(noise) => check_noise(noise),
+        }
+    }
+
     /// The distribution, for a model with a distribution of its own and a range.
     pub fn within(&self, of_model: &TrainingNoise, range: [f64; 2]) -> TrainingNoise {
         let noise = match *self {
@@ -148,10 +159,7 @@ impl FineTuneConfig {
         range::check("seed", self.seed, 0..=i64::MAX as u64)?;
         range::check("batch", self.batch, 1..=MAX_BATCH)?;
         self.optimization().validate()?;
-        match &self.noise {
-            NoiseLevels::OfModel => Ok(()),
-            NoiseLevels::LogNormal(noise) => check_noise(noise),
-        }
+        self.noise.check()
     }
 }
 

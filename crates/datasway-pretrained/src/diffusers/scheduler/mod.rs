@@ -538,6 +538,9 @@ mod tests {
         let zero =
             parse(json!({"rescale_betas_zero_snr": true, "prediction_type": "v_prediction"}));
         let zero = zero.unwrap();
-        assert!(zero.sigma_range()[1].is_finite() && zero.notes()[0].contains("no signal"));
+        assert!(zero.sigma_range()[1].is_finite());
+        // A DDPMScheduler clips where its file is silent.
+        let says = |words: &str| zero.notes().iter().any(|note| note.contains(words));
+        assert!(says("no signal") && says("clip_sample"));
     }
 }
