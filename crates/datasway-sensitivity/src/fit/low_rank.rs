@@ -36,7 +36,7 @@ pub struct LowRank {
 impl LowRank {
     /// The denoiser of points, `[m, d]`, in at most `rank` directions.
     ///
-    /// The directions span the leading eigenvectors of [`GRAM_POINTS`] of the points, by their Gram matrix; mean and variances are
+    /// The directions span the leading eigenvectors of `GRAM_POINTS` of the points, by their Gram matrix; mean and variances are
     /// those of all points.
     ///
     /// # Errors

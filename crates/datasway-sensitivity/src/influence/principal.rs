@@ -16,7 +16,7 @@ use crate::tensors::{rows_dot, values};
 /// power method needs no single δ_j: the adjoint gives all `a_j = ⟨δ_j, u⟩` at once, and the tangent of the weighted images
 /// gives `M·u = (1/m)·Σ_j a_j·δ_j`. The sign of u is such that its entries have a positive sum.
 ///
-/// The iteration stops when a multiplication turns no sample's u by more than [`SMALLEST_TURN`], and after a number of
+/// The iteration stops when a multiplication turns no sample's u by more than `SMALLEST_TURN`, and after a number of
 /// multiplications in any case.
 #[derive(Debug, Clone, Copy)]
 pub struct Principal {

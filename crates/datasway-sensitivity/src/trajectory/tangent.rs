@@ -2,7 +2,7 @@
 //!
 //! For `ρ_η ∝ ρ + ην` the denoiser changes as `∂_ηD = r·(D^ν − D)`, `r = p^ν/p^ρ` (Theorem 3.1 of arXiv 2509.23092 in
 //! denoiser form). Some densities compare ν with ρ at another noise level and bring a D of their own
-//! ([`ReferenceDensity`](crate::density::ReferenceDensity)).
+//! ([`ReferenceDensity`]).
 //!
 //! Each step of a sampler is linear in x, D and fresh noise. So the coefficients that move x move `δ = dx/dη` as well,
 //! with `J·δ + ∂_ηD` in D's place. The noise is frozen and drops out. δ = 0 at the start, where the sample is the same
