@@ -14,7 +14,7 @@ use crate::conv::PackedWeights;
 /// Largest number of values that are kept: one gibibyte.
 const LARGEST: usize = 1 << 28;
 
-/// What transformed weights are for.
+/// The use of transformed weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
     /// The convolution.

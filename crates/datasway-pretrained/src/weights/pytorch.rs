@@ -20,7 +20,7 @@ const ARCHIVE: &[u8] = b"PK";
 /// Bytes of tensors for each byte of their file: two tensors may share their numbers, as those of a downsampling do.
 const MOST_SHARED: u64 = 4;
 
-/// What to do about a file that holds more than tensors.
+/// The advice for a file that holds more than tensors.
 const REMEDY: &str = "load it in PyTorch if you trust it, and save its state_dict() as SafeTensors";
 
 /// The tensors of a file, which holds a dictionary of tensors and nothing else.

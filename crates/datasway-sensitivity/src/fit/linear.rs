@@ -21,7 +21,7 @@ const MOST_DIRECTIONS: usize = 512;
 /// Smallest number of directions; with fewer, the variances say more.
 const LEAST_DIRECTIONS: usize = 16;
 
-/// What the linear denoiser knows of the images, beside their mean.
+/// The second moments of the images that a linear denoiser has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinearKind {
     /// The covariance.
@@ -73,7 +73,7 @@ impl Linear {
         Ok(Self::Gaussian(gaussian, kind, device.clone()))
     }
 
-    /// What it knows of the images.
+    /// The second moments that it has.
     pub fn kind(&self) -> LinearKind {
         match self {
             Self::Gaussian(_, kind, _) => *kind,

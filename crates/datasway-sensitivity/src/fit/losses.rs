@@ -49,7 +49,7 @@ pub struct ModelFit {
     pub data_scale: f64,
     /// Loss at noise level s where the model is told another one: pairs of the factor and the loss.
     pub told: Vec<(f64, f64)>,
-    /// What the linear denoiser knows of the images.
+    /// The second moments that the linear denoiser has.
     pub linear: LinearKind,
     /// Bandwidth of the blurred training images.
     pub bandwidth: f64,

@@ -25,7 +25,7 @@ pub struct CheckRun {
     pub seed: u64,
     pub data_scale: f64,
     pub bandwidth: f64,
-    /// What the linear denoiser knows: `covariance`, `low-rank` or `variances`.
+    /// The second moments of the linear denoiser: `covariance`, `low-rank` or `variances`.
     pub linear: &'static str,
     /// Directions that the linear denoiser knows if it is of low rank.
     pub linear_directions: Option<usize>,
@@ -103,7 +103,7 @@ impl CheckRun {
         }
     }
 
-    /// What the linear denoiser knows of the images, in words.
+    /// The second moments of the linear denoiser, in words.
     pub fn linear_text(&self) -> String {
         match self.linear_directions {
             Some(count) => format!("{count} directions of most variance"),

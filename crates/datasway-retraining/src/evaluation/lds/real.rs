@@ -1,4 +1,4 @@
-//! Where the real values of a benchmark come from.
+//! The source of the real values of a benchmark.
 
 use burn::tensor::Tensor;
 use datasway_attribution::{AttributionTarget, TargetOptions};
