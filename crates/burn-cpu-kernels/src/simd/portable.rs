@@ -6,20 +6,20 @@ use super::{MAX_PARTS, Machine, PART, Vector};
 pub(crate) struct Portable;
 
 impl Machine for Portable {
-    const FUSED: bool = Array::FUSED;
+    const FUSED: bool = FloatArray::FUSED;
     const ROWS: usize = 4;
-    type Vector = Array;
+    type Vector = FloatArray;
 }
 
 /// Eight f32.
 #[derive(Clone, Copy)]
-pub(crate) struct Array([f32; PART]);
+pub(crate) struct FloatArray([f32; PART]);
 
-impl Array {
+impl FloatArray {
     const FUSED: bool = cfg!(target_arch = "aarch64");
 }
 
-impl Vector for Array {
+impl Vector for FloatArray {
     const PARTS: usize = 1;
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::check_points;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{Comparison, LogDensity, LogDensityTracker, ReferenceDensity};
+use super::{LogDensity, LogDensityTracker, MeasureComparison, ReferenceDensity};
 use crate::measure::Measure;
 
 /// The log-density of a [`Measure`]. Over the training set ([`Empirical`](crate::measure::Empirical)) this is the estimator
@@ -27,8 +27,8 @@ impl<M: Measure> LogDensity for ClosedForm<M> {
         Ok(Box::new(ClosedFormTracker(&self.0)))
     }
 
-    fn comparison(&self) -> Option<Comparison<'_>> {
-        Some(Comparison {
+    fn comparison(&self) -> Option<MeasureComparison<'_>> {
+        Some(MeasureComparison {
             measure: &self.0,
             bandwidth: None,
             cutoff: 0.0,

@@ -8,7 +8,7 @@ use crate::measure::{Asked, Evaluated, Measure, evaluate_images, evaluate_togeth
 
 /// ρ as a measure, the noise level of the comparison with it, and its weight.
 #[derive(Clone, Copy)]
-pub struct Comparison<'a> {
+pub struct MeasureComparison<'a> {
     /// ρ.
     pub measure: &'a dyn Measure,
     /// h of the smoothed comparison, whose D is that of ρ; none compares with the model's own D.
@@ -17,7 +17,7 @@ pub struct Comparison<'a> {
     pub cutoff: f64,
 }
 
-impl Comparison<'_> {
+impl MeasureComparison<'_> {
     /// ρ at the points x, `[n, d]`, with the directions at the same points and noise level. Measures over the same images are
     /// evaluated in one pass over them.
     pub(crate) fn with_directions(

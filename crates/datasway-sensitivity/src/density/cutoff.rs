@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{Comparison, LogDensity, LogDensityTracker, ReferenceDensity};
+use super::{LogDensity, LogDensityTracker, MeasureComparison, ReferenceDensity};
 
 /// A density that changes the denoiser only at noise levels of at least `sigma`. The change of the denoiser is most reliable
 /// there, where many images contribute to it.
@@ -38,9 +38,9 @@ impl<D: LogDensity> LogDensity for Cutoff<D> {
         }))
     }
 
-    fn comparison(&self) -> Option<Comparison<'_>> {
+    fn comparison(&self) -> Option<MeasureComparison<'_>> {
         let comparison = self.density.comparison()?;
-        Some(Comparison {
+        Some(MeasureComparison {
             cutoff: comparison.cutoff.max(self.sigma),
             ..comparison
         })

@@ -18,7 +18,7 @@ use datasway_diffusion::sampler::{Stage, Step};
 
 pub use bandwidth::{AUTO_BANDWIDTH_REVISION, Bandwidth};
 pub use closed_form::ClosedForm;
-pub use comparison::Comparison;
+pub use comparison::MeasureComparison;
 pub use cutoff::Cutoff;
 pub use estimator::{
     DensityConfig, DensityEstimator, DensityKind, TraceKind, TraceOptions, checkpoint_moments,
@@ -51,7 +51,7 @@ pub trait LogDensity {
 
     /// The comparison with a measure that this estimator is, if it is one: such a ρ depends on a point and its noise level
     /// alone, so that it can be evaluated together with ν, and for a whole path at once.
-    fn comparison(&self) -> Option<Comparison<'_>> {
+    fn comparison(&self) -> Option<MeasureComparison<'_>> {
         None
     }
 }
@@ -69,7 +69,7 @@ impl<D: LogDensity + ?Sized> LogDensity for Box<D> {
         (**self).begin(x, sigma)
     }
 
-    fn comparison(&self) -> Option<Comparison<'_>> {
+    fn comparison(&self) -> Option<MeasureComparison<'_>> {
         (**self).comparison()
     }
 }

@@ -5,7 +5,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::check_points;
 use datasway_diffusion::sampler::{Stage, Step};
 
-use super::{Comparison, LogDensity, LogDensityTracker, ReferenceDensity};
+use super::{LogDensity, LogDensityTracker, MeasureComparison, ReferenceDensity};
 use crate::measure::Measure;
 
 /// The log-density and the denoiser of data smoothed with `N(0, h²)`, a model of a learner that smooths.
@@ -58,8 +58,8 @@ impl<M: Measure> LogDensity for Smoothed<M> {
         Ok(Box::new(SmoothedTracker(self)))
     }
 
-    fn comparison(&self) -> Option<Comparison<'_>> {
-        Some(Comparison {
+    fn comparison(&self) -> Option<MeasureComparison<'_>> {
+        Some(MeasureComparison {
             measure: &self.data,
             bandwidth: Some(self.bandwidth),
             cutoff: 0.0,
