@@ -50,6 +50,10 @@ pub fn draw<M: Module>(
     // A device has a single generator, so draws must not interleave.
     static DRAWING: Mutex<()> = Mutex::new(());
     let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the function that is alone"
+    )]
     device.seed(seed);
     let module = build()?;
     // Weights are drawn when they are first read, which happens in `collect`.
