@@ -40,6 +40,8 @@ pub fn with_ids(
 
 /// A new module with weights of this seed and ids derived from their paths, so that a run's file depends on nothing else.
 ///
+/// The device has no autodiff: a module that learns is moved to one afterwards.
+///
 /// # Errors
 /// The error of `build`.
 pub fn draw<M: Module>(

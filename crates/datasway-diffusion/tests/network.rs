@@ -57,7 +57,7 @@ fn an_image_that_cannot_be_halved_is_refused_with_the_reason() {
 fn training_steps_lower_the_loss_on_one_batch() {
     let device = Device::flex().autodiff();
     let drawn = weights::draw(3, &Device::flex(), || UNet::new(&tiny(), &Device::flex())).unwrap();
-    let mut network = drawn.to_device(&device).set_require_grad(true);
+    let mut network = drawn.to_device(&device).set_require_grad(true).train();
     let mut optimizer = AdamWConfig::new().init();
     let precondition = Precondition { sigma_data: 0.5 };
     let (clean, noise) = (batch(1, &device) * 0.5, batch(2, &device));
