@@ -8,6 +8,7 @@ use burn::backend::{Dispatch, TensorMetadata};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// K directions in the inputs and in the parameters, along which a function is differentiated.
 #[derive(Clone, Debug, Default)]
@@ -205,6 +206,7 @@ impl Variables {
 /// let combined = unit.combine(&[vec![1.0, -2.0]]);
 /// let cosine = v.combine(&[vec![0.0, scales[1]]]).dot(&v.combine(&[vec![scales[0], 0.0]]))[0];
 /// assert!((combined.dot(&combined)[0] - (5.0 - 4.0 * cosine)).abs() < 1e-5);
+/// assert_eq!(v.slice(1..2).dot(&v.slice(1..2)), v.dot(&v)[1..]);
 /// let moved = unit.displace(layer, 1, 0.1);
 /// assert_eq!(moved.weight.dims(), [2, 3]);
 /// ```
@@ -335,6 +337,21 @@ impl ParameterTangents {
             sum.insert(*id, total);
         }
         Self(sum)
+    }
+
+    /// The directions `range` of the stack.
+    ///
+    /// # Panics
+    /// If the range does not lie in `0..K`.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        assert!(range.end <= self.k(), "the range lies in the stack");
+        let sliced = self.0.iter().map(|(id, t)| {
+            let mut shape = t.shape();
+            shape[0] = range.len();
+            let rows = Tensor::<2>::from_dispatch(rows(&t.0)).slice_dim(0, range.clone());
+            (*id, DynTensor(reshape(rows.into_dispatch(), &shape)))
+        });
+        Self(sliced.collect())
     }
 
     /// The directions of all `parts` as one stack, in their order.

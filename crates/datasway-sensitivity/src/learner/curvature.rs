@@ -7,6 +7,9 @@ use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use super::draws::LossDraws;
 use super::loss::metric;
 
+/// Directions that share the evaluation of a batch. Each has a backward pass of its own, which is slow for few draws.
+const TOGETHER: usize = 4;
+
 /// A symmetric matrix that acts on directions of the weights.
 pub trait Curvature {
     /// The products with K directions. `progress` receives the number of draws that each batch adds, times K.
@@ -22,13 +25,13 @@ pub trait Curvature {
 
 /// The Gauss–Newton matrix of the loss, `G = E[J_θᵀ·(2w/d)·J_θ]`, over a list of draws.
 ///
-/// One batch is in memory at a time. K directions share the evaluation of each batch.
+/// One batch is in memory at a time. Up to [`TOGETHER`] directions share the evaluation of each batch.
 pub struct GaussNewton<'a> {
     /// The model.
     pub model: &'a dyn LearnedDenoiser,
     /// The draws of the mean.
     pub draws: LossDraws<'a>,
-    /// Draws evaluated together; results depend on it by rounding only.
+    /// Draws evaluated together for one direction; results depend on it by rounding only.
     pub batch: usize,
 }
 
@@ -38,8 +41,27 @@ impl Curvature for GaussNewton<'_> {
         directions: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
+        let starts = (0..directions.k()).step_by(TOGETHER);
+        let products = starts.map(|first| {
+            let together = first..(first + TOGETHER).min(directions.k());
+            self.product_together(&directions.slice(together), progress)
+        });
+        let products: Vec<ParameterTangents> = products.collect::<Result<_, _>>()?;
+        Ok(ParameterTangents::concat(&products))
+    }
+}
+
+impl GaussNewton<'_> {
+    /// The products with a few directions.
+    fn product_together(
+        &self,
+        directions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
         let mut product = ParameterTangents::new();
-        for range in self.draws.batches(self.batch) {
+        // K directions at once take K times the memory of a batch.
+        let batch = (self.batch / directions.k().max(1)).max(1);
+        for range in self.draws.batches(batch) {
             let work = range.len() * directions.k();
             let drawn = self.draws.read(range);
             let (x, sigmas) = (drawn.noisy, drawn.sigmas);

@@ -160,7 +160,7 @@ impl<'a> Learner<'a> {
             iterations,
             ..
         } = self.config;
-        let curvature = self.curvature(right.k());
+        let curvature = self.curvature();
         let damping = damping * largest_eigenvalue;
         let rule = StoppingRule {
             tolerance,
@@ -186,16 +186,15 @@ impl<'a> Learner<'a> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
         self.check()?;
-        self.curvature(directions.k()).product(directions, progress)
+        self.curvature().product(directions, progress)
     }
 
-    /// The Gauss–Newton matrix for products with K directions.
-    fn curvature(&self, k: usize) -> GaussNewton<'_> {
+    /// The Gauss–Newton matrix.
+    fn curvature(&self) -> GaussNewton<'_> {
         GaussNewton {
             model: self.model,
             draws: self.random_draws(self.training_set, self.config.curvature_draws),
-            // K directions at once take K times the memory of a batch.
-            batch: (self.config.batch / k.max(1)).max(1),
+            batch: self.config.batch,
         }
     }
 
