@@ -23,6 +23,7 @@ use datasway_sensitivity::sensitivities::{self, Sensitivities};
 use super::job::{JobId, Task};
 use super::progress::Progress;
 use super::store::write_arrays;
+use super::weight_alignment::{self, Models};
 use super::workspace::Workspace;
 use crate::RetrainError;
 use crate::baselines::BaselineContext;
@@ -58,6 +59,12 @@ impl Executor<'_> {
             } => return self.train(job, config, *start, *data),
             Task::Sample { model } => self.sample(job, *model)?,
             Task::Sensitivity { model, estimator } => self.sensitivity(job, *model, *estimator)?,
+            Task::WeightAlignment {
+                model,
+                before,
+                after,
+                estimator,
+            } => self.weight_alignment(*model, *before, after, *estimator)?,
             Task::Combination { predictions, share } => {
                 self.combination(job, *predictions, *share)?
             }
@@ -176,6 +183,52 @@ impl Executor<'_> {
                 residuals.collect(),
             ),
         ]))
+    }
+
+    /// The products of [`weight_alignment::products`].
+    fn weight_alignment(
+        &self,
+        model: JobId,
+        before: JobId,
+        after: &[JobId],
+        estimator: usize,
+    ) -> Result<Arrays, RetrainError> {
+        let experiment = self.workspace.experiment;
+        let SensitivityEstimator::Weights(weights) = &experiment.spec.estimators[estimator] else {
+            unreachable!("an estimator of the density has no derivative of the weights");
+        };
+        let load = |job: JobId| Checkpoint::load(&self.workspace.result(job));
+        let (base, model) = self.model(model)?;
+        let models = Models {
+            base,
+            before: load(before)?,
+            after: after
+                .iter()
+                .map(|&job| load(job))
+                .collect::<Result<_, _>>()?,
+        };
+        let training_set = experiment.image_points(&experiment.images);
+        let noise = TrainingNoise::LogNormal(experiment.config.noise);
+        let learner = learner(experiment, &model, weights, &training_set, &noise);
+        let (groups, group_of_direction) = experiment.groups();
+        let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
+        let solution = learner.weight_tangent(&groups, &mut |_| ())?;
+        // p = η·dθ/dη of every direction.
+        let directions = experiment.directions.iter().zip(&group_of_direction);
+        let masses: Vec<Vec<f64>> = directions
+            .map(|(direction, &group)| {
+                let mut row = vec![0.0; groups.len()];
+                row[group] = direction.spec.signed_mass();
+                row
+            })
+            .collect();
+        let predicted = solution.solutions.combine(&masses);
+        Ok(weight_alignment::products(
+            &learner,
+            &models,
+            &predicted,
+            &experiment.device,
+        )?)
     }
 
     /// `delta`, `[directions, n, d]`: `(1 − share)·δ₁ + share·δ₂·‖δ₁‖/‖δ₂‖`.
@@ -322,12 +375,7 @@ fn through_weights(
     let samples = &experiment.spec.samples;
     let training_set = experiment.image_points(&experiment.images);
     let noise = TrainingNoise::LogNormal(experiment.config.noise);
-    let learner = Learner {
-        model,
-        training_set: &training_set,
-        noise: &noise,
-        config: weights.learner(samples.batch, samples.seed),
-    };
+    let learner = learner(experiment, model, weights, &training_set, &noise);
     let config = SensitivityConfig {
         samples: samples.count,
         batch: samples.batch,
@@ -339,6 +387,23 @@ fn through_weights(
     let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
     let device = &experiment.device;
     Ok(learner.sensitivities(&groups, &config, device, &mut |_| ())?)
+}
+
+/// The learner of an estimator.
+fn learner<'a>(
+    experiment: &PreparedExperiment,
+    model: &'a NetworkDenoiser,
+    weights: &WeightsSpec,
+    training_set: &'a ImagePoints,
+    noise: &'a TrainingNoise,
+) -> Learner<'a> {
+    let samples = &experiment.spec.samples;
+    Learner {
+        model,
+        training_set,
+        noise,
+        config: weights.learner(samples.batch, samples.seed),
+    }
 }
 
 fn norm(values: &[f32]) -> f64 {

@@ -15,6 +15,7 @@ mod replicate_planner;
 mod runner;
 mod store;
 mod training;
+pub(crate) mod weight_alignment;
 mod workspace;
 
 pub use cost_estimate::estimate_seconds;
