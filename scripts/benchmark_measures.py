@@ -7,15 +7,17 @@
     cargo build --workspace --bins
     python3 scripts/benchmark_measures.py --images 10000 --csv measures-cpu.csv [--before OLD/sensitivity]
 
-Two runs over drawn faces of 32×32, mirrored: the ranking of 64 samples by two groups of a tenth of the images each, and the influence of
-all images on one region of 16 samples; 18 Heun steps, which are 35 evaluations, and a blur of h = 12. The network has one step of training
-and few channels. The time of the same run over 64 images is subtracted, which is that of the network and the page. PyTorch's side has no
-network.
+Three runs over drawn faces of 32×32, mirrored: the ranking of 64 samples by two groups of a tenth of the images each; the influence of all
+images on one region of 16 samples; and their influence on `principal` of 4 samples, whose direction takes four multiplications. 18 Heun
+steps, which are 35 evaluations, and a blur of h = 12. The network has one step of training and few channels. The time of the same run over
+64 images is subtracted, which is that of the network and the page. PyTorch's side has no network.
 
 PyTorch computes what these runs need of the images in its best plain form: all points in memory as f32, chunks of 1,024, `x @ y.T`,
 softmax with a running maximum, groups from the same distances; the influences from two products for all 35 evaluations at once, of which
-distances and inner products are kept for all images, so that nothing is computed twice. The points it is given are images with noise. It
-is checked against sums in f64.
+distances and inner products are kept for all images, so that nothing is computed twice; and for `principal` the softmax is kept for all
+multiplications. The points it is given are images with noise. It is checked against sums in f64.
+
+With --products it prints the rate of PyTorch's product of 560 points with 1,024 images, the limit that both sides are measured by.
 
 Runs are in turn, each in a process of its own. Printed are the medians of the rounds' ratios: of seconds, of processor time, and of
 peak memory. Processor time is what can be compared on a machine that does other work.
@@ -36,7 +38,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE, STEPS, RHO, BANDWIDTH = 32, 18, 7.0, 12.0
-RANKED, INFLUENCED, CHUNK, FEW = 64, 16, 1024, 64
+CHUNK, FEW = 1024, 64
+SAMPLES = {"ranking": 64, "influence": 16, "principal": 4}
+MULTIPLICATIONS = 4
 
 
 def evaluations():
@@ -94,24 +98,60 @@ def ranking(torch, points, squares, groups, x, sigma):
     return [measure.result() for measure in sums]
 
 
-def influence(torch, points, squares, x, sigmas, weights, gradients, images):
-    """Σ_p w·r·⟨G, y − D⟩ of every image and its mirror image: rows are [evaluation, sample]."""
-    rows, m = len(x), len(points)
+def softmax(torch, points, squares, x, sigmas):
+    """The softmax of the distances of all points at every row, [rows, m]."""
     scale = (-1 / (2 * sigmas**2))[:, None]
     x_square = (x * x).sum(1, keepdim=True)
-    logs, along = torch.empty(rows, m), torch.empty(rows, m)
+    logs = torch.empty(len(x), len(points))
+    for start in range(0, len(points), CHUNK):
+        part = slice(start, start + CHUNK)
+        torch.addmm(squares[part][None] + x_square, x, points[part].T, alpha=-2, out=logs[:, part]).mul_(scale)
+    return logs.sub_(logs.logsumexp(1, keepdim=True)).exp_()
+
+
+def terms(torch, points, share, weights, gradients, center=None):
+    """w·r·⟨G, y − D⟩ of every point at every row; r = m·share."""
+    along = torch.empty_like(share)
+    for start in range(0, len(points), CHUNK):
+        part = slice(start, start + CHUNK)
+        torch.mm(gradients, points[part].T, out=along[:, part])
+    along.sub_((share * along).sum(1, keepdim=True) if center is None else center)
+    return along.mul_(share).mul_(weights[:, None] * len(points))
+
+
+def influence(torch, points, squares, x, sigmas, weights, gradients, images):
+    """Σ_p w·r·⟨G, y − D⟩ of every image and its mirror image: rows are [evaluation, sample]."""
+    share = softmax(torch, points, squares, x, sigmas)
+    of_points = terms(torch, points, share, weights, gradients)
+    return halves(of_points.view(-1, SAMPLES["influence"], len(points)).sum(0), images)
+
+
+def halves(total, images):
+    """An image and its mirror image have half of the mass each."""
+    return (total[:, :images] + total[:, images:]) / 2
+
+
+def principal(torch, points, squares, x, sigmas, weights, images):
+    """The products of the power method and of the influences that follow; the gradients are random in place of the network's."""
+    rows, m, n = len(x), len(points), SAMPLES["principal"]
+    share = softmax(torch, points, squares, x, sigmas)
+    center = torch.zeros_like(x)
     for start in range(0, m, CHUNK):
         part = slice(start, start + CHUNK)
-        y = points[part]
-        logs[:, part] = torch.addmm(squares[part][None] + x_square, x, y.T, alpha=-2).mul_(scale)
-        along[:, part] = gradients @ y.T
-    q = logs.logsumexp(1, keepdim=True)
-    share = logs.sub_(q).exp_()
-    along.sub_((share * along).sum(1, keepdim=True))
-    # r = m·share, and an image and its mirror image have half of the mass each.
-    share.mul_(along).mul_(weights[:, None] * m)
-    total = share.view(len(sigmas) // INFLUENCED, INFLUENCED, m).sum(0)
-    return (total[:, :images] + total[:, images:]) / 2
+        center.addmm_(share[:, part], points[part])
+    for _ in range(MULTIPLICATIONS):
+        gradients = torch.randn_like(x)
+        at_center = (gradients * center).sum(1, keepdim=True)
+        a = halves(terms(torch, points, share, weights, gradients, at_center).view(-1, n, m).sum(0), images)
+        a = torch.cat([a, a], 1).repeat(rows // n, 1) / 2
+        masses = a.mul_(share).mul_(weights[:, None] * m)
+        moment = torch.zeros_like(x)
+        for start in range(0, m, CHUNK):
+            part = slice(start, start + CHUNK)
+            moment.addmm_(masses[:, part], points[part])
+        moment.sub_(center * masses.sum(1, keepdim=True))
+    of_points = terms(torch, points, share, weights, torch.randn_like(x), at_center)
+    return halves(of_points.view(-1, n, m).sum(0), images)
 
 
 def peer(job, cache, repeat):
@@ -129,7 +169,7 @@ def peer(job, cache, repeat):
     groups = [torch.arange(k * tenth, (k + 1) * tenth) for k in (0, 1)]
     groups = [torch.cat([g, g + images]) for g in groups]
     levels = evaluations()
-    n = RANKED if job == "ranking" else INFLUENCED
+    n = SAMPLES[job]
 
     def at(sigma):
         return points[torch.randint(0, images, (n,))] + sigma * torch.randn(n, d)
@@ -153,7 +193,10 @@ def peer(job, cache, repeat):
                 sigmas = torch.tensor([s for s in blurred for _ in range(n)])
                 weights = torch.tensor([(s / b) ** 2 for s, b in zip(levels, blurred) for _ in range(n)])
                 x = torch.cat(paths)
-                influence(torch, points, squares, x, sigmas, weights, torch.randn_like(x), images)
+                if job == "influence":
+                    influence(torch, points, squares, x, sigmas, weights, torch.randn_like(x), images)
+                else:
+                    principal(torch, points, squares, x, sigmas, weights, images)
             print(time.perf_counter() - started, time.process_time() - cpu)
 
 
@@ -162,11 +205,12 @@ def command(job, binary, work, tenth):
     base = [str(binary)] + ([] if job == "ranking" else ["influence"])
     base += ["--checkpoint", str(work / "model/checkpoint.safetensors"), "--cache", str(work / "cache")]
     base += ["--bandwidth", str(BANDWIDTH), "--steps", str(STEPS), "--no-photos", "--out", str(work / f"out-{job}")]
+    n = str(SAMPLES[job])
     if job == "ranking":
         groups = [f"index:{k * tenth}-{(k + 1) * tenth - 1}" for k in (0, 1)]
-        return base + ["--samples", str(RANKED), "--batch", str(RANKED), "--add", groups[0], "--add", groups[1]]
-    region = f"region:0,0,{SIZE // 2},{SIZE // 2}"
-    return base + ["--samples", str(INFLUENCED), "--batch", str(INFLUENCED), "--of", region]
+        return base + ["--samples", n, "--batch", n, "--add", groups[0], "--add", groups[1]]
+    functional = f"region:0,0,{SIZE // 2},{SIZE // 2}" if job == "influence" else "principal"
+    return base + ["--samples", n, "--batch", n, "--of", functional]
 
 
 def measured(arguments):
@@ -203,6 +247,19 @@ def theirs(job, work):
     return seconds, cpu, peak
 
 
+def products():
+    """GFLOP/s of `x @ y.T`, the median of 20."""
+    import torch
+
+    x, y = torch.randn(560, 3072), torch.randn(CHUNK, 3072)
+    rates = []
+    for _ in range(21):
+        started = time.perf_counter()
+        x @ y.T
+        rates.append(2e-9 * 560 * CHUNK * 3072 / (time.perf_counter() - started))
+    return statistics.median(rates[1:])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=10_000)
@@ -212,8 +269,12 @@ def main():
     parser.add_argument("--binaries", type=Path, default=ROOT / "target/debug")
     parser.add_argument("--work", type=Path)
     parser.add_argument("--csv")
+    parser.add_argument("--jobs", nargs="+", choices=list(SAMPLES), default=list(SAMPLES))
+    parser.add_argument("--products", action="store_true")
     parser.add_argument("--peer")
     arguments = parser.parse_args()
+    if arguments.products:
+        return print(f"{products():.1f} GFLOP/s")
     if arguments.peer:
         return peer(arguments.peer, arguments.work / "cache", 1)
     if arguments.threads:
@@ -227,7 +288,7 @@ def main():
             measured(train + ["--steps", "1", "--cache", str(folder / "cache"), "--out", str(folder / "model")])
     rows = []
     for k in range(arguments.rounds):
-        for job in ("ranking", "influence"):
+        for job in arguments.jobs:
             sides = {"datasway": arguments.binaries / "sensitivity", "before": arguments.before}
             for side, binary in sides.items():
                 if binary:
@@ -242,7 +303,7 @@ def main():
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["round", "job", "side", "images", "seconds", "start_seconds", "cpu_seconds", "peak_mib"])
             table.writerows(rows)
-    for job in ("ranking", "influence"):
+    for job in arguments.jobs:
         of = lambda side, column: [r[column] for r in rows if r[1] == job and r[2] == side]
         for side in ("datasway", "before"):
             if of(side, 4):

@@ -69,6 +69,21 @@ impl SensitivityConfig {
         mirrored: bool,
         device: &Device,
     ) -> Result<ResolvedConfig, DiffusionError> {
+        self.resolve_with_progress(moments, images, mirrored, device, &mut |_| ())
+    }
+
+    /// [`resolve`](Self::resolve). `progress` is that of [`Bandwidth::value_with_progress`](crate::density::Bandwidth::value_with_progress).
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_with_progress(
+        &self,
+        moments: &PixelMoments,
+        images: &Dataset,
+        mirrored: bool,
+        device: &Device,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<ResolvedConfig, DiffusionError> {
         let training_set = || Empirical::of_images(images, mirrored, device);
         Ok(ResolvedConfig {
             first: 0,
@@ -76,7 +91,8 @@ impl SensitivityConfig {
             batch: self.batch,
             sampler: self.sampler,
             sigmas: self.sigmas.clone(),
-            density: self.density.estimator(moments, images, mirrored, device)?,
+            density: (self.density)
+                .estimator_with_progress(moments, images, mirrored, device, progress)?,
             cutoff: self.cutoff,
             seed: self.seed,
             start: self.start.clone(),

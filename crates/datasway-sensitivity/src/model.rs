@@ -230,8 +230,23 @@ impl TrainedModel {
     /// # Errors
     /// As [`SensitivityConfig::resolve`].
     pub fn resolve(&self, config: &SensitivityConfig) -> Result<ResolvedConfig, SensitivityError> {
-        let moments = &self.training.moments;
-        Ok(config.resolve(moments, &self.images, self.mirrored, &self.device)?)
+        self.resolve_with_progress(config, &mut |_| ())
+    }
+
+    /// [`resolve`](Self::resolve). `progress` receives the fraction of the choice of the bandwidth that is done, from 0 to 1, if it is
+    /// chosen anew.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_with_progress(
+        &self,
+        config: &SensitivityConfig,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<ResolvedConfig, SensitivityError> {
+        let (moments, images) = (&self.training.moments, &self.images);
+        let resolved =
+            config.resolve_with_progress(moments, images, self.mirrored, &self.device, progress)?;
+        Ok(resolved)
     }
 
     /// Draws samples and ranks them by their sensitivity to each direction.

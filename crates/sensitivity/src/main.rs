@@ -13,6 +13,7 @@ mod picture_arguments;
 mod pretrained_arguments;
 mod rank;
 mod replay;
+mod resolution;
 mod run_info;
 mod shard;
 mod through_arguments;

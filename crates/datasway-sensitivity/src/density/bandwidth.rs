@@ -76,15 +76,35 @@ impl Bandwidth {
         mirrored: bool,
         device: &Device,
     ) -> Result<f64, DiffusionError> {
+        self.value_with_progress(images, mirrored, device, &mut |_| ())
+    }
+
+    /// [`value`](Self::value). `progress` receives the fraction of the choice that is done, from 0 to 1; it is not called where h is a
+    /// number or has been chosen before.
+    ///
+    /// # Errors
+    /// As [`value`](Self::value).
+    pub fn value_with_progress(
+        self,
+        images: &Dataset,
+        mirrored: bool,
+        device: &Device,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<f64, DiffusionError> {
         match self {
             Self::Fixed(h) => Ok(h),
-            Self::Auto => Ok(NETWORK_SMOOTHING_FACTOR * kept(images, mirrored, device)?),
+            Self::Auto => Ok(NETWORK_SMOOTHING_FACTOR * kept(images, mirrored, device, progress)?),
         }
     }
 }
 
 /// The cross-validated bandwidth, from the cache of the images if it has been computed before.
-fn kept(images: &Dataset, mirrored: bool, device: &Device) -> Result<f64, DiffusionError> {
+fn kept(
+    images: &Dataset,
+    mirrored: bool,
+    device: &Device,
+    progress: &mut dyn FnMut(f64),
+) -> Result<f64, DiffusionError> {
     let form = if mirrored { "mirrored" } else { "upright" };
     let name = format!("bandwidth-{AUTO_BANDWIDTH_REVISION}-{form}");
     let read = images
@@ -93,7 +113,7 @@ fn kept(images: &Dataset, mirrored: bool, device: &Device) -> Result<f64, Diffus
     if let Some(h) = read.filter(|h| h.is_finite() && *h > 0.0) {
         return Ok(h);
     }
-    let h = cross_validated(images, mirrored, device)?;
+    let h = cross_validated(images, mirrored, device, progress)?;
     // The shortest text that is read as the same number.
     images.keep(&name, &format!("{h:?}\n"));
     Ok(h)
@@ -279,6 +299,29 @@ mod tests {
         }
         // Other images have another record.
         assert_eq!(value(&load().subset(&(0..60).collect::<Vec<_>>())), h);
+    }
+
+    #[test]
+    fn the_choice_of_a_bandwidth_tells_its_progress_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LoadOptions {
+            size: Some(8),
+            cache_dir: Some(folder.path().to_owned()),
+            ..LoadOptions::default()
+        };
+        let images = datasway_data::load(&Source::parse("faces:60").unwrap(), &options).unwrap();
+        let told = |bandwidth: Bandwidth| {
+            let mut told = Vec::new();
+            let mut tell = |done| told.push(done);
+            bandwidth
+                .value_with_progress(&images, true, &Device::flex(), &mut tell)
+                .unwrap();
+            told
+        };
+        assert!(told(Bandwidth::Fixed(2.0)).is_empty());
+        let first = told(Bandwidth::Auto);
+        assert!(first.is_sorted() && first[0] == 0.0 && first.last() == Some(&1.0));
+        assert!(told(Bandwidth::Auto).is_empty());
     }
 
     #[test]

@@ -4,7 +4,9 @@ use burn::tensor::Tensor;
 use datasway_diffusion::DiffusionError;
 
 use super::ReferenceDensity;
-use crate::measure::{Asked, Evaluated, Measure, evaluate_images, evaluate_together};
+use crate::measure::{
+    Asked, Empirical, Evaluated, ImagePoints, Measure, evaluate_images, evaluate_together,
+};
 
 /// ρ as a measure, the noise level of the comparison with it, and its weight.
 #[derive(Clone, Copy)]
@@ -69,22 +71,41 @@ impl MeasureComparison<'_> {
         Ok(stages.collect())
     }
 
+    /// True if ρ is that of these images, each with the same mass.
+    pub(crate) fn is_with(&self, images: &ImagePoints) -> bool {
+        let own = self.measure.as_empirical().and_then(Empirical::images);
+        own.is_some_and(|(own, _)| {
+            let (set, other) = (own.set(), images.set());
+            own.is_mirrored() == images.is_mirrored()
+                && set.shares_storage(other)
+                && set.len() == other.len()
+                && (0..set.len()).all(|i| set.place(i) == other.place(i))
+        })
+    }
+
+    /// Noise level and weight of the comparison at a point of the level `sigma`.
+    pub(crate) fn level(&self, sigma: f64) -> (f64, f64) {
+        let level = self.sigma(sigma);
+        let weight = if sigma >= self.cutoff {
+            (sigma / level).powi(2)
+        } else {
+            0.0
+        };
+        (level, weight)
+    }
+
     /// The noise level of the comparison at a point of the level `sigma`, `√(σ² + h²)`.
     fn sigma(&self, sigma: f64) -> f64 {
         self.bandwidth.map_or(sigma, |h| sigma.hypot(h))
     }
 
     fn reference(&self, sigma: f64, data: Evaluated) -> ReferenceDensity {
-        let level = self.sigma(sigma);
+        let (level, weight) = self.level(sigma);
         ReferenceDensity {
             sigma: level,
             log_density: data.log_density,
             denoised: data.denoised,
-            weight: if sigma >= self.cutoff {
-                (sigma / level).powi(2)
-            } else {
-                0.0
-            },
+            weight,
         }
     }
 }

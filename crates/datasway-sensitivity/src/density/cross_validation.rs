@@ -30,6 +30,10 @@ const CANDIDATES: usize = 128;
 /// Points processed together.
 const CHUNK: usize = 1024;
 
+/// Fractions of the work, about, that are done when the hashes and the distances are there.
+const HASHED: f64 = 0.1;
+const MEASURED: f64 = 0.4;
+
 /// The bandwidth h, in pixels of `[-1, 1]`, at which `D_h(x) = Σ_j softmax_j(−‖x − y_j‖²/2h²)·y_j` predicts left-out images
 /// x from all others with the least mean squared error.
 ///
@@ -40,14 +44,19 @@ const CHUNK: usize = 1024;
 /// - Near-copies of the image ([`near_copies`]) are left out with it. A smoother that finds the same picture again has no
 ///   information about the bandwidth.
 ///
+/// `progress` receives the fraction of the work that is done, from 0 to 1.
+///
 /// # Errors
 /// If there are fewer than two different images.
 pub(super) fn cross_validated(
     images: &Dataset,
     mirrored: bool,
     device: &Device,
+    progress: &mut dyn FnMut(f64),
 ) -> Result<f64, DiffusionError> {
+    progress(0.0);
     let different = different_images(images, mirrored);
+    progress(HASHED);
     if different.len() < 2 {
         return Err(DiffusionError::Invalid(format!(
             "the bandwidth cannot be chosen by leaving images out: of {} images {} are different; give it as a number",
@@ -65,7 +74,9 @@ pub(super) fn cross_validated(
     let (owners, points): (Vec<usize>, Vec<Point>) = points.unzip();
 
     let widest = spread(&left_out);
-    let distances = distances(&left_out, &points, images);
+    let distances = distances(&left_out, &points, images, &mut |done| {
+        progress(HASHED + (MEASURED - HASHED) * done);
+    });
     let allowed: Vec<Vec<bool>> = (distances.par_iter().enumerate())
         .map(|(i, row)| predictors(i, row, widest / 2.0, &points, &owners, images))
         .collect();
@@ -82,6 +93,7 @@ pub(super) fn cross_validated(
         &allowed,
         &bandwidths,
         device,
+        &mut |done| progress(MEASURED + (1.0 - MEASURED) * done),
     )?;
     let best = (1..BANDWIDTHS - 1)
         .min_by(|&a, &b| errors[a].total_cmp(&errors[b]))
@@ -189,14 +201,21 @@ fn spread(images: &[Vec<u8>]) -> f64 {
 }
 
 /// The squared distances of each left-out image to every point.
-fn distances(left_out: &[Vec<u8>], points: &[Point], images: &Dataset) -> Vec<Vec<f64>> {
-    let columns: Vec<Vec<f64>> = points
-        .par_iter()
-        .map(|point| {
+fn distances(
+    left_out: &[Vec<u8>],
+    points: &[Point],
+    images: &Dataset,
+    progress: &mut dyn FnMut(f64),
+) -> Vec<Vec<f64>> {
+    let mut columns: Vec<Vec<f64>> = Vec::with_capacity(points.len());
+    for chunk in points.chunks(CHUNK) {
+        let of_chunk = chunk.par_iter().map(|point| {
             let pixels = point.pixels(images);
             left_out.iter().map(|x| square(x, &pixels)).collect()
-        })
-        .collect();
+        });
+        columns.par_extend(of_chunk);
+        progress(columns.len() as f64 / points.len() as f64);
+    }
     let row = |i: usize| columns.iter().map(|column| column[i]).collect();
     (0..left_out.len()).into_par_iter().map(row).collect()
 }
@@ -248,6 +267,7 @@ fn errors(
     allowed: &[Vec<bool>],
     bandwidths: &[f64],
     device: &Device,
+    progress: &mut dyn FnMut(f64),
 ) -> Result<Vec<f64>, DiffusionError> {
     let (n, d) = (left_out.len(), images.shape.dim());
     let nearest: Vec<f64> = (distances.iter().zip(allowed))
@@ -292,6 +312,7 @@ fn errors(
             Some(sum) => sum + moment,
             None => moment,
         });
+        progress(end as f64 / points.len() as f64);
     }
     let moments = moments.map_or_else(|| Ok(Vec::new()), values)?;
     let mut errors = vec![0.0; bandwidths.len()];

@@ -203,6 +203,21 @@ impl DensityConfig {
         mirrored: bool,
         device: &Device,
     ) -> Result<DensityEstimator, DiffusionError> {
+        self.estimator_with_progress(moments, images, mirrored, device, &mut |_| ())
+    }
+
+    /// [`estimator`](Self::estimator). `progress` is that of [`Bandwidth::value_with_progress`].
+    ///
+    /// # Errors
+    /// As [`estimator`](Self::estimator).
+    pub fn estimator_with_progress(
+        &self,
+        moments: &PixelMoments,
+        images: &Dataset,
+        mirrored: bool,
+        device: &Device,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<DensityEstimator, DiffusionError> {
         self.check()?;
         let data = || Empirical::of_images(images, mirrored, device);
         Ok(match (self.density, self.bandwidth) {
@@ -217,7 +232,7 @@ impl DensityConfig {
             (DensityKind::Empirical, None) => DensityEstimator::Empirical(data()?),
             (DensityKind::Empirical, Some(bandwidth)) => DensityEstimator::Smoothed(Smoothed {
                 data: data()?,
-                bandwidth: bandwidth.value(images, mirrored, device)?,
+                bandwidth: bandwidth.value_with_progress(images, mirrored, device, progress)?,
             }),
         })
     }

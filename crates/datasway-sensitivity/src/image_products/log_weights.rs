@@ -24,7 +24,7 @@
 use super::layout::{ImageTiles, LEVELS};
 use super::products::{BLOCK, Products};
 use super::rows::Rows;
-use super::simd::{exp, inner_product, multiversion, square_distance};
+use super::simd::{exp, multiversion, square_distance};
 use super::tile::Tile;
 
 /// The largest relative error of a sum of weights by rounding in f32.
@@ -50,12 +50,11 @@ pub(super) struct LogWeights {
     thresholds: Vec<f64>,
 }
 
-/// One pair that was recomputed: its copy, image and point, with the pixels of that copy.
-pub(super) struct ExactPair<'a> {
+/// One pair that was recomputed: its copy, image and point.
+pub(super) struct ExactPair {
     pub copy: usize,
     pub image: usize,
     pub row: usize,
-    pub pixels: &'a [f64],
 }
 
 impl LogWeights {
@@ -74,7 +73,7 @@ impl LogWeights {
         tile: &Tile,
         rows: &Rows,
         products: &Products,
-        mut exact: impl FnMut(ExactPair<'_>),
+        mut exact: impl FnMut(ExactPair),
     ) {
         let (c, r) = (tile.count(), rows.count);
         self.logs.resize(images.copies() * c * r, 0.0);
@@ -144,7 +143,7 @@ impl LogWeights {
         images: &ImageTiles,
         tile: &Tile,
         rows: &Rows,
-        exact: &mut impl FnMut(ExactPair<'_>),
+        exact: &mut impl FnMut(ExactPair),
     ) {
         let (c, r) = (tile.count(), rows.count);
         let mut pixels = vec![0.0; images.dim()];
@@ -160,12 +159,7 @@ impl LogWeights {
                     loaded = true;
                 }
                 *log = -square_distance(rows.exact(row), &pixels) * rows.scales[row];
-                exact(ExactPair {
-                    copy,
-                    image,
-                    row,
-                    pixels: &pixels,
-                });
+                exact(ExactPair { copy, image, row });
             }
         }
     }
@@ -240,19 +234,12 @@ pub(super) fn error_bound(x_square: f64, y_square: f64, scale: f64) -> f64 {
 }
 
 /// The pixels of an image or of its mirror image, as f32 has them.
-fn load(images: &ImageTiles, place: usize, turned: bool, pixels: &mut [f64]) {
+pub(super) fn load(images: &ImageTiles, place: usize, turned: bool, pixels: &mut [f64]) {
     for (pixel, byte) in pixels.iter_mut().zip(images.set.stored_image(place)) {
         *pixel = f64::from(f32::from(*byte) / 127.5 - 1.0);
     }
     if turned {
         let rows = pixels.chunks_exact_mut(images.layout.width);
         rows.for_each(<[f64]>::reverse);
-    }
-}
-
-impl ExactPair<'_> {
-    /// `⟨g, y⟩` of a direction in pixels.
-    pub fn along(&self, direction: &[f64]) -> f64 {
-        inner_product(direction, self.pixels)
     }
 }

@@ -17,8 +17,14 @@
 mod layout;
 mod log_weights;
 mod pass;
+mod path_influences;
 mod path_loops;
-mod path_pass;
+mod path_masses;
+mod path_moments;
+mod path_rows;
+mod path_terms;
+#[cfg(test)]
+mod path_tests;
 mod products;
 mod rows;
 mod simd;
@@ -29,7 +35,11 @@ mod tile;
 
 pub(crate) use layout::ImageTiles;
 pub(crate) use pass::{Part, sums_over};
-pub(crate) use path_pass::{PathEvaluation, PathRows, path_influences, path_moments};
+pub(crate) use path_influences::{Groups, PathInfluences, path_influences};
+pub(crate) use path_masses::{PathMasses, bytes_of_pair};
+pub(crate) use path_moments::path_moments;
+pub(crate) use path_rows::{PathEvaluation, PathGradients, PathRows};
+pub(crate) use path_terms::Reference;
 pub(crate) use rows::Rows;
 pub(crate) use simd::{SQUARES, byte_square};
 pub(crate) use sums::Sums;

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::layout::ImageTiles;
 use super::log_weights::LogWeights;
+use super::path_masses::{ExactPlace, TileMasses};
 use super::products::{Moments, Products};
 use super::rows::Rows;
 use super::simd::{exp, multiversion};
@@ -24,6 +25,16 @@ pub(crate) struct Part {
     pub(crate) moments: bool,
 }
 
+/// What is kept of a strip beside the sums of its masses.
+pub(super) enum Kept<'a> {
+    /// Nothing.
+    Sums,
+    /// The sums of the images, weighted by their masses.
+    Moments,
+    /// The masses, tile by tile.
+    Masses(&'a mut Vec<TileMasses>),
+}
+
 /// The sums of points over each part. The images of all parts are read once.
 pub(crate) fn sums_over(images: &ImageTiles, rows: &Rows, parts: &[Part]) -> Vec<Sums> {
     let (even, odd) = (images.layout.even(), images.layout.odd());
@@ -42,7 +53,10 @@ pub(crate) fn sums_over(images: &ImageTiles, rows: &Rows, parts: &[Part]) -> Vec
     // As many strips at a time as there are threads, added in their order.
     for wave in strips.chunks(rayon::current_num_threads().max(1)) {
         let of_strips: Vec<Sums> = (wave.par_iter())
-            .map(|(_, places, moments)| sums_of_strip(images, rows, places, *moments))
+            .map(|(_, places, moments)| {
+                let kept = if *moments { Kept::Moments } else { Kept::Sums };
+                sums_of_strip(images, rows, places, kept)
+            })
             .collect();
         for ((part, _, _), strip) in wave.iter().zip(&of_strips) {
             sums[*part].add(strip);
@@ -51,8 +65,15 @@ pub(crate) fn sums_over(images: &ImageTiles, rows: &Rows, parts: &[Part]) -> Vec
     sums
 }
 
-fn sums_of_strip(images: &ImageTiles, rows: &Rows, places: &[usize], moments: bool) -> Sums {
+/// The sums of points over the images of a strip.
+pub(super) fn sums_of_strip(
+    images: &ImageTiles,
+    rows: &Rows,
+    places: &[usize],
+    mut kept: Kept<'_>,
+) -> Sums {
     let (layout, r) = (&*images.layout, rows.count);
+    let moments = matches!(kept, Kept::Moments);
     let (even, odd) = if moments {
         (layout.even(), layout.odd())
     } else {
@@ -68,7 +89,12 @@ fn sums_of_strip(images: &ImageTiles, rows: &Rows, places: &[usize], moments: bo
         tile.load(images, places.iter().copied());
         products.multiply(layout, &tile, &rows.even, &rows.odd, r);
         let before = weights.tops.clone();
-        weights.compute(images, &tile, rows, &products, |_| ());
+        let mut exact = Vec::new();
+        weights.compute(images, &tile, rows, &products, |pair| {
+            if let Kept::Masses(_) = kept {
+                exact.push(ExactPlace::of(&pair));
+            }
+        });
         for i in 0..r {
             let shrink = factor(before[i], weights.tops[i]);
             if shrink != 1.0 {
@@ -82,6 +108,15 @@ fn sums_of_strip(images: &ImageTiles, rows: &Rows, places: &[usize], moments: bo
             masses.take_heavy(&tile, &totals, &mut even_sums, &mut odd_sums);
             even_sums.add(&masses.sums, &tile.even, layout.even(), r);
             odd_sums.add(&masses.differences, &tile.odd, layout.odd(), r);
+        }
+        if let Kept::Masses(tiles) = &mut kept {
+            let masses = std::mem::take(&mut masses);
+            tiles.push(TileMasses {
+                tops: weights.tops.clone(),
+                sums: masses.sums,
+                differences: masses.differences,
+                exact,
+            });
         }
     }
     Sums {

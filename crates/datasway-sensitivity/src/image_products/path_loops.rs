@@ -1,65 +1,107 @@
 //! The loops over the rows of a path.
 
-use super::layout::LEVELS;
-use super::simd::{exp, multiversion};
+use super::simd::multiversion;
 
 multiversion! {
-    /// `(⟨G, y⟩ − ⟨G, D⟩)/127.5`, of grey levels about the centre.
-    pub(super) fn differences(products: &[f64], centers: &[f64], out: &mut [f64]) = differences_body
+    /// `S·(⟨G, y⟩ − b)` of one image at R rows.
+    pub(super) fn terms(sums: &[f32], even: &[f64], bases: &[f64], out: &mut [f32]) = terms_body
 }
 
 #[inline(always)]
-fn differences_body(products: &[f64], centers: &[f64], out: &mut [f64]) {
-    for ((out, product), center) in out.iter_mut().zip(products).zip(centers) {
-        *out = (product - center) * (1.0 / LEVELS);
+fn terms_body(sums: &[f32], even: &[f64], bases: &[f64], out: &mut [f32]) {
+    let products = even.iter().zip(bases);
+    for ((out, sum), (even, base)) in out.iter_mut().zip(sums).zip(products) {
+        *out = (f64::from(*sum) * (even - base)) as f32;
     }
 }
 
 multiversion! {
-    /// [`differences`] of an image and of its mirror image.
-    pub(super) fn mirrored_differences(even: &[f64], odd: &[f64], centers: &[f64], upright: &mut [f64], turned: &mut [f64]) = mirrored_differences_body
+    /// [`terms`] of an image and its mirror image, `S·(⟨G, y⟩_e − b) + Δ·⟨G, y⟩_o`.
+    pub(super) fn mirrored_terms(
+        sums: &[f32],
+        differences: &[f32],
+        even: &[f64],
+        odd: &[f64],
+        bases: &[f64],
+        out: &mut [f32],
+    ) = mirrored_terms_body
 }
 
 #[inline(always)]
-fn mirrored_differences_body(
+fn mirrored_terms_body(
+    sums: &[f32],
+    differences: &[f32],
     even: &[f64],
     odd: &[f64],
-    centers: &[f64],
-    upright: &mut [f64],
-    turned: &mut [f64],
+    bases: &[f64],
+    out: &mut [f32],
 ) {
-    let outs = upright.iter_mut().zip(turned);
-    for (((upright, turned), (even, odd)), center) in outs.zip(even.iter().zip(odd)).zip(centers) {
-        *upright = (even + odd - center) * (1.0 / LEVELS);
-        *turned = (even - odd - center) * (1.0 / LEVELS);
+    let masses = sums.iter().zip(differences);
+    let products = even.iter().zip(odd).zip(bases);
+    for ((out, (sum, difference)), ((even, odd), base)) in out.iter_mut().zip(masses).zip(products)
+    {
+        *out = (f64::from(*sum) * (even - base) + f64::from(*difference) * odd) as f32;
     }
 }
 
 multiversion! {
-    /// `e^{l − q} = e^{l − top}·e^{top − q}` of terms `[c, R]`.
-    pub(super) fn ratios(logs: &[f64], tops: &[f64], factors: &[f64], out: &mut [f64]) = ratios_body
+    /// `w·F·((P − b·S) + (b − ⟨G, D⟩)·S)` of one image at R rows.
+    pub(super) fn contributions(
+        terms: &[f32],
+        sums: &[f32],
+        shifts: &[f64],
+        scales: &[f64],
+        out: &mut [f64],
+    ) = contributions_body
 }
 
 #[inline(always)]
-fn ratios_body(logs: &[f64], tops: &[f64], factors: &[f64], out: &mut [f64]) {
-    let rows = tops.len();
-    for (out, logs) in out.chunks_exact_mut(rows).zip(logs.chunks_exact(rows)) {
-        let points = tops.iter().zip(factors);
-        for ((out, log), (top, factor)) in out.iter_mut().zip(logs).zip(points) {
-            *out = exp(log - top) * factor;
-        }
+fn contributions_body(
+    terms: &[f32],
+    sums: &[f32],
+    shifts: &[f64],
+    scales: &[f64],
+    out: &mut [f64],
+) {
+    let factors = shifts.iter().zip(scales);
+    let pairs = terms.iter().zip(sums);
+    for ((out, (term, sum)), (shift, scale)) in out.iter_mut().zip(pairs).zip(factors) {
+        *out = (f64::from(*term) + shift * f64::from(*sum)) * scale;
     }
 }
 
 multiversion! {
-    /// `sums += ratios·along·shares`.
-    pub(super) fn add_products(ratios: &[f64], along: &[f64], shares: &[f64], sums: &mut [f64]) = add_products_body
+    /// `sums += |terms|`.
+    pub(super) fn add_sizes(terms: &[f64], sums: &mut [f64]) = add_sizes_body
 }
 
 #[inline(always)]
-fn add_products_body(ratios: &[f64], along: &[f64], shares: &[f64], sums: &mut [f64]) {
-    let factors = along.iter().zip(shares);
-    for ((sum, ratio), (along, share)) in sums.iter_mut().zip(ratios).zip(factors) {
-        *sum += ratio * along * share;
+fn add_sizes_body(terms: &[f64], sums: &mut [f64]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum += term.abs();
+    }
+}
+
+multiversion! {
+    /// `sums += terms`.
+    pub(super) fn add(terms: &[f64], sums: &mut [f64]) = add_body
+}
+
+#[inline(always)]
+fn add_body(terms: &[f64], sums: &mut [f64]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum += term;
+    }
+}
+
+multiversion! {
+    /// `sums += terms`, of f32.
+    pub(super) fn add_masses(terms: &[f32], sums: &mut [f64]) = add_masses_body
+}
+
+#[inline(always)]
+fn add_masses_body(terms: &[f32], sums: &mut [f64]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum += f64::from(*term);
     }
 }

@@ -9,7 +9,7 @@ use super::products::Products;
 use super::tile::Tile;
 use super::*;
 
-fn faces(count: usize, size: usize) -> Dataset {
+pub(super) fn faces(count: usize, size: usize) -> Dataset {
     let options = LoadOptions {
         size: Some(size),
         ..LoadOptions::default()
@@ -18,7 +18,7 @@ fn faces(count: usize, size: usize) -> Dataset {
 }
 
 /// Numbers in [-1, 1] that look random.
-fn noise(count: usize, seed: u64) -> Vec<f64> {
+pub(super) fn noise(count: usize, seed: u64) -> Vec<f64> {
     let mut state = seed;
     let mut next = || {
         state = state
@@ -30,7 +30,7 @@ fn noise(count: usize, seed: u64) -> Vec<f64> {
 }
 
 /// Every image as pixels, then every mirror image.
-fn pixels(set: &Dataset, mirrored: bool) -> Vec<Vec<f64>> {
+pub(super) fn pixels(set: &Dataset, mirrored: bool) -> Vec<Vec<f64>> {
     let upright = (0..set.len()).map(|i| set.values(i).map(f64::from).collect::<Vec<f64>>());
     let mut all: Vec<Vec<f64>> = upright.collect();
     if mirrored {
@@ -45,7 +45,7 @@ fn pixels(set: &Dataset, mirrored: bool) -> Vec<Vec<f64>> {
     all
 }
 
-fn square_distance(x: &[f64], y: &[f64]) -> f64 {
+pub(super) fn square_distance(x: &[f64], y: &[f64]) -> f64 {
     x.iter().zip(y).map(|(x, y)| (x - y).powi(2)).sum()
 }
 
@@ -66,7 +66,7 @@ fn plain(x: &[f64], points: &[Vec<f64>], sigma: f64) -> (f64, Vec<f64>) {
 }
 
 /// Points at several noise levels, each about an image.
-fn points(set: &Dataset, sigmas: &[f64]) -> Vec<f64> {
+pub(super) fn points(set: &Dataset, sigmas: &[f64]) -> Vec<f64> {
     let d = set.shape.dim();
     let point = |(i, sigma): (usize, &f64)| {
         let image = set.values(i * 7 % set.len()).map(f64::from);

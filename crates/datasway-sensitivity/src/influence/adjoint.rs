@@ -19,14 +19,36 @@ use crate::trajectory::{Trajectory, TrajectoryPoint};
 /// Influence of data points on K functionals of each sample of one batch.
 #[derive(Debug, Clone)]
 pub struct AdjointInfluence {
-    pub(super) points: Vec<TrajectoryPoint>,
-    /// `G_p`, `[K, n, d]` each.
-    pub(super) pulled: Vec<Tensor<3>>,
+    pub(super) points: Vec<AdjointPoint>,
     /// Number of evaluations of each step, S numbers.
     steps: Vec<usize>,
     /// Precision of squared distances and of differences from D, which lose digits where σ is far below the size of the
     /// points.
     precision: DType,
+}
+
+/// One evaluation of n paths, with its gradients and what points are compared with.
+#[derive(Debug, Clone)]
+pub(super) struct AdjointPoint {
+    /// Point of the evaluation, `[n, d]`.
+    pub x: Tensor<2>,
+    /// Noise level of the comparison.
+    pub sigma: f64,
+    /// The weight of the comparison.
+    pub weight: f64,
+    /// `q^ρ`, `[n]`.
+    pub log_density: Tensor<1>,
+    /// `G_p`, `[K, n, d]`.
+    pub pulled: Tensor<3>,
+    /// `⟨G_p, D_p⟩`, `[K, n]`, in the precision of distances.
+    pub at_center: Tensor<2>,
+}
+
+/// `⟨G, D⟩`, `[K, n]`, in a precision.
+pub(super) fn at_center(pulled: &Tensor<3>, center: &Tensor<2>, precision: DType) -> Tensor<2> {
+    let center = center.clone().cast(precision).unsqueeze_dim::<3>(0);
+    let products = pulled.clone().cast(precision) * center;
+    products.sum_dim(2).squeeze_dim::<2>(2)
 }
 
 /// The contribution of one evaluation to the influence of m points.
@@ -41,10 +63,28 @@ pub struct StepContribution {
 impl AdjointInfluence {
     /// The influences along a path with its `G_p`, `[K, n, d]` each. Distances and sums are computed in `precision`.
     pub fn new(trajectory: &Trajectory, pulled: Vec<Tensor<3>>, precision: DType) -> Self {
-        Self {
-            points: trajectory.points.clone(),
+        let points = trajectory.points.iter().zip(pulled);
+        let points = points.map(|(point, pulled)| AdjointPoint {
+            x: point.x.clone(),
+            sigma: point.reference.sigma,
+            weight: point.reference.weight,
+            log_density: point.reference.log_density.clone(),
+            at_center: at_center(&pulled, point.center(), precision),
             pulled,
-            steps: trajectory.evaluations_by_step(),
+        });
+        let steps = trajectory.evaluations_by_step();
+        Self::with_points(points.collect(), steps, precision)
+    }
+
+    /// The influences along a path whose steps have so many evaluations each.
+    pub(super) fn with_points(
+        points: Vec<AdjointPoint>,
+        steps: Vec<usize>,
+        precision: DType,
+    ) -> Self {
+        Self {
+            points,
+            steps,
             precision,
         }
     }
@@ -70,32 +110,27 @@ impl AdjointInfluence {
     /// The contribution of each evaluation to `a_y` of points `[m, d]`, P in all.
     pub fn contributions(&self, points: &Tensor<2>) -> Vec<StepContribution> {
         let points = PointsWithNorms::new(points, self.precision);
-        let evaluations = self.points.iter().zip(&self.pulled);
+        let evaluations = self.points.iter();
         evaluations
-            .map(|(point, pulled)| self.contribution(point, pulled, &points))
+            .map(|point| self.contribution(point, &points))
             .collect()
     }
 
-    fn contribution(
-        &self,
-        point: &TrajectoryPoint,
-        pulled: &Tensor<3>,
-        y: &PointsWithNorms,
-    ) -> StepContribution {
-        let ([k, n, d], m) = (pulled.dims(), y.count());
-        let Some(ratios) = ratios(point, y) else {
-            let on = (&pulled.device(), self.precision);
+    fn contribution(&self, point: &AdjointPoint, y: &PointsWithNorms) -> StepContribution {
+        let ([k, n, d], m) = (point.pulled.dims(), y.count());
+        let (levels, q) = ([point.sigma, point.weight], &point.log_density);
+        let Some(ratios) = ratios(&point.x, levels, q, y) else {
+            let on = (&point.pulled.device(), self.precision);
             return StepContribution {
                 influence: Tensor::zeros([k, n, m], on),
                 ratios: None,
             };
         };
         // w·⟨G, y − D⟩ = w·⟨G, y⟩ − w·⟨G, D⟩
-        let pulled = pulled.clone().cast(self.precision) * point.reference.weight;
-        let with_points = pulled.clone().reshape([k * n, d]);
+        let pulled = point.pulled.clone().cast(self.precision) * point.weight;
+        let with_points = pulled.reshape([k * n, d]);
         let with_points = with_points.matmul(y.transposed.clone()).reshape([k, n, m]);
-        let center = point.center().clone().cast(self.precision);
-        let with_center = (pulled * center.unsqueeze_dim::<3>(0)).sum_dim(2);
+        let with_center = (point.at_center.clone() * point.weight).unsqueeze_dim::<3>(2);
         StepContribution {
             influence: (with_points - with_center) * ratios.clone().unsqueeze_dim::<3>(0),
             ratios: Some(ratios),
@@ -110,25 +145,16 @@ impl AdjointInfluence {
 
     /// The influences on functional k of sample i alone.
     pub fn select(&self, k: usize, i: usize) -> Self {
-        let row = |tensor: &Tensor<2>| tensor.clone().slice_dim(0, i..i + 1);
-        let point = |point: &TrajectoryPoint| TrajectoryPoint {
+        let of_functional = |point: &AdjointPoint| AdjointPoint {
+            x: point.x.clone().slice_dim(0, i..i + 1),
             sigma: point.sigma,
-            x: row(&point.x),
-            denoised: row(&point.denoised),
-            reference: ReferenceDensity {
-                sigma: point.reference.sigma,
-                log_density: point.reference.log_density.clone().slice_dim(0, i..i + 1),
-                denoised: point.reference.denoised.as_ref().map(row),
-                weight: point.reference.weight,
-            },
+            weight: point.weight,
+            log_density: point.log_density.clone().slice_dim(0, i..i + 1),
+            pulled: (point.pulled.clone().slice_dim(0, k..k + 1)).slice_dim(1, i..i + 1),
+            at_center: (point.at_center.clone().slice_dim(0, k..k + 1)).slice_dim(1, i..i + 1),
         };
-        let pulled = self.pulled.iter().map(|pulled| {
-            let functional = pulled.clone().slice_dim(0, k..k + 1);
-            functional.slice_dim(1, i..i + 1)
-        });
         Self {
-            points: self.points.iter().map(point).collect(),
-            pulled: pulled.collect(),
+            points: self.points.iter().map(of_functional).collect(),
             steps: self.steps.clone(),
             precision: self.precision,
         }
@@ -145,7 +171,13 @@ pub fn forcings(
 ) -> Vec<Tensor<2>> {
     let y = PointsWithNorms::new(points, precision);
     let forcing = |point: &TrajectoryPoint| {
-        let Some(ratios) = ratios(point, &y) else {
+        let ReferenceDensity {
+            sigma,
+            weight,
+            log_density,
+            ..
+        } = &point.reference;
+        let Some(ratios) = ratios(&point.x, [*sigma, *weight], log_density, &y) else {
             return point.x.zeros_like();
         };
         let masses = ratios * weights.clone().cast(precision) * point.reference.weight;
@@ -191,15 +223,19 @@ impl PointsWithNorms {
 
 /// `r_y(x) = exp(−‖x − y‖²/2σ² − q^ρ(x))`, `[n, m]`, at the noise level of the comparison; none where the comparison has
 /// no weight.
-fn ratios(point: &TrajectoryPoint, y: &PointsWithNorms) -> Option<Tensor<2>> {
-    let reference = &point.reference;
-    if reference.weight == 0.0 {
+fn ratios(
+    x: &Tensor<2>,
+    [sigma, weight]: [f64; 2],
+    log_density: &Tensor<1>,
+    y: &PointsWithNorms,
+) -> Option<Tensor<2>> {
+    if weight == 0.0 {
         return None;
     }
-    let x = point.x.clone().cast(y.transposed.dtype());
+    let x = x.clone().cast(y.transposed.dtype());
     let squares = (x.clone() * x.clone()).sum_dim(1);
     let distances = squares + y.squares.clone() - x.matmul(y.transposed.clone()) * 2.0;
-    let q = reference.log_density.clone().cast(distances.dtype());
-    let log = distances / (-2.0 * reference.sigma * reference.sigma) - q.unsqueeze_dim::<2>(1);
+    let q = log_density.clone().cast(distances.dtype());
+    let log = distances / (-2.0 * sigma * sigma) - q.unsqueeze_dim::<2>(1);
     Some(log.exp())
 }

@@ -3,15 +3,17 @@
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
-use datasway_diffusion::device::widest_float;
+use datasway_diffusion::device::{has_own_memory, widest_float};
+use datasway_diffusion::{DiffusionError, schedule};
 
 use super::accumulated::BatchInfluences;
 use super::adjoint::AdjointInfluence;
 use super::functional::{Functional, FunctionalContext};
 use super::ranked::{RankedImage, ranked_images, strongest};
+use super::stacked::influences_of_own;
 use crate::config::{Batch, ResolvedConfig};
+use crate::density::{LogDensity, MeasureComparison, NoDensity};
 use crate::measure::ImagePoints;
 use crate::tensors::{finite_samples, values};
 use crate::trajectory::Trajectory;
@@ -135,15 +137,24 @@ pub fn compute_with_candidates(
             ((batch.first - config.first) as f64 + batch.count as f64 * done)
                 / config.samples as f64
         };
-        let trajectory = sample(model, images, &batch, config)?;
+        let own = own_comparison(&batch, images, functionals);
+        let trajectory = sample(model, images, &batch, own.is_none(), config)?;
         let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
-        let precision = widest_float(images.device());
-        let adjoint = AdjointInfluence::new(&trajectory, pulled, precision);
         progress(fraction(0.5));
         let by_step = config.by_step;
-        let influences = BatchInfluences::accumulate(&adjoint, images, by_step, |done| {
-            progress(fraction(0.5 + done / 2.0));
-        })?;
+        let images_done = |done| progress(fraction(0.5 + done / 2.0));
+        let (influences, adjoint) = match own {
+            Some(own) => {
+                influences_of_own(images, &own, &trajectory, pulled, by_step, images_done)?
+            }
+            None => {
+                let precision = widest_float(images.device());
+                let adjoint = AdjointInfluence::new(&trajectory, pulled, precision);
+                let influences =
+                    BatchInfluences::accumulate(&adjoint, images, by_step, images_done)?;
+                (influences, adjoint)
+            }
+        };
         results.append_influences(&adjoint, images, influences, strongest)?;
         if let Some(candidates) = candidates {
             let influences = BatchInfluences::accumulate(&adjoint, candidates, by_step, |_| ())?;
@@ -189,17 +200,42 @@ pub(super) fn check_candidates(
     }
 }
 
-/// The paths of a batch.
+/// The comparison with these images themselves, whose density is found together with their influences: on devices that share the
+/// memory of the images, and if no functional needs it before.
+fn own_comparison<'a>(
+    batch: &'a Batch<'_>,
+    images: &ImagePoints,
+    functionals: &[Box<dyn Functional>],
+) -> Option<MeasureComparison<'a>> {
+    let needed = functionals.iter().any(|f| f.needs_density());
+    if needed || has_own_memory(images.device()) {
+        return None;
+    }
+    let comparison = batch.density.comparison()?;
+    comparison.is_with(images).then_some(comparison)
+}
+
+/// The paths of a batch, with its density along them if `compared`.
 pub(super) fn sample(
     model: &dyn Denoiser,
     images: &ImagePoints,
     batch: &Batch<'_>,
+    compared: bool,
     config: &ResolvedConfig,
 ) -> Result<Trajectory, DiffusionError> {
     let start = batch.start(model.dim(), images.device())?;
+    let density: &dyn LogDensity = if compared {
+        &batch.density
+    } else {
+        schedule::check(&config.sigmas)?;
+        let steps = config.sampler.steps(&config.sigmas);
+        batch.density.check(&steps)?;
+        batch.density.begin(&start, config.sigmas[0])?;
+        &NoDensity
+    };
     Trajectory::sample(
         model,
-        &batch.density,
+        density,
         &config.sampler,
         &config.sigmas,
         start,

@@ -12,6 +12,12 @@ pub trait Functional {
     /// The name in files and on pages.
     fn name(&self) -> &str;
 
+    /// True if f depends on what the paths are compared with, [`TrajectoryPoint::reference`](crate::trajectory::TrajectoryPoint).
+    /// Where no functional does, it is not evaluated along the paths.
+    fn needs_density(&self) -> bool {
+        false
+    }
+
     /// f, `[n]`, and ∇f, `[n, d]`, at the samples of a batch.
     ///
     /// # Errors

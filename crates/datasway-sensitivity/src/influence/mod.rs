@@ -2,6 +2,7 @@
 
 mod accumulated;
 mod adjoint;
+mod assembled;
 mod batched;
 mod functional;
 mod log_odds;
@@ -9,6 +10,7 @@ mod principal;
 mod ranked;
 mod running_sum;
 mod stacked;
+mod stacked_changes;
 mod through_weights;
 mod warning;
 

@@ -8,6 +8,8 @@ use datasway_diffusion::random::{RandomStream, generator, normal};
 use super::adjoint::{AdjointInfluence, chunks, forcings};
 use super::functional::{Functional, FunctionalContext, ValueAndGradient};
 use super::running_sum::RunningSum;
+use super::stacked::StackedImages;
+use super::stacked_changes::StackedChanges;
 use crate::tensors::{rows_dot, values};
 
 /// `f(x) = ⟨u, x − x₀⟩`: the displacement from the sample x₀ along the direction u in which training images move it most.
@@ -20,7 +22,7 @@ use crate::tensors::{rows_dot, values};
 /// multiplications in any case.
 #[derive(Debug, Clone, Copy)]
 pub struct Principal {
-    /// Largest number of multiplications by M, each a backward and a forward pass and one pass over the images.
+    /// Largest number of multiplications by M, each a backward and a forward pass and one pass over the images. Their masses along the paths are kept if they fit.
     pub iterations: usize,
 }
 
@@ -29,14 +31,22 @@ impl Functional for Principal {
         "principal"
     }
 
+    fn needs_density(&self) -> bool {
+        true
+    }
+
     fn value_and_gradient(
         &self,
         context: &FunctionalContext<'_>,
     ) -> Result<ValueAndGradient, DiffusionError> {
         let x = &context.trajectory.samples;
+        let images = StackedImages::new(context.images);
+        let stacked = (!has_own_memory(context.images.device()))
+            .then(|| StackedChanges::new(&images, context.trajectory))
+            .transpose()?;
         let mut u = unit(start(context));
         for _ in 0..self.iterations {
-            let next = unit(multiply(context, u.clone())?);
+            let next = unit(multiply(context, stacked.as_ref(), u.clone())?);
             let turned = largest_turn(&u, &next)?;
             u = next;
             if turned <= SMALLEST_TURN {
@@ -77,15 +87,18 @@ fn start(context: &FunctionalContext<'_>) -> Tensor<2> {
 }
 
 /// `M·u`, `[n, d]`.
-fn multiply(context: &FunctionalContext<'_>, u: Tensor<2>) -> Result<Tensor<2>, DiffusionError> {
+fn multiply(
+    context: &FunctionalContext<'_>,
+    stacked: Option<&StackedChanges<'_>>,
+    u: Tensor<2>,
+) -> Result<Tensor<2>, DiffusionError> {
     let pulled = context
         .trajectory
         .pull_back(context.model, u.unsqueeze_dim(0))?;
     let influence = AdjointInfluence::new(context.trajectory, pulled, context.precision);
-    let changes = if has_own_memory(context.images.device()) {
-        changes(context, &influence)
-    } else {
-        influence.stacked_changes(context.images)?
+    let changes = match stacked {
+        Some(stacked) => stacked.with(&influence)?,
+        None => changes(context, &influence),
     };
     let changes: Vec<Tensor<3>> = (changes.into_iter())
         .map(|change| change.unsqueeze_dim(0))

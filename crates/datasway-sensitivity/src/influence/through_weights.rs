@@ -72,7 +72,8 @@ pub fn compute_through_weights(
     let others = candidates.map(|candidates| candidates as &dyn DataPoints);
     let together = (SOLVED_TOGETHER / k).max(1);
     for batch in config.batches() {
-        let trajectory = sample(model, images, &batch, config)?;
+        let compared = functionals.iter().any(|f| f.needs_density());
+        let trajectory = sample(model, images, &batch, compared, config)?;
         let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
         for first in (0..batch.count).step_by(together) {
             let samples = first..(first + together).min(batch.count);

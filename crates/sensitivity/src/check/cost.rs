@@ -10,6 +10,8 @@ use datasway_sensitivity::sensitivities;
 use datasway_sensitivity::{Direction, SelectedImages, SensitivityConfig, TrainedModel};
 use serde::Serialize;
 
+use crate::resolution::resolve;
+
 /// Share of the training images in each change of the data that is tried.
 const SHARE_OF_CHANGE: usize = 10;
 
@@ -135,7 +137,7 @@ impl Trial {
         config: &SensitivityConfig,
     ) -> Result<Option<Self>> {
         let started = Instant::now();
-        let mut resolved = model.resolve(config)?;
+        let mut resolved = resolve(model, config)?;
         let before = started.elapsed().as_secs_f64();
         let measures: Vec<_> = directions.iter().map(Direction::measure).collect();
         let samples = resolved.samples;

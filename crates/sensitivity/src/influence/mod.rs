@@ -27,6 +27,7 @@ use self::run::{ImageSets, InfluenceRun};
 use crate::model_arguments::ModelArgs;
 use crate::picture_arguments::{GivenPictures, PictureArgs};
 use crate::replay::FromArgs;
+use crate::resolution::resolve;
 use crate::run_info::{LearnerInfo, RunInfo};
 use crate::shard::{ShardArgs, ShardFolder};
 use crate::through_arguments::ThroughArgs;
@@ -134,7 +135,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     let functionals = functionals
         .map(|text| functional_spec::parse(text, samples, &model))
         .collect::<Result<Vec<_>>>()?;
-    let resolved = model.resolve(&config)?;
+    let resolved = resolve(&model, &config)?;
     let sampler = arguments.model.sampler_info(&model);
     let info = RunInfo::new(&model, sampler, &config, &resolved);
     arguments.replay.check_model(&info)?;

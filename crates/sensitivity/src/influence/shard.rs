@@ -7,6 +7,7 @@ use datasway_sensitivity::influence::{Functional, Influences, compute_with_candi
 use datasway_sensitivity::measure::ImagePoints;
 
 use super::{InfluenceArgs, Prepared, functional_spec};
+use crate::resolution::resolve;
 use crate::run_info::RunInfo;
 use crate::shard::influence::{Sizes, arrays, merged};
 use crate::shard::{RecordedRun, ShardFolder, for_each_batch};
@@ -29,7 +30,7 @@ impl InfluenceArgs {
         let functionals = functionals
             .map(|text| functional_spec::parse(text, config.samples, model))
             .collect::<Result<Vec<_>>>()?;
-        let resolved = model.resolve(config)?;
+        let resolved = resolve(model, config)?;
         let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         self.replay.check_model(&info)?;
         let batches = resolved.parts().count();

@@ -27,6 +27,7 @@ use crate::default_model;
 use crate::model_arguments::ModelArgs;
 use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
+use crate::resolution::resolve;
 use crate::run_info::{LearnerInfo, RunInfo, SamplerKind};
 use crate::shard::rank::merged;
 use crate::shard::{ShardArgs, ShardFolder};
@@ -157,7 +158,7 @@ impl RankArgs {
         directions: Vec<Direction>,
         config: &SensitivityConfig,
     ) -> Result<(RankedSensitivities, RunInfo)> {
-        let resolved = model.resolve(config)?;
+        let resolved = resolve(model, config)?;
         let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         self.replay.check_model(&info)?;
         if let Some(shards) = &self.shard.merged {

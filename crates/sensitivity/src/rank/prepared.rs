@@ -7,6 +7,7 @@ use datasway_sensitivity::{Direction, SensitivityConfig, Through, TrainedModel};
 use super::compare::EarlierRun;
 use super::{RankArgs, directions};
 use crate::picture_arguments::GivenPictures;
+use crate::resolution::resolve;
 use crate::run_info::RunInfo;
 
 /// What the results are computed from.
@@ -56,7 +57,7 @@ impl RankArgs {
         };
         let sampler = self.model.sampler_info(model);
         let info = match self.through.through() {
-            Through::Data => RunInfo::new(model, sampler, config, &model.resolve(config)?),
+            Through::Data => RunInfo::new(model, sampler, config, &resolve(model, config)?),
             Through::Weights => RunInfo::through_weights(model, sampler, config),
         };
         let samples = (model.images.shape.dim(), &model.device);

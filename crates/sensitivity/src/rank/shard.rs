@@ -6,6 +6,7 @@ use datasway_sensitivity::RankedSensitivities;
 
 use super::RankArgs;
 use super::prepared::Prepared;
+use crate::resolution::resolve;
 use crate::run_info::RunInfo;
 use crate::shard::{self, RecordedRun, ShardFolder};
 
@@ -23,7 +24,7 @@ impl RankArgs {
             directions,
             ..
         } = prepared;
-        let resolved = model.resolve(config)?;
+        let resolved = resolve(model, config)?;
         let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         self.replay.check_model(&info)?;
         let batches = resolved.parts().count();

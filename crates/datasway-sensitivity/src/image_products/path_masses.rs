@@ -1,0 +1,98 @@
+//! The softmax masses of images at all evaluations of some paths, kept for what is multiplied with them.
+//!
+//! The masses of an image and its mirror image are kept as their sum S and difference Δ, which go with the even and the odd
+//! part of a product: `e^{l}·⟨g, y⟩ + e^{l'}·⟨g, mirror y⟩ = S·⟨g, y⟩_e + Δ·⟨g, y⟩_o`. They are in f32, relative to the largest term of
+//! their row up to their tile, which is in f64: 4 bytes for an image and a row, or 8 with mirror images.
+
+use rayon::prelude::*;
+
+use super::log_weights::ExactPair;
+use super::pass::{Kept, STRIP, sums_of_strip};
+use super::path_rows::PathRows;
+use super::sums::Sums;
+
+/// The masses of images at R rows.
+pub(crate) struct PathMasses {
+    /// The tiles of all images, in order.
+    pub(super) tiles: Vec<TileMasses>,
+    /// `ln Σ_j e^{l_j}` of each row, `[R]`.
+    pub(super) log_sums: Vec<f64>,
+    /// Number of terms of a sum: images and mirror images.
+    terms: usize,
+}
+
+/// The masses of a tile of c images.
+#[derive(Debug, Default)]
+pub(super) struct TileMasses {
+    /// The logarithms that the masses are relative to, `[R]`.
+    pub tops: Vec<f64>,
+    /// S, `[c, R]`.
+    pub sums: Vec<f32>,
+    /// Δ, `[c, R]`; empty without mirror images.
+    pub differences: Vec<f32>,
+    /// The pairs whose distance was computed in f64.
+    pub exact: Vec<ExactPlace>,
+}
+
+/// A pair of an image and a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ExactPlace {
+    pub row: u32,
+    pub image: u16,
+    pub copy: u16,
+}
+
+impl ExactPlace {
+    pub fn of(pair: &ExactPair) -> Self {
+        Self {
+            row: pair.row as u32,
+            image: pair.image as u16,
+            copy: pair.copy as u16,
+        }
+    }
+}
+
+/// Bytes that are kept for an image and a row, with the terms of K functionals.
+pub(crate) fn bytes_of_pair(copies: usize, functionals: usize) -> usize {
+    size_of::<f32>() * (copies + functionals)
+}
+
+impl PathMasses {
+    /// The masses of the images at some places. `progress` receives the number of images that are done.
+    pub(crate) fn new(
+        path: &PathRows<'_>,
+        places: &[usize],
+        mut progress: impl FnMut(usize),
+    ) -> Self {
+        let mut sums = Sums::none(path.count(), 0, 0);
+        let mut tiles = Vec::new();
+        let strips: Vec<&[usize]> = places.chunks(STRIP).collect();
+        let mut done = 0;
+        for wave in strips.chunks(rayon::current_num_threads().max(1)) {
+            let of_strips: Vec<(Sums, Vec<TileMasses>)> = (wave.par_iter())
+                .map(|places| {
+                    let mut kept = Vec::new();
+                    let keep = Kept::Masses(&mut kept);
+                    (sums_of_strip(path.images, &path.rows, places, keep), kept)
+                })
+                .collect();
+            for (places, (of_strip, kept)) in wave.iter().zip(of_strips) {
+                sums.add(&of_strip);
+                tiles.extend(kept);
+                done += places.len();
+            }
+            progress(done);
+        }
+        Self {
+            tiles,
+            log_sums: sums.logs(),
+            terms: places.len() * path.images.copies(),
+        }
+    }
+
+    /// q of the images as equal masses at each row, `[R]`.
+    pub(crate) fn log_densities(&self) -> Vec<f64> {
+        let count = (self.terms as f64).ln();
+        self.log_sums.iter().map(|log| log - count).collect()
+    }
+}
