@@ -7,6 +7,8 @@
 //! cargo run -p datasway --example custom_model
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "no other thread draws meanwhile")]
+
 use std::error::Error;
 use std::f64::consts::TAU;
 

@@ -8,6 +8,8 @@
 //! cargo run -p datasway --example prediction_types
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "no other thread draws meanwhile")]
+
 use std::error::Error;
 use std::f64::consts::{FRAC_PI_2, TAU};
 

@@ -1,5 +1,7 @@
 //! Examples of the library run, and their numbers make sense.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use burn::tensor::DType;
 use datasway::diffusion::denoiser::Denoiser;
 use datasway::measure::Empirical;
@@ -20,19 +22,28 @@ mod custom_operation;
 #[path = "../examples/prediction_types.rs"]
 mod prediction_types;
 
+/// Held while an example trains, because the seeded random numbers are one sequence for the process.
+fn alone() -> MutexGuard<'static, ()> {
+    static TRAINING: Mutex<()> = Mutex::new(());
+    TRAINING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn samples_of_a_ring_move_towards_the_side_that_is_added() {
+    let _alone = alone();
     check(&custom_model::sensitivities().unwrap());
 }
 
 #[test]
 fn a_network_that_predicts_the_noise_of_a_cosine_schedule_does_the_same() {
+    let _alone = alone();
     let prediction = prediction_types::epsilon_of_cosine_schedule().unwrap();
     check(&prediction_types::sensitivities(prediction).unwrap());
 }
 
 #[test]
 fn a_network_that_predicts_the_velocity_of_flow_matching_does_the_same() {
+    let _alone = alone();
     check(&prediction_types::sensitivities(prediction_types::flow_matching()).unwrap());
 }
 

@@ -52,7 +52,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
         ("attribution-D-TRAK", vec![12, 128]),
         ("attribution-ours_empirical-h2-", vec![12, 128]),
         ("attribution-tangent", vec![12, 6]),
-        ("attribution-ours_weights-3", vec![12, 6]),
+        ("attribution-ours_weights-3-", vec![12, 6]),
     ] {
         let found = arrays(&folder, job, "scores.safetensors");
         let of_samples: Vec<_> = found
@@ -71,13 +71,30 @@ fn a_benchmark_scores_every_image_by_every_method() {
         assert!(found["cost"].1[0] > 0.0, "{job} took no time");
     }
     // Through the weights every target has a prediction for every subset and for the rest of every group.
-    let weights = arrays(&folder, "attribution-ours_weights-3", "scores.safetensors");
+    let weights = arrays(&folder, "attribution-ours_weights-3-", "scores.safetensors");
     for (target, rows) in [("sample", 12), ("sample-loss", 6), ("held-out-loss", 8)] {
         for (columns, parts) in [("subsets", 6), ("complements", 4)] {
             let (shape, values) = &weights[&format!("{columns}/{target}/ours weights-3")];
             assert_eq!(*shape, [rows, parts], "{columns}/{target}");
             assert!(values.iter().all(|v| v.is_finite() && *v != 0.0));
         }
+    }
+    // A sample's influences sum to zero: mass that every image gains alike changes nothing.
+    let principal = arrays(
+        &folder,
+        "attribution-ours_weights-3__principal",
+        "scores.safetensors",
+    );
+    let (shape, values) = &principal["images/principal/ours weights-3, principal"];
+    // All samples have scores, as there are no eight.
+    assert_eq!(*shape, [6, 128]);
+    for row in values.chunks_exact(128) {
+        let scale = row.iter().fold(0.0f32, |top, v| top.max(v.abs()));
+        let sum: f32 = row.iter().sum();
+        assert!(
+            scale > 0.0 && sum.abs() < 1e-4 * 128.0 * scale,
+            "{sum} {scale}"
+        );
     }
     // Patches explain each other: the weights of every place sum to one over the images, 4×4 places a point.
     let patches = arrays(&folder, "attribution-patches", "scores.safetensors");
@@ -155,7 +172,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
 
     // Counterfactual models see what their method leaves them, and random ones something else.
     let moved = read("counterfactual.csv");
-    assert_eq!(moved.lines().count(), 1 + 2 * 4, "{moved}");
+    assert_eq!(moved.lines().count(), 1 + 2 * 5, "{moved}");
     let distances: Vec<f64> = moved
         .lines()
         .skip(1)
@@ -196,6 +213,11 @@ fn a_benchmark_that_cannot_be_is_refused_before_anything_is_trained() {
             "from 1 to 6, not 7",
         ),
         ("\"TRAK λ 0.1\"", "\"DINO\"", "names DINO"),
+        (
+            "samples = 8\nline",
+            "samples = 1\nline",
+            "ours weights-3, principal scores 1 samples, but counterfactual.samples is 2",
+        ),
         (
             ", \"attr:Wearing_Hat\", \"attr:Blond_Hair\"",
             "",

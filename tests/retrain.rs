@@ -101,6 +101,29 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     assert!(markdown.contains(&line), "{markdown}");
 
     // Raw numbers for every sample, plots, and a page that can do without pictures.
+    // The weights go where their derivative says, in the directions that the loss feels.
+    let weights = folder.rows("runs/tiny/table/weights.csv");
+    let column = |metric: &str, column: usize| -> Vec<f64> {
+        let rows = weights.iter();
+        let rows = rows.filter(|row| row[4] == metric && row[5] == "all");
+        rows.map(|row| row[column].parse().unwrap()).collect()
+    };
+    let curved = column("loss", 6);
+    assert!(
+        curved.len() == 1 && curved[0] > 0.3 && curved[0] <= 1.0,
+        "{curved:?}"
+    );
+    // The squared norms of the parameters add up to that of all.
+    for norm in [8, 9] {
+        let rows = weights[1..].iter().filter(|row| row[5] != "all");
+        let sum: f64 = rows
+            .map(|row| row[norm].parse::<f64>().unwrap().powi(2))
+            .sum();
+        let all = column("euclidean", norm)[0].powi(2);
+        assert!((sum - all).abs() < 1e-3 * all, "{sum} {all}");
+    }
+    assert!(markdown.contains("| direction | cosine | cosine in the loss |"));
+
     let read = |name: &str| folder.text(&format!("runs/tiny/table/{name}"));
     assert_eq!(read("samples.csv").lines().count(), 1 + 48);
     assert!(read("correlations-fine-tune.svg").starts_with("<svg"));

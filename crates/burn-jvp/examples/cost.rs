@@ -7,6 +7,8 @@
 //!
 //! A round measures every derivative once, in turn, and the table has the medians of the rounds' ratios.
 
+#![expect(clippy::disallowed_methods, reason = "no other thread draws meanwhile")]
+
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::transformer::{

@@ -5,6 +5,8 @@
 //! cargo run --example hvp
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "no other thread draws meanwhile")]
+
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{Linear, LinearConfig};

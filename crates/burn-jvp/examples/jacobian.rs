@@ -4,6 +4,8 @@
 //! cargo run --example jacobian
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "no other thread draws meanwhile")]
+
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::tanh;
 use burn::tensor::{Device, Distribution, Tensor};

@@ -13,6 +13,8 @@
 //! cargo run --example mean_flow -- [--steps N] [PICTURE.png]
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "no other thread draws meanwhile")]
+
 #[path = "mean_flow/faces.rs"]
 mod faces;
 #[path = "mean_flow/network.rs"]

@@ -4,6 +4,8 @@
 //! cargo run --example neural_tangent_kernel
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "no other thread draws meanwhile")]
+
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};

@@ -75,6 +75,11 @@ pub trait Attributor {
         AttributionTarget::SampleLoss
     }
 
+    /// Number of samples with scores that select images for counterfactuals: the first ones; none if all have them.
+    fn removal_samples(&self) -> Option<usize> {
+        None
+    }
+
     /// True for a method that predicts subsets instead of scoring images.
     fn needs_subsets(&self) -> bool {
         false

@@ -13,6 +13,7 @@ use crate::methods::similarity::{NearestImages, PixelSimilarity};
 use crate::methods::tangent::TangentMethod;
 use crate::methods::trak::Trak;
 use crate::methods::weights::WeightsMethod;
+use crate::methods::weights_principal::WeightsPrincipalMethod;
 use crate::target::AttributionTarget;
 
 /// An attribution method with its options.
@@ -30,6 +31,8 @@ pub enum Method {
     Tangent(TangentMethod),
     /// The derivative of the weights for each part of the training images (this project).
     Weights(WeightsMethod),
+    /// Influence on the position along the principal line through the weights, for counterfactuals (this project).
+    WeightsPrincipal(WeightsPrincipalMethod),
     /// Shift of the mean of the data.
     MeanShift(MeanShift),
     /// Cosine similarity of pixels.
@@ -50,6 +53,7 @@ impl Method {
             Self::Principal(method) => method,
             Self::Tangent(method) => method,
             Self::Weights(method) => method,
+            Self::WeightsPrincipal(method) => method,
             Self::MeanShift(method) => method,
             Self::Pixels(method) => method,
             Self::Nearest(method) => method,
@@ -64,6 +68,7 @@ impl Method {
             Self::Adjoint(method) => Some(method.estimator()),
             Self::Principal(method) => Some(method.estimator()),
             Self::Tangent(method) => Some(method.estimator()),
+            Self::WeightsPrincipal(method) => Some(method.estimator()),
             Self::Weights(_)
             | Self::MeanShift(_)
             | Self::Pixels(_)
@@ -93,6 +98,10 @@ impl Attributor for Method {
 
     fn removal_target(&self) -> AttributionTarget {
         self.attributor().removal_target()
+    }
+
+    fn removal_samples(&self) -> Option<usize> {
+        self.attributor().removal_samples()
     }
 
     fn needs_subsets(&self) -> bool {
@@ -154,6 +163,17 @@ mod tests {
                 "ours weights-8",
                 json!({
                     "kind": "weights", "draws": 1536, "image_draws": 64, "damping": 1e-3, "iterations": 8,
+                }),
+            ),
+            (
+                "weights-principal",
+                "samples = 2\nline = { density = \"empirical\", bandwidth = 2.0 }\nweights = { iterations = 8 }",
+                "ours weights-8, principal",
+                json!({
+                    "kind": "weights-principal",
+                    "samples": 2,
+                    "line": {"density": "empirical", "probes": 1, "bandwidth": 2.0, "sigma_cut": 0.0},
+                    "weights": {"draws": 1536, "image_draws": 64, "damping": 1e-3, "iterations": 8},
                 }),
             ),
             (

@@ -100,8 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = config(arguments.get(1).map_or(Ok(32), |size| size.parse())?)?;
     // The same weights on every device.
     let flex = Device::flex();
-    flex.seed(0);
-    let drawn = UNet::new(&config, &flex)?;
+    let drawn = weights::draw(0, &flex, || UNet::new(&config, &flex))?;
     let on_device = |seed| -> Result<UNet, Box<dyn Error>> {
         let weights = weights::collect(&randomize(drawn.clone(), seed));
         Ok(weights::apply(UNet::new(&config, &device)?, weights)?)

@@ -57,6 +57,16 @@ impl Checkpoint {
         weights::with_ids(weights, &self.header.parameter_ids)
     }
 
+    /// The network with the averaged weights, on a device.
+    ///
+    /// # Errors
+    /// If weights are missing or do not fit the network that the header describes.
+    pub fn averaged_network(&self, device: &Device) -> Result<UNet, DiffusionError> {
+        let network = UNet::new(&self.header.network, device)?;
+        let stored = self.with_ids(self.ema.clone());
+        weights::apply(network, stored).map_err(DiffusionError::Invalid)
+    }
+
     /// A checkpoint for sampling, with the averaged weights only.
     pub fn for_sampling(self) -> Self {
         Self {

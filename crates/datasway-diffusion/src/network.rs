@@ -13,7 +13,6 @@ use crate::denoiser::{Denoiser, check_points, check_tangents};
 use crate::parameterization::Parameterization;
 use crate::precondition::Precondition;
 use crate::unet::UNet;
-use crate::weights;
 
 /// The raw network `F` on flat points `[n, d]` and their noise levels `c_noise`, `[n]`.
 type Forward<M> = Arc<dyn Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync>;
@@ -73,9 +72,7 @@ impl NetworkDenoiser {
         change: impl FnOnce(UNet) -> UNet,
     ) -> Result<Self, DiffusionError> {
         let config = checkpoint.header.network.clone();
-        let stored = checkpoint.with_ids(checkpoint.ema.clone());
-        let network =
-            weights::apply(UNet::new(&config, device)?, stored).map_err(DiffusionError::Invalid)?;
+        let network = checkpoint.averaged_network(device)?;
         let precondition = Precondition::new(checkpoint.header.sigma_data)?;
         Ok(Self::new(change(network), config, precondition))
     }

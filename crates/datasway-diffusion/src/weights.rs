@@ -40,6 +40,8 @@ pub fn with_ids(
 
 /// A new module with weights of this seed and ids derived from their paths, so that a run's file depends on nothing else.
 ///
+/// The device has no autodiff: a module that learns is moved to one afterwards.
+///
 /// # Errors
 /// The error of `build`.
 pub fn draw<M: Module>(
@@ -50,6 +52,10 @@ pub fn draw<M: Module>(
     // A device has a single generator, so draws must not interleave.
     static DRAWING: Mutex<()> = Mutex::new(());
     let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the function that is alone"
+    )]
     device.seed(seed);
     let module = build()?;
     // Weights are drawn when they are first read, which happens in `collect`.

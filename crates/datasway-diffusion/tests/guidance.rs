@@ -8,6 +8,7 @@ use datasway_diffusion::guidance::Guided;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::random::{RandomStream, generator, normal};
+use datasway_diffusion::weights;
 
 const D: usize = 5;
 const SIGMA: f64 = 0.7;
@@ -15,9 +16,9 @@ const SIGMA: f64 = 0.7;
 /// A denoiser that is not linear.
 fn denoiser(seed: u64, d: usize) -> NetworkDenoiser<Linear> {
     let device = Device::flex();
-    device.seed(seed);
     let precondition = Precondition { sigma_data: 0.5 };
-    let linear = LinearConfig::new(d, d).init(&device);
+    let linear = weights::draw(seed, &device, || Ok(LinearConfig::new(d, d).init(&device)));
+    let linear = linear.unwrap();
     NetworkDenoiser::flat(linear, d, precondition, |linear, x, level| {
         (linear.forward(x) + level.unsqueeze_dim(1)).tanh()
     })

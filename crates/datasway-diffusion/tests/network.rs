@@ -56,8 +56,8 @@ fn an_image_that_cannot_be_halved_is_refused_with_the_reason() {
 #[test]
 fn training_steps_lower_the_loss_on_one_batch() {
     let device = Device::flex().autodiff();
-    device.seed(3);
-    let mut network = UNet::new(&tiny(), &device).unwrap();
+    let drawn = weights::draw(3, &Device::flex(), || UNet::new(&tiny(), &Device::flex())).unwrap();
+    let mut network = drawn.to_device(&device).set_require_grad(true).train();
     let mut optimizer = AdamWConfig::new().init();
     let precondition = Precondition { sigma_data: 0.5 };
     let (clean, noise) = (batch(1, &device) * 0.5, batch(2, &device));

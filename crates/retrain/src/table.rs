@@ -8,7 +8,7 @@ use datasway_cli::{print, result_folder, tell};
 use datasway_fs::output::Kind;
 use datasway_retraining::RetrainError;
 use datasway_retraining::evaluation::lds::SubsetDesign;
-use datasway_retraining::evaluation::{counterfactual, directions, lds};
+use datasway_retraining::evaluation::{counterfactual, directions, lds, weight_alignment};
 use datasway_retraining::jobs::{AttributionJobs, Workspace};
 use datasway_retraining::report;
 
@@ -56,6 +56,15 @@ impl TableArgs {
                 &workspace,
                 &evaluation,
                 photos,
+            )?)?;
+        }
+        let alignments = weight_alignment::evaluate(&workspace)?;
+        if !alignments.is_empty() {
+            let spec = &workspace.experiment.spec;
+            print(report::write_weight_alignments(
+                results.path(),
+                spec,
+                &alignments,
             )?)?;
         }
         if let Some(jobs) = &workspace.plan.attribution {

@@ -9,3 +9,4 @@ pub mod similarity;
 pub mod tangent;
 pub mod trak;
 pub mod weights;
+pub mod weights_principal;

@@ -15,6 +15,13 @@ use crate::target::AttributionTarget;
 /// Iterations of the power method.
 const ITERATIONS: usize = 4;
 
+/// The functional of the methods.
+pub(super) fn principal() -> Principal {
+    Principal {
+        iterations: ITERATIONS,
+    }
+}
+
 /// Influence on the functional [`Principal`] of each sample, by the adjoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -43,9 +50,7 @@ impl Attributor for PrincipalMethod {
     fn attribute(&self, context: &AttributionContext<'_>) -> Result<Vec<Scores>, AttributionError> {
         let config = context.sensitivity_config(&self.0)?;
         let images = ImagePoints::new(context.images, context.mirrored, context.device);
-        let principal = Principal {
-            iterations: ITERATIONS,
-        };
+        let principal = principal();
         let [total, _] = context.samples.dims();
         let mut rows = Vec::new();
         for first in (0..total).step_by(config.batch) {

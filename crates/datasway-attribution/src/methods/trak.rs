@@ -3,7 +3,6 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor, TensorData};
-use datasway_diffusion::DiffusionError;
 use datasway_diffusion::loss::{denoise_each, denoising_loss};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::random::{RandomStream, generator, normal};
@@ -11,7 +10,6 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_diffusion::schedule;
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::validate::{distinct, within};
-use datasway_diffusion::weights;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -199,10 +197,7 @@ impl DifferentiableNetwork {
     /// # Errors
     /// If the checkpoint's weights do not fit its network.
     fn new(context: &AttributionContext<'_>) -> Result<Self, AttributionError> {
-        let checkpoint = context.checkpoint;
-        let stored = checkpoint.with_ids(checkpoint.ema.clone());
-        let network = UNet::new(&checkpoint.header.network, context.device)?;
-        let network = weights::apply(network, stored).map_err(DiffusionError::Invalid)?;
+        let network = context.checkpoint.averaged_network(context.device)?;
         Ok(Self {
             network: network.set_require_grad(true).train(),
         })

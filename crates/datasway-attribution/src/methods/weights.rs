@@ -134,6 +134,21 @@ impl Attributor for WeightsMethod {
         context: &AttributionContext<'_>,
     ) -> Result<Option<f64>, AttributionError> {
         let noise = TrainingNoise::LogNormal(context.training_noise);
+        let whole = self.learner(context, &context.image_points, &noise);
+        let k = context.subsets.len() + context.complements.len();
+        let seconds = self.seconds_of_work(context, k)? * whole.subset_tangent_work(k) as f64;
+        Ok(Some(seconds))
+    }
+}
+
+impl WeightsMethod {
+    /// Seconds for each unit of work with k right-hand sides, from a short measurement.
+    pub(super) fn seconds_of_work(
+        &self,
+        context: &AttributionContext<'_>,
+        k: usize,
+    ) -> Result<f64, AttributionError> {
+        let noise = TrainingNoise::LogNormal(context.training_noise);
         let [m, _] = context.image_points.dims();
         let few = TIMED_IMAGES.min(m);
         let few_images = context.image_points.clone().slice_dim(0, 0..few);
@@ -148,17 +163,12 @@ impl Attributor for WeightsMethod {
             },
             ..whole
         };
-        let k = context.subsets.len() + context.complements.len();
         let parts = vec![(0..few.div_ceil(2)).collect(); k];
         let started = Instant::now();
         timed.subset_tangents(&parts, &mut |_| ())?;
-        let seconds = started.elapsed().as_secs_f64();
-        let part = whole.subset_tangent_work(k) as f64 / timed.subset_tangent_work(k) as f64;
-        Ok(Some(seconds * part))
+        Ok(started.elapsed().as_secs_f64() / timed.subset_tangent_work(k) as f64)
     }
-}
 
-impl WeightsMethod {
     fn config(&self, batch: usize, seed: u64) -> LearnerConfig {
         LearnerConfig {
             curvature_draws: self.draws,
@@ -173,7 +183,8 @@ impl WeightsMethod {
         }
     }
 
-    fn learner<'a>(
+    /// The learner with the model and the samples of the context.
+    pub(super) fn learner<'a>(
         &self,
         context: &'a AttributionContext<'_>,
         training_set: &'a dyn DataPoints,
@@ -268,7 +279,7 @@ fn loss_changes(
 #[cfg(test)]
 mod tests {
     use burn::module::{Module as _, ModuleMapper, Param};
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::Device;
     use datasway_diffusion::config::UNetConfig;
     use datasway_diffusion::loss::NoiseDistribution;
     use datasway_diffusion::network::NetworkDenoiser;
@@ -317,7 +328,8 @@ mod tests {
         let model = |network| NetworkDenoiser::new(network, config.clone(), precondition);
         let directions = [randomized(100), randomized(200)];
         let weights = ParameterTangents::from_modules(&network, &directions).expect("directions");
-        let points = Tensor::<2>::random([5, 16], Distribution::Normal(0.0, 0.5), &device);
+        let mut rng = generator(0, RandomStream::Sample, []);
+        let points = normal(&mut rng, [5, 16], &device) * 0.5;
         let noise = TargetOptions {
             seed: 3,
             functionals: 1,

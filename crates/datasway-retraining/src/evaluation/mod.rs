@@ -11,6 +11,7 @@ mod linearity;
 mod scope;
 mod seeds;
 mod selection;
+pub mod weight_alignment;
 
 pub use concord::Concord;
 pub use linearity::Linearity;

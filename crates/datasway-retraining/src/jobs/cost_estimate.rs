@@ -137,6 +137,13 @@ impl<'a> CostEstimator<'a> {
                 let is_batch = estimator.density().is_some();
                 Ok(if is_batch { scale * seconds } else { seconds })
             }
+            // The products of the comparison take about as long as the samples of the estimator.
+            Task::WeightAlignment {
+                model, estimator, ..
+            } => {
+                let (estimator, config) = (*estimator, self.training_config(*model));
+                self.measure(Work::Sensitivity { estimator, config })
+            }
             Task::Combination { .. } => Ok(0.0),
             Task::Baseline { baseline, .. } => self.measure(Work::Baseline(*baseline)),
             Task::Losses { model, .. } => self.measure(Work::Losses(self.training_config(*model))),

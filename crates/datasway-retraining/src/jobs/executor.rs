@@ -13,6 +13,7 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
+use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::SensitivityConfig;
@@ -25,6 +26,7 @@ use super::job::{JobId, Task};
 use super::progress::Progress;
 use super::store::write_arrays;
 use super::trainer::JobTrainer;
+use super::weight_alignment::{self, Models};
 use super::workspace::Workspace;
 use crate::RetrainError;
 use crate::baselines::BaselineContext;
@@ -61,6 +63,12 @@ impl Executor<'_> {
             } => return self.train(job, config, *start, *data),
             Task::Sample { model } => self.sample(job, *model)?,
             Task::Sensitivity { model, estimator } => self.sensitivity(job, *model, *estimator)?,
+            Task::WeightAlignment {
+                model,
+                before,
+                after,
+                estimator,
+            } => self.weight_alignment(*model, *before, after, *estimator)?,
             Task::Combination { predictions, share } => {
                 self.combination(job, *predictions, *share)?
             }
@@ -198,6 +206,52 @@ impl Executor<'_> {
                 residuals.collect(),
             ),
         ]))
+    }
+
+    /// The products of [`weight_alignment::products`].
+    fn weight_alignment(
+        &self,
+        model: JobId,
+        before: JobId,
+        after: &[JobId],
+        estimator: usize,
+    ) -> Result<Arrays, RetrainError> {
+        let experiment = self.workspace.experiment;
+        let SensitivityEstimator::Weights(weights) = &experiment.spec.estimators[estimator] else {
+            unreachable!("an estimator of the density has no derivative of the weights");
+        };
+        let load = |job: JobId| Checkpoint::load(&self.workspace.result(job));
+        let (base, model) = self.own_model(model)?;
+        let models = Models {
+            base,
+            before: load(before)?,
+            after: after
+                .iter()
+                .map(|&job| load(job))
+                .collect::<Result<_, _>>()?,
+        };
+        let training_set = experiment.image_points(&experiment.images);
+        let noise = experiment.training_noise()?;
+        let learner = learner(experiment, &model, weights, &training_set, &noise);
+        let (groups, group_of_direction) = experiment.groups();
+        let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
+        let solution = learner.weight_tangent(&groups, &mut |_| ())?;
+        // p = η·dθ/dη of every direction.
+        let directions = experiment.directions.iter().zip(&group_of_direction);
+        let masses: Vec<Vec<f64>> = directions
+            .map(|(direction, &group)| {
+                let mut row = vec![0.0; groups.len()];
+                row[group] = direction.spec.signed_mass();
+                row
+            })
+            .collect();
+        let predicted = solution.solutions.combine(&masses);
+        Ok(weight_alignment::products(
+            &learner,
+            &models,
+            &predicted,
+            &experiment.device,
+        )?)
     }
 
     /// `delta`, `[directions, n, d]`: `(1 − share)·δ₁ + share·δ₂·‖δ₁‖/‖δ₂‖`.
@@ -344,12 +398,7 @@ fn through_weights(
     let samples = &experiment.spec.samples;
     let training_set = experiment.image_points(&experiment.images);
     let noise = experiment.training_noise()?;
-    let learner = Learner {
-        model,
-        training_set: &training_set,
-        noise: &noise,
-        config: weights.learner(samples.batch, samples.seed),
-    };
+    let learner = learner(experiment, model, weights, &training_set, &noise);
     let config = SensitivityConfig {
         samples: samples.count,
         batch: samples.batch,
@@ -361,6 +410,23 @@ fn through_weights(
     let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
     let device = &experiment.device;
     Ok(learner.sensitivities(&groups, &config, device, &mut |_| ())?)
+}
+
+/// The learner of an estimator.
+fn learner<'a>(
+    experiment: &PreparedExperiment,
+    model: &'a dyn LearnedDenoiser,
+    weights: &WeightsSpec,
+    training_set: &'a ImagePoints,
+    noise: &'a TrainingNoise,
+) -> Learner<'a> {
+    let samples = &experiment.spec.samples;
+    Learner {
+        model,
+        training_set,
+        noise,
+        config: weights.learner(samples.batch, samples.seed),
+    }
 }
 
 fn norm(values: &[f32]) -> f64 {

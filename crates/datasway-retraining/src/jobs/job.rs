@@ -59,6 +59,8 @@ pub enum JobKind {
     Losses,
     /// Scores of an attribution method.
     Attribution,
+    /// Comparison of real changes of the weights with their derivative.
+    WeightAlignment,
 }
 
 impl JobKind {
@@ -76,6 +78,7 @@ impl JobKind {
             Self::Baseline => "baseline",
             Self::Losses => "losses",
             Self::Attribution => "attribution",
+            Self::WeightAlignment => "weight-alignment",
         }
     }
 }
@@ -142,6 +145,17 @@ pub enum Task {
         samples: JobId,
         /// The method.
         method: usize,
+    },
+    /// Compares the real changes of the weights in every direction with their derivative.
+    WeightAlignment {
+        /// The training job of the base model.
+        model: JobId,
+        /// The training job of the model without a change.
+        before: JobId,
+        /// The training job of each direction.
+        after: Vec<JobId>,
+        /// The estimator.
+        estimator: usize,
     },
 }
 

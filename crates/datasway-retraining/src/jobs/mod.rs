@@ -16,6 +16,7 @@ mod runner;
 mod store;
 mod trainer;
 mod training;
+pub(crate) mod weight_alignment;
 mod workspace;
 
 pub use cost_estimate::estimate_seconds;

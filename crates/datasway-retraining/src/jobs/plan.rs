@@ -42,6 +42,8 @@ pub struct Replicate {
     pub sensitivities: Vec<JobId>,
     /// Predictions of each baseline.
     pub baselines: Vec<JobId>,
+    /// Comparisons of the changes of the weights, with the estimator of each.
+    pub weight_alignments: Vec<(usize, JobId)>,
 }
 
 impl Replicate {

@@ -32,21 +32,22 @@ impl PlanBuilder<'_> {
             None => self.train(JobKind::Base, &base_training, TrainingData::All),
         };
         let base = self.sample(base_model);
-        let (kind, training, before) = match variant.kind {
-            VariantKind::Retrain => (JobKind::Retrain, base_training, base),
+        let (kind, training, before_model) = match variant.kind {
+            VariantKind::Retrain => (JobKind::Retrain, base_training, base_model),
             VariantKind::FineTune => {
                 let kind = JobKind::FineTune;
                 let training = Training::fine_tuning(&changed, seed, base_model);
                 let unchanged = self.train(kind, &training, TrainingData::All);
-                (kind, training, self.sample(unchanged))
+                (kind, training, unchanged)
             }
         };
-        let after = (0..experiment.directions.len())
-            .map(|direction| {
-                let model = self.train(kind, &training, TrainingData::Perturbed(direction));
-                self.sample(model)
-            })
-            .collect();
+        let before = self.sample(before_model);
+        let (mut after_models, mut after) = (Vec::new(), Vec::new());
+        for direction in 0..experiment.directions.len() {
+            let model = self.train(kind, &training, TrainingData::Perturbed(direction));
+            after_models.push(model);
+            after.push(self.sample(model));
+        }
         let mut sensitivities = Vec::with_capacity(experiment.estimators.len());
         for (estimator, options) in experiment.estimators.iter().enumerate() {
             let job = match options {
@@ -60,6 +61,15 @@ impl PlanBuilder<'_> {
         let baselines = (0..experiment.baselines.len())
             .map(|baseline| self.baseline(base, seed, baseline))
             .collect();
+        let compared = experiment.estimators.iter().enumerate();
+        let compared = compared.filter(|(_, options)| options.compares_weights());
+        let models = [base_model, before_model];
+        let weight_alignments = compared
+            .map(|(estimator, _)| {
+                let job = self.weight_alignment(models, &after_models, (kind, seed), estimator);
+                (estimator, job)
+            })
+            .collect();
         Ok(Replicate {
             variant: variant_index,
             seed,
@@ -68,7 +78,36 @@ impl PlanBuilder<'_> {
             after,
             sensitivities,
             baselines,
+            weight_alignments,
         })
+    }
+
+    /// Compares the changes of the models `after` with the derivative at `model`, from the model `before`.
+    fn weight_alignment(
+        &mut self,
+        [model, before]: [JobId; 2],
+        after: &[JobId],
+        (kind, seed): (JobKind, u64),
+        estimator: usize,
+    ) -> JobId {
+        let options = &self.experiment.spec.estimators[estimator];
+        let samples = &self.experiment.spec.samples;
+        let settings = json!({
+            "seed": samples.seed,
+            "batch": samples.batch,
+            "estimator": options.unnamed(),
+            "data": self.experiment.images.fingerprint,
+            "directions": self.direction_fingerprints(),
+        });
+        let label = format!("{kind} s{seed} {}", options.label());
+        let inputs = [&[model, before], after].concat();
+        let task = Task::WeightAlignment {
+            model,
+            before,
+            after: after.to_vec(),
+            estimator,
+        };
+        self.add(JobKind::WeightAlignment, label, settings, inputs, task)
     }
 
     fn sensitivity(&mut self, model: JobId, seed: u64, estimator: usize) -> JobId {

@@ -113,6 +113,7 @@ impl Store {
                 "prediction.safetensors"
             }
             Task::Losses { .. } => "losses.safetensors",
+            Task::WeightAlignment { .. } => "products.safetensors",
             Task::Attribution { .. } => "scores.safetensors",
         })
     }

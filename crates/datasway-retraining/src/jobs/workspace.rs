@@ -97,12 +97,25 @@ impl Workspace<'_> {
     /// If the result has no array of this name and shape, or samples are not finite.
     pub fn array(&self, job: JobId, name: &str) -> Result<Array, RetrainError> {
         let path = self.result(job);
-        let array = read_array(&path, name, &self.shape(job, name))?;
+        let array = self.array_of_shape(job, name, &self.shape(job, name))?;
         if name == "samples" && !array.values.iter().all(|value| value.is_finite()) {
             let reason = "its samples are not finite";
             return Err(RetrainError::file(&path, CANNOT_BE_USED)(reason));
         }
         Ok(array)
+    }
+
+    /// An array of the result of a job, of a given shape.
+    ///
+    /// # Errors
+    /// If the result has no array of this name and shape.
+    pub(crate) fn array_of_shape(
+        &self,
+        job: JobId,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Array, RetrainError> {
+        read_array(&self.result(job), name, shape)
     }
 
     /// The shape of an array of the result of a job.

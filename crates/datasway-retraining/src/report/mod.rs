@@ -9,6 +9,7 @@ mod names;
 mod page;
 mod plots;
 mod view;
+mod weight_alignment;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,7 @@ use datasway_sensitivity::density::Bandwidth;
 pub use counterfactual::write_counterfactuals;
 pub use lds::write_lds;
 use view::View;
+pub use weight_alignment::write_weight_alignments;
 
 use crate::RetrainError;
 use crate::evaluation::directions::Evaluation;

@@ -48,7 +48,16 @@ impl CounterfactualSpec {
             )?;
         }
         distinct("counterfactual.forms", self.forms.iter().cloned())?;
-        self.removals(methods).map(|_| ())
+        for removal in self.removals(methods)? {
+            let scored = methods[removal.method].removal_samples();
+            if let Some(scored) = scored.filter(|scored| *scored < self.samples) {
+                return Err(RetrainError::experiment(format!(
+                    "attribution: {} scores {scored} samples, but counterfactual.samples is {}",
+                    removal.form, self.samples
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Checks the numbers against the numbers of samples and of training images.

@@ -74,6 +74,9 @@ pub struct WeightsSpec {
     /// Iterations of the solver, all of which are done.
     #[serde(default = "default_iterations")]
     iterations: usize,
+    /// Compares the real changes of the weights with their derivative.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alignment: bool,
 }
 
 fn default_draws() -> usize {
@@ -185,12 +188,13 @@ impl SensitivityEstimator {
         }
     }
 
-    /// The estimator without its name, for the keys of results.
+    /// The estimator without its name and what is evaluated beside it, for the keys of results.
     pub fn unnamed(&self) -> Self {
         match self.clone() {
             Self::Density(estimator) => Self::Density(estimator.unnamed()),
             Self::Weights(weights) => Self::Weights(WeightsSpec {
                 name: None,
+                alignment: false,
                 ..weights
             }),
             Self::Combination(combination) => Self::Combination(CombinationSpec {
@@ -198,6 +202,11 @@ impl SensitivityEstimator {
                 ..combination
             }),
         }
+    }
+
+    /// True if the real changes of the weights are compared with their derivative.
+    pub fn compares_weights(&self) -> bool {
+        matches!(self, Self::Weights(weights) if weights.alignment)
     }
 
     /// The estimator of the density; none for other kinds.

@@ -175,6 +175,13 @@ impl Experiment {
             estimator.check(&earlier)?;
             earlier.push(estimator.name());
         }
+        if self.base.is_some()
+            && (self.estimators.iter()).any(SensitivityEstimator::compares_weights)
+        {
+            return Err(RetrainError::experiment(
+                "alignment compares weights of networks of a preset: leave it out, or base",
+            ));
+        }
         for baseline in &self.baselines {
             baseline.check()?;
         }

@@ -7,7 +7,7 @@ use datasway_diffusion::training_noise::TrainingNoise;
 
 use super::config::LearnerConfig;
 use super::conjugate_gradients::{StoppingRule, conjugate_gradients};
-use super::curvature::GaussNewton;
+use super::curvature::{Curvature as _, GaussNewton};
 use super::draws::{DataPoints, LossDraws};
 use super::loss::{loss_derivatives, loss_gradient};
 use super::spectrum::largest_eigenvalue;
@@ -155,18 +155,12 @@ impl<'a> Learner<'a> {
     ) -> Result<DampedSolution, DiffusionError> {
         self.check()?;
         let LearnerConfig {
-            curvature_draws,
             damping,
             tolerance,
             iterations,
             ..
         } = self.config;
-        let curvature = GaussNewton {
-            model: self.model,
-            draws: self.random_draws(self.training_set, curvature_draws),
-            // K directions at once take K times the memory of a batch.
-            batch: (self.config.batch / right.k().max(1)).max(1),
-        };
+        let curvature = self.curvature(right.k());
         let damping = damping * largest_eigenvalue;
         let rule = StoppingRule {
             tolerance,
@@ -180,6 +174,29 @@ impl<'a> Learner<'a> {
             residuals: solution.residuals,
             errors: solution.errors,
         })
+    }
+
+    /// `G·v_k` of K directions.
+    ///
+    /// # Errors
+    /// If an option is out of its range, or the model fails.
+    pub fn curvature_product(
+        &self,
+        directions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        self.check()?;
+        self.curvature(directions.k()).product(directions, progress)
+    }
+
+    /// The Gauss–Newton matrix for products with K directions.
+    fn curvature(&self, k: usize) -> GaussNewton<'_> {
+        GaussNewton {
+            model: self.model,
+            draws: self.random_draws(self.training_set, self.config.curvature_draws),
+            // K directions at once take K times the memory of a batch.
+            batch: (self.config.batch / k.max(1)).max(1),
+        }
     }
 
     /// The work of [`solve`](Self::solve) for K right-hand sides, at most.

@@ -10,7 +10,7 @@ use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::unet::UNet;
-use datasway_diffusion::{DiffusionError, ema};
+use datasway_diffusion::{DiffusionError, ema, weights};
 use datasway_sensitivity::jacobian_trace::Trace;
 
 use super::mlp::Mlp;
@@ -87,9 +87,10 @@ pub fn train_mlp(
     options: &TrainingOptions,
 ) -> Result<NetworkDenoiser<Mlp>, DiffusionError> {
     let device = Device::flex();
-    device.seed(options.seed);
     let precondition = precondition(mixture);
-    let network = Mlp::new(mixture.dim(), width, &device);
+    let network = weights::draw(options.seed, &device, || {
+        Ok(Mlp::new(mixture.dim(), width, &device))
+    })?;
     let network = train(
         network,
         mixture,
@@ -110,7 +111,6 @@ pub fn train_unet(
     options: &TrainingOptions,
 ) -> Result<NetworkDenoiser, DiffusionError> {
     let device = Device::flex();
-    device.seed(options.seed);
     let precondition = precondition(mixture);
     let config = UNetConfig {
         image_channels: 1,
@@ -122,7 +122,7 @@ pub fn train_unet(
         head_channels: channels,
         groups: None,
     };
-    let network = UNet::new(&config, &device)?;
+    let network = weights::draw(options.seed, &device, || UNet::new(&config, &device))?;
     let image = |x: Tensor<2>| {
         let n = x.dims()[0];
         x.reshape([n, 1, side, side])

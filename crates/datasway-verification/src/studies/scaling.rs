@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
-use datasway_diffusion::DiffusionError;
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule::karras;
 use datasway_diffusion::unet::UNet;
+use datasway_diffusion::{DiffusionError, weights};
 use datasway_fs::process::{cpu_seconds, peak_memory, resident_memory};
 use datasway_sensitivity::density::ProbabilityFlow;
 use datasway_sensitivity::jacobian_trace::{ProbeLaw, Trace};
@@ -115,7 +115,6 @@ impl Workload {
     /// As [`sample_with_tangents`], or if a size is 0.
     pub fn measure(&self) -> Result<MeasuredCost, DiffusionError> {
         let device = Device::flex();
-        device.seed(0);
         let config = UNetConfig {
             image_channels: 1,
             image_size: self.side,
@@ -126,7 +125,7 @@ impl Workload {
             head_channels: 16,
             groups: None,
         };
-        let network = UNet::new(&config, &device)?;
+        let network = weights::draw(0, &device, || UNet::new(&config, &device))?;
         let precondition = Precondition { sigma_data: 0.5 };
         let model = NetworkDenoiser::new(network, config, precondition);
         let d = self.side * self.side;
