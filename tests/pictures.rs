@@ -226,6 +226,7 @@ fn a_run_is_done_again_to_the_same_bytes_from_its_summary() {
         "12",
         "--gradient-draws",
         "16",
+        "--draw-noise",
     ];
     let limit = [
         "--limit",

@@ -139,6 +139,48 @@ fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_t
 }
 
 #[test]
+fn a_delta_that_is_not_clear_of_the_noise_of_the_draws_has_a_warning() {
+    let folder = folder();
+    let weights = [
+        "--through",
+        "weights",
+        "--draw-noise",
+        "--iterations",
+        "2",
+        "--draws",
+        "12",
+        "--gradient-draws",
+        "40",
+        "--by-step",
+    ];
+    let more = ["--add", "attr:Eyeglasses", "--add", "all", "--out", "a"];
+    let said = sensitivity(&folder, &[&weights[..], &more].concat()).succeeded();
+    let told = &said.errors;
+    assert!(told.contains("the draws leave half of them"), "{told}");
+    let rows = folder.rows("a/ranking.csv");
+    assert_eq!(rows[0].last().unwrap(), "draw_noise");
+    let bytes = folder.bytes("a/sensitivities.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let noise = tensors.tensor("draw_noise/add attr:Eyeglasses").unwrap();
+    assert_eq!(noise.shape(), [5]);
+    for row in &rows[1..] {
+        let number = |column: usize| row[column].parse::<f64>().unwrap();
+        let (score, noise) = (number(3), number(6));
+        // Mass on all of the training set changes nothing, with any draws.
+        assert_eq!(noise == 0.0, row[0].contains("all"), "{row:?}");
+        assert!(row[5] == "false" || score >= 2.0 * noise, "{row:?}");
+    }
+    let summary = folder.json("a/summary.json");
+    assert!(summary["directions"][0]["median_relative_draw_noise"].is_number());
+    assert_eq!(summary["run"]["weights"]["draw_noise"], true);
+    assert!(
+        folder
+            .text("a/index.html")
+            .contains("other draws of the loss: ±")
+    );
+}
+
+#[test]
 fn two_forms_are_compared_sample_by_sample() {
     let folder = folder();
     let change = ["--add", "attr:Eyeglasses", "--remove", "attr:!Smiling"];

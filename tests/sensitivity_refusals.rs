@@ -104,12 +104,13 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             folder.run("sensitivity", &arguments).refused(1, says);
         }
     }
-    let cases: [(&[&str], &str); 30] = [
+    let cases: [(&[&str], &str); 31] = [
         (&["--add", "all", "--draws", "9"], "--through weights"),
         (
             &["--add", "all", "--gradient-draws", "9"],
             "--through weights",
         ),
+        (&["--add", "all", "--draw-noise"], "--through weights"),
         (&["influence", "--damping", "1"], "--through weights"),
         (&["influence", "--image-draws", "4"], "--through weights"),
         (

@@ -32,6 +32,9 @@ pub const CLEAR_OF_RESIDUAL: f64 = 2.0;
 /// twentieth.
 pub const MIN_AGREEMENT: f64 = 0.5;
 
+/// The smallest ratio of ‖δ‖ to the noise of the draws behind it that is trusted.
+pub const CLEAR_OF_NOISE: f64 = 2.0;
+
 /// One sample in the ranking of a direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RankedSample {
@@ -43,6 +46,8 @@ pub struct RankedSample {
     pub max_log_ratio: Option<f32>,
     /// `‖δ(ρ)‖`, the norm of the sensitivity to the whole training set, which should be 0; none if it was not asked for.
     pub residual: Option<f64>,
+    /// Standard error of δ by the draws of the training loss, as a norm over the pixels; none if it was not asked for.
+    pub draw_noise: Option<f64>,
     /// The largest |η| up to which `ηδ` is trusted; none if it was not asked for.
     pub trust_radius: Option<f64>,
     /// Pearson's correlation of δ with that of another form; none if none was compared.
@@ -78,6 +83,11 @@ pub enum Warning {
         /// The same times the density ratio.
         error: f64,
     },
+    /// ‖δ‖ is not [`CLEAR_OF_NOISE`] of the draws behind it.
+    WithinDrawNoise {
+        /// The standard error of δ.
+        noise: f64,
+    },
     /// The correlation with the δ of another form is below [`MIN_AGREEMENT`].
     Disagreement {
         /// The correlation.
@@ -107,6 +117,10 @@ impl fmt::Display for Warning {
                 f,
                 "More of all training images alike, which changes nothing, seems to move this sample by ‖δ(all)‖ = {residual:.3}; with \
                  the density ratio of this direction it may be {error:.3}: δ does not stand clear of the model's own error"
+            ),
+            Self::WithinDrawNoise { noise } => write!(
+                f,
+                "Other draws of the training loss would move δ by {noise:.3}: δ does not stand clear of their noise"
             ),
             Self::Disagreement { agreement } => write!(
                 f,
@@ -143,17 +157,20 @@ fn ranked_sample(
     let ratios = results.log_ratio(direction, index);
     let max_log_ratio = ratios.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let residual = results.residual(index).filter(|_| zero_check);
+    let draw_noise = results.draw_noise(direction, index);
     let warnings = [
         diverged(results.sample(index)),
         out_of_range(score, max_log_ratio),
         uncertain(results, index, ratios, max_log_ratio),
         residual.and_then(|residual| within_model_error(score, residual, max_log_ratio)),
+        draw_noise.and_then(|noise| within_draw_noise(score, noise)),
     ];
     RankedSample {
         index,
         score,
         max_log_ratio: (!ratios.is_empty()).then_some(max_log_ratio),
         residual,
+        draw_noise,
         trust_radius: results.trust_radius(direction, index),
         agreement: None,
         warnings: warnings.into_iter().flatten().collect(),
@@ -195,6 +212,11 @@ fn within_model_error(score: f64, residual: f64, max_log_ratio: f32) -> Option<W
     (score.is_finite() && !clear).then_some(Warning::WithinModelError { residual, error })
 }
 
+fn within_draw_noise(score: f64, noise: f64) -> Option<Warning> {
+    let clear = score >= CLEAR_OF_NOISE * noise;
+    (score.is_finite() && !clear).then_some(Warning::WithinDrawNoise { noise })
+}
+
 /// A direction with its ranking.
 #[derive(Debug, Clone)]
 pub struct RankedDirection {
@@ -214,6 +236,15 @@ impl RankedDirection {
             .collect();
         agreements.sort_by(f64::total_cmp);
         agreements
+    }
+
+    /// The noise of the draws of the samples relative to ‖δ‖, ascending; empty if it was not asked for.
+    pub fn relative_draw_noises(&self) -> Vec<f64> {
+        let rows = self.ranking.iter();
+        let noises = rows.filter_map(|row| Some(row.draw_noise? / row.score));
+        let mut noises: Vec<f64> = noises.collect();
+        noises.sort_by(f64::total_cmp);
+        noises
     }
 
     /// The trust radii of the samples, ascending; empty if they were not asked for.
@@ -286,6 +317,7 @@ mod tests {
             noise: vec![0.0; 6],
             samples: vec![0.0; 6],
             deltas: vec![vec![3.0, 4.0, f32::NAN, 0.0, 6.0, 8.0]],
+            draw_noise: None,
             curvatures: Some(vec![vec![0.0, 2.0, 1.0, 0.0, 0.0, 0.0]]),
             residuals: None,
             step_parts: None,

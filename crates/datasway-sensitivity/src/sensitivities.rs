@@ -24,6 +24,9 @@ pub struct Sensitivities {
     pub samples: Vec<f32>,
     /// `δ = dx₀/dη` for each direction, each `[n, d]`.
     pub deltas: Vec<Vec<f32>>,
+    /// Standard error of δ by the draws of the training loss for each direction, as a norm over the pixels, each `[n]`; none if it
+    /// was not asked for, or no loss was drawn.
+    pub draw_noise: Option<Vec<Vec<f32>>>,
     /// `γ = d²x₀/dη²` for each direction, each `[n, d]`; none if they were not asked for.
     pub curvatures: Option<Vec<Vec<f32>>>,
     /// δ with the whole training set as direction, `[n, d]`; none if the zero check was not asked for.
@@ -85,6 +88,12 @@ impl Sensitivities {
         Some(norm(self.row(self.residuals.as_ref()?, sample)))
     }
 
+    /// Standard error of a sample's sensitivity to a direction by the draws of the loss; none if it was not asked for.
+    pub fn draw_noise(&self, direction: usize, sample: usize) -> Option<f64> {
+        let norms = &self.draw_noise.as_ref()?[direction];
+        Some(f64::from(norms[sample]))
+    }
+
     /// The largest |η| up to which a sample's sensitivity to a direction is trusted; none without γ.
     pub fn trust_radius(&self, direction: usize, sample: usize) -> Option<f64> {
         let gamma = self.row(&self.curvatures.as_ref()?[direction], sample);
@@ -120,6 +129,7 @@ impl Sensitivities {
             noise: Vec::new(),
             samples: Vec::new(),
             deltas: vec![Vec::new(); count],
+            draw_noise: None,
             curvatures: config.curvature.then(|| vec![Vec::new(); count]),
             residuals: config.zero_check.as_ref().map(|_| Vec::new()),
             step_parts: config.by_step.then(|| vec![Vec::new(); count]),

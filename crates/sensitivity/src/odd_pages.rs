@@ -43,6 +43,7 @@ fn pages_of_any_numbers_are_drawn() {
                 score,
                 residual: Some(score),
                 limit: Some(score),
+                draw_noise: Some(score),
                 agreement: Some(score),
                 log_ratio: curve.clone(),
                 warnings: vec![name.clone()],

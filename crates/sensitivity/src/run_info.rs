@@ -51,6 +51,8 @@ pub struct LearnerInfo {
     curvature_draws: usize,
     gradient_draws: Option<usize>,
     image_draws: Option<usize>,
+    /// True if two solutions have half of the draws each.
+    draw_noise: bool,
     relative_damping: f64,
     tolerance: f64,
     largest_eigenvalue: f64,
@@ -91,6 +93,7 @@ impl LearnerInfo {
             curvature_draws: config.curvature_draws,
             gradient_draws: None,
             image_draws: None,
+            draw_noise: config.draw_noise,
             relative_damping: config.damping,
             tolerance: config.tolerance,
             largest_eigenvalue: report.largest_eigenvalue,

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
+use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::FrozenNoise;
 
@@ -18,6 +19,9 @@ use crate::trajectory::tangent::Evaluations;
 impl Learner<'_> {
     /// Draws the samples of `config` and propagates `dθ/dη` of every group through the sampler. Of the options those of
     /// samples, sampler and seed have an effect; no densities are compared.
+    ///
+    /// With [`draw_noise`](super::LearnerConfig::draw_noise), δ is that of the mean of two solutions, and half of their difference gives its noise
+    /// ([`halved_weight_tangent`](Self::halved_weight_tangent)).
     ///
     /// `progress` receives the fraction of the work that is done, from 0 to 1.
     ///
@@ -38,25 +42,41 @@ impl Learner<'_> {
         let started = Instant::now();
         let steps = config.sampler.steps(&config.sigmas);
         let evaluations: usize = steps.iter().map(|step| step.stages.len()).sum();
-        let solving = self.weight_tangent_work(groups.len());
-        let total = (solving + config.samples * evaluations * groups.len()) as f64;
+        let k = groups.len();
+        let draw_noise = self.config.draw_noise;
+        let solving = if draw_noise {
+            self.halved_weight_tangent_work(k)
+        } else {
+            self.weight_tangent_work(k)
+        };
+        let total = (solving + config.samples * evaluations * k) as f64;
         let mut done = 0;
-        let solution = self.weight_tangent(groups, &mut |work| {
+        let mut advance = |work: usize| {
             done += work;
             progress(done as f64 / total);
-        })?;
+        };
+        let (solution, noise) = if draw_noise {
+            let halved = self.halved_weight_tangent(groups, &mut advance)?;
+            (halved.mean, Some(halved.noise))
+        } else {
+            (self.weight_tangent(groups, &mut advance)?, None)
+        };
+        let tangents = [Some(solution.solutions.clone()), noise];
+        let tangents: Vec<ParameterTangents> = tangents.into_iter().flatten().collect();
+        let tangents = ParameterTangents::concat(&tangents);
         let solved = started.elapsed().as_secs_f64();
         let mut results = Sensitivities {
             dim: self.model.dim(),
             noise: Vec::new(),
             samples: Vec::new(),
-            deltas: vec![Vec::new(); groups.len()],
+            deltas: vec![Vec::new(); k],
+            draw_noise: draw_noise.then(|| vec![Vec::new(); k]),
             curvatures: None,
             residuals: None,
-            step_parts: config.by_step.then(|| vec![Vec::new(); groups.len()]),
+            step_parts: config.by_step.then(|| vec![Vec::new(); k]),
             sigmas: step_levels(config),
             log_density: Vec::new(),
-            log_ratios: vec![Vec::new(); groups.len()],
+            log_ratios: vec![Vec::new(); k],
             log_density_deviation: None,
             cost: TimeBreakdown::default(),
         };
@@ -67,12 +87,18 @@ impl Learner<'_> {
             results.noise.extend(values(start.clone())?);
             let (samples, delta) = sample_with_weight_tangents(
                 self.model,
-                &solution.solutions,
+                &tangents,
                 &config.sampler,
                 &config.sigmas,
                 start.clone(),
                 &noise,
             )?;
+            if let Some(draw_noise) = &mut results.draw_noise {
+                for (j, norms) in draw_noise.iter_mut().enumerate() {
+                    norms.extend(values(row_norms(layer(&delta, k + j)))?);
+                }
+            }
+            let delta = delta.slice_dim(0, 0..k);
             if let Some(rows) = &mut results.step_parts {
                 let parts = weight_step_parts(
                     self.model,
@@ -83,22 +109,22 @@ impl Learner<'_> {
                     &noise,
                     delta.clone(),
                 )?;
-                for (k, rows) in rows.iter_mut().enumerate() {
-                    rows.extend(values(layer(&parts, k).transpose())?);
+                for (j, rows) in rows.iter_mut().enumerate() {
+                    rows.extend(values(layer(&parts, j).transpose())?);
                 }
             }
             results.samples.extend(finite_samples(samples, first)?);
-            for (k, deltas) in results.deltas.iter_mut().enumerate() {
-                deltas.extend(values(layer(&delta, k))?);
+            for (j, deltas) in results.deltas.iter_mut().enumerate() {
+                deltas.extend(values(layer(&delta, j))?);
             }
-            let sampled = (first + count) * evaluations * groups.len();
+            let sampled = (first + count) * evaluations * k;
             progress((solving + sampled) as f64 / total);
         }
         let seconds = started.elapsed().as_secs_f64();
         results.cost = TimeBreakdown {
             evaluations: Evaluations {
                 path: evaluations,
-                tangent: evaluations * groups.len(),
+                tangent: evaluations * tangents.k(),
                 ..Evaluations::default()
             },
             total: seconds,
@@ -107,6 +133,11 @@ impl Learner<'_> {
         };
         Ok((results, solution))
     }
+}
+
+/// The norms of the rows of `[n, d]`, `[n]`.
+fn row_norms(rows: Tensor<2>) -> Tensor<1> {
+    rows.powi_scalar(2).sum_dim(1).sqrt().squeeze_dim(1)
 }
 
 /// The noise level at the start of each step, if the parts of the steps are computed.

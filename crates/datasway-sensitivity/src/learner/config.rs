@@ -22,6 +22,8 @@ pub struct LearnerConfig {
     pub tolerance: f64,
     /// Largest number of the solver's iterations.
     pub iterations: usize,
+    /// Measures the noise of the draws in δ, by two solutions with half of the draws each.
+    pub draw_noise: bool,
     /// Draws evaluated together; results depend on it by rounding only.
     pub batch: usize,
     /// Seed of the draws.
@@ -37,6 +39,7 @@ impl Default for LearnerConfig {
             damping: 1e-3,
             tolerance: 0.1,
             iterations: 32,
+            draw_noise: false,
             batch: 64,
             seed: 0,
         }

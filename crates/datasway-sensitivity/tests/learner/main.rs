@@ -3,4 +3,5 @@
 mod adjoint;
 mod minimum;
 mod models;
+mod noise;
 mod products;

@@ -42,6 +42,7 @@ pub const EXACT: LearnerConfig = LearnerConfig {
     damping: 0.0,
     tolerance: 1e-13,
     iterations: 400,
+    draw_noise: false,
     batch: 50,
     seed: 3,
 };

@@ -64,6 +64,9 @@ pub struct RankArgs {
     /// Draws of the training loss for the gradient of each set of images, through weights [default: 8192]
     #[arg(long, value_name = "COUNT", value_parser = count(number::DRAWS))]
     gradient_draws: Option<usize>,
+    /// Measure the noise of the draws in δ, through weights: two solutions with half of the draws each
+    #[arg(long)]
+    draw_noise: bool,
     #[command(flatten)]
     model: ModelArgs,
     /// Compare with an earlier run of the same samples and changes by another form, and warn where the two do not agree: the
@@ -199,6 +202,7 @@ impl RankArgs {
         let config = self.through.learner(self.model.batch(), self.model.seed());
         LearnerConfig {
             gradient_draws: self.gradient_draws.unwrap_or(config.gradient_draws),
+            draw_noise: self.draw_noise,
             ..config
         }
     }
@@ -257,6 +261,7 @@ impl RankArgs {
         self.shard.check(self.through.through())?;
         self.through
             .check_option("--gradient-draws", self.gradient_draws.is_some())?;
+        self.through.check_option("--draw-noise", self.draw_noise)?;
         if self.through.through() == Through::Data {
             return self.model.check(config);
         }
@@ -330,6 +335,14 @@ fn result_message(ranked: &RankedDirection) -> String {
         Some(agreement) => format!("; half of them agree with the other form to {agreement:.2}"),
         None => String::new(),
     };
+    let noises = ranked.relative_draw_noises();
+    let noise = match noises.get(noises.len() / 2) {
+        Some(noise) => format!(
+            "; the draws leave half of them a noise of {:.0} % at most",
+            100.0 * noise
+        ),
+        None => String::new(),
+    };
     let warned = ranking.iter().filter(|row| !row.warnings.is_empty());
     let images = match ranked.direction.images().map(datasway_data::Dataset::len) {
         None => String::new(),
@@ -337,7 +350,7 @@ fn result_message(ranked: &RankedDirection) -> String {
         Some(count) => format!("{count} images; "),
     };
     format!(
-        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}{agreement}",
+        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}{noise}{agreement}",
         ranked.direction,
         ranking[0].index,
         ranking[0].score,

@@ -95,6 +95,9 @@ fn named_arrays<'a>(
         if let Some(parts) = &numbers.step_parts {
             arrays.push(array(&name("by_step"), &[n, steps], &parts[k]));
         }
+        if let Some(noise) = &numbers.draw_noise {
+            arrays.push(array(&name("draw_noise"), &[n], &noise[k]));
+        }
         if let Some(curvatures) = &numbers.curvatures {
             arrays.push(array(&name("curvature"), &[n, d], &curvatures[k]));
         }
@@ -102,14 +105,16 @@ fn named_arrays<'a>(
     arrays
 }
 
-/// One row for each direction and sample. `residual`, `agreement` and `limit` are columns where they were asked for.
+/// One row for each direction and sample. `residual`, `draw_noise`, `agreement` and `limit` are columns where they were asked for.
 fn ranking_csv(directions: &[RankedDirection]) -> String {
     let rows = || directions.iter().flat_map(|direction| &direction.ranking);
     let has_residual = rows().any(|row| row.residual.is_some());
+    let has_draw_noise = rows().any(|row| row.draw_noise.is_some());
     let has_agreement = rows().any(|row| row.agreement.is_some());
     let has_limit = rows().any(|row| row.trust_radius.is_some());
     let mut csv = String::from("direction,rank,sample,score,max_log_ratio,trustworthy");
     csv += if has_residual { ",residual" } else { "" };
+    csv += if has_draw_noise { ",draw_noise" } else { "" };
     csv += if has_agreement { ",agreement" } else { "" };
     csv += if has_limit { ",limit\n" } else { "\n" };
     for RankedDirection { direction, ranking } in directions {
@@ -126,6 +131,9 @@ fn ranking_csv(directions: &[RankedDirection]) -> String {
             );
             if has_residual {
                 csv += &format!(",{}", row.residual.map_or(String::new(), finite));
+            }
+            if has_draw_noise {
+                csv += &format!(",{}", row.draw_noise.map_or(String::new(), finite));
             }
             if has_agreement {
                 csv += &format!(",{}", row.agreement.map_or(String::new(), finite));
@@ -170,6 +178,8 @@ struct DirectionSummary {
     samples_with_warnings: usize,
     samples_not_finite: usize,
     median_limit: Option<f64>,
+    /// The median noise of the draws of the loss relative to ‖δ‖.
+    median_relative_draw_noise: Option<f64>,
     /// The median correlation with the run that was compared.
     median_agreement: Option<f64>,
 }
@@ -241,6 +251,7 @@ impl DirectionSummary {
     fn new(ranked: &RankedDirection) -> Self {
         let (ranking, radii) = (&ranked.ranking, ranked.trust_radii());
         let agreements = ranked.agreements();
+        let noises = ranked.relative_draw_noises();
         let finite = ranking.iter().filter(|row| row.score.is_finite()).count();
         let warned = ranking.iter().filter(|row| !row.warnings.is_empty());
         Self {
@@ -251,6 +262,7 @@ impl DirectionSummary {
             samples_with_warnings: warned.count(),
             samples_not_finite: ranking.len() - finite,
             median_limit: radii.get(radii.len() / 2).copied(),
+            median_relative_draw_noise: noises.get(noises.len() / 2).copied(),
             median_agreement: agreements.get(agreements.len() / 2).copied(),
         }
     }

@@ -60,6 +60,7 @@ pub fn merged(
         noise: Vec::new(),
         samples: Vec::new(),
         deltas: vec![Vec::new(); count],
+        draw_noise: None,
         curvatures: config.curvature.then(|| vec![Vec::new(); count]),
         residuals: config.zero_check.as_ref().map(|_| Vec::new()),
         step_parts: config.by_step.then(|| vec![Vec::new(); count]),

@@ -28,6 +28,8 @@ pub struct SampleCard<'a> {
     pub score: f64,
     /// ‖δ‖ of the whole training set as direction, which should be 0; none without the zero check.
     pub residual: Option<f64>,
+    /// Standard error of δ by the draws of the loss, as a norm; none if it was not asked for.
+    pub draw_noise: Option<f64>,
     /// The largest |η| up to which ηδ is trusted; none if it was not asked for.
     pub limit: Option<f64>,
     /// The correlation of δ with that of another form; none if none was compared.
@@ -86,6 +88,7 @@ impl SampleCard<'_> {
                 @if let Some(residual) = self.residual.filter(|residual| *residual != 0.0) {
                     p.limit { "‖δ(all)‖ = " (score(residual)) ", where 0 is expected" }
                 }
+                @if let Some(noise) = self.draw_noise { p.limit { "other draws of the loss: ± " (score(noise)) } }
                 @if let Some(limit) = self.limit { p.limit { "η·δ is trusted up to |η| = " (number(limit)) } }
                 @if let Some(agreement) = self.agreement {
                     p.limit { "agrees with the other form to " (format!("{agreement:.2}")) }

@@ -52,6 +52,7 @@ impl SensitivityPage<'_> {
         let mut cards = self.directions.iter().flat_map(|d| &d.cards);
         let limits = cards.clone().any(|card| card.limit.is_some());
         let ratios = cards.clone().any(|card| !card.log_ratio.is_empty());
+        let draw_noises = cards.clone().any(|card| card.draw_noise.is_some());
         let agreements = cards.clone().any(|card| card.agreement.is_some());
         let residuals = cards.any(|card| card.residual.is_some_and(|residual| residual != 0.0));
         let contents = CardContents {
@@ -59,6 +60,7 @@ impl SensitivityPage<'_> {
             residuals,
             ratios,
             agreements,
+            draw_noises,
         };
         let body = html! {
             header.top {
@@ -114,6 +116,7 @@ pub fn build<'a>(
             delta: picture(numbers.delta(k, row.index)),
             score: row.score,
             residual: row.residual,
+            draw_noise: row.draw_noise,
             limit: row.trust_radius,
             agreement: row.agreement,
             log_ratio: curve
@@ -174,6 +177,9 @@ fn advice(warning: &Warning) -> String {
     match warning {
         Warning::Diverged { .. } => format!("{warning}, use more --steps."),
         Warning::UncertainDensity { .. } => format!("{warning}: use more --probes."),
+        Warning::WithinDrawNoise { .. } => {
+            format!("{warning}: use more --draws and --gradient-draws.")
+        }
         Warning::NotFinite
         | Warning::LargeRatio { .. }
         | Warning::WithinModelError { .. }
@@ -209,6 +215,7 @@ struct CardContents {
     residuals: bool,
     ratios: bool,
     agreements: bool,
+    draw_noises: bool,
 }
 
 /// The panel that explains the page, with what only some runs have.
@@ -218,6 +225,7 @@ fn how_to_read(contents: CardContents) -> Markup {
         residuals,
         ratios,
         agreements,
+        draw_noises,
     } = contents;
     html! {
         div.panel {
@@ -242,6 +250,10 @@ fn how_to_read(contents: CardContents) -> Markup {
                 @if residuals {
                     dt { "‖δ(all)‖" }
                     dd { "The same for more of all training images alike. That changes nothing, so it should be 0: what it is instead is the model’s own error, which is in every δ. It enters a δ times the density ratio; a δ less than twice as long as that is not trusted." }
+                }
+                @if draw_noises {
+                    dt { "other draws" }
+                    dd { "How far δ would differ with other draws of the training loss, as a length over all pixels: one standard error. A δ less than twice as long as that is not trusted." }
                 }
                 @if agreements {
                     dt { "agrees to" }

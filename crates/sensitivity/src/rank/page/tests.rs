@@ -28,6 +28,7 @@ fn with_page<T>(count: usize, check: impl FnOnce(&SensitivityPage<'_>) -> T) -> 
             score: view(&deltas[i]).norm(),
             residual: Some(0.5),
             limit: (i == 0).then_some(0.25),
+            draw_noise: None,
             agreement: None,
             log_ratio: synthetic::log_ratio(i),
             warnings: if i + 1 == count {
@@ -122,6 +123,7 @@ fn samples_that_blew_up_and_empty_sections_still_make_a_page() {
         score: f64::INFINITY,
         residual: Some(0.5),
         limit: None,
+        draw_noise: None,
         agreement: None,
         log_ratio: vec![(1.0, f64::NAN)],
         warnings: vec!["Not finite.".into(), "Huge.".into()],
