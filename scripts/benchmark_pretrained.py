@@ -70,21 +70,27 @@ def prepare(folder):
     return sigma
 
 
+def in_order(network):
+    """Hooks by which the tangents that leave attentions have the memory layout of their values, which PyTorch's rule of group
+    normalisation needs."""
+    import torch
+    from diffusers.models.attention_processor import Attention
+
+    copy = lambda module, inputs, output: output.clone(memory_format=torch.contiguous_format)
+    attentions = (module for module in network.modules() if isinstance(module, Attention))
+    return [module.register_forward_hook(copy) for module in attentions]
+
+
 def worker(folder):
     """PyTorch, asked over standard input as Datasway's example is."""
     import torch
     from diffusers import UNet2DModel
-    from diffusers.models.attention_processor import Attention
     from safetensors.torch import load_file, save_file
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     folder = Path(folder)
     network = UNet2DModel.from_pretrained(folder / "pipeline" / "unet").eval()
     inputs = load_file(folder / "inputs.safetensors")
-
-    # The tangent that leaves an attention has other strides than its value, which the rule of group normalisation refuses.
-    in_order = lambda module, inputs, output: output.clone(memory_format=torch.contiguous_format)
-    attentions = [module for module in network.modules() if isinstance(module, Attention)]
 
     @torch.no_grad()
     def run(operation, batch, sigma):
@@ -97,7 +103,7 @@ def worker(folder):
 
         if operation == "forward":
             return denoise(x)
-        hooks = [module.register_forward_hook(in_order) for module in attentions]
+        hooks = in_order(network)
         with sdpa_kernel(SDPBackend.MATH):
             tangent = torch.func.jvp(denoise, (x,), (tangent,))[1]
         for hook in hooks:

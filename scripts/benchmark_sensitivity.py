@@ -144,13 +144,13 @@ def correlation(a, b):
     return 1 - 6 * sum((rank - where[sample]) ** 2 for rank, sample in enumerate(a)) / (n * (n * n - 1))
 
 
-def process(command):
-    """Output and wall time of a process, and its peak memory in MiB."""
+def process(command, accepted=(0,)):
+    """Output and wall time of a process, and its peak memory in MiB. Ends the program at an exit code that is not accepted."""
     started = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     output, errors = child.stdout.read(), child.stderr.read()
     _, status, usage = os.wait4(child.pid, 0)
-    if status:
+    if os.waitstatus_to_exitcode(status) not in accepted:
         sys.exit(errors)
     return output, time.perf_counter() - started, usage.ru_maxrss / 1024
 

@@ -2,13 +2,22 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::Folder;
 
-/// A pipeline of diffusers with grey pictures of 8×8 pixels, whose scheduler clamps.
+/// Small models of diffusers with grey pictures of 8×8 pixels.
+const FOLDERS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../datasway-pretrained/tests/data/folders"
+);
+/// A pipeline, whose scheduler clamps.
 const PIPELINE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../datasway-pretrained/tests/data/folders/pipeline"
 );
+/// The weights in a pipeline.
+const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
 
 /// The model and its data, with so few steps that a command takes seconds.
 const MODEL: [&str; 6] = [
@@ -44,4 +53,135 @@ fn the_difference_of_clamped_denoised_images_is_told_and_written() {
             .text("runs/influence/index.html")
             .contains("clip_sample says")
     );
+}
+
+/// A copy of a folder of models.
+fn copy(folder: &Folder, name: &str) {
+    let mut open = vec![name.to_owned()];
+    while let Some(path) = open.pop() {
+        std::fs::create_dir_all(folder.join(&path)).unwrap();
+        for entry in std::fs::read_dir(Path::new(FOLDERS).join(&path)).unwrap() {
+            let entry = entry.unwrap();
+            let inner = format!("{path}/{}", entry.file_name().display());
+            if entry.file_type().unwrap().is_dir() {
+                open.push(inner);
+            } else {
+                std::fs::copy(entry.path(), folder.join(&inner)).unwrap();
+            }
+        }
+    }
+}
+
+/// Replaces words of a file.
+fn edit(folder: &Folder, file: &str, old: &str, new: &str) {
+    let text = folder.text(file);
+    assert!(text.contains(old), "{file}: {text}");
+    folder.write(file, &text.replace(old, new));
+}
+
+#[test]
+fn what_is_no_model_of_pixels_is_refused_in_one_sentence_and_leaves_nothing_behind() {
+    type Damage = fn(&Folder);
+    let cases: [(&str, Damage, &str); 9] = [
+        (
+            "pipeline",
+            |folder| {
+                let index = "pipeline/model_index.json";
+                edit(folder, index, "DDPMPipeline", "StableDiffusionPipeline");
+                edit(
+                    folder,
+                    index,
+                    "{",
+                    "{\"text_encoder\": [\"transformers\", \"CLIPTextModel\"],",
+                );
+            },
+            "a StableDiffusionPipeline, whose picture is made from text",
+        ),
+        (
+            "pipeline",
+            |folder| {
+                edit(
+                    folder,
+                    "pipeline/unet/config.json",
+                    "\"DownBlock2D\"",
+                    "\"WaveletBlock2D\"",
+                )
+            },
+            "WaveletBlock2D, which is not supported",
+        ),
+        (
+            "pipeline",
+            |folder| {
+                let path = folder.join(&format!("pipeline/{WEIGHTS}"));
+                let bytes = std::fs::read(&path).unwrap();
+                std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            },
+            "no complete SafeTensors file",
+        ),
+        (
+            "sharded",
+            |folder| {
+                let shard = "sharded/diffusion_pytorch_model-00002-of-00002.safetensors";
+                std::fs::remove_file(folder.join(shard)).unwrap();
+            },
+            "fetch all shards",
+        ),
+        (
+            "bin",
+            // A plain pickle: a global of a module, called with a tuple.
+            |folder| {
+                folder.write(
+                    "bin/diffusion_pytorch_model.bin",
+                    "cos\nsystem\n(S'touch run'\ntR.",
+                );
+            },
+            "if you trust it",
+        ),
+        (
+            "bin",
+            |folder| {
+                std::fs::remove_file(folder.join("bin/config.json")).unwrap();
+                folder.write(
+                    "bin/network-snapshot.pkl",
+                    "cos\nsystem\n(S'touch run'\ntR.",
+                );
+            },
+            "edm_to_safetensors.py",
+        ),
+        (
+            "bin",
+            |folder| {
+                std::fs::remove_file(folder.join("bin/config.json")).unwrap();
+                folder.write("bin/pytorch_lora_weights.safetensors", "");
+            },
+            "a LoRA",
+        ),
+        (
+            "bin",
+            |folder| std::fs::remove_file(folder.join("bin/config.json")).unwrap(),
+            "save_pretrained()",
+        ),
+        (
+            "pipeline",
+            |folder| folder.write("pipeline/datasway.toml", "skip_bad = true\ncolour = 1\n"),
+            "line 2: unknown field `colour`",
+        ),
+    ];
+    for (name, damage, says) in cases {
+        let folder = Folder::new();
+        copy(&folder, name);
+        damage(&folder);
+        let model = ["--checkpoint", name, "--data", "faces:60"];
+        let rank = [&model[..], &["--add", "attr:Eyeglasses"]].concat();
+        for command in [
+            rank,
+            [&["influence"], &model[..]].concat(),
+            [&["check"], &model[..]].concat(),
+        ] {
+            let said = folder.run("sensitivity", &command);
+            said.refused(1, says);
+            assert_eq!(said.errors.trim().lines().count(), 1, "{}", said.errors);
+            assert_eq!(folder.names("."), [name], "nothing was left");
+        }
+    }
 }

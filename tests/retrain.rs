@@ -410,3 +410,77 @@ fn a_reader_may_stop_reading() {
     let said = Said::from(child.wait_with_output().unwrap()).succeeded();
     assert!(!said.errors.contains("panicked"), "{}", said.errors);
 }
+
+/// A small model of diffusers for grey pictures of 8×8 pixels, with drawn weights.
+const PIPELINE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../datasway-pretrained/tests/data/folders/pipeline"
+);
+
+#[test]
+fn a_model_of_another_library_is_fine_tuned_on_changed_data() {
+    let folder = Folder::new();
+    folder.write("given.toml", include_str!("experiments/given.toml"));
+    let train = [
+        "--from",
+        PIPELINE,
+        "--data",
+        "faces:400",
+        "--out",
+        "base",
+        "--steps",
+        "600",
+        "--batch",
+        "16",
+        "--set",
+        "warmup=20",
+        "--set",
+        "learning_rate=0.003",
+        "--set",
+        "ema_decay=0.99",
+        "--sample-every",
+        "0",
+    ];
+    folder.run("train", &train).succeeded();
+    succeed(&folder, &["plan", "given.toml"]);
+    succeed(&folder, &["run", "given.toml"]);
+    let (markdown, _) = succeed(&folder, &["table", "given.toml"]);
+    assert!(markdown.contains("| weights | "), "{markdown}");
+    let json = folder.json("runs/given/table/statistics.json");
+    let rows = json["evaluation"]["rows"].as_array().unwrap();
+    let median = |prediction: &str| {
+        let mut rows = rows.iter();
+        let row = rows.find(|r| r["direction"] == "pooled" && r["prediction"] == prediction);
+        row.unwrap()["median"].as_f64().unwrap()
+    };
+    let [ours, weights, random] = ["empirical-hauto", "weights", "random"].map(median);
+    println!("data {ours}, weights {weights}, random {random}");
+    assert!(ours > 0.3 && weights > 0.3 && random.abs() < 0.2);
+    // The base model is kept, and not trained.
+    let jobs = std::fs::read_dir(folder.join("runs/given/jobs")).unwrap();
+    let names: Vec<String> = jobs
+        .map(|job| job.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(
+        names
+            .iter()
+            .filter(|name| name.starts_with("base-given"))
+            .count(),
+        1,
+        "{names:?}"
+    );
+    let (_, again) = succeed(&folder, &["run", "given.toml"]);
+    assert!(begun(&again).is_empty(), "{again}");
+    // Other images than those that the model names are refused, and so is retraining.
+    let mut record = folder.text("base/datasway.toml");
+    record = record.replace("data_fingerprint = \"", "data_fingerprint = \"0");
+    folder.write("base/datasway.toml", &record);
+    folder
+        .run("retrain", &["run", "given.toml"])
+        .refused(1, "data_fingerprint");
+    let retrain = include_str!("experiments/given.toml").replace("fine-tune", "retrain");
+    folder.write("given.toml", &retrain);
+    folder
+        .run("retrain", &["run", "given.toml"])
+        .refused(1, "fine-tune it");
+}

@@ -2,7 +2,7 @@
 
     pip install numpy onnx onnxruntime safetensors
     python scripts/peers/adaptive_terrain.py FOLDER
-    cargo run --release --workspace --example adaptive_terrain -- FOLDER
+    cargo run --release --example adaptive_terrain -- FOLDER
 
 Downloads the package from PyPI into FOLDER, writes its weights by their names as SafeTensors, and references by onnxruntime:
 the denoised heights without the last clip. Differences of its single-precision results are good to a percent only, because the

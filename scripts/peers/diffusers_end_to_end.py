@@ -1,7 +1,7 @@
 """A model of diffusers from training to sensitivities, against PyTorch: scripts/peers/diffusers_end_to_end.py FOLDER
 
     pip install diffusers torch numpy pillow safetensors
-    python scripts/peers/diffusers_end_to_end.py FOLDER [--steps 1500] [--programs target/release]
+    python scripts/peers/diffusers_end_to_end.py FOLDER [--steps 1500] [--programs target/debug]
 
 1. Draws faces and writes their middles as PNGs, those with glasses once more in a folder of their own.
 2. Trains a small DDPM on them with diffusers and saves the pipeline, as any user of diffusers would.
@@ -46,7 +46,7 @@ def main():
         train(faces, arguments.steps).save_pretrained(folder / "pipeline")
     results = folder / "sensitivity"
     run(
-        arguments.programs, "sensitivity", ["cargo", "run", "--release", "-p", "sensitivity", "--"],
+        arguments.programs, "sensitivity", ["cargo", "run", "-p", "sensitivity", "--"],
         ["--checkpoint", folder / "pipeline", "--data", f"folder:{folder / 'faces'}", "--add", f"folder:{folder / 'glasses'}",
          "--samples", SAMPLES, "--bandwidth", BANDWIDTH, "--out", results],
     )  # fmt: skip
@@ -63,7 +63,7 @@ def draw(folder, programs):
     """The faces and those with glasses, as numbers of [-1, 1], `[m, 3, size, size]`; PNGs of both in their folders."""
     drawn = folder / "drawn"
     if not (drawn / "list_attr_celeba.txt").exists():
-        run(programs, "examples/faces", ["cargo", "run", "--release", "--example", "faces", "--"], [drawn, FACES, 0, SIZE])
+        run(programs, "examples/faces", ["cargo", "run", "--example", "faces", "--"], [drawn, FACES, 0, SIZE])
     _, header, *rows = (drawn / "list_attr_celeba.txt").read_text().splitlines()
     column = header.split().index("Eyeglasses") + 1
     faces, has_glasses = [], []

@@ -7,7 +7,7 @@ use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_sensitivity::ResolvedConfig;
-use datasway_sensitivity::density::EstimatorSpec;
+use datasway_sensitivity::density::{EstimatorSpec, checkpoint_moments};
 use datasway_sensitivity::sample_spec::SampleSpec;
 
 use crate::AttributionError;
@@ -170,10 +170,10 @@ impl AttributionContext<'_> {
         &self,
         estimator: &EstimatorSpec,
     ) -> Result<ResolvedConfig, AttributionError> {
-        let (checkpoint, images) = (self.checkpoint, self.images);
+        let (moments, images) = (checkpoint_moments(self.checkpoint), self.images);
         let config = self.sample_spec.sensitivity_config(
             estimator,
-            checkpoint,
+            &moments,
             images,
             self.mirrored,
             self.device,

@@ -230,7 +230,7 @@ fn begin(
         ))
     })?;
     let head = head
-        .ok_or_else(|| fail("a SafeTensors file, but not a checkpoint of Datasway".to_owned()))?;
+        .ok_or_else(|| fail("a SafeTensors file, but not a checkpoint of Datasway: name the folder of a model of another library".to_owned()))?;
     let header = CheckpointHeader::parse(&head.header).map_err(fail)?;
     check_tensors(&head, &header).map_err(fail)?;
     Ok((head, header))

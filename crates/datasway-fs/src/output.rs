@@ -65,7 +65,8 @@ pub enum OutputError {
 pub struct OutputFolder {
     path: PathBuf,
     kind: &'static Kind,
-    created: bool,
+    /// The folders that were made, from the innermost.
+    created: Vec<PathBuf>,
     claim: Option<Claim>,
 }
 
@@ -78,8 +79,12 @@ impl OutputFolder {
         if path.exists() && !path.is_dir() {
             return Err(OutputError::NotFolder(path.to_owned()));
         }
-        let created = !path.exists();
-        if !created {
+        let created: Vec<PathBuf> = path
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+            .map(Path::to_owned)
+            .collect();
+        if created.is_empty() {
             entries(path, kind)?;
         }
         std::fs::create_dir_all(path).map_err(failed(path))?;
@@ -170,9 +175,9 @@ impl OutputFolder {
 impl Drop for OutputFolder {
     fn drop(&mut self) {
         self.claim.take();
-        if self.created {
-            // The folder is removed only if it is empty.
-            let _ = std::fs::remove_dir(&self.path);
+        for folder in &self.created {
+            // A folder is removed only if it is empty.
+            let _ = std::fs::remove_dir(folder);
         }
     }
 }
@@ -471,7 +476,8 @@ mod tests {
     #[test]
     fn one_process_writes_at_a_time_and_no_claim_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out");
+        let parent = folder.path().join("parent");
+        let path = parent.join("out");
         let open = OutputFolder::open(&path, &KIND).unwrap();
         std::fs::write(path.join(claim::FILE), "elsewhere 1\n").unwrap();
         let error = OutputFolder::open(&path, &KIND).unwrap_err().to_string();
@@ -481,7 +487,8 @@ mod tests {
         );
         std::fs::remove_file(path.join(claim::FILE)).unwrap();
         drop(open);
-        assert!(!path.exists(), "an empty folder that was made goes again");
+        assert!(!parent.exists(), "empty folders that were made go again");
+        assert!(folder.path().exists(), "and no others");
         let open = OutputFolder::open(&path, &KIND).unwrap();
         open.start_over().unwrap();
         crate::write::write(&path.join("a.png"), b"").unwrap();

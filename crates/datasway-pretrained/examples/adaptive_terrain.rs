@@ -8,7 +8,7 @@
 //!
 //! ```sh
 //! python scripts/peers/adaptive_terrain.py FOLDER
-//! cargo run --release --workspace --example adaptive_terrain -- FOLDER
+//! cargo run --release --example adaptive_terrain -- FOLDER
 //! ```
 
 use std::error::Error;

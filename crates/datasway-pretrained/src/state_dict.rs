@@ -114,6 +114,12 @@ impl StateDict {
     pub fn finish(self) -> Result<(), String> {
         let Faults { missing, misshapen } = self.faults.into_inner();
         let unused: Vec<String> = self.remaining.into_inner().into_keys().collect();
+        if let Some(name) = unused.iter().find(|name| name.contains("lora")) {
+            return Err(format!(
+                "the file holds a LoRA, such as {name}, which is a change of another model: merge it into that model with diffusers, \
+                 and name the result"
+            ));
+        }
         let clauses = [
             ("lacks", missing),
             ("has with another shape", misshapen),
@@ -258,6 +264,18 @@ mod tests {
         ] {
             assert!(message.contains(part), "{message}");
         }
+    }
+
+    #[test]
+    fn a_change_of_another_model_is_named() {
+        let tensors = [("a.lora_A.weight", [2]), ("a.weight", [2])]
+            .map(|(name, shape)| (name.to_owned(), TensorData::zeros::<f32, _>(shape)));
+        let dict = StateDict::new(tensors.into(), &Device::flex(), DType::F32);
+        let message = dict.finish().unwrap_err();
+        assert!(
+            message.contains("a LoRA, such as a.lora_A.weight"),
+            "{message}"
+        );
     }
 
     #[test]

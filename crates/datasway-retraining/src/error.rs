@@ -42,6 +42,9 @@ pub enum RetrainError {
     /// A model, its training or its samples failed.
     #[error(transparent)]
     Model(#[from] datasway_diffusion::DiffusionError),
+    /// The folder of a base model cannot be used.
+    #[error(transparent)]
+    Pretrained(#[from] datasway_pretrained::PretrainedError),
     /// An attribution method failed.
     #[error(transparent)]
     Attribution(#[from] datasway_attribution::AttributionError),

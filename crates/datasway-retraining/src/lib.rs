@@ -1,7 +1,7 @@
 //! Ground-truth experiments: predicted sensitivities against the real changes of samples after retraining and fine-tuning.
 //!
 //! - [`spec`]: the experiment file.
-//! - [`prepared`]: the experiment with its images, of which [`resolved`] has the parts.
+//! - [`prepared`]: the experiment with its images, of which [`resolved`] has the parts, and [`given`] a base model of a folder.
 //! - [`jobs`]: the plan of its trainings, samples and predictions, their results on disk, and their execution.
 //! - [`baselines`]: simple predictions for comparison.
 //! - [`evaluation`]: agreement of predicted and real changes, scores of attribution methods, counterfactuals.
@@ -11,6 +11,7 @@ pub mod baselines;
 mod cost;
 mod error;
 pub mod evaluation;
+pub mod given;
 pub mod jobs;
 pub mod prepared;
 pub mod report;

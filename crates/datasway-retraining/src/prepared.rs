@@ -4,21 +4,24 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
 use datasway_attribution::AttributionContext;
-use datasway_data::{DataError, Dataset, LoadOptions, Source};
+use datasway_data::{DataError, Dataset, LoadOptions, PixelMoments, Source};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::device;
+use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
+use datasway_diffusion::schedule;
+use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::measure::{Empirical, ImagePoints, points};
 use datasway_training::batches::Batches;
-use datasway_training::config::TrainConfig;
 use datasway_training::training_set::TrainingSetInfo;
 
 use crate::RetrainError;
+use crate::given::GivenModel;
 use crate::resolved::{ResolvedBenchmark, ResolvedDirection, complement};
-use crate::spec::Experiment;
+use crate::spec::{Experiment, TrainingConfig};
 
 /// The sources of the images and the device of the computation.
 /// They change no result beyond rounding.
@@ -38,8 +41,10 @@ pub struct RunEnvironment {
 pub struct PreparedExperiment {
     /// The experiment file.
     pub spec: Experiment,
-    /// Training configuration of base models, but for the seed.
-    pub config: TrainConfig,
+    /// Training configuration of base models, or of the fine-tunings of a given one, but for the seed.
+    pub config: TrainingConfig,
+    /// The base model of all seeds, if a folder gives it.
+    pub given: Option<GivenModel>,
     /// Summary of the images that were loaded, for people: one line for each data set.
     pub data_summary: String,
     /// The training images.
@@ -65,19 +70,40 @@ pub fn prepare(
 ) -> Result<PreparedExperiment, RetrainError> {
     let source_name = environment.data.as_deref().unwrap_or(&experiment.data);
     let source = Source::parse(source_name).map_err(with_advice)?;
-    check_channels(&experiment, &source)?;
-    let config = experiment.config()?;
+    let device = device(&environment.device)?;
+    let given = experiment.base.as_deref();
+    let given = given.map(|folder| GivenModel::load(folder, &device));
+    let given = given.transpose()?;
+    let mut config = experiment.config()?;
     config.validate()?;
     let options = LoadOptions {
-        size: Some(config.network.image_size),
-        grey: config.network.image_channels == 1,
         limit: experiment.limit,
         skip_bad: experiment.skip_bad,
         cache_dir: Some(environment.cache.clone()),
         progress: environment.show_progress,
         ..LoadOptions::default()
     };
+    let options = match (&mut config, &given) {
+        (TrainingConfig::Given(config), Some(given)) => {
+            config.flip = given.flip();
+            check_channels(&source, given.channels())?;
+            given.load_options(options)
+        }
+        (TrainingConfig::Own(own), _) => {
+            check_channels(&source, own.network.image_channels)?;
+            LoadOptions {
+                size: Some(own.network.image_size),
+                grey: own.network.image_channels == 1,
+                ..options
+            }
+        }
+        (TrainingConfig::Given(_), None) => unreachable!("base names the folder of a given model"),
+    };
     let all_images = datasway_data::load(&source, &options).map_err(with_advice)?;
+    let all_images = match &given {
+        Some(given) => given.images(&experiment, all_images)?,
+        None => all_images,
+    };
     let mut data_summary = all_images.summary();
     let (images, limit, benchmark) = match &experiment.attribution {
         None => (all_images, experiment.limit, None),
@@ -100,16 +126,17 @@ pub fn prepare(
     let training_set = TrainingSetInfo {
         limit,
         skip_bad: experiment.skip_bad,
-        ..TrainingSetInfo::of(&images, source_name, config.flip)
+        ..TrainingSetInfo::of(&images, source_name, config.flip())
     };
     let prepared = PreparedExperiment {
         config,
+        given,
         data_summary,
         images,
         training_set,
         directions,
         benchmark,
-        device: device(&environment.device)?,
+        device,
         spec: experiment,
     };
     for direction in 0..prepared.directions.len() {
@@ -119,15 +146,12 @@ pub fn prepare(
 }
 
 /// Refuses grey images for a network that takes colours.
-fn check_channels(experiment: &Experiment, source: &Source) -> Result<(), RetrainError> {
-    for config in experiment.configurations()? {
-        let channels = config.network.image_channels;
-        if source.grey() && channels != 1 {
-            return Err(RetrainError::experiment(format!(
-                "the images of {source} are grey, but the network takes {channels} channels: choose the preset mnist16 or mnist28, \
-                 or set network = {{ image_channels = 1 }}"
-            )));
-        }
+fn check_channels(source: &Source, channels: usize) -> Result<(), RetrainError> {
+    if source.grey() && channels != 1 {
+        return Err(RetrainError::experiment(format!(
+            "the images of {source} are grey, but the network takes {channels} channels: choose the preset mnist16 or mnist28, or set \
+             network = {{ image_channels = 1 }}"
+        )));
     }
     Ok(())
 }
@@ -150,6 +174,46 @@ fn with_advice(error: DataError) -> RetrainError {
 }
 
 impl PreparedExperiment {
+    /// The base model that a folder gives.
+    ///
+    /// # Errors
+    /// If the experiment trains its base models.
+    pub fn given(&self) -> Result<&GivenModel, RetrainError> {
+        let given = self.given.as_ref();
+        given.ok_or_else(|| RetrainError::experiment("the experiment has no base"))
+    }
+
+    /// Noise levels of `steps` sampler steps, from the highest.
+    pub fn sigmas(&self, steps: usize) -> Vec<f64> {
+        match &self.given {
+            Some(given) => given.sigmas(steps),
+            None => schedule::edm(steps),
+        }
+    }
+
+    /// The distribution of noise levels in training.
+    ///
+    /// # Errors
+    /// If a base model is given without its configuration.
+    pub fn training_noise(&self) -> Result<TrainingNoise, RetrainError> {
+        Ok(match &self.config {
+            TrainingConfig::Own(config) => TrainingNoise::LogNormal(config.noise),
+            TrainingConfig::Given(config) => self.given()?.training_noise(config),
+        })
+    }
+
+    /// The noise levels in the training of a network of Datasway.
+    ///
+    /// # Errors
+    /// If a base model is given.
+    pub fn own_training_noise(&self) -> Result<NoiseDistribution, RetrainError> {
+        let own = self.config.own();
+        let own = own.ok_or_else(|| {
+            RetrainError::experiment("losses are compared of networks that are trained anew")
+        })?;
+        Ok(own.noise)
+    }
+
     /// The attribution benchmark.
     ///
     /// # Errors
@@ -198,22 +262,27 @@ impl PreparedExperiment {
     }
 
     /// Configuration of the sensitivities of all samples by one estimator.
-    /// `checkpoint` holds the moments of the data.
+    /// `moments` are those of the data of the model.
     ///
     /// # Errors
-    /// If the estimator does not fit the images or the checkpoint.
+    /// If the estimator does not fit the images or their moments.
     pub fn sensitivity_config(
         &self,
-        checkpoint: &Checkpoint,
+        moments: &PixelMoments,
         estimator: &EstimatorSpec,
     ) -> Result<ResolvedConfig, RetrainError> {
-        Ok(self.spec.samples.sensitivity_config(
+        let samples = &self.spec.samples;
+        let config = samples.sensitivity_config(
             estimator,
-            checkpoint,
+            moments,
             &self.images,
-            self.config.flip,
+            self.config.flip(),
             &self.device,
-        )?)
+        )?;
+        Ok(ResolvedConfig {
+            sigmas: self.sigmas(samples.steps),
+            ..config
+        })
     }
 
     /// The measure of images as training uses them: with their mirror images if training mirrors.
@@ -223,7 +292,7 @@ impl PreparedExperiment {
     pub fn measure(&self, images: &Dataset) -> Result<Empirical, RetrainError> {
         Ok(Empirical::of_images(
             images,
-            self.config.flip,
+            self.config.flip(),
             &self.device,
         )?)
     }
@@ -248,7 +317,7 @@ impl PreparedExperiment {
 
     /// Images as training uses them: with their mirror images if training mirrors.
     pub fn image_points(&self, images: &Dataset) -> ImagePoints {
-        ImagePoints::new(images, self.config.flip, &self.device)
+        ImagePoints::new(images, self.config.flip(), &self.device)
     }
 
     /// The different sets of images of the directions, and the index of the set of each direction.
@@ -282,10 +351,10 @@ impl PreparedExperiment {
             model,
             checkpoint,
             precondition: self.precondition(),
-            training_noise: self.config.noise,
+            training_noise: self.own_training_noise()?,
             images: &self.images,
-            mirrored: self.config.flip,
-            image_points: points(&self.images, self.config.flip, &self.device),
+            mirrored: self.config.flip(),
+            image_points: points(&self.images, self.config.flip(), &self.device),
             subsets: &benchmark.subsets,
             complements: &benchmark.complements,
             samples,

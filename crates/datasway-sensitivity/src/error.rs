@@ -54,21 +54,6 @@ pub enum SensitivityError {
         /// Channels, height and width of this model's samples.
         samples: [usize; 3],
     },
-    /// The pictures of a model are not of a shape that images are loaded in.
-    #[error(
-        "{model}: has pictures of {height}×{width} pixels with {channels} channels, but images are loaded as squares with one or three \
-         channels: use a model of such"
-    )]
-    NotSquare {
-        /// Name of the model.
-        model: String,
-        /// Channels of its pictures.
-        channels: usize,
-        /// Rows of its pictures.
-        height: usize,
-        /// Columns of its pictures.
-        width: usize,
-    },
     /// The configuration in a checkpoint does not name the noise levels of its training.
     #[error(
         "{0}: does not name the noise levels of its training, so the gradient of its loss is unknown: take the derivative through the \

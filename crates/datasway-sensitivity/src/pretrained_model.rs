@@ -3,6 +3,7 @@
 use datasway_data::{Crop, Dataset, Filter, LoadOptions, PixelMoments, Source};
 use datasway_pretrained::Pretrained;
 use datasway_training::class_images::images_of_class;
+use datasway_training::picture_shape::check_picture_shape;
 use datasway_training::sidecar::OwnTraining;
 
 use crate::error::SensitivityError;
@@ -34,7 +35,7 @@ impl TrainedModel {
     /// the denoiser's class are taken. `loaded` receives the images.
     ///
     /// # Errors
-    /// If the pictures of the model are not square, or the images cannot be loaded or are of another number of classes.
+    /// If the pictures of the model are no squares of pixels, or the images cannot be loaded or are of another number of classes.
     pub fn from_pretrained(
         name: String,
         pretrained: Pretrained,
@@ -42,17 +43,10 @@ impl TrainedModel {
         options: &ModelOptions,
         loaded: impl FnOnce(&Dataset),
     ) -> Result<Self, SensitivityError> {
-        let [channels, height, width] = pretrained.shape;
-        if height != width || ![1, 3].contains(&channels) {
-            return Err(SensitivityError::NotSquare {
-                model: name,
-                channels,
-                height,
-                width,
-            });
-        }
+        check_picture_shape(&name, pretrained.shape)?;
+        let [channels, _, side] = pretrained.shape;
         let load_options = LoadOptions {
-            size: Some(width),
+            size: Some(side),
             grey: channels == 1,
             crop: data.crop,
             filter: data.filter,

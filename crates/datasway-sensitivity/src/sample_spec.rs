@@ -1,15 +1,14 @@
 //! The samples of an experiment.
 
 use burn::tensor::Device;
-use datasway_data::Dataset;
+use datasway_data::{Dataset, PixelMoments};
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ResolvedConfig, SensitivityConfig};
-use crate::density::{EstimatorSpec, checkpoint_moments};
+use crate::density::EstimatorSpec;
 use crate::starting_noise::StartingNoise;
 
 /// Samples drawn by Heun's method on the noise levels of EDM, from noise that all models share.
@@ -41,14 +40,14 @@ impl Default for SampleSpec {
 
 impl SampleSpec {
     /// Configuration of the sensitivities of these samples under an estimator of the log-density.
-    /// The estimator needs the moments of the data, from `checkpoint`, and the training `images`, mirrored or not.
+    /// The estimator needs the `moments` of the data and the training `images`, mirrored or not.
     ///
     /// # Errors
     /// If the estimator's options do not go together, or the images or their moments make no measure.
     pub fn sensitivity_config(
         &self,
         estimator: &EstimatorSpec,
-        checkpoint: &Checkpoint,
+        moments: &PixelMoments,
         images: &Dataset,
         mirrored: bool,
         device: &Device,
@@ -66,6 +65,6 @@ impl SampleSpec {
             by_step: false,
             zero_check: false,
         };
-        config.resolve(&checkpoint_moments(checkpoint), images, mirrored, device)
+        config.resolve(moments, images, mirrored, device)
     }
 }

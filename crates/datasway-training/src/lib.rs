@@ -7,6 +7,7 @@ pub mod fine_tune;
 pub mod loss_log;
 pub mod memory;
 pub mod optimization;
+pub mod picture_shape;
 pub mod sidecar;
 pub mod trainer;
 pub mod training_loop;

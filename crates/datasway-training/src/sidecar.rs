@@ -85,7 +85,10 @@ impl Sidecar {
         let failed = |reason: String| DiffusionError::file(&path, reason);
         let text = match datasway_fs::read_text(&path, MOST_BYTES) {
             Ok(text) => text,
-            Err(ReadError::System { reason, .. }) if reason.kind() == ErrorKind::NotFound => {
+            // The path of a model that is a file has no sidecar either.
+            Err(ReadError::System { reason, .. })
+                if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&reason.kind()) =>
+            {
                 return Ok(None);
             }
             Err(ReadError::System { reason, .. }) => {
@@ -96,9 +99,7 @@ impl Sidecar {
                 return Err(failed(format!("it has more than {most} bytes")));
             }
         };
-        // Errors of the format point at the place in several lines.
-        let sidecar: Self = toml::from_str(&text)
-            .map_err(|error| failed(datasway_fs::one_line(&error.to_string())))?;
+        let sidecar: Self = toml::from_str(&text).map_err(|error| failed(reason(&error, &text)))?;
         if sidecar.scheduler.as_ref().is_some_and(has_null) {
             return Err(failed(
                 "scheduler has a number that is not finite".to_owned(),
@@ -152,6 +153,14 @@ impl Sidecar {
     }
 }
 
+/// The line of the file that an error of TOML is about, and the error.
+fn reason(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| format!("line {}: ", before.matches('\n').count() + 1));
+    let message = datasway_fs::one_line(error.message());
+    format!("{}{message}", line.unwrap_or_default())
+}
+
 /// True if a value holds null somewhere, which a number of TOML that is not finite becomes.
 fn has_null(value: &Value) -> bool {
     match value {
@@ -201,7 +210,10 @@ mod tests {
     fn what_cannot_be_meant_is_refused_with_its_field() {
         let dir = tempfile::tempdir().unwrap();
         for (text, words) in [
-            ("colour = 1", "colour"),
+            (
+                "crop = \"center\"\ncolour = 1",
+                "line 2: unknown field `colour`",
+            ),
             ("crop = \"left\"", "stretch"),
             ("filter = 3", "filter"),
             ("pixels = \"[0, 255]\"", "[-1, 1]"),

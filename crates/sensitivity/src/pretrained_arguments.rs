@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow, ensure};
 use burn::tensor::{DType, Device};
 use clap::Args;
-use datasway_data::{Crop, Filter};
+use datasway_data::{Crop, Dataset, Filter};
 use datasway_pretrained::{Pretrained, PretrainedOptions};
 use datasway_sensitivity::{ModelOptions, PretrainedData, Sidecar, TrainedModel};
 
@@ -107,9 +107,6 @@ impl PretrainedArgs {
         let loading = loading(&sidecar, &options.device, DType::F32);
         let pretrained = Pretrained::load(folder, &loading)?;
         sidecar.check(folder, None, &pretrained.fingerprint)?;
-        for note in &pretrained.notes {
-            datasway_cli::tell(format!("{}: {note}", folder.display()));
-        }
         let data = PretrainedData {
             source: sidecar.data.clone().unwrap_or_default(),
             limit: sidecar.limit,
@@ -121,8 +118,15 @@ impl PretrainedArgs {
             training: sidecar.training.clone(),
         };
         let (name, fingerprint) = (folder.display().to_string(), pretrained.fingerprint.clone());
-        let pixels = pretrained.pixels;
+        let (pixels, notes) = (pretrained.pixels, pretrained.notes.clone());
+        let has_classes = pretrained.classes > 0;
         let model = TrainedModel::from_pretrained(name, pretrained, &data, options, loaded)?;
+        let class = sidecar
+            .class
+            .map(|class| class_note(class, &model.images, has_classes));
+        for note in class.into_iter().chain(notes) {
+            datasway_cli::tell(format!("{}: {note}", folder.display()));
+        }
         sidecar.check(folder, Some(&model.images.fingerprint), &fingerprint)?;
         let sidecar = Sidecar {
             data_fingerprint: Some(model.images.fingerprint.clone()),
@@ -131,6 +135,21 @@ impl PretrainedArgs {
             ..sidecar
         };
         Ok((model, sidecar))
+    }
+}
+
+/// The images that stand for the training images of a class. `has_classes` is true of a model with a known number of them.
+fn class_note(class: usize, images: &Dataset, has_classes: bool) -> String {
+    let count = images.len();
+    match &images.classes {
+        Some(classes) if has_classes => format!(
+            "the model is that of class {class}, and its data are the {count} images of {}",
+            classes.names[class]
+        ),
+        _ => format!(
+            "the model is that of class {class}, and all {count} images are taken as those of this class, because the data have no \
+             classes of the model"
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::DType;
 use datasway_cli::memory::ensure_room;
 use datasway_data::{Dataset, LoadOptions, Source};
@@ -18,6 +18,7 @@ use datasway_training::fine_tune::{
     FineTuneBase, FineTuneConfig, FineTuneData, FineTuneState, FineTuner,
 };
 use datasway_training::memory::weights_bytes;
+use datasway_training::picture_shape::check_picture_shape;
 use datasway_training::sidecar::{OwnTraining, Sidecar};
 use datasway_training::training_loop::TrainingRun;
 
@@ -204,16 +205,10 @@ impl TuningModel {
         datasway_cli::tell_if(caution(&arguments.device));
         let model = TrainableModel::load(path, &options)?;
         let name = path.display();
+        check_picture_shape(&name.to_string(), model.shape)?;
         datasway_cli::tell(format!("{name}: {}", model.description));
         for note in &model.notes {
             datasway_cli::tell(format!("{name}: {note}"));
-        }
-        let [channels, height, width] = model.shape;
-        if height != width || ![1, 3].contains(&channels) {
-            bail!(
-                "{name}: has pictures of {height}×{width} pixels with {channels} channels, but images are loaded as squares with one or \
-                 three channels: use a model of such"
-            );
         }
         let shapes = weights::shapes(&model.network);
         let numbers = shapes.values().map(|shape| shape.iter().product::<usize>());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::PretrainedError;
+use crate::edm;
 use crate::weights;
 
 /// Largest configuration file in bytes.
@@ -101,13 +102,26 @@ fn network_folder(folder: &Path) -> Result<PathBuf, PretrainedError> {
             "holds a LoRA, which is a change of another model: merge it into that model with diffusers, and name the result",
         ));
     }
+    if let Some(pickle) = file_with_extension(folder, "pkl") {
+        return Err(edm::pickle_refused(&pickle));
+    }
     Err(PretrainedError::File {
         path: folder.to_owned(),
         message: format!(
-            "holds no model that is known: no {CONFIG}, and none in {}",
+            "holds no model that is known, with no {CONFIG}, and none in {}: name a folder that save_pretrained() of diffusers or \
+             scripts/edm_to_safetensors.py wrote",
             NETWORKS.join(", ")
         ),
     })
+}
+
+/// The first file of a folder with an extension.
+fn file_with_extension(folder: &Path, extension: &str) -> Option<PathBuf> {
+    let files = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let files = files.map(|entry| entry.path());
+    files
+        .filter(|file| file.extension().is_some_and(|found| found == extension))
+        .min()
 }
 
 /// The folder of a scheduler in a pipeline.
@@ -301,6 +315,7 @@ mod tests {
             (vec![(PIPELINE, "{")], "is not JSON"),
             (vec![("adapter_config.json", "{}")], "LoRA"),
             (vec![("other.json", "{}")], "no model that is known"),
+            (vec![("b.pkl", ""), ("a.pkl", "")], "a.pkl: a pickle runs"),
             (vec![(CONFIG, UNET)], "no file of weights"),
         ] {
             let folder = folder(&files);

@@ -17,6 +17,6 @@ mod precondition;
 pub use config::{
     Dhariwal, EdmConfig, EdmWrapper, IddpmWrapper, Network, Song, VeWrapper, VpWrapper, Wrapper,
 };
-pub use model::{CONFIG_FILE, EdmModel, EdmPlan, WEIGHTS_FILE, is_edm, is_pickle};
+pub use model::{CONFIG_FILE, EdmModel, EdmPlan, WEIGHTS_FILE, is_edm, is_pickle, pickle_refused};
 pub use network::EdmNetwork;
 pub use precondition::{EdmParameterization, iddpm_levels};

@@ -51,6 +51,16 @@ pub fn is_pickle(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "pkl")
 }
 
+/// The error of a pickle of NVlabs/edm.
+pub fn pickle_refused(path: &Path) -> PretrainedError {
+    PretrainedError::Unsupported {
+        path: path.to_owned(),
+        message: "a pickle runs the code inside it, so it is not read: write a folder from it with scripts/edm_to_safetensors.py where \
+                  you trust it"
+            .to_owned(),
+    }
+}
+
 impl EdmModel {
     /// Loads the model of a folder as one of this class, or of the null label.
     ///
@@ -64,12 +74,7 @@ impl EdmModel {
         dtype: DType,
     ) -> Result<Self, PretrainedError> {
         if is_pickle(folder) {
-            return Err(PretrainedError::Unsupported {
-                path: folder.to_owned(),
-                message: "a pickle runs the code inside it, so it is not read: \
-                          write a folder from it with scripts/edm_to_safetensors.py where you trust it"
-                    .to_owned(),
-            });
+            return Err(pickle_refused(folder));
         }
         let (arguments, weights) = (folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE));
         let config: EdmConfig =

@@ -47,7 +47,7 @@ impl MovementCorrelates {
         let density = jobs.find(|(estimator, _)| estimator.density().is_some());
         let log_ratios = density.map(|(_, job)| workspace.array(*job, "max_log_ratio"));
         let log_ratios = log_ratios.transpose()?;
-        let to_data = Distances::new(&samples, &experiment.images, experiment.config.flip);
+        let to_data = Distances::new(&samples, &experiment.images, experiment.config.flip());
         let outlier_distances = to_data.nearest(|_| true);
         let directions = experiment.directions.iter().enumerate();
         let correlates = directions.map(|(k, direction)| {
@@ -88,7 +88,7 @@ impl DistancesToMeasure {
     ) -> Self {
         let is_inside = |image: usize| direction.indices.binary_search(&image).is_ok();
         let inside = if direction.indices.is_empty() {
-            Distances::new(samples, &direction.images, experiment.config.flip).nearest(|_| true)
+            Distances::new(samples, &direction.images, experiment.config.flip()).nearest(|_| true)
         } else {
             to_data.nearest(is_inside)
         };

@@ -77,10 +77,11 @@ impl WeightAlignment {
 /// # Errors
 /// If a result cannot be read.
 pub fn evaluate(workspace: &Workspace<'_>) -> Result<Vec<WeightAlignment>, RetrainError> {
-    let network = UNet::new(
-        &workspace.experiment.config.network,
-        &workspace.experiment.device,
-    )?;
+    // A network that a folder gives has no such comparison.
+    let Some(config) = workspace.experiment.config.own() else {
+        return Ok(Vec::new());
+    };
+    let network = UNet::new(&config.network, &workspace.experiment.device)?;
     let paths: Vec<String> = weights::shapes(&network).into_keys().collect();
     let mut alignments = Vec::new();
     for replicate in &workspace.plan.replicates {

@@ -1,7 +1,6 @@
 //! Plans the jobs of an attribution benchmark.
 
 use datasway_attribution::Attributor;
-use datasway_training::config::TrainConfig;
 use serde_json::json;
 
 use super::builder::{PlanBuilder, Training, add_bandwidth_revision};
@@ -9,14 +8,14 @@ use super::job::{JobId, JobKind, Task, TrainingData};
 use super::plan::{AttributionJobs, ModelOutputs, RemovalJobs};
 use crate::RetrainError;
 use crate::resolved::ResolvedBenchmark;
-use crate::spec::{Variant, VariantKind, subsets};
+use crate::spec::{TrainingConfig, Variant, VariantKind, subsets};
 
 /// Plans the jobs of an attribution benchmark.
 pub(super) struct BenchmarkPlanner<'p, 'a> {
     builder: &'p mut PlanBuilder<'a>,
     benchmark: &'a ResolvedBenchmark,
     /// Training configuration of the models of subsets and groups, but for the seed.
-    config: TrainConfig,
+    config: TrainingConfig,
     /// The model that is attributed: the base model of the first seed.
     model: JobId,
     /// The samples of that model.

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use datasway_sensitivity::density::{AUTO_BANDWIDTH_REVISION, Bandwidth, EstimatorSpec};
-use datasway_training::config::TrainConfig;
 use serde_json::{Value, json};
 
 use super::data_settings::{data_description, data_settings};
 use super::job::{Job, JobId, JobKind, Task, TrainingData};
 use super::key::key;
+use crate::given::GivenModel;
 use crate::prepared::PreparedExperiment;
+use crate::spec::TrainingConfig;
 
 /// Offset of the seed of fine-tuning, which keeps its batches and noise apart from those of the base model.
 const FINE_TUNING_SEED_OFFSET: u64 = 1 << 32;
@@ -20,32 +21,26 @@ pub(super) struct Training {
     /// Seed of the experiment, for labels.
     pub seed: u64,
     /// Training configuration with the seed of the model.
-    pub config: TrainConfig,
+    pub config: TrainingConfig,
     /// The model to start from; random weights if none.
     pub start: Option<JobId>,
 }
 
 impl Training {
     /// Training from random weights with this seed.
-    pub fn from_scratch(config: &TrainConfig, seed: u64) -> Self {
+    pub fn from_scratch(config: &TrainingConfig, seed: u64) -> Self {
         Self {
             seed,
-            config: TrainConfig {
-                seed,
-                ..config.clone()
-            },
+            config: config.with_seed(seed),
             start: None,
         }
     }
 
     /// Training from the averaged weights of another model; batches and noise are those of a seed of fine-tuning.
-    pub fn fine_tuning(config: &TrainConfig, seed: u64, start: JobId) -> Self {
+    pub fn fine_tuning(config: &TrainingConfig, seed: u64, start: JobId) -> Self {
         Self {
             seed,
-            config: TrainConfig {
-                seed: seed.wrapping_add(FINE_TUNING_SEED_OFFSET),
-                ..config.clone()
-            },
+            config: config.with_seed(seed.wrapping_add(FINE_TUNING_SEED_OFFSET)),
             start: Some(start),
         }
     }
@@ -90,6 +85,13 @@ impl<'a> PlanBuilder<'a> {
             data,
         };
         self.add(kind, label, settings, inputs, task)
+    }
+
+    /// Adds the base model that a folder gives.
+    pub fn given(&mut self, given: &GivenModel) -> JobId {
+        let settings = json!({ "given": given.fingerprint(), "class": given.class() });
+        let label = "given".to_owned();
+        self.add(JobKind::Base, label, settings, Vec::new(), Task::Given)
     }
 
     /// Adds the samples of a model.

@@ -5,25 +5,26 @@ use std::time::Instant;
 use burn::tensor::{DType, Tensor};
 use datasway_attribution::target::losses;
 use datasway_attribution::{AttributionTarget, Attributor, CostScaling};
+use datasway_data::PixelMoments;
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
-use datasway_diffusion::schedule;
-use datasway_diffusion::training_noise::TrainingNoise;
+use datasway_sensitivity::density::checkpoint_moments;
 use datasway_sensitivity::learner::{DataPoints, Learner, LearnerConfig};
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities;
 use datasway_training::batches::Batches;
-use datasway_training::config::TrainConfig;
 use datasway_training::trainer::ScoreTrainer;
 
 use super::job::{JobId, Task};
 use super::plan::Plan;
+use super::trainer::JobTrainer;
 use crate::RetrainError;
 use crate::baselines::BaselineContext;
 use crate::prepared::PreparedExperiment;
-use crate::spec::{SensitivityEstimator, WeightsSpec};
+use crate::spec::{SensitivityEstimator, TrainingConfig, WeightsSpec};
 
 /// Training steps that are timed, after one that is not.
 const TIMED_STEPS: u64 = 3;
@@ -58,22 +59,22 @@ pub fn estimate_seconds(
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Work<'a> {
     /// One training step.
-    TrainingStep(&'a TrainConfig),
+    TrainingStep(&'a TrainingConfig),
     /// One batch of samples with few sampler steps.
-    Samples(&'a TrainConfig),
+    Samples(&'a TrainingConfig),
     /// One batch of sensitivities with few sampler steps; a whole job through the weights.
     Sensitivity {
         estimator: usize,
-        config: &'a TrainConfig,
+        config: &'a TrainingConfig,
     },
     /// A whole job.
     Baseline(usize),
     /// A whole job.
-    Losses(&'a TrainConfig),
+    Losses(&'a TrainingConfig),
     /// A whole job.
     Attribution {
         method: usize,
-        config: &'a TrainConfig,
+        config: &'a TrainingConfig,
     },
 }
 
@@ -82,10 +83,10 @@ impl Work<'_> {
     fn costs_the_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::TrainingStep(a), Self::TrainingStep(b)) => {
-                a.batch == b.batch && a.network == b.network
+                a.batch() == b.batch() && a.has_network_of(b)
             }
             (Self::Samples(a), Self::Samples(b)) | (Self::Losses(a), Self::Losses(b)) => {
-                a.network == b.network
+                a.has_network_of(b)
             }
             (
                 Self::Sensitivity {
@@ -96,7 +97,7 @@ impl Work<'_> {
                     estimator: j,
                     config: b,
                 },
-            ) => i == j && a.network == b.network,
+            ) => i == j && a.has_network_of(b),
             (Self::Baseline(a), Self::Baseline(b)) => a == b,
             (Self::Attribution { method: a, .. }, Self::Attribution { method: b, .. }) => a == b,
             _ => false,
@@ -119,9 +120,10 @@ impl<'a> CostEstimator<'a> {
             * samples.count as f64
             / samples.batch.min(samples.count) as f64;
         match task {
+            Task::Given => Ok(0.0),
             Task::Train { config, .. } => {
                 let seconds_per_step = self.measure(Work::TrainingStep(config))?;
-                Ok(seconds_per_step * config.steps as f64)
+                Ok(seconds_per_step * config.steps() as f64)
             }
             Task::Sample { model } => {
                 let config = self.training_config(*model);
@@ -174,8 +176,9 @@ impl<'a> CostEstimator<'a> {
     }
 
     /// Training configuration of a model.
-    fn training_config(&self, model: JobId) -> &'a TrainConfig {
+    fn training_config(&self, model: JobId) -> &'a TrainingConfig {
         match &self.plan.job(model).task {
+            Task::Given => &self.experiment.config,
             Task::Train { config, .. } => config,
             other => unreachable!("samples are drawn from models, not from {other:?}"),
         }
@@ -189,9 +192,9 @@ fn evaluations(steps: usize) -> f64 {
 
 fn time_training_step(
     experiment: &PreparedExperiment,
-    config: &TrainConfig,
+    config: &TrainingConfig,
 ) -> Result<f64, RetrainError> {
-    let mut trainer = untrained(experiment, config)?;
+    let mut trainer = JobTrainer::untrained(experiment, config)?;
     let batches = Batches::new(&experiment.images);
     let mut started = Instant::now();
     for step in 0..=TIMED_STEPS {
@@ -203,23 +206,29 @@ fn time_training_step(
     Ok(started.elapsed().as_secs_f64() / TIMED_STEPS as f64)
 }
 
-fn untrained(
+/// The moments of the data, and a model: the given one, or an untrained one.
+fn model(
     experiment: &PreparedExperiment,
-    config: &TrainConfig,
-) -> Result<ScoreTrainer, RetrainError> {
-    Ok(ScoreTrainer::new(
-        config.clone(),
-        experiment.training_set.clone(),
-        &experiment.device,
-    )?)
+    config: &TrainingConfig,
+) -> Result<(PixelMoments, Box<dyn LearnedDenoiser>), RetrainError> {
+    if let Some(given) = &experiment.given {
+        let moments = PixelMoments::of(&experiment.images, experiment.config.flip());
+        return Ok((moments, given.denoiser()));
+    }
+    let (checkpoint, model) = untrained_model(experiment, config)?;
+    Ok((checkpoint_moments(&checkpoint), Box::new(model)))
 }
 
-/// An untrained model with its checkpoint.
+/// An untrained network of Datasway with its checkpoint.
 fn untrained_model(
     experiment: &PreparedExperiment,
-    config: &TrainConfig,
+    config: &TrainingConfig,
 ) -> Result<(Checkpoint, NetworkDenoiser), RetrainError> {
-    let checkpoint = untrained(experiment, config)?.checkpoint()?;
+    let own = config.own();
+    let own = own.ok_or_else(|| RetrainError::experiment("a given model has no checkpoint"))?;
+    let training_set = experiment.training_set.clone();
+    let trainer = ScoreTrainer::new(own.clone(), training_set, &experiment.device)?;
+    let checkpoint = trainer.checkpoint()?;
     let model = NetworkDenoiser::from_checkpoint(&checkpoint, &experiment.device)?;
     Ok((checkpoint, model))
 }
@@ -227,21 +236,16 @@ fn untrained_model(
 /// Seconds of one batch.
 fn time_samples(
     experiment: &PreparedExperiment,
-    config: &TrainConfig,
+    config: &TrainingConfig,
 ) -> Result<f64, RetrainError> {
-    let trainer = untrained(experiment, config)?;
-    let model = NetworkDenoiser::new(
-        trainer.average().clone(),
-        config.network.clone(),
-        trainer.precondition(),
-    );
+    let (_, model) = model(experiment, config)?;
     let samples = &experiment.spec.samples;
     let noise = FrozenNoise::new(samples.seed);
     let shape = [samples.batch.min(samples.count), model.dim()];
     let start = noise.start(shape, &experiment.device, DType::F32);
-    let sigmas = schedule::edm(TIMED_SAMPLER_STEPS);
+    let sigmas = experiment.sigmas(TIMED_SAMPLER_STEPS);
     let started = Instant::now();
-    let batch = sample(&model, &Sampler::Heun, &sigmas, start, &noise)?;
+    let batch = sample(model.as_ref(), &Sampler::Heun, &sigmas, start, &noise)?;
     drop(batch.into_data());
     Ok(started.elapsed().as_secs_f64())
 }
@@ -249,38 +253,44 @@ fn time_samples(
 /// Seconds of one batch.
 fn time_sensitivity(
     experiment: &PreparedExperiment,
-    config: &TrainConfig,
+    config: &TrainingConfig,
     estimator: usize,
 ) -> Result<f64, RetrainError> {
-    let (checkpoint, model) = untrained_model(experiment, config)?;
+    let (moments, model) = model(experiment, config)?;
     let estimator = match &experiment.spec.estimators[estimator] {
         SensitivityEstimator::Density(estimator) => estimator,
         SensitivityEstimator::Weights(weights) => {
-            return time_weights(experiment, &model, weights);
+            return time_weights(experiment, model.as_ref(), weights);
         }
         SensitivityEstimator::Combination(_) => return Ok(0.0),
     };
-    let mut config = experiment.sensitivity_config(&checkpoint, estimator)?;
+    let mut config = experiment.sensitivity_config(&moments, estimator)?;
     config.samples = config.batch.min(config.samples);
-    config.sigmas = schedule::edm(TIMED_SAMPLER_STEPS);
+    config.sigmas = experiment.sigmas(TIMED_SAMPLER_STEPS);
     let measures = experiment.measures()?.0;
     let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
     let started = Instant::now();
-    sensitivities::compute(&model, &measures, &config, &experiment.device, |_| ())?;
+    sensitivities::compute(
+        model.as_ref(),
+        &measures,
+        &config,
+        &experiment.device,
+        |_| (),
+    )?;
     Ok(started.elapsed().as_secs_f64())
 }
 
 /// Seconds of a whole job, extrapolated from one batch of draws.
 fn time_weights(
     experiment: &PreparedExperiment,
-    model: &NetworkDenoiser,
+    model: &dyn LearnedDenoiser,
     weights: &WeightsSpec,
 ) -> Result<f64, RetrainError> {
     let samples = &experiment.spec.samples;
     let groups = experiment.groups().0;
     let k = groups.len();
     let training_set = experiment.image_points(&experiment.images);
-    let noise = TrainingNoise::LogNormal(experiment.config.noise);
+    let noise = experiment.training_noise()?;
     let config = weights.learner(samples.batch, samples.seed);
     let learner = Learner {
         model,
@@ -303,7 +313,10 @@ fn time_weights(
 }
 
 /// Seconds of a whole job, extrapolated from one draw of noise.
-fn time_losses(experiment: &PreparedExperiment, config: &TrainConfig) -> Result<f64, RetrainError> {
+fn time_losses(
+    experiment: &PreparedExperiment,
+    config: &TrainingConfig,
+) -> Result<f64, RetrainError> {
     let (checkpoint, model) = untrained_model(experiment, config)?;
     let stand_ins = stand_ins(experiment);
     let context = experiment.attribution_context(&checkpoint, &model, stand_ins)?;
@@ -320,7 +333,7 @@ fn time_losses(experiment: &PreparedExperiment, config: &TrainConfig) -> Result<
 /// Time that grows with neither is counted too often.
 fn time_attribution(
     experiment: &PreparedExperiment,
-    config: &TrainConfig,
+    config: &TrainingConfig,
     method: usize,
 ) -> Result<f64, RetrainError> {
     let method = &experiment.benchmark()?.spec.methods[method];
@@ -378,7 +391,7 @@ fn time_baseline(experiment: &PreparedExperiment, baseline: usize) -> f64 {
         data_mean,
         seed: 0,
     });
-    let mirroring = if experiment.config.flip { 2.0 } else { 1.0 };
+    let mirroring = if experiment.config.flip() { 2.0 } else { 1.0 };
     let images_ratio =
         image_counts.iter().sum::<usize>() as f64 * mirroring / image_counts[0] as f64;
     started.elapsed().as_secs_f64() * images_ratio * count as f64 / timed_count as f64

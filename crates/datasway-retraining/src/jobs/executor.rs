@@ -7,15 +7,17 @@ use std::time::Duration;
 use burn::tensor::DType;
 use datasway_attribution::target::losses;
 use datasway_attribution::{AttributionTarget, Attributor};
+use datasway_data::PixelMoments;
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::denoiser::Denoiser;
+use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
-use datasway_diffusion::schedule;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::SensitivityConfig;
+use datasway_sensitivity::density::checkpoint_moments;
 use datasway_sensitivity::learner::{DampedSolution, DataPoints, Learner};
 use datasway_sensitivity::measure::{ImagePoints, Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
@@ -23,6 +25,7 @@ use datasway_sensitivity::sensitivities::{self, Sensitivities};
 use super::job::{JobId, Task};
 use super::progress::Progress;
 use super::store::write_arrays;
+use super::trainer::JobTrainer;
 use super::weight_alignment::{self, Models};
 use super::workspace::Workspace;
 use crate::RetrainError;
@@ -52,6 +55,7 @@ impl Executor<'_> {
     /// If a model fails, a result is not finite, or a file cannot be read or written.
     pub fn execute(&self, job: JobId) -> Result<bool, RetrainError> {
         let arrays = match &self.workspace.plan.job(job).task {
+            Task::Given => return self.keep_given(job),
             Task::Train {
                 config,
                 start,
@@ -80,8 +84,27 @@ impl Executor<'_> {
         Ok(true)
     }
 
-    /// The checkpoint of a training job and its model.
-    fn model(&self, job: JobId) -> Result<(Checkpoint, NetworkDenoiser), RetrainError> {
+    /// Writes the base model that a folder gives as the state of a training that has not begun.
+    fn keep_given(&self, job: JobId) -> Result<bool, RetrainError> {
+        let path = self.workspace.result(job);
+        let config = &self.workspace.experiment.config;
+        JobTrainer::untrained(self.workspace.experiment, config)?.save_model(&path)?;
+        Ok(true)
+    }
+
+    /// The moments of the data of a training job, and its model.
+    fn model(&self, job: JobId) -> Result<(PixelMoments, Box<dyn LearnedDenoiser>), RetrainError> {
+        let experiment = self.workspace.experiment;
+        if let Some(given) = &experiment.given {
+            let moments = PixelMoments::of(&experiment.images, experiment.config.flip());
+            return Ok((moments, given.tuned(&self.workspace.result(job))?));
+        }
+        let (checkpoint, model) = self.own_model(job)?;
+        Ok((checkpoint_moments(&checkpoint), Box::new(model)))
+    }
+
+    /// The checkpoint of a training job and its network of Datasway.
+    fn own_model(&self, job: JobId) -> Result<(Checkpoint, NetworkDenoiser), RetrainError> {
         let checkpoint = Checkpoint::load(&self.workspace.result(job))?;
         let device = &self.workspace.experiment.device;
         let model = NetworkDenoiser::from_checkpoint(&checkpoint, device)?;
@@ -93,13 +116,13 @@ impl Executor<'_> {
         let (_, model) = self.model(model)?;
         let experiment = self.workspace.experiment;
         let samples = &experiment.spec.samples;
-        let (d, sigmas) = (model.dim(), schedule::edm(samples.steps));
+        let (d, sigmas) = (model.dim(), experiment.sigmas(samples.steps));
         let mut values = Vec::with_capacity(samples.count * d);
         for first in (0..samples.count).step_by(samples.batch) {
             let n = samples.batch.min(samples.count - first);
             let noise = FrozenNoise::new(samples.seed).starting_at(first as u64);
             let start = noise.start([n, d], &experiment.device, DType::F32);
-            let batch = sample(&model, &Sampler::Heun, &sigmas, start, &noise)?;
+            let batch = sample(model.as_ref(), &Sampler::Heun, &sigmas, start, &noise)?;
             values.extend(batch.into_data().iter::<f32>());
         }
         if !all_finite(&values) {
@@ -119,21 +142,21 @@ impl Executor<'_> {
         estimator: usize,
     ) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
-        let (checkpoint, model) = self.model(model)?;
+        let (moments, model) = self.model(model)?;
         let estimator = match &experiment.spec.estimators[estimator] {
             SensitivityEstimator::Density(estimator) => estimator,
             SensitivityEstimator::Weights(weights) => {
-                return self.weight_sensitivity(job, &model, weights);
+                return self.weight_sensitivity(job, model.as_ref(), weights);
             }
             SensitivityEstimator::Combination(_) => {
                 unreachable!("a combination has a task of its own")
             }
         };
-        let config = experiment.sensitivity_config(&checkpoint, estimator)?;
+        let config = experiment.sensitivity_config(&moments, estimator)?;
         let (measures, measure_of_direction) = experiment.measures()?;
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
         let device = &experiment.device;
-        let result = sensitivities::compute(&model, &measures, &config, device, |_| ())?;
+        let result = sensitivities::compute(model.as_ref(), &measures, &config, device, |_| ())?;
         if !every_measure_has_a_finite_sample(&result) {
             return Err(self.not_finite(
                 job,
@@ -161,7 +184,7 @@ impl Executor<'_> {
     fn weight_sensitivity(
         &self,
         job: JobId,
-        model: &NetworkDenoiser,
+        model: &dyn LearnedDenoiser,
         weights: &WeightsSpec,
     ) -> Result<Arrays, RetrainError> {
         let (groups, group_of_direction) = self.workspace.experiment.groups();
@@ -198,7 +221,7 @@ impl Executor<'_> {
             unreachable!("an estimator of the density has no derivative of the weights");
         };
         let load = |job: JobId| Checkpoint::load(&self.workspace.result(job));
-        let (base, model) = self.model(model)?;
+        let (base, model) = self.own_model(model)?;
         let models = Models {
             base,
             before: load(before)?,
@@ -208,7 +231,7 @@ impl Executor<'_> {
                 .collect::<Result<_, _>>()?,
         };
         let training_set = experiment.image_points(&experiment.images);
-        let noise = TrainingNoise::LogNormal(experiment.config.noise);
+        let noise = experiment.training_noise()?;
         let learner = learner(experiment, &model, weights, &training_set, &noise);
         let (groups, group_of_direction) = experiment.groups();
         let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
@@ -267,7 +290,7 @@ impl Executor<'_> {
         let baseline = &experiment.spec.baselines[baseline];
         let mut values = Vec::new();
         for (k, direction) in experiment.directions.iter().enumerate() {
-            let (flip, device) = (experiment.config.flip, &experiment.device);
+            let (flip, device) = (experiment.config.flip(), &experiment.device);
             let images = points(&direction.images, flip, device);
             let images: Vec<f32> = images.into_data().iter::<f32>().collect();
             values.extend(baseline.displacements(&BaselineContext {
@@ -288,8 +311,8 @@ impl Executor<'_> {
     fn losses(&self, job: JobId, model: JobId, samples: JobId) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
         let targets = experiment.benchmark()?.spec.targets();
-        let (_, model) = self.model(model)?;
-        let noise = targets.loss_noise(&experiment.config.noise);
+        let (_, model) = self.own_model(model)?;
+        let noise = targets.loss_noise(&experiment.own_training_noise()?);
         let precondition = experiment.precondition();
         let mut arrays = Arrays::new();
         for (target, points) in [
@@ -324,7 +347,7 @@ impl Executor<'_> {
         method: usize,
     ) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
-        let (checkpoint, model) = self.model(model)?;
+        let (checkpoint, model) = self.own_model(model)?;
         let samples = self.workspace.samples(samples)?;
         let context = experiment.attribution_context(&checkpoint, &model, samples)?;
         let method = &experiment.benchmark()?.spec.methods[method];
@@ -368,19 +391,19 @@ fn named<const N: usize>(arrays: [(&str, Vec<usize>, Vec<f32>); N]) -> Arrays {
 /// The sensitivities of all samples to groups of images through the weights, and the solution for these.
 fn through_weights(
     experiment: &PreparedExperiment,
-    model: &NetworkDenoiser,
+    model: &dyn LearnedDenoiser,
     weights: &WeightsSpec,
     groups: &[ImagePoints],
 ) -> Result<(Sensitivities, DampedSolution), RetrainError> {
     let samples = &experiment.spec.samples;
     let training_set = experiment.image_points(&experiment.images);
-    let noise = TrainingNoise::LogNormal(experiment.config.noise);
+    let noise = experiment.training_noise()?;
     let learner = learner(experiment, model, weights, &training_set, &noise);
     let config = SensitivityConfig {
         samples: samples.count,
         batch: samples.batch,
         sampler: Sampler::Heun,
-        sigmas: schedule::edm(samples.steps),
+        sigmas: experiment.sigmas(samples.steps),
         seed: samples.seed,
         ..SensitivityConfig::default()
     };
@@ -392,7 +415,7 @@ fn through_weights(
 /// The learner of an estimator.
 fn learner<'a>(
     experiment: &PreparedExperiment,
-    model: &'a NetworkDenoiser,
+    model: &'a dyn LearnedDenoiser,
     weights: &WeightsSpec,
     training_set: &'a ImagePoints,
     noise: &'a TrainingNoise,

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use datasway_training::config::TrainConfig;
 use serde_json::Value;
+
+use crate::spec::TrainingConfig;
 
 /// Index of a job in [`Plan::jobs`](super::Plan::jobs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +37,7 @@ pub struct Job {
 /// Kind of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
-    /// Training of a base model.
+    /// Training of a base model, or a given one.
     Base,
     /// Training from scratch on changed data.
     Retrain,
@@ -92,10 +93,12 @@ impl fmt::Display for JobKind {
 /// Estimators, baselines, methods and directions are indices in the lists of the experiment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Task {
+    /// Keeps the base model that a folder gives.
+    Given,
     /// Trains a model.
     Train {
         /// Training configuration with its seed.
-        config: Box<TrainConfig>,
+        config: Box<TrainingConfig>,
         /// The training job of the model to start from; random weights if none.
         start: Option<JobId>,
         /// The training data.

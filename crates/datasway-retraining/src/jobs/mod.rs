@@ -14,6 +14,7 @@ mod removal;
 mod replicate_planner;
 mod runner;
 mod store;
+mod trainer;
 mod training;
 pub(crate) mod weight_alignment;
 mod workspace;

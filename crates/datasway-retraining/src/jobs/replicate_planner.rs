@@ -27,7 +27,10 @@ impl PlanBuilder<'_> {
             VariantKind::FineTune => &self.experiment.config,
         };
         let base_training = Training::from_scratch(base_config, seed);
-        let base_model = self.train(JobKind::Base, &base_training, TrainingData::All);
+        let base_model = match &self.experiment.given {
+            Some(given) => self.given(given),
+            None => self.train(JobKind::Base, &base_training, TrainingData::All),
+        };
         let base = self.sample(base_model);
         let (kind, training, before_model) = match variant.kind {
             VariantKind::Retrain => (JobKind::Retrain, base_training, base_model),

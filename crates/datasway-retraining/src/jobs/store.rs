@@ -107,7 +107,7 @@ impl Store {
     /// The result file of a job with this task.
     pub fn result(&self, job: JobId, task: &Task) -> PathBuf {
         self.folder(job).join(match task {
-            Task::Train { .. } => "model.safetensors",
+            Task::Given | Task::Train { .. } => "model.safetensors",
             Task::Sample { .. } => "samples.safetensors",
             Task::Sensitivity { .. } | Task::Combination { .. } | Task::Baseline { .. } => {
                 "prediction.safetensors"

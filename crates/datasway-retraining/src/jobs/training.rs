@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_training::batches::Batches;
-use datasway_training::config::TrainConfig;
-use datasway_training::trainer::ScoreTrainer;
 use datasway_training::training_loop::{RunOptions, TrainingRun, run};
 
 use super::executor::Executor;
 use super::job::{JobId, TrainingData};
 use super::progress::Progress;
 use super::removal::{random, responsible};
+use super::trainer::JobTrainer;
 use super::workspace::Workspace;
 use crate::RetrainError;
+use crate::spec::TrainingConfig;
 
 impl Executor<'_> {
     /// Trains the model of a job, from its checkpoint if it has one, and returns true if it came to its last step.
@@ -23,13 +22,13 @@ impl Executor<'_> {
     pub(super) fn train(
         &self,
         job: JobId,
-        config: &TrainConfig,
+        config: &TrainingConfig,
         start: Option<JobId>,
         data: TrainingData,
     ) -> Result<bool, RetrainError> {
         let workspace = self.workspace;
         let checkpoint = workspace.store.checkpoint(job);
-        let trainer = trainer(&workspace, config, start, &checkpoint)?;
+        let trainer = JobTrainer::new(&workspace, config, start, &checkpoint)?;
         let mut training = ModelTraining {
             first_step: trainer.step(),
             started: Instant::now(),
@@ -41,42 +40,19 @@ impl Executor<'_> {
             progress: self.progress,
         };
         let options = RunOptions {
-            steps: config.steps,
+            steps: config.steps(),
             checkpoint_every: self.checkpoint_every,
             stop: self.stop,
         };
         let finished = run(&mut training, options, |_, _| ())?;
-        let state = training.trainer.checkpoint()?;
         if finished {
-            state.for_sampling().save(&workspace.result(job))?;
+            training.trainer.save_model(&workspace.result(job))?;
             remove_file(&checkpoint)?;
         } else {
-            state.save(&checkpoint)?;
+            training.trainer.save(&checkpoint)?;
         }
         Ok(finished)
     }
-}
-
-/// The trainer of a job: continued from its checkpoint, fine-tuned from another model, or new.
-fn trainer(
-    workspace: &Workspace<'_>,
-    config: &TrainConfig,
-    start: Option<JobId>,
-    checkpoint: &Path,
-) -> Result<ScoreTrainer, RetrainError> {
-    let (config, device) = (config.clone(), &workspace.experiment.device);
-    let training_set = workspace.experiment.training_set.clone();
-    let trainer = match start {
-        _ if checkpoint.exists() => {
-            ScoreTrainer::resume(config, training_set, Checkpoint::load(checkpoint)?, device)
-        }
-        None => ScoreTrainer::new(config, training_set, device),
-        Some(model) => {
-            let model = Checkpoint::load(&workspace.result(model))?;
-            ScoreTrainer::fine_tune(config, training_set, &model, device)
-        }
-    };
-    Ok(trainer?)
 }
 
 /// The batches of the training data of a job.
@@ -121,9 +97,9 @@ fn removed_count(workspace: &Workspace<'_>) -> Result<usize, RetrainError> {
 
 /// The training run of a job.
 struct ModelTraining<'a> {
-    trainer: ScoreTrainer,
+    trainer: JobTrainer,
     batches: Batches<'a>,
-    config: &'a TrainConfig,
+    config: &'a TrainingConfig,
     device: &'a Device,
     checkpoint: &'a PathBuf,
     progress: &'a dyn Fn(Progress<'_>),
@@ -142,12 +118,12 @@ impl TrainingRun for ModelTraining<'_> {
     fn advance(&mut self) -> Result<f32, RetrainError> {
         let step = self.trainer.step();
         let batch = self.batches.at(self.config.draws(), step, self.device);
-        Ok(self.trainer.advance(batch)?)
+        self.trainer.advance(batch)
     }
 
     fn save(&mut self) -> Result<(), RetrainError> {
-        self.trainer.checkpoint()?.save(self.checkpoint)?;
-        let (step, steps) = (self.trainer.step(), self.config.steps);
+        self.trainer.save(self.checkpoint)?;
+        let (step, steps) = (self.trainer.step(), self.config.steps());
         let seconds_per_step =
             self.started.elapsed().as_secs_f64() / (step - self.first_step) as f64;
         (self.progress)(Progress::Checkpoint {

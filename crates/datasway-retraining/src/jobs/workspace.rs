@@ -57,12 +57,19 @@ impl Workspace<'_> {
         if self.is_done(job) {
             return JobStatus::Done;
         }
-        let checkpoint = Checkpoint::load(&self.store.checkpoint(job));
-        let step = checkpoint.ok().map(|checkpoint| checkpoint.header.step);
-        match (Claim::holder(self.store.folder(job)), step) {
+        match (Claim::holder(self.store.folder(job)), self.step(job)) {
             (Some(holder), step) => JobStatus::Running { holder, step },
             (None, Some(step)) => JobStatus::Stopped { step },
             (None, None) => JobStatus::Open,
+        }
+    }
+
+    /// Steps in the checkpoint of a job, if there is one.
+    fn step(&self, job: JobId) -> Option<u64> {
+        let path = self.store.checkpoint(job);
+        match &self.experiment.given {
+            Some(given) => Some(given.state(&path).ok()?.header.step),
+            None => Some(Checkpoint::load(&path).ok()?.header.step),
         }
     }
 

@@ -27,8 +27,8 @@ pub(super) fn tables(view: &View<'_>, bandwidths: &BTreeMap<String, f64>) -> Str
         experiment.images.len(),
         spec.data,
         &experiment.images.fingerprint[..16],
-        config.steps,
-        config.batch,
+        config.steps(),
+        config.batch(),
         spec.samples.count,
         seeds.join(", ")
     );

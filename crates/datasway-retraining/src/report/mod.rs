@@ -70,7 +70,7 @@ fn selected_bandwidths(
     for estimator in &experiment.spec.estimators {
         let density = estimator.density();
         if density.is_some_and(|density| density.bandwidth == Some(Bandwidth::Auto)) {
-            let (images, flip) = (&experiment.images, experiment.config.flip);
+            let (images, flip) = (&experiment.images, experiment.config.flip());
             let h = Bandwidth::Auto.value(images, flip, &experiment.device)?;
             bandwidths.insert(estimator.name(), h);
         }

@@ -1,20 +1,20 @@
 //! The experiment file as a whole.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use datasway_diffusion::DiffusionError;
 use datasway_diffusion::validate::{distinct, within};
 use datasway_sensitivity::sample_spec::SampleSpec;
 use datasway_training::config::TrainConfig;
-use datasway_training::memory::network_bytes;
+use datasway_training::fine_tune::FineTuneConfig;
 use serde::{Deserialize, Serialize};
 
 use super::benchmark::Benchmark;
 use super::checks::{self, SEED};
 use super::direction::DirectionSpec;
 use super::estimator::SensitivityEstimator;
-use super::variant::{Variant, with_fields};
+use super::training_config::TrainingConfig;
+use super::variant::Variant;
 use crate::RetrainError;
 use crate::baselines::Baseline;
 
@@ -41,8 +41,12 @@ pub struct Experiment {
     #[serde(default)]
     pub skip_bad: bool,
     /// Preset of network and training.
-    pub preset: String,
-    /// Fields of the preset to replace, for every model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The folder of a base model that is given: of another library, or fine-tuned by `train`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
+    /// Fields of the training configuration to replace, for every model.
     #[serde(default)]
     pub set: toml::Table,
     /// Seeds of base models: initial weights, batches and noise.
@@ -91,16 +95,30 @@ impl Experiment {
     /// The training configuration of base models, but for the seed.
     ///
     /// # Errors
-    /// If there is no such preset or field.
-    pub fn config(&self) -> Result<TrainConfig, DiffusionError> {
-        with_fields(TrainConfig::preset(&self.preset)?, &self.set)
+    /// If there is no such preset or field, or not one of a preset and a base model.
+    pub fn config(&self) -> Result<TrainingConfig, RetrainError> {
+        let config = match (&self.preset, &self.base) {
+            (Some(preset), None) => TrainingConfig::Own(TrainConfig::preset(preset)?),
+            (None, Some(_)) if self.set.contains_key("flip") => {
+                return Err(RetrainError::experiment(
+                    "set: flip is that of the model that base names: write it into datasway.toml there",
+                ));
+            }
+            (None, Some(_)) => TrainingConfig::Given(FineTuneConfig::default()),
+            _ => {
+                return Err(RetrainError::experiment(
+                    "either preset or base is needed: the network that is trained, or the folder of a model that is fine-tuned",
+                ));
+            }
+        };
+        Ok(config.with_fields(&self.set)?)
     }
 
     /// The training configurations of all models, but for their seeds. The first is that of base models.
     ///
     /// # Errors
     /// If there is no such preset or field, a number is out of its range, or a variant contradicts the base models.
-    pub fn configurations(&self) -> Result<Vec<TrainConfig>, RetrainError> {
+    pub fn configurations(&self) -> Result<Vec<TrainingConfig>, RetrainError> {
         let base = self.config()?;
         base.validate()?;
         let benchmark = self.attribution.iter().map(|benchmark| &benchmark.variant);
@@ -126,9 +144,7 @@ impl Experiment {
     /// As [`configurations`](Self::configurations).
     pub fn training_bytes(&self) -> Result<u128, RetrainError> {
         let configurations = self.configurations()?;
-        let bytes = configurations
-            .iter()
-            .map(|config| network_bytes(&config.network, config.batch));
+        let bytes = configurations.iter().map(TrainingConfig::bytes);
         Ok(bytes.max().unwrap_or_default())
     }
 
@@ -137,6 +153,11 @@ impl Experiment {
         self.check_lists()?;
         if let Some(benchmark) = &self.attribution {
             benchmark.check()?;
+            if self.base.is_some() {
+                return Err(RetrainError::experiment(
+                    "attribution compares networks that are trained anew, and base gives one: leave one of them out",
+                ));
+            }
         }
         checks::file_name("name", &self.name)?;
         within("limit", self.limit.unwrap_or(1), IMAGE_LIMITS)?;
@@ -153,6 +174,13 @@ impl Experiment {
         for estimator in &self.estimators {
             estimator.check(&earlier)?;
             earlier.push(estimator.name());
+        }
+        if self.base.is_some()
+            && (self.estimators.iter()).any(SensitivityEstimator::compares_weights)
+        {
+            return Err(RetrainError::experiment(
+                "alignment compares weights of networks of a preset: leave it out, or base",
+            ));
         }
         for baseline in &self.baselines {
             baseline.check()?;
@@ -255,7 +283,8 @@ mod tests {
     fn fields_of_the_preset_are_replaced_and_names_are_made() {
         let small = read(SMALL).unwrap();
         let config = small.config().unwrap();
-        assert_eq!((config.steps, config.network.channels), (10, 16));
+        let network = &config.own().unwrap().network;
+        assert_eq!((config.steps(), network.channels), (10, 16));
         assert_eq!(
             small.predictions(),
             ["empirical-h4", "optimal-transport-0.05"]
@@ -385,6 +414,17 @@ mod tests {
             ),
             ("attr:Eyeglasses", "atr:Eyeglasses", "atr:Eyeglasses"),
             ("faces16", "faces17", "there is no preset"),
+            ("preset = \"faces16\"", "", "either preset or base"),
+            (
+                "preset = \"faces16\"",
+                "preset = \"faces16\"\nbase = \"model\"",
+                "either preset or base",
+            ),
+            (
+                "preset = \"faces16\"",
+                "base = \"model\"",
+                "the model which is fine-tuned",
+            ),
             (
                 "density = \"empirical\"",
                 "density = \"empirical\"\nname = \"\"",

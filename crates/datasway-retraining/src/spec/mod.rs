@@ -7,6 +7,7 @@ mod direction;
 mod estimator;
 mod experiment;
 pub mod subsets;
+mod training_config;
 mod variant;
 
 pub use benchmark::{Benchmark, SumSpec};
@@ -14,4 +15,5 @@ pub use counterfactual::{CounterfactualSpec, RemovalSpec};
 pub use direction::DirectionSpec;
 pub use estimator::{CombinationSpec, SensitivityEstimator, WeightsSpec};
 pub use experiment::Experiment;
+pub use training_config::TrainingConfig;
 pub use variant::{Variant, VariantKind};

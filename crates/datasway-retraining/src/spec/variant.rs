@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
-use datasway_diffusion::DiffusionError;
 use datasway_training::config::TrainConfig;
 use serde::{Deserialize, Serialize};
 
 use super::checks;
+use super::training_config::TrainingConfig;
 use crate::RetrainError;
 
 /// A way to train the models of changed data.
@@ -47,27 +47,42 @@ impl Variant {
     /// The training configuration of its models, given that of base models.
     ///
     /// # Errors
-    /// If a field does not exist or is out of its range, or the images or a fine-tuned network would differ from those of base
-    /// models.
-    pub fn configuration(&self, base: &TrainConfig) -> Result<TrainConfig, RetrainError> {
+    /// If a field does not exist or is out of its range, the images or a fine-tuned network would differ from those of base models, or
+    /// a network of another library would be trained from its initial weights.
+    pub fn configuration(&self, base: &TrainingConfig) -> Result<TrainingConfig, RetrainError> {
         let name = self.name();
         checks::file_name("a variant's name", name)?;
         let refuse = |why: &dyn Display| RetrainError::experiment(format!("variant {name}: {why}"));
-        let config = with_fields(base.clone(), &self.set).map_err(|error| refuse(&error))?;
+        let config = base.clone().with_fields(&self.set);
+        let config = config.map_err(|error| refuse(&error))?;
         config.validate().map_err(|error| refuse(&error))?;
-        let image_options = |config: &TrainConfig| {
-            let network = &config.network;
-            (config.flip, network.image_size, network.image_channels)
-        };
-        if image_options(&config) != image_options(base) {
+        if config.flip() != base.flip() {
             return Err(refuse(
-                &"flip, network.image_size and network.image_channels belong to the data; set them for the whole experiment",
+                &"flip belongs to the data; set it for the whole experiment",
             ));
         }
-        if self.kind == VariantKind::FineTune && config.network != base.network {
-            return Err(refuse(
-                &"fine-tuning goes on with the network of the base model; set the network for the whole experiment",
-            ));
+        match (&config, base) {
+            (TrainingConfig::Own(config), TrainingConfig::Own(base)) => {
+                let size = |config: &TrainConfig| {
+                    (config.network.image_size, config.network.image_channels)
+                };
+                if size(config) != size(base) {
+                    return Err(refuse(
+                        &"network.image_size and network.image_channels belong to the data; set them for the whole experiment",
+                    ));
+                }
+                if self.kind == VariantKind::FineTune && config.network != base.network {
+                    return Err(refuse(
+                        &"fine-tuning goes on with the network of the base model; set the network for the whole experiment",
+                    ));
+                }
+            }
+            _ if self.kind == VariantKind::Retrain => {
+                return Err(refuse(
+                    &"the initial weights of the model that base names are not known, so it cannot be retrained: fine-tune it",
+                ));
+            }
+            _ => {}
         }
         Ok(config)
     }
@@ -80,28 +95,4 @@ impl Variant {
             (None, VariantKind::FineTune) => "fine-tune",
         }
     }
-}
-
-/// A training configuration with the fields of a table replaced; nested tables are groups of fields.
-pub(super) fn with_fields(
-    config: TrainConfig,
-    fields: &toml::Table,
-) -> Result<TrainConfig, DiffusionError> {
-    replace_group(config, "", fields)
-}
-
-/// Replaces the fields of one group; `group` is empty or ends with a dot.
-fn replace_group(
-    mut config: TrainConfig,
-    group: &str,
-    fields: &toml::Table,
-) -> Result<TrainConfig, DiffusionError> {
-    for (name, value) in fields {
-        let path = format!("{group}{name}");
-        config = match value {
-            toml::Value::Table(inner) => replace_group(config, &format!("{path}."), inner)?,
-            value => config.with(&path, &value.to_string())?,
-        };
-    }
-    Ok(config)
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use burn::module::Module;
 use burn::tensor::TensorData;
 use datasway_data::{Crop, Filter};
 use datasway_diffusion::DiffusionError;
@@ -94,6 +95,24 @@ impl FineTuneState {
         let header = serde_json::to_string(&self.header).map_err(|e| fail(&e))?;
         let bytes = tensor_file::serialize(ENTRY, header, views).map_err(|e| fail(&e))?;
         datasway_fs::write(path, &bytes).map_err(|e| fail(&e.reason))
+    }
+
+    /// The state without what is needed to continue: raw weights are the averaged ones, and the optimiser has no state.
+    pub fn for_sampling(self) -> Self {
+        Self {
+            model: self.ema.clone(),
+            optimizer: Vec::new(),
+            ..self
+        }
+    }
+
+    /// A network with the averaged weights in the place of its own.
+    ///
+    /// # Errors
+    /// If the weights are those of another network.
+    pub fn averaged<M: Module>(self, network: M) -> Result<M, DiffusionError> {
+        let averaged = weights::with_ids(self.ema, &self.header.parameter_ids);
+        weights::apply(network, averaged).map_err(DiffusionError::Invalid)
     }
 
     /// Checks that every weight is finite, which is not so if training has diverged.

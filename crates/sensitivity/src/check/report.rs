@@ -72,7 +72,7 @@ fn csv(run: &CheckRun) -> String {
 }
 
 fn page(run: &CheckRun, samples: Option<&str>) -> Result<String> {
-    let title = "Is this model one of these data?";
+    let title = "Does this model fit these data?";
     let verdict = match &run.reason {
         None => format!("{} may be a model of {}.", run.checkpoint, run.data),
         Some(reason) => format!("{} does not fit {}: {reason}.", run.checkpoint, run.data),
@@ -91,7 +91,7 @@ fn page(run: &CheckRun, samples: Option<&str>) -> Result<String> {
                     None => p { "The samples are not finite numbers." },
                 }
             }
-            (facts(&rows(run)))
+            section { (facts(&rows(run))) }
         }
     };
     Ok(document(title, datasway_report::STYLE, &body))
@@ -111,7 +111,8 @@ fn losses(run: &CheckRun) -> Result<Section> {
         curve("blurred training images", &|level| Some(level.blurred)),
     ];
     let raw = curve("raw weights", &|level| level.raw_weights);
-    if !raw.points.is_empty() {
+    let has_raw_weights = !raw.points.is_empty();
+    if has_raw_weights {
         curves.push(raw);
     }
     let axes = Axes {
@@ -124,12 +125,15 @@ fn losses(run: &CheckRun) -> Result<Section> {
     let mut table = Table::new(
         "losses",
         Some("Denoising loss ‖D(y + σn, σ) − y‖²/d by noise level.".to_owned()),
-        &["σ", "model", "raw weights", "best linear", "blurred data"],
+        &["σ", "model", "best linear", "blurred data"],
     );
+    if has_raw_weights {
+        table.columns.push("raw weights".to_owned());
+    }
     for level in &run.losses {
-        let raw = level.raw_weights.unwrap_or(f64::NAN);
-        let cells = [level.sigma, level.model, raw, level.linear, level.blurred];
-        table.rows.push(cells.map(rounded).to_vec());
+        let cells = [level.sigma, level.model, level.linear, level.blurred];
+        let cells = cells.into_iter().chain(level.raw_weights);
+        table.rows.push(cells.map(rounded).collect());
     }
     let mut told = Table::new(
         "told",

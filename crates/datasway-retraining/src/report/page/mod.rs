@@ -113,7 +113,7 @@ fn run_facts(view: &View<'_>, bandwidths: &BTreeMap<String, f64>) -> Vec<(String
         ("Data fingerprint", experiment.images.fingerprint.clone()),
         (
             "Training",
-            format!("{} steps of batch {}", config.steps, config.batch),
+            format!("{} steps of batch {}", config.steps(), config.batch()),
         ),
         ("Seeds", seeds.join(", ")),
         ("Samples", spec.samples.count.to_string()),
