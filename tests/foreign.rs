@@ -76,7 +76,7 @@ fn copy(folder: &Folder, name: &str) {
 fn edit(folder: &Folder, file: &str, old: &str, new: &str) {
     let text = folder.text(file);
     assert!(text.contains(old), "{file}: {text}");
-    folder.write(file, &text.replace(old, new));
+    folder.write(file, text.replace(old, new));
 }
 
 #[test]

@@ -48,7 +48,8 @@ fn plan(path: &Path) -> Result<(), String> {
     let experiment = Experiment::load(path).map_err(said)?;
     let config = experiment.config().map_err(said)?;
     config.validate().map_err(said)?;
-    let small = config.network.image_size <= 2 * SIZE && config.network.image_channels <= 3;
+    let network = config.own().map(|config| &config.network);
+    let small = network.is_some_and(|n| n.image_size <= 2 * SIZE && n.image_channels <= 3);
     if experiment.data != DATA || !small {
         return Ok(());
     }

@@ -95,17 +95,19 @@ impl JobTrainer {
 
     /// Writes everything that is needed to continue.
     pub fn save(&self, path: &Path) -> Result<(), RetrainError> {
-        Ok(match self {
+        match self {
             Self::Own(trainer) => trainer.checkpoint()?.save(path)?,
             Self::Given(tuner) => tuner.state()?.save(path)?,
-        })
+        }
+        Ok(())
     }
 
     /// Writes the averaged weights.
     pub fn save_model(&self, path: &Path) -> Result<(), RetrainError> {
-        Ok(match self {
+        match self {
             Self::Own(trainer) => trainer.checkpoint()?.for_sampling().save(path)?,
             Self::Given(tuner) => tuner.state()?.for_sampling().save(path)?,
-        })
+        }
+        Ok(())
     }
 }
