@@ -89,8 +89,7 @@ pub(super) fn cross_validated(
         &left_out,
         &points,
         images,
-        &distances,
-        &allowed,
+        (&distances, &allowed),
         &bandwidths,
         device,
         &mut |done| progress(MEASURED + (1.0 - MEASURED) * done),
@@ -258,13 +257,13 @@ fn predictors(
     }
 }
 
-/// The mean squared error of `D_h` at the left-out images, for each of the bandwidths.
+/// The mean squared error of `D_h` at the left-out images, for each of the bandwidths, from their squared distances to the points and
+/// the points that each is predicted from.
 fn errors(
     left_out: &[Vec<u8>],
     points: &[Point],
     images: &Dataset,
-    distances: &[Vec<f64>],
-    allowed: &[Vec<bool>],
+    (distances, allowed): (&[Vec<f64>], &[Vec<bool>]),
     bandwidths: &[f64],
     device: &Device,
     progress: &mut dyn FnMut(f64),
