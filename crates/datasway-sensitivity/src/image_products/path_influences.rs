@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pass::STRIP;
-use super::path_loops::{add, add_masses, add_sizes, contributions};
+use super::path_loops::{add, add_sizes, contributions};
 use super::path_masses::{PathMasses, TileMasses};
 use super::path_rows::{PathGradients, PathRows};
 use super::path_terms::{Reference, TermBuffers, TileFactors, TileTerms};
@@ -45,21 +45,21 @@ impl Groups {
     }
 }
 
-/// The influences of the images at some places, whose masses are kept. `progress` receives the number of images whose products are
-/// done.
+/// The influences of the images at some places, whose masses are kept. The terms take the room of the differences of the masses.
+/// `progress` receives the number of images whose products are done.
 pub(crate) fn path_influences(
     path: &PathRows<'_>,
     gradients: &PathGradients,
-    masses: &PathMasses,
+    mut masses: PathMasses,
     reference: &Reference,
     places: &[usize],
     groups: &Groups,
     progress: impl FnMut(usize),
 ) -> PathInfluences {
-    let log_densities = reference.densities(masses);
-    let terms = all_terms(path, gradients, masses, places, progress);
+    let log_densities = reference.densities(&masses);
+    let terms = all_terms(path, gradients, &mut masses, places, progress);
     let centers = reference.centers(gradients);
-    let centers = centers.unwrap_or_else(|| own_centers(path, gradients, masses, &terms));
+    let centers = centers.unwrap_or_else(|| own_centers(path, gradients, &masses, &terms));
     let (k, n, r, m) = (
         gradients.functionals,
         path.paths,
@@ -100,24 +100,29 @@ pub(crate) fn path_influences(
     results
 }
 
-/// The terms of every tile.
+/// The terms of every tile. The masses keep their sums only.
 fn all_terms(
     path: &PathRows<'_>,
     gradients: &PathGradients,
-    masses: &PathMasses,
+    masses: &mut PathMasses,
     places: &[usize],
     mut progress: impl FnMut(usize),
 ) -> Vec<TileTerms> {
-    let strips = places.chunks(STRIP).zip(masses.tiles.chunks(STRIP / TILE));
-    let strips: Vec<(&[usize], &[TileMasses])> = strips.collect();
+    let tiles = masses.tiles.chunks_mut(STRIP / TILE);
+    let mut strips: Vec<(&[usize], &mut [TileMasses])> = places.chunks(STRIP).zip(tiles).collect();
     let (mut all, mut done) = (Vec::new(), 0);
-    for wave in strips.chunks(rayon::current_num_threads().max(1)) {
-        let of_strips: Vec<Vec<TileTerms>> = (wave.par_iter())
+    for wave in strips.chunks_mut(rayon::current_num_threads().max(1)) {
+        let of_strips: Vec<Vec<TileTerms>> = (wave.par_iter_mut())
             .map(|(places, masses)| {
                 let mut buffers = TermBuffers::new(path);
-                let tiles = masses.iter().zip(places.chunks(TILE));
+                let tiles = masses.iter_mut().zip(places.chunks(TILE));
                 tiles
-                    .map(|(masses, places)| buffers.terms(path, gradients, masses, places))
+                    .map(|(masses, places)| {
+                        let terms = buffers.terms(path, gradients, masses, places);
+                        masses.differences = Vec::new();
+                        masses.exact = Vec::new();
+                        terms
+                    })
                     .collect()
             })
             .collect();
@@ -140,22 +145,13 @@ fn own_centers(
     let (mut products, mut totals) = (vec![0.0; rows], vec![0.0; r]);
     let log_sums = &masses.log_sums;
     for (masses, tile) in masses.tiles.iter().zip(terms) {
-        let (mut of_tile, mut total) = (vec![0.0; rows], vec![0.0; r]);
-        for (sums, terms) in masses
-            .sums
-            .chunks_exact(r)
-            .zip(tile.terms.chunks_exact(rows))
-        {
-            add_masses(sums, &mut total);
-            add_masses(terms, &mut of_tile);
-        }
         for row in 0..r {
             // Relative to the sum of all masses, which no top exceeds.
             let factor = (masses.tops[row] - log_sums[row]).exp();
-            totals[row] += factor * total[row];
+            totals[row] += factor * tile.totals[row];
             for row in (row..rows).step_by(r) {
-                let of_bases = tile.bases[row] * total[row % r];
-                products[row] += factor * (of_tile[row] + of_bases);
+                let of_bases = tile.bases[row] * tile.totals[row % r];
+                products[row] += factor * (tile.sums[row] + of_bases);
             }
         }
     }
@@ -209,13 +205,11 @@ impl<'a> Strip<'a> {
 
     fn add(&mut self, masses: &TileMasses, terms: &TileTerms, factors: &TileFactors) {
         let (r, rows) = (masses.tops.len(), terms.bases.len());
-        let mut totals = vec![0.0; r];
         for (sums, terms) in masses
             .sums
             .chunks_exact(r)
             .zip(terms.terms.chunks_exact(rows))
         {
-            add_masses(sums, &mut totals);
             for (k, terms) in terms.chunks_exact(r).enumerate() {
                 let shifts = &factors.shifts[k * r..(k + 1) * r];
                 contributions(
@@ -232,7 +226,7 @@ impl<'a> Strip<'a> {
             self.column += 1;
         }
         let balance = self.results.balance.iter_mut();
-        for (balance, (total, ratio)) in balance.zip(totals.iter().zip(&factors.ratios)) {
+        for (balance, (total, ratio)) in balance.zip(terms.totals.iter().zip(&factors.ratios)) {
             *balance += total * ratio;
         }
     }

@@ -52,9 +52,9 @@ impl ExactPlace {
     }
 }
 
-/// Bytes that are kept for an image and a row, with the terms of K functionals.
+/// Bytes that are kept for an image and a row: S, and Δ or the terms of K functionals in its place.
 pub(crate) fn bytes_of_pair(copies: usize, functionals: usize) -> usize {
-    size_of::<f32>() * (copies + functionals)
+    size_of::<f32>() * (1 + functionals.max(copies - 1))
 }
 
 impl PathMasses {

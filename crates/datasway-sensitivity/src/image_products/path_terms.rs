@@ -10,7 +10,7 @@
 
 use super::layout::LEVELS;
 use super::log_weights::load;
-use super::path_loops::{mirrored_terms, terms};
+use super::path_loops::{add_masses, mirrored_terms, terms};
 use super::path_masses::{PathMasses, TileMasses};
 use super::path_rows::{PathGradients, PathRows};
 use super::products::Products;
@@ -32,6 +32,10 @@ pub(super) struct TileTerms {
     pub terms: Vec<f32>,
     /// b, `[K·R]`.
     pub bases: Vec<f64>,
+    /// The sums of the terms over the images, `[K·R]`.
+    pub sums: Vec<f64>,
+    /// The sums of S over the images, `[R]`.
+    pub totals: Vec<f64>,
 }
 
 /// Buffers of the products of a tile.
@@ -66,6 +70,8 @@ impl TermBuffers {
         let mut result = TileTerms {
             terms: vec![0.0; places.len() * kr],
             bases: self.bases(masses, r, kr),
+            sums: vec![0.0; kr],
+            totals: vec![0.0; r],
         };
         for j in 0..places.len() {
             for k in 0..gradients.functionals {
@@ -85,6 +91,12 @@ impl TermBuffers {
             }
         }
         self.correct(path, gradients, masses, &mut result);
+        for terms in result.terms.chunks_exact(kr) {
+            add_masses(terms, &mut result.sums);
+        }
+        for sums in masses.sums.chunks_exact(r) {
+            add_masses(sums, &mut result.totals);
+        }
         result
     }
 

@@ -137,8 +137,11 @@ pub fn compute_with_candidates(
             ((batch.first - config.first) as f64 + batch.count as f64 * done)
                 / config.samples as f64
         };
-        let own = own_comparison(&batch, images, functionals);
-        let trajectory = sample(model, images, &batch, own.is_none(), config)?;
+        let own = own_comparison(&batch, images);
+        // The density of these images themselves is found together with their influences.
+        let needed = functionals.iter().any(|f| f.needs_density());
+        let compared = own.is_none() || needed;
+        let trajectory = sample(model, images, &batch, compared, config)?;
         let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
         progress(fraction(0.5));
         let by_step = config.by_step;
@@ -200,15 +203,10 @@ pub(super) fn check_candidates(
     }
 }
 
-/// The comparison with these images themselves, whose density is found together with their influences: on devices that share the
-/// memory of the images, and if no functional needs it before.
-fn own_comparison<'a>(
-    batch: &'a Batch<'_>,
-    images: &ImagePoints,
-    functionals: &[Box<dyn Functional>],
-) -> Option<MeasureComparison<'a>> {
-    let needed = functionals.iter().any(|f| f.needs_density());
-    if needed || has_own_memory(images.device()) {
+/// The comparison with these images themselves, on devices that share their memory. q and `⟨G, D⟩` are then sums of the masses and
+/// products that the influences consist of, so that the mean influence of all images is 0 whatever the rounding of these.
+fn own_comparison<'a>(batch: &'a Batch<'_>, images: &ImagePoints) -> Option<MeasureComparison<'a>> {
+    if has_own_memory(images.device()) {
         return None;
     }
     let comparison = batch.density.comparison()?;

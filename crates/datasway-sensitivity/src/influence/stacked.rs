@@ -229,7 +229,7 @@ impl StackedImages {
             let pass = path_influences(
                 &rows,
                 &gradients,
-                &masses,
+                masses,
                 &reference(&evaluations, paths.clone())?,
                 &self.places,
                 &groups,
