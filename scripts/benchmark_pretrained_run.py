@@ -14,7 +14,8 @@ PyTorch's side is the ranking as its users would write it: Heun's method with di
 sets of images, and `torch.func.jvp` through the whole sampler. First both compute samples and sensitivities from the same noise, and must agree.
 Then whole runs are timed in turn: Datasway's process from start to end, with its page and files, against PyTorch's computation
 alone, without the import of the library. Printed are medians, the median of the rounds' ratios, and each process's peak memory.
-`clip_sample` is off, because Datasway would draw the samples again with clamped images, which PyTorch's side does not.
+With `--processor-time` each has one thread, and its time is that for which it had a processor: for a machine that other work
+shares. `clip_sample` is off, because Datasway would draw the samples again with clamped images, which PyTorch's side does not.
 
 Influences and `check` are Datasway's alone: seconds and peak memory. `check` refuses random weights, as it must.
 """
@@ -43,14 +44,15 @@ def prepare(folder):
     DDPMPipeline(UNet2DModel(**CONFIG), DDPMScheduler(clip_sample=False)).save_pretrained(folder)
 
 
-def pytorch(pipeline, cache, results, out):
+def pytorch(pipeline, cache, results, out, clock):
     """Samples and their sensitivities from the noise of Datasway's results; prints the seconds that they took."""
     import numpy as np
     import torch
     from diffusers import DDPMScheduler, UNet2DModel
     from safetensors.torch import load_file, save_file
 
-    started = time.perf_counter()
+    clock = getattr(time, clock)
+    started = clock()
     network = UNet2DModel.from_pretrained(Path(pipeline) / "unet").eval()
     in_order(network)
     signals = DDPMScheduler.from_pretrained(Path(pipeline) / "scheduler").alphas_cumprod.double()
@@ -67,7 +69,8 @@ def pytorch(pipeline, cache, results, out):
         return x - sigma * network(pictures, torch.full((len(x),), step)).sample.flatten(1)
 
     def closed_form(cloud, x, sigma):
-        logits = -((x**2).sum(1, keepdim=True) - 2 * x @ cloud.T + (cloud**2).sum(1)) / (2 * sigma**2)
+        """log p up to what it has in common for all clouds, |x|², which would cost digits in single precision; and D."""
+        logits = (2 * x @ cloud.T - (cloud**2).sum(1)) / (2 * sigma**2)
         return logits.logsumexp(1, keepdim=True) - math.log(len(cloud)), logits.softmax(1) @ cloud
 
     def perturbed(x, sigma, mass):
@@ -89,7 +92,7 @@ def pytorch(pipeline, cache, results, out):
     zero = torch.zeros(())
     with torch.no_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         samples, sensitivity = torch.func.jvp(heun, (zero,), (zero + 1,))
-    print(time.perf_counter() - started)
+    print(clock() - started)
     if out != "-":
         save_file({"samples": samples, NAME: sensitivity}, out)
 
@@ -114,7 +117,8 @@ def main():
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--csv", type=Path, help="write the raw times here")
-    parser.add_argument("--pytorch", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--processor-time", action="store_true", help="time one thread on its core, not the wall clock")
+    parser.add_argument("--pytorch", nargs=5, help=argparse.SUPPRESS)
     parser.add_argument("--prepare", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.pytorch:
@@ -132,7 +136,8 @@ def main():
             model = ["--checkpoint", pipeline, "--data", f"faces:{options.images}", "--cache", cache]
             size = ["--samples", options.samples, "--steps", options.steps, "--bandwidth", BANDWIDTH]
             command = [options.bin / "sensitivity", *subcommand, *model, *size, "--out", folder / out, *words]
-            _, seconds, peak = process(list(map(str, command)), accepted=(0, 1) if subcommand == ["check"] else (0,))
+            accepted = (0, 1) if subcommand == ["check"] else (0,)
+            _, seconds, peak = process(list(map(str, command)), accepted, options.processor_time)
             if not (folder / out / "index.html").exists():
                 sys.exit(f"{' '.join(map(str, command))} has written no page")
             return seconds, peak
@@ -141,8 +146,10 @@ def main():
             return datasway([], out, "--add", f"attr:{ATTRIBUTE}")
 
         def torch(out):
-            words = [pipeline, cache, folder / "first" / "sensitivities.safetensors", out]
-            output, whole, peak = process([sys.executable, __file__, "--pytorch", *map(str, words)])
+            clock = "process_time" if options.processor_time else "perf_counter"
+            words = [pipeline, cache, folder / "first" / "sensitivities.safetensors", out, clock]
+            command = [sys.executable, __file__, "--pytorch", *map(str, words)]
+            output, whole, peak = process(command, one_thread=options.processor_time)
             return float(output.split()[-1]), whole, peak
 
         ranking("first")

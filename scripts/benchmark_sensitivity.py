@@ -144,15 +144,19 @@ def correlation(a, b):
     return 1 - 6 * sum((rank - where[sample]) ** 2 for rank, sample in enumerate(a)) / (n * (n * n - 1))
 
 
-def process(command, accepted=(0,)):
-    """Output and wall time of a process, and its peak memory in MiB. Ends the program at an exit code that is not accepted."""
+def process(command, accepted=(0,), one_thread=False):
+    """Output and wall time of a process, and its peak memory in MiB. Ends the program at an exit code that is not accepted.
+    With one thread, the time is that for which it had a processor."""
     started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    threads = {"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if one_thread else {}
+    environment = os.environ | threads
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     output, errors = child.stdout.read(), child.stderr.read()
     _, status, usage = os.wait4(child.pid, 0)
     if os.waitstatus_to_exitcode(status) not in accepted:
         sys.exit(errors)
-    return output, time.perf_counter() - started, usage.ru_maxrss / 1024
+    seconds = usage.ru_utime + usage.ru_stime if one_thread else time.perf_counter() - started
+    return output, seconds, usage.ru_maxrss / 1024
 
 
 def main():
