@@ -32,6 +32,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod tile_masses;
 
 pub(crate) use layout::ImageTiles;
 pub(crate) use pass::{Part, sums_over};

@@ -4,12 +4,12 @@ use rayon::prelude::*;
 
 use super::layout::ImageTiles;
 use super::log_weights::LogWeights;
-use super::path_masses::{ExactPlace, TileMasses};
 use super::products::{Moments, Products};
 use super::rows::Rows;
 use super::simd::{exp, multiversion};
 use super::sums::{Sums, factor};
 use super::tile::{TILE, Tile};
+use super::tile_masses::{ExactPlace, TileMasses};
 
 /// Images whose sums are one term of a sum in f64. The number decides the order of all sums, and so their last digits.
 pub(super) const STRIP: usize = 4 * TILE;

@@ -9,10 +9,11 @@ use rayon::prelude::*;
 
 use super::pass::STRIP;
 use super::path_loops::{add, add_sizes, contributions};
-use super::path_masses::{PathMasses, TileMasses};
+use super::path_masses::PathMasses;
 use super::path_rows::{PathGradients, PathRows};
 use super::path_terms::{Reference, TermBuffers, TileFactors, TileTerms};
 use super::tile::TILE;
+use super::tile_masses::TileMasses;
 
 /// The influences of m images on K functionals of n paths.
 pub(crate) struct PathInfluences {

@@ -6,10 +6,10 @@
 
 use rayon::prelude::*;
 
-use super::log_weights::ExactPair;
 use super::pass::{Kept, STRIP, sums_of_strip};
 use super::path_rows::PathRows;
 use super::sums::Sums;
+use super::tile_masses::TileMasses;
 
 /// The masses of images at R rows.
 pub(crate) struct PathMasses {
@@ -19,37 +19,6 @@ pub(crate) struct PathMasses {
     pub(super) log_sums: Vec<f64>,
     /// Number of terms of a sum: images and mirror images.
     terms: usize,
-}
-
-/// The masses of a tile of c images.
-#[derive(Debug, Default)]
-pub(super) struct TileMasses {
-    /// The logarithms that the masses are relative to, `[R]`.
-    pub tops: Vec<f64>,
-    /// S, `[c, R]`.
-    pub sums: Vec<f32>,
-    /// Δ, `[c, R]`; empty without mirror images.
-    pub differences: Vec<f32>,
-    /// The pairs whose distance was computed in f64.
-    pub exact: Vec<ExactPlace>,
-}
-
-/// A pair of an image and a row.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ExactPlace {
-    pub row: u32,
-    pub image: u16,
-    pub copy: u16,
-}
-
-impl ExactPlace {
-    pub fn of(pair: &ExactPair) -> Self {
-        Self {
-            row: pair.row as u32,
-            image: pair.image as u16,
-            copy: pair.copy as u16,
-        }
-    }
 }
 
 /// Bytes that are kept for an image and a row: S, and Δ or the terms of K functionals in its place.

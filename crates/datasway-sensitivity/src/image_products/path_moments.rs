@@ -5,11 +5,12 @@ use rayon::prelude::*;
 use super::layout::LEVELS;
 use super::pass::STRIP;
 use super::path_loops::contributions;
-use super::path_masses::{PathMasses, TileMasses};
+use super::path_masses::PathMasses;
 use super::path_rows::{PathGradients, PathRows};
 use super::path_terms::{Reference, TermBuffers, TileFactors};
 use super::products::Moments;
 use super::tile::TILE;
+use super::tile_masses::TileMasses;
 
 /// `Σ_y a_y·w·r_y·(y − D)/copies` over the images at some places and their copies, with the influences `a_y` on the only
 /// functional, `[R, d]`: the change of the denoiser at every evaluation if every image gets its influence as mass, which its

@@ -11,11 +11,12 @@
 use super::layout::LEVELS;
 use super::log_weights::load;
 use super::path_loops::{add_masses, mirrored_terms, terms};
-use super::path_masses::{PathMasses, TileMasses};
+use super::path_masses::PathMasses;
 use super::path_rows::{PathGradients, PathRows};
 use super::products::Products;
 use super::simd::inner_product;
 use super::tile::Tile;
+use super::tile_masses::TileMasses;
 
 /// What images are compared with at every row of some paths.
 #[derive(Debug, Default)]

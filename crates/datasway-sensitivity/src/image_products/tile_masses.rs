@@ -1,0 +1,34 @@
+//! The softmax masses of the images of one tile at all rows.
+
+use super::log_weights::ExactPair;
+
+/// The masses of a tile of c images.
+#[derive(Debug, Default)]
+pub(super) struct TileMasses {
+    /// The logarithms that the masses are relative to, `[R]`.
+    pub tops: Vec<f64>,
+    /// S, `[c, R]`.
+    pub sums: Vec<f32>,
+    /// Δ, `[c, R]`; empty without mirror images.
+    pub differences: Vec<f32>,
+    /// The pairs whose distance was computed in f64.
+    pub exact: Vec<ExactPlace>,
+}
+
+/// A pair of an image and a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ExactPlace {
+    pub row: u32,
+    pub image: u16,
+    pub copy: u16,
+}
+
+impl ExactPlace {
+    pub fn of(pair: &ExactPair) -> Self {
+        Self {
+            row: pair.row as u32,
+            image: pair.image as u16,
+            copy: pair.copy as u16,
+        }
+    }
+}
