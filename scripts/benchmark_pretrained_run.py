@@ -116,6 +116,7 @@ def main():
     parser.add_argument("--steps", type=int, default=18)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--alone", nargs="*", default=["influence", "check"], help="what is timed without PyTorch")
     parser.add_argument("--csv", type=Path, help="write the raw times here")
     parser.add_argument("--processor-time", action="store_true", help="time one thread on its core, not the wall clock")
     parser.add_argument("--pytorch", nargs=5, help=argparse.SUPPRESS)
@@ -161,17 +162,28 @@ def main():
             rounds.append((mine, theirs, whole, peak, their_peak))
             raw.append(",".join([str(i), "ranking", *(f"{v:.3f}" for v in rounds[-1])]))
             print(f"ranking: Datasway {mine:.1f} s; PyTorch {theirs:.1f} s, with the import {whole:.1f} s", flush=True)
-        for what in ("influence", "check"):
+        report(rounds, options.samples)
+        write(options.csv, raw)
+        for what in options.alone:
             seconds, peak = datasway([what], what)
             raw.append(f"0,{what},{seconds:.3f},,,{peak:.3f},")
             print(f"{what}: Datasway {seconds:.1f} s, {peak:.0f} MiB", flush=True)
+            write(options.csv, raw)
+
+
+def report(rounds, samples):
+    """Prints medians and ratios of the rankings."""
     middle = [statistics.median(column) for column in zip(*rounds)]
     ratio = statistics.median(mine / theirs for mine, theirs, *_ in rounds)
     print(f"ranking: Datasway {middle[0]:.1f} s, PyTorch {middle[1]:.1f} s, ratio {ratio:.2f}")
-    print(f"seconds a sample: {middle[0] / options.samples:.2f} against {middle[1] / options.samples:.2f}")
-    print(f"peak memory: Datasway {middle[3]:.0f} MiB, PyTorch {middle[4]:.0f} MiB, ratio {middle[3] / middle[4]:.2f}")
-    if options.csv:
-        options.csv.write_text("\n".join(raw) + "\n")
+    print(f"seconds a sample: {middle[0] / samples:.2f} against {middle[1] / samples:.2f}")
+    print(f"peak memory: Datasway {middle[3]:.0f} MiB, PyTorch {middle[4]:.0f} MiB, ratio {middle[3] / middle[4]:.2f}", flush=True)
+
+
+def write(file, lines):
+    """Writes the raw times, if there is a file for them."""
+    if file:
+        file.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
