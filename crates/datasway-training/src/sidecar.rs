@@ -153,12 +153,20 @@ impl Sidecar {
     }
 }
 
-/// The line of the file that an error of TOML is about, and the error.
+/// The line of the file that an error of TOML is about, with its number and its field, and the error.
 fn reason(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.map(|before| format!("line {}: ", before.matches('\n').count() + 1));
     let message = datasway_fs::one_line(error.message());
-    format!("{}{message}", line.unwrap_or_default())
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let Some(before) = before else {
+        return message;
+    };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    // The message names a field that is unknown, and no other.
+    let field = line.split('=').next().unwrap_or_default().trim();
+    let named = field.is_empty() || message.contains(field);
+    let field = if named { "" } else { &format!(", {field}") };
+    format!("line {}{field}: {message}", number + 1)
 }
 
 /// True if a value holds null somewhere, which a number of TOML that is not finite becomes.
@@ -215,7 +223,7 @@ mod tests {
                 "line 2: unknown field `colour`",
             ),
             ("crop = \"left\"", "stretch"),
-            ("filter = 3", "filter"),
+            ("filter = 3", "line 1, filter: wanted"),
             ("pixels = \"[0, 255]\"", "[-1, 1]"),
             ("[training]\nbase = 3", "base"),
             (

@@ -117,12 +117,12 @@ fn tensors_that_are_missing_misshapen_or_unknown_are_listed() {
     tensors.remove("mid_block.resnets.1.conv2.bias").unwrap();
     let shape = TensorData::zeros::<f32, _>([4]);
     tensors.insert("conv_norm_out.weight".to_owned(), shape.clone());
-    tensors.insert("down_blocks.0.lora.weight".to_owned(), shape);
+    tensors.insert("down_blocks.0.extra.weight".to_owned(), shape);
     let message = load(&case.config["config"], tensors, None).unwrap_err();
     for part in [
         "lacks mid_block.resnets.1.conv2.bias",
         "conv_norm_out.weight ([4] in the place of [8])",
-        "beyond the network down_blocks.0.lora.weight",
+        "beyond the network down_blocks.0.extra.weight",
     ] {
         assert!(message.contains(part), "{message}");
     }
