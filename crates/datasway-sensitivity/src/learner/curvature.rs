@@ -25,7 +25,7 @@ pub trait Curvature {
 
 /// The Gauss–Newton matrix of the loss, `G = E[J_θᵀ·(2w/d)·J_θ]`, over a list of draws.
 ///
-/// One batch is in memory at a time. Up to [`TOGETHER`] directions share the evaluation of each batch.
+/// One batch is in memory at a time. Up to four directions share the evaluation of each batch.
 pub struct GaussNewton<'a> {
     /// The model.
     pub model: &'a dyn LearnedDenoiser,
