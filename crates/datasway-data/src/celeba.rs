@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use datasway_fs::plural;
 use sha2::{Digest, Sha256};
 
 use crate::input::{MOST_TABLE, entries, read};
 use crate::listing::{Listing, Square};
 use crate::report::Report;
-use crate::words::plural;
 use crate::{Attributes, DataError, picture};
 
 /// The table of attributes.
@@ -205,7 +205,8 @@ fn read_attributes(table: &Table) -> Result<(Vec<String>, Attributes), DataError
     }
     if names.len() != count {
         return Err(table.bad(format!(
-            "announces {count} images and lists {}",
+            "announces {} and lists {}",
+            plural(count, "image"),
             names.len()
         )));
     }

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use datasway_fs::{grouped, plural};
 use sha2::Sha256;
 
 use crate::input::entries;
 use crate::listing::{Listing, centre};
 use crate::report::Report;
-use crate::words::line;
-use crate::words::{grouped, plural, some};
+use crate::words::{line, some};
 use crate::{Classes, DataError, celeba, picture};
 
 /// Extensions of image files.

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use datasway_fs::plural;
 use image::{Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 
@@ -32,7 +33,11 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
     if counts[0] != sizes[0] {
         return Err(bad(
             &labels,
-            format!("has {} labels for {} images", counts[0], sizes[0]),
+            format!(
+                "has {} for {}",
+                plural(counts[0] as usize, "label"),
+                plural(sizes[0] as usize, "image")
+            ),
         ));
     }
     if let Some(label) = values.iter().find(|&&v| v > 9) {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use datasway_fs::grouped;
+
 use crate::listing::Listing;
-use crate::words::grouped;
 use crate::{DataError, LoadOptions, celeba, cifar, faces, folder, idx, memory};
 
 /// A data set's format and place.

@@ -1,7 +1,9 @@
 //! Summary of a data set for people.
 
+use datasway_fs::{counted, grouped, plural};
+
 use crate::Dataset;
-use crate::words::{counted, grouped, line, plural};
+use crate::words::line;
 
 impl Dataset {
     /// A summary for people: one line, and one more for each notice.

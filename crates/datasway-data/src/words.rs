@@ -1,6 +1,8 @@
-//! Numbers, lists and foreign text in messages.
+//! Lists and foreign text in messages.
 
 use std::path::Path;
+
+use datasway_fs::grouped;
 
 /// Foreign text on one line: control characters are escaped, and the text is cut at 300 characters.
 pub(crate) fn line(text: &str) -> String {
@@ -26,32 +28,6 @@ pub(crate) fn line(text: &str) -> String {
 /// A path on one line.
 pub(crate) fn place(path: &Path) -> String {
     line(&path.to_string_lossy())
-}
-
-/// A count with commas between thousands.
-pub(crate) fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A count of things whose plural ends in s.
-pub(crate) fn plural(count: usize, thing: &str) -> String {
-    counted(count, thing, &format!("{thing}s"))
-}
-
-pub(crate) fn counted(count: usize, singular: &str, plural: &str) -> String {
-    format!(
-        "{} {}",
-        grouped(count),
-        if count == 1 { singular } else { plural }
-    )
 }
 
 /// The first three names and how many more there are.

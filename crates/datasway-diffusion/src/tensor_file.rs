@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use burn::tensor::{Bytes, DType, TensorData};
@@ -150,7 +150,16 @@ pub fn read(
     let fail = |reason: &dyn std::fmt::Display| {
         DiffusionError::file(path, format!("cannot read the {what}: {reason}"))
     };
-    let metadata = std::fs::metadata(path).map_err(|error| fail(&error))?;
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(fail(&"there is no such file: name one that is there"));
+        }
+        Err(error) => return Err(fail(&error)),
+    };
+    if metadata.is_dir() {
+        return Err(fail(&"it is a folder: name the file"));
+    }
     if !metadata.is_file() {
         return Err(fail(&"it is not a file"));
     }

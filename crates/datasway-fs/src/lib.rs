@@ -4,6 +4,7 @@
 
 pub mod arrays;
 pub mod claim;
+mod count;
 pub mod csv;
 mod leftovers;
 mod line;
@@ -14,6 +15,7 @@ mod read;
 pub mod shard;
 mod write;
 
+pub use count::{counted, grouped, plain_plural, plural};
 pub use leftovers::remove_leftovers;
 pub use line::one_line;
 pub use read::{ReadError, read, read_text};

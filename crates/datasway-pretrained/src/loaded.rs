@@ -1,5 +1,6 @@
 //! A network of a folder with everything that makes it a denoiser.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,9 +44,40 @@ pub struct Loaded {
     pub notes: Vec<String>,
 }
 
+/// Checks that a path is that of a folder with files, or of a pickle, which has an error of its own.
+fn check_place(path: &Path) -> Result<(), PretrainedError> {
+    const REMEDY: &str = "name the folder of a model of diffusers or EDM";
+    let failed = |problem: String| {
+        Err(PretrainedError::File {
+            path: path.to_owned(),
+            message: format!("{problem}: {REMEDY}"),
+        })
+    };
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return failed("there is no such folder".to_owned());
+        }
+        Err(error) => return failed(format!("cannot be read ({error})")),
+    };
+    if !metadata.is_dir() {
+        return if edm::is_pickle(path) {
+            Ok(())
+        } else {
+            failed("is a file".to_owned())
+        };
+    }
+    match std::fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => failed("is an empty folder".to_owned()),
+        Ok(false) => Ok(()),
+        Err(error) => failed(format!("cannot be read ({error})")),
+    }
+}
+
 impl Loaded {
     /// The model of a folder.
     pub fn load(path: &Path, options: &PretrainedOptions) -> Result<Self, PretrainedError> {
+        check_place(path)?;
         if edm::is_edm(path) || edm::is_pickle(path) {
             return Self::edm(path, options);
         }

@@ -72,7 +72,8 @@ pub fn prepare(
     let source = Source::parse(source_name).map_err(with_advice)?;
     let device = device(&environment.device)?;
     let given = experiment.base.as_deref();
-    let given = given.map(|folder| GivenModel::load(folder, &device));
+    let named = |error: RetrainError| RetrainError::experiment(format!("base: {error}"));
+    let given = given.map(|folder| GivenModel::load(folder, &device).map_err(named));
     let given = given.transpose()?;
     let mut config = experiment.config()?;
     config.validate()?;

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::sampler::{FrozenNoise, sample_by};
+use datasway_fs::plural;
 use datasway_stats::root_mean_square;
 use serde::Serialize;
 
@@ -69,8 +70,8 @@ impl ClipDifference {
     pub fn text(&self) -> String {
         format!(
             "denoised images clamped to [-{range}, {range}], as the scheduler's clip_sample says and is not done here, would change the \
-             first {} samples by {:.2} grey levels in the root mean square, and by {:.1} at most",
-            self.samples,
+             first {} by {:.2} grey levels in the root mean square, and by {:.1} at most",
+            plural(self.samples, "sample"),
             self.root_mean_square,
             self.largest,
             range = self.range

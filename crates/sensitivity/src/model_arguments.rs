@@ -35,8 +35,10 @@ pub struct Candidate {
     pub double: DoublePrecision,
     /// Its weights before they are averaged, if the file has them.
     pub raw: Option<NetworkDenoiser>,
-    /// Fingerprint of the training images, if the file names it.
+    /// Fingerprint of the training images, if the checkpoint or the sidecar names it.
     pub fingerprint: Option<String>,
+    /// The training images, as a sidecar names them.
+    pub named_data: Option<String>,
     /// The folder of a model of another library, and a sidecar that names its data.
     pub sidecar: Option<(PathBuf, Sidecar)>,
 }
@@ -387,7 +389,7 @@ impl ModelArgs {
             return self.pretrained.model(folder, data, &options, tell);
         }
         self.pretrained.check_unused()?;
-        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
+        let checkpoint = self.own_checkpoint()?;
         TrainedModel::from_checkpoint(self.name(), checkpoint, &options, tell).map_err(advised)
     }
 
@@ -395,6 +397,19 @@ impl ModelArgs {
     fn pretrained_folder(&self) -> Option<&Path> {
         let path = self.checkpoint.as_deref();
         path.filter(|path| is_pretrained(path))
+    }
+
+    /// The checkpoint of `train`, or the shipped one.
+    fn own_checkpoint(&self) -> Result<Checkpoint> {
+        let path = self.checkpoint.as_deref();
+        if let Some(path) = path {
+            ensure!(
+                path.exists(),
+                "--checkpoint {}: there is no such file or folder: name a checkpoint of `train`, or the folder of a model of diffusers or EDM",
+                path.display()
+            );
+        }
+        Ok(default_model::or_shipped(path)?)
     }
 
     /// The model with images that may be others than those of its training.
@@ -408,18 +423,20 @@ impl ModelArgs {
             let data = self.data.as_deref();
             let (model, sidecar) =
                 (self.pretrained).model_with_sidecar(folder, data, &options, tell)?;
+            let saved = Sidecar::read(folder)?.unwrap_or_default();
             let loading = loading(&sidecar, &options.device, DType::F64);
             let path = folder.to_owned();
             return Ok(Candidate {
                 model,
                 double: Box::new(move || Ok(Pretrained::load(&path, &loading)?.score_model)),
                 raw: None,
-                fingerprint: None,
+                fingerprint: saved.data_fingerprint,
+                named_data: saved.data,
                 sidecar: Some((folder.to_owned(), sidecar)),
             });
         }
         self.pretrained.check_unused()?;
-        let checkpoint = default_model::or_shipped(self.checkpoint.as_deref())?;
+        let checkpoint = self.own_checkpoint()?;
         let raw = checkpoint.model.clone().map(|weights| {
             let raw = Checkpoint {
                 ema: weights,
@@ -439,6 +456,7 @@ impl ModelArgs {
             double: Box::new(double),
             raw: raw.transpose()?,
             fingerprint: Some(fingerprint),
+            named_data: None,
             sidecar: None,
         })
     }

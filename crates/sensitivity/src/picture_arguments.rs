@@ -5,6 +5,7 @@ use clap::Args;
 use datasway_cli::number::real;
 use datasway_data::Selection;
 use datasway_fs::csv::quoted;
+use datasway_fs::plural;
 use datasway_sensitivity::{EncodedPictures, SensitivityConfig, StartingNoise, TrainedModel};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -146,10 +147,7 @@ impl GivenPictures {
         let [errors, sizes] = [self.encoded.errors(), self.encoded.noise_sizes()];
         let largest = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
         let smallest = sizes.iter().copied().fold(f64::INFINITY, f64::min);
-        let count = match self.names.len() {
-            1 => "1 picture".to_owned(),
-            count => format!("{count} pictures"),
-        };
+        let count = plural(self.names.len(), "picture");
         format!(
             "{count}, encoded and drawn again: off by {:.3} grey levels at most (root mean square); noise of size {smallest:.2} to {:.2}, \
              where 1 is expected",

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use burn::tensor::{DType, Device};
 use clap::Args;
 use datasway_data::{Crop, Dataset, Filter};
+use datasway_fs::plural;
 use datasway_pretrained::{Pretrained, PretrainedOptions};
 use datasway_sensitivity::{ModelOptions, PretrainedData, Sidecar, TrainedModel};
 
@@ -143,12 +144,14 @@ fn class_note(class: usize, images: &Dataset, has_classes: bool) -> String {
     let count = images.len();
     match &images.classes {
         Some(classes) if has_classes => format!(
-            "the model is that of class {class}, and its data are the {count} images of {}",
+            "the model is that of class {class}, and its data are the {} of {}",
+            plural(count, "image"),
             classes.names[class]
         ),
         _ => format!(
-            "the model is that of class {class}, and all {count} images are taken as those of this class, because the data have no \
-             classes of the model"
+            "the model is that of class {class}, and its data, {}, are taken as those of this class, because they have no classes of the \
+             model",
+            plural(count, "image")
         ),
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{ArgMatches, Args, Command};
 use datasway_cli::Options;
+use datasway_fs::plural;
 use serde::{Deserialize, Serialize};
 
 use crate::run_info::RunInfo;
@@ -173,7 +174,10 @@ impl FromArgs {
             expected.summary,
             expected
                 .training_step
-                .map_or(String::new(), |steps| format!(" {steps} steps")),
+                .map_or(String::new(), |steps| format!(
+                    " {}",
+                    plural(steps as usize, "step")
+                )),
             expected.fingerprint
         );
         Ok(())
@@ -191,6 +195,10 @@ pub fn command(summary: &Path) -> Result<Vec<String>> {
 
 fn read(summary: &Path) -> Result<RecordedRun> {
     let place = summary.display();
+    ensure!(
+        summary.is_file(),
+        "{place}: is not a file that is there: name the summary.json of a run of `sensitivity`"
+    );
     let bytes = datasway_fs::read(summary, MAX_BYTES)?;
     let parsed: Summary = serde_json::from_slice(&bytes).map_err(|error| {
         anyhow!("{place}: is not the summary.json of a run of `sensitivity` ({error})")

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use datasway_fs::plural;
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
 use datasway_sensitivity::influence::SolverReport;
 use datasway_sensitivity::learner::{DampedSolution, LearnerConfig};
@@ -114,9 +115,11 @@ impl LearnerInfo {
             (None, None) => String::new(),
         };
         format!(
-            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to an estimated error of \
-             {error:.3}",
-            self.curvature_draws, self.damping, self.relative_damping, self.iterations
+            "{} of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} to an estimated error of {error:.3}",
+            plural(self.curvature_draws, "draw"),
+            self.damping,
+            self.relative_damping,
+            plural(self.iterations, "iteration")
         )
     }
 }
@@ -257,7 +260,7 @@ impl RunInfo {
     /// The training in words: `N steps on DATA`, or `on DATA` where the steps are not known.
     fn training(&self) -> String {
         match self.training_step {
-            Some(steps) => format!("{steps} steps on {}", self.data),
+            Some(steps) => format!("{} on {}", plural(steps as usize, "step"), self.data),
             None => format!("on {}", self.data),
         }
     }
@@ -286,10 +289,12 @@ impl RunInfo {
 
     fn trace(&self) -> String {
         match (self.trace, self.probes, self.period) {
-            (Some(TraceKind::Hutchinson), Some(1), _) => "1 probe".to_owned(),
-            (Some(TraceKind::Hutchinson), Some(probes), _) => format!("{probes} probes"),
+            (Some(TraceKind::Hutchinson), Some(probes), _) => plural(probes, "probe"),
             (Some(TraceKind::Probing), _, Some(period)) => {
-                format!("probing with colours that repeat every {period} pixels")
+                format!(
+                    "probing with colours that repeat every {}",
+                    plural(period, "pixel")
+                )
             }
             _ => "exact trace".to_owned(),
         }
@@ -304,7 +309,7 @@ impl RunInfo {
             ("Training", self.training()),
             ("Training images", self.training_images.to_string()),
             ("Data fingerprint", self.fingerprint.clone()),
-            ("Sampler", format!("{sampler}, {steps} steps")),
+            ("Sampler", format!("{sampler}, {}", plural(steps, "step"))),
             ("Through", self.through.to_string()),
             ("Seed", self.seed.to_string()),
             ("Datasway", self.datasway.to_owned()),

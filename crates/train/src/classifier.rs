@@ -10,6 +10,7 @@ use datasway_cli::number::{self, count, real};
 use datasway_data::{LoadOptions, Source};
 use datasway_diffusion::device::{DEVICES, caution, device};
 use datasway_fs::output::Kind;
+use datasway_fs::plural;
 
 use crate::images;
 use crate::progress::Loop;
@@ -160,8 +161,8 @@ pub fn run(arguments: &ClassifierArgs) -> Result<()> {
     datasway_fs::write(&folder.join("labels.csv"), csv(&qualities).as_bytes())?;
     datasway_cli::tell(table(&qualities));
     datasway_cli::tell(format!(
-        "judged on {1} of {0} images, which it was not trained on; classifier in {2}",
-        images.len(),
+        "judged on {1} of {0}, which it was not trained on; classifier in {2}",
+        plural(images.len(), "image"),
         trainer.counts()[1],
         file.display()
     ));

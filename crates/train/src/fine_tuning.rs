@@ -9,6 +9,7 @@ use datasway_data::{Dataset, LoadOptions, Source};
 use datasway_diffusion::device::{caution, device};
 use datasway_diffusion::{schedule, weights};
 use datasway_fs::output::{Kind, OutputFolder};
+use datasway_fs::plural;
 use datasway_pretrained::{
     ModelWriter, PretrainedNetwork, PretrainedOptions, TrainableModel, is_pretrained,
 };
@@ -117,10 +118,9 @@ pub fn run(arguments: &TrainArgs, model: &Path) -> Result<()> {
         writer.write(network, folder)?;
         export::write_sidecar(&sidecar, folder)?;
     }
-    let (count, out) = (config.steps, arguments.out.display());
-    datasway_cli::tell(format!(
-        "finished {count} steps; the model is the folder {out}"
-    ));
+    let count = plural(config.steps as usize, "step");
+    let out = arguments.out.display();
+    datasway_cli::tell(format!("finished {count}; the model is the folder {out}"));
     Ok(())
 }
 

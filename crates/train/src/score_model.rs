@@ -10,6 +10,7 @@ use datasway_diffusion::device::{caution, device};
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::schedule;
 use datasway_fs::output::Kind;
+use datasway_fs::plural;
 use datasway_training::batches::Batches;
 use datasway_training::config::TrainConfig;
 use datasway_training::memory::network_bytes;
@@ -115,8 +116,11 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
     if let Some(folder) = &export {
         export::write(&trainer.checkpoint()?, &config, folder)?;
     }
-    let (count, path) = (config.steps, path.display());
-    datasway_cli::tell(format!("finished {count} steps; checkpoint in {path}"));
+    let count = plural(config.steps as usize, "step");
+    datasway_cli::tell(format!(
+        "finished {count}; checkpoint in {}",
+        path.display()
+    ));
     Ok(())
 }
 

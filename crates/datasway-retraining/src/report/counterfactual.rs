@@ -8,6 +8,7 @@ use crate::RetrainError;
 use crate::evaluation::counterfactual::{Removal, RemovalEffect};
 use crate::jobs::Workspace;
 use datasway_fs::csv::field;
+use datasway_fs::plain_plural as plural;
 
 /// Writes `counterfactual.md` and `counterfactual.csv` (the displacement of each sample) into a folder and returns the former.
 ///
@@ -23,15 +24,18 @@ pub fn write_counterfactuals(
     let remove = benchmark.spec.counterfactual.as_ref();
     let remove = remove.map_or(0, |counterfactual| counterfactual.remove);
     let mut markdown = format!(
-        "# {}: without the images held responsible\n\nFor each of {} samples a model ({}) without the {remove} of {} images that a method holds most \
+        "# {}: without the images held responsible\n\nFor each of {} a model ({}) without the {remove} of {} that a method holds most \
          responsible for it. Moved: the distance of the sample, from the same noise, from where the model of all images puts it; and by how much \
          it is further than without random images, with its bootstrap 95 % interval over samples. Other samples: the same for the samples \
          that the images were not chosen for.\n\n\
          | images chosen by | moved | ÷ random | other samples ÷ random |\n| --- | --- | --- | --- |\n",
         experiment.spec.name,
-        effects.first().map_or(0, |effect| effect.distances.len()),
+        plural(
+            effects.first().map_or(0, |effect| effect.distances.len()),
+            "sample"
+        ),
         benchmark.spec.variant.name(),
-        experiment.images.len(),
+        plural(experiment.images.len(), "image"),
     );
     let mut csv = String::from("form,sample,distance\n");
     for effect in effects {

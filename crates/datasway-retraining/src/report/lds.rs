@@ -5,6 +5,7 @@ use std::path::Path;
 
 use datasway_attribution::AttributionTarget;
 use datasway_fs::csv::field;
+use datasway_fs::plain_plural as plural;
 use datasway_report::plot;
 use serde_json::{Value, json};
 
@@ -69,27 +70,28 @@ fn markdown(workspace: &Workspace<'_>, evaluation: &LdsEvaluation) -> Result<Str
     let seeds: Vec<String> = spec.seeds.iter().map(u64::to_string).collect();
     let parts = match evaluation.design {
         SubsetDesign::Subsets => format!(
-            "{} random parts of {} of them",
-            benchmark.subsets, benchmark.fraction
+            "{} of {} of them",
+            plural(benchmark.subsets, "random part"),
+            benchmark.fraction
         ),
         SubsetDesign::Groups => format!("all but one of {}", benchmark.groups.join(", ")),
     };
     let mut text = format!(
-        "# {}\n\n{} images of {}; {parts} ({}), seeds {}; base model of {} steps of batch {}. \
-         {} samples with {} functionals each, {} held-out images, losses over {} draws.\n\n\
+        "# {}\n\n{} of {}; {parts} ({}), seeds {}; base model of {} of batch {}. \
+         {} with {} each, {}, losses over {}.\n\n\
          LDS: Spearman's correlation over the parts of predicted and real values, averaged over functionals. In brackets the bootstrap \
          95 % interval over points; ± is the standard error over the parts (jackknife). Neither covers the choice of the base model.\n",
         spec.name,
-        experiment.images.len(),
+        plural(experiment.images.len(), "image"),
         spec.data,
         benchmark.variant.name(),
         seeds.join(", "),
-        config.steps(),
+        plural(config.steps() as usize, "step"),
         config.batch(),
-        spec.samples.count,
-        benchmark.functionals,
-        benchmark.held_out,
-        benchmark.draws,
+        plural(spec.samples.count, "sample"),
+        plural(benchmark.functionals, "functional"),
+        plural(benchmark.held_out, "held-out image"),
+        plural(benchmark.draws, "draw"),
     );
     for missing in missing(workspace, evaluation) {
         let _ = write!(text, "\nNot done yet: {missing}.\n");
@@ -111,9 +113,9 @@ fn section(text: &mut String, evaluation: &LdsEvaluation, ceiling: &Ceiling) {
     ) {
         let _ = write!(
             text,
-            "\nTwo seeds agree to {agreement:.2} [{low:.2}, {high:.2}], the means of {0} seeds to {means:.2}: knowing the expected value \
+            "\nTwo seeds agree to {agreement:.2} [{low:.2}, {high:.2}], the means of {0} to {means:.2}: knowing the expected value \
              exactly would score {attainable:.2} against the mean of the seeds.\n",
-            ceiling.seeds
+            plural(ceiling.seeds, "seed")
         );
     }
     if let Some(reliability) = ceiling.evaluation {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use datasway_fs::plain_plural as plural;
 use datasway_report::plot;
 use datasway_stats::fast_median as median;
 
@@ -22,14 +23,14 @@ pub(super) fn tables(view: &View<'_>, bandwidths: &BTreeMap<String, f64>) -> Str
     let (spec, config) = (&experiment.spec, &experiment.config);
     let seeds: Vec<String> = spec.seeds.iter().map(u64::to_string).collect();
     let mut text = format!(
-        "# {}\n\n{} images of {} (fingerprint {}), {} steps of batch {}, {} samples, seeds {}.\n",
+        "# {}\n\n{} of {} (fingerprint {}), {} of batch {}, {}, seeds {}.\n",
         spec.name,
-        experiment.images.len(),
+        plural(experiment.images.len(), "image"),
         spec.data,
         &experiment.images.fingerprint[..16],
-        config.steps(),
+        plural(config.steps() as usize, "step"),
         config.batch(),
-        spec.samples.count,
+        plural(spec.samples.count, "sample"),
         seeds.join(", ")
     );
     for (name, h) in bandwidths {

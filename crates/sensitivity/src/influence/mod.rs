@@ -14,6 +14,7 @@ use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
 use datasway_data::Selection;
 use datasway_fs::output::Kind;
+use datasway_fs::plural;
 use datasway_sensitivity::Through;
 use datasway_sensitivity::influence::{
     Functional, Influences, SolverReport, compute_through_weights, compute_with_candidates,
@@ -140,9 +141,11 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     let info = RunInfo::new(&model, sampler, &config, &resolved);
     arguments.replay.check_model(&info)?;
     datasway_cli::tell(format!(
-        "{samples} samples of {}: which of its {} training images made them so?",
+        "{} of {}: which of its {} made {} so?",
+        plural(samples, "sample"),
         model.name,
-        model.images.len()
+        plural(model.images.len(), "training image"),
+        if samples == 1 { "it" } else { "them" }
     ));
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template(
@@ -204,7 +207,8 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     output::write(folder.path(), &results, &sets, &run)?;
     folder.finish()?;
     datasway_cli::tell(format!(
-        "{samples} samples in {:.0} s; open {}",
+        "{} in {:.0} s; open {}",
+        plural(samples, "sample"),
         results.seconds,
         arguments.out.join("index.html").display()
     ));

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use burn::tensor::Device;
 use datasway_diffusion::sampler::FrozenNoise;
 use datasway_fs::arrays;
+use datasway_fs::plural;
 use datasway_sensitivity::{Direction, SensitivityConfig};
 use serde::Serialize;
 use serde_json::Value;
@@ -85,8 +86,9 @@ impl EarlierRun {
             })?;
             ensure!(
                 array.shape == [n, d],
-                "{place}: {name} has the shape {:?}, and this run has {n} samples of {d} entries: compare with a run of the same samples",
-                array.shape
+                "{place}: {name} has the shape {:?}, and this run has {} of {d} entries: compare with a run of the same samples",
+                array.shape,
+                plural(n, "sample")
             );
             Ok(array.values)
         };
@@ -112,6 +114,11 @@ impl EarlierRun {
 fn read_form(folder: &Path, info: &RunInfo) -> Result<ComparedForm> {
     let path = folder.join("summary.json");
     let place = path.display();
+    ensure!(
+        path.is_file(),
+        "--compare {}: has no summary.json: name the folder of a run of `sensitivity`",
+        folder.display()
+    );
     let bytes = datasway_fs::read(&path, MAX_BYTES)?;
     let summary: Value = serde_json::from_slice(&bytes).map_err(|error| {
         anyhow!("{place}: is not the summary.json of a run of `sensitivity` ({error})")

@@ -85,6 +85,10 @@ fn add_model(
     config: &SensitivityConfig,
     model: &TrainedModel,
 ) -> Result<Direction> {
+    ensure!(
+        !file.is_dir(),
+        "--add {text}: is a folder, and the direction of a model is a checkpoint of `train`: name its file"
+    );
     let checkpoint = default_model::or_shipped(Some(file))?;
     let direction = model.add_model(text, &checkpoint, &config.density.trace, &config.sigmas);
     direction.map_err(|error| match error {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use datasway_cli::number::{self, count};
 use datasway_fs::output::Kind;
+use datasway_fs::plural;
 use datasway_sensitivity::Through;
 use datasway_sensitivity::density::DensityKind;
 use datasway_sensitivity::learner::LearnerConfig;
@@ -300,7 +301,8 @@ fn start_message(directions: &[Direction], samples: usize, info: &RunInfo) -> St
     };
     let changes: Vec<String> = directions.iter().map(change).collect();
     format!(
-        "{samples} samples of {}: how would each move on {}? ({})",
+        "{} of {}: how would each move on {}? ({})",
+        plural(samples, "sample"),
         info.model(),
         changes.join(" and on "),
         info.form()
@@ -317,8 +319,8 @@ fn tell_results(results: &RankedSensitivities, page: &Path) {
         datasway_cli::tell(format!("zero check ‖δ(all)‖: {text}"));
     }
     datasway_cli::tell(format!(
-        "{} samples in {:.0} s; open {}",
-        sensitivities.count(),
+        "{} in {:.0} s; open {}",
+        plural(sensitivities.count(), "sample"),
         sensitivities.cost.total,
         page.display()
     ));
@@ -347,16 +349,15 @@ fn result_message(ranked: &RankedDirection) -> String {
     let warned = ranking.iter().filter(|row| !row.warnings.is_empty());
     let images = match ranked.direction.images().map(datasway_data::Dataset::len) {
         None => String::new(),
-        Some(1) => "1 image; ".to_owned(),
-        Some(count) => format!("{count} images; "),
+        Some(count) => format!("{}; ", plural(count, "image")),
     };
     format!(
-        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} samples carry a warning{radius}{noise}{agreement}",
+        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} with a warning{radius}{noise}{agreement}",
         ranked.direction,
         ranking[0].index,
         ranking[0].score,
         warned.count(),
-        ranking.len()
+        plural(ranking.len(), "sample")
     )
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use datasway_fs::arrays::{self, Array};
+use datasway_fs::counted;
 use datasway_fs::output::{Kind, OutputFolder};
 use datasway_fs::shard::Shard;
 use datasway_sensitivity::ResolvedConfig;
@@ -187,8 +188,9 @@ impl Shards {
         let (recorded, expected) = (self.files.len(), config.parts().count());
         ensure!(
             recorded == expected,
-            "{}: names {recorded} batches, and the run has {expected}: it was changed after it was written",
-            self.run.display()
+            "{}: names {}, and the run has {expected}: it was changed after it was written",
+            self.run.display(),
+            counted(recorded, "batch", "batches")
         );
         let files = self.files.iter();
         let results = files.map(|file| Ok((file.as_path(), arrays::read(file)?)));
@@ -201,6 +203,11 @@ fn shards_at(place: &Path) -> Result<Vec<PathBuf>> {
     if place.join(RUN).exists() {
         return Ok(vec![place.to_owned()]);
     }
+    ensure!(
+        place.is_dir(),
+        "{}: is not a folder that is there: name the folders that --shard wrote",
+        place.display()
+    );
     let entries = std::fs::read_dir(place).with_context(|| place.display().to_string())?;
     let entries: std::io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
     let mut folders = entries.with_context(|| place.display().to_string())?;

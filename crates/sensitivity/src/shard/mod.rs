@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use clap::Args;
 use datasway_fs::arrays::Array;
+use datasway_fs::counted;
 use datasway_fs::shard::Shard;
 use datasway_sensitivity::{ResolvedConfig, Through};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -78,7 +79,8 @@ pub fn for_each_batch(
     }
     bar.finish_and_clear();
     datasway_cli::tell(format!(
-        "share {shard}: all of its {count} batches are in {}",
+        "share {shard}: {} in {}",
+        counted(count, "batch", "batches"),
         folder.path().display()
     ));
     Ok(())

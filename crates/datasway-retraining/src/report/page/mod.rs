@@ -5,6 +5,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 
+use datasway_fs::plain_plural as plural;
 use datasway_report::{document, facts};
 use maud::{Markup, PreEscaped, html};
 
@@ -113,7 +114,11 @@ fn run_facts(view: &View<'_>, bandwidths: &BTreeMap<String, f64>) -> Vec<(String
         ("Data fingerprint", experiment.images.fingerprint.clone()),
         (
             "Training",
-            format!("{} steps of batch {}", config.steps(), config.batch()),
+            format!(
+                "{} of batch {}",
+                plural(config.steps() as usize, "step"),
+                config.batch()
+            ),
         ),
         ("Seeds", seeds.join(", ")),
         ("Samples", spec.samples.count.to_string()),

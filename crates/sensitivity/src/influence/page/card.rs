@@ -1,5 +1,6 @@
 //! The section of one functional on the page of an influence run, and the card of one sample in it.
 
+use datasway_fs::plural;
 use datasway_report::plot::number;
 use datasway_report::{Axes, Corner, Curve, Picture, ReportError, data_uri, heat_map, line_plot};
 use maud::{Markup, PreEscaped, html};
@@ -70,7 +71,7 @@ impl FunctionalSection<'_> {
         let cards = cards.collect::<Result<Vec<_>, _>>()?;
         Ok(html! {
             section id={ "functional-" (number) } {
-                div.title { h2 { (self.name) } span { (cards.len()) " samples" } }
+                div.title { h2 { (self.name) } span { (plural(cards.len(), "sample")) } }
                 (self.overview()?)
                 div.answers { @for card in &cards { (card) } }
             }
@@ -154,7 +155,7 @@ impl InfluenceCard<'_> {
                         div.groups {
                             h3 { "Groups" }
                             table { tbody { @for (name, count, influence) in &self.groups {
-                                tr { th scope="row" title={ (count) " images" } { (name) } td { (signed(*influence)) } }
+                                tr { th scope="row" title=(plural(*count, "image")) { (name) } td { (signed(*influence)) } }
                             } } }
                         }
                     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use datasway_data::Dataset;
+use datasway_fs::plural;
 use datasway_report::{Curve, Picture, ReportError, STYLE, document, facts};
 use datasway_sensitivity::influence::{
     FunctionalInfluences, InfluenceWarning, Influences, RankedImage,
@@ -181,10 +182,11 @@ pub fn build<'a>(
     InfluencePage {
         title: "Which images made these samples".to_owned(),
         summary: format!(
-            "{} samples of a model trained on {}, and which of its {} images made them so.",
-            results.count(),
+            "{} of a model trained on {}, and which of its {} made {} so.",
+            plural(results.count(), "sample"),
             run.info.data(),
-            images.len()
+            plural(images.len(), "image"),
+            if results.count() == 1 { "it" } else { "them" }
         ),
         facts,
         functionals: sections.collect(),

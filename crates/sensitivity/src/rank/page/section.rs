@@ -1,5 +1,6 @@
 //! The section of one direction on the page of a ranking.
 
+use datasway_fs::plural;
 use datasway_report::plot::PALETTE;
 use datasway_report::{Axes, Curve, Picture, ReportError, data_uri, histogram, line_plot};
 use maud::{Markup, PreEscaped, html};
@@ -63,8 +64,8 @@ impl DirectionSection<'_> {
                 div.title {
                     h2 { (self.label()) }
                     span {
-                        (self.cards.len()) " samples, most sensitive first"
-                        @if self.picture_count > 0 { " · the direction holds " (self.picture_count) (if self.picture_count == 1 { " image" } else { " images" }) }
+                        (plural(self.cards.len(), "sample")) ", most sensitive first"
+                        @if self.picture_count > 0 { " · the direction holds " (plural(self.picture_count, "image")) }
                     }
                 }
                 div.overview {
@@ -88,7 +89,7 @@ impl DirectionSection<'_> {
                     div {
                         label.filter {
                             input.trusted type="checkbox";
-                            "Hide the " (warned) " of " (self.cards.len()) " samples whose δ should not be trusted"
+                            "Hide the " (warned) " of " (plural(self.cards.len(), "sample")) " whose δ should not be trusted"
                         }
                     }
                 }
