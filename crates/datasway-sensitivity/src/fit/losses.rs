@@ -24,6 +24,13 @@ pub struct FitOptions {
     pub seed: u64,
 }
 
+impl FitOptions {
+    /// Evaluations of the network for each image, with those of another set of weights if `has_other`.
+    pub fn evaluations(&self, has_other: bool) -> usize {
+        self.sigmas.len() * (1 + usize::from(has_other)) + FACTORS.len()
+    }
+}
+
 /// The losses at one noise level.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LevelLoss {

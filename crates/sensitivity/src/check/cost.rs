@@ -1,16 +1,20 @@
 //! Time and memory of a model, and of the run that is asked for.
 
-use std::time::Instant;
-
 use anyhow::Result;
 use datasway_diffusion::DiffusionError;
+use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::sampler::Sampler;
 use datasway_fs::process::{measured, peak_memory};
+use datasway_fs::{counted, plural};
+use datasway_sensitivity::density::DensityEstimator;
 use datasway_sensitivity::sensitivities;
-use datasway_sensitivity::{Direction, SelectedImages, SensitivityConfig, TrainedModel};
+use datasway_sensitivity::{
+    CLIPPED_SAMPLES, Direction, SelectedImages, SensitivityConfig, TrainedModel,
+};
 use serde::Serialize;
 
-use crate::resolution::resolve;
+use super::plan::duration;
+use super::progress::CheckProgress;
 
 /// Share of the training images in each change of the data that is tried.
 const SHARE_OF_CHANGE: usize = 10;
@@ -22,6 +26,8 @@ pub struct RunCost {
     seconds_per_forward: f64,
     /// Seconds of one denoised sample with its products with J along the changes.
     seconds_with_products: f64,
+    /// Samples that were computed together to measure this.
+    measured_batch: usize,
     /// Seconds of the same with the comparison of densities.
     seconds_per_evaluation: f64,
     /// Seconds before the first sample: the bandwidth.
@@ -36,33 +42,44 @@ pub struct RunCost {
     seconds: f64,
     /// Estimated peak memory of the run in bytes; null where the system does not tell.
     memory: Option<u64>,
+    /// The bandwidth that was chosen; none where the density is not blurred.
+    #[serde(skip)]
+    bandwidth: Option<f64>,
+}
+
+/// The place of the step that is measured.
+pub struct TrialPlace<'a> {
+    /// The model's denoiser, which moves the bar.
+    pub denoiser: &'a dyn Denoiser,
+    /// The noise level of the step.
+    pub sigma: f64,
+    /// The bar.
+    pub progress: &'a CheckProgress,
 }
 
 impl RunCost {
-    /// The cost of the run of `config` with so many changes of the data, from one evaluation of a batch of it at the noise level
-    /// `sigma`. None if the model's output is not finite.
+    /// The cost of the run of `config` with so many changes of the data, from one evaluation of `batch` of its samples. None if the model's output is not finite.
     ///
     /// The memory is the larger of the peak so far, which is that of loading, and of the peak of that evaluation with the results of
-    /// all samples.
+    /// all samples. Where `batch` is below the run's, what each sample adds to the peak is that from one sample to `batch`.
     ///
     /// # Errors
     /// If the model fails.
     pub fn measure(
         model: &TrainedModel,
         config: &SensitivityConfig,
-        sigma: f64,
-        changes: usize,
+        place: &TrialPlace<'_>,
+        [batch, changes]: [usize; 2],
     ) -> Result<Option<Self>> {
         let directions = directions(model, changes)?;
         let trial = SensitivityConfig {
-            samples: config.batch.min(config.samples),
+            samples: batch,
             sampler: Sampler::Euler,
-            sigmas: vec![sigma, 0.0],
+            sigmas: vec![place.sigma, 0.0],
             ..config.clone()
         };
         let loading = peak_memory();
-        let (trial, cost) = measured(|| Trial::run(model, &directions, &trial));
-        let Some(trial) = trial? else {
+        let Some(trial) = Trial::run(model, &directions, &trial, place)? else {
             return Ok(None);
         };
         let evaluations = config.sampler.steps(&config.sigmas);
@@ -70,20 +87,39 @@ impl RunCost {
         // Noise, samples, zero check and derivatives: in memory, as the arrays of a file, and as the file.
         let results = 3 * 4 * config.samples * (3 + changes) * model.images.shape.dim();
         let per_sample = trial.per_sample;
+        let path = per_sample.evaluation * (config.samples * evaluations) as f64;
+        let clipped = CLIPPED_SAMPLES.min(config.samples) * evaluations;
+        let clipped = model
+            .clip
+            .map_or(0.0, |_| per_sample.forward * clipped as f64);
+        let run_batch = config.batch.min(config.samples);
         Ok(Some(Self {
             seconds_per_forward: per_sample.forward,
             seconds_with_products: per_sample.with_products,
+            measured_batch: batch,
             seconds_per_evaluation: per_sample.evaluation,
             seconds_before: trial.before,
             samples: config.samples,
             changes,
             evaluations,
-            seconds: trial.before + per_sample.evaluation * (config.samples * evaluations) as f64,
-            memory: cost.peak.map(|peak| {
+            seconds: trial.before + path + clipped,
+            bandwidth: trial.bandwidth,
+            memory: trial.peak(run_batch).map(|peak| {
                 let running = peak + results as u64;
                 loading.map_or(running, |loading| loading.max(running))
             }),
         }))
+    }
+
+    /// The bandwidth that was chosen; none where the density is not blurred.
+    pub fn bandwidth(&self) -> Option<f64> {
+        self.bandwidth
+    }
+
+    /// Seconds of an evaluation of one sample in a batch, and of the comparison of densities that goes with it.
+    pub fn seconds_per_evaluation(&self) -> [f64; 2] {
+        let comparison = self.seconds_per_evaluation - self.seconds_with_products;
+        [self.seconds_per_forward, comparison.max(0.0)]
     }
 
     /// The cost in one line.
@@ -92,13 +128,13 @@ impl RunCost {
             format!(" and {} MiB of memory", bytes >> 20)
         });
         format!(
-            "{:.4} s a sample forward, {:.4} s with {} products with J: {} samples by {} evaluations take about {:.0} s{memory}",
+            "{:.4} s a sample forward, {:.4} s with {}: {} by {} take about {}{memory}",
             self.seconds_per_forward,
             self.seconds_with_products,
-            self.changes,
-            self.samples,
-            self.evaluations,
-            self.seconds
+            counted(self.changes, "product with J", "products with J"),
+            plural(self.samples, "sample"),
+            plural(self.evaluations, "evaluation"),
+            duration(self.seconds)
         )
     }
 }
@@ -119,10 +155,16 @@ fn directions(model: &TrainedModel, changes: usize) -> Result<Vec<Direction>> {
 /// The seconds of a trial.
 struct Trial {
     before: f64,
+    bandwidth: Option<f64>,
     per_sample: SampleSeconds,
+    /// Samples of the batch.
+    batch: usize,
+    /// Peaks of what comes before, of one sample, and of the batch, in bytes; none where the system does not tell.
+    peaks: [Option<u64>; 3],
 }
 
 /// Seconds of one evaluation of a sample in a batch.
+#[derive(Clone, Copy)]
 struct SampleSeconds {
     forward: f64,
     with_products: f64,
@@ -135,19 +177,25 @@ impl Trial {
         model: &TrainedModel,
         directions: &[Direction],
         config: &SensitivityConfig,
+        place: &TrialPlace<'_>,
     ) -> Result<Option<Self>> {
-        let started = Instant::now();
-        let mut resolved = resolve(model, config)?;
-        let before = started.elapsed().as_secs_f64();
+        let mut tell = |done: f64| {
+            let percent = 100.0 * done;
+            (place.progress).note(format!("choosing the bandwidth, {percent:.0} %"));
+        };
+        let (resolved, choice) = measured(|| model.resolve_with_progress(config, &mut tell));
+        let mut resolved = resolved?;
+        place.progress.note("a step of the run".to_owned());
         let measures: Vec<_> = directions.iter().map(Direction::measure).collect();
         let samples = resolved.samples;
-        let denoiser = model.score_model.denoiser();
         let mut compute = |samples: usize| {
             resolved.samples = samples;
-            sensitivities::compute(denoiser, &measures, &resolved, &model.device, |_| ())
+            sensitivities::compute(place.denoiser, &measures, &resolved, &model.device, |_| ())
         };
         // The first evaluation pays for what the later ones share.
-        let results = match compute(1).and_then(|_| compute(samples)) {
+        let (first, alone) = measured(|| compute(1));
+        let (results, together) = measured(|| first.and_then(|_| compute(samples)));
+        let results = match results {
             Ok(results) => results,
             Err(DiffusionError::NotFinite(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -158,12 +206,28 @@ impl Trial {
         let evaluation = (cost.total - cost.path - with_products).max(with_products);
         let per_sample = |seconds: f64| seconds / samples as f64;
         Ok(Some(Self {
-            before,
+            before: choice.seconds,
+            bandwidth: match &resolved.density {
+                DensityEstimator::Smoothed(smoothed) => Some(smoothed.bandwidth),
+                DensityEstimator::Empirical(_) | DensityEstimator::ProbabilityFlow { .. } => None,
+            },
             per_sample: SampleSeconds {
                 forward: per_sample(cost.path),
                 with_products: per_sample(with_products),
                 evaluation: per_sample(evaluation),
             },
+            batch: samples,
+            peaks: [choice, alone, together].map(|cost| cost.peak),
         }))
+    }
+
+    /// The estimated peak with a batch of so many samples, at least that of the trial.
+    fn peak(&self, batch: usize) -> Option<u64> {
+        let [before, alone, together] = self.peaks;
+        let (alone, together) = (alone?, together?);
+        let added = together.saturating_sub(alone);
+        let more = batch.saturating_sub(self.batch) as u64;
+        let more = added * more / self.batch.saturating_sub(1).max(1) as u64;
+        Some((together + more).max(alone).max(before?))
     }
 }

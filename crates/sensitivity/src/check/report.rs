@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use datasway_data::Shape;
+use datasway_fs::plural;
 use datasway_report::section::rounded;
 use datasway_report::{
     Axes, Corner, Curve, Figure, GridStyle, Picture, Section, Table, data_uri, document, facts,
@@ -149,9 +150,10 @@ fn losses(run: &CheckRun) -> Result<Section> {
     Ok(Section {
         title: "Denoising loss",
         text: vec![format!(
-            "A model of these images has less loss than the best linear denoiser (of the {} of the images) at noise levels around the \
+            "Measured on {}. A model of these images has less loss than the best linear denoiser (of the {} of the images) at noise levels around the \
              scale of the data, where an image is half hidden. The blurred training images, with h = {}, are what sensitivity compares \
              directions with.",
+            plural(run.plan.images, "image"),
             run.linear_text(),
             rounded(run.bandwidth)
         )],
@@ -171,19 +173,20 @@ fn rows(run: &CheckRun) -> Vec<(String, String)> {
         .map_or("not limited".to_owned(), |[low, high]| {
             format!("{} to {}", rounded(low), rounded(high))
         });
-    let same = match run.same_data {
-        Some(true) => "the data of the training, by fingerprint",
-        Some(false) => "other data than those of the training, by fingerprint",
-        None => "the model does not name the data of its training",
-    };
     let mut rows = vec![
         ("Model", run.checkpoint.clone()),
         (
             "Data",
-            format!("{} ({} images), {same}", run.data, run.images),
+            format!(
+                "{} ({}), {}",
+                run.data,
+                plural(run.images, "image"),
+                run.same_data_text()
+            ),
         ),
         ("Data fingerprint", run.fingerprint.clone()),
         ("Noise levels of the training", range),
+        ("Extent", run.plan.text()),
         ("Seed", run.seed.to_string()),
         ("Datasway", run.datasway.to_owned()),
     ];

@@ -1,10 +1,13 @@
 //! Run information and results of a check.
 
-use datasway_sensitivity::fit::{LevelLoss, LinearKind, ModelFit, PathPrecision};
-use datasway_sensitivity::{ClipDifference, SensitivityConfig};
+use datasway_fs::plural;
+use datasway_sensitivity::fit::{LevelLoss, LinearKind, PathPrecision};
+use datasway_sensitivity::{ClipDifference, SIDECAR, SensitivityConfig};
 use serde::Serialize;
 
 use super::cost::RunCost;
+use super::parts::CheckResults;
+use super::plan::CheckPlan;
 use crate::model_arguments::Candidate;
 
 /// What is known of the model and the data, and the results.
@@ -15,8 +18,10 @@ pub struct CheckRun {
     pub data: String,
     pub fingerprint: String,
     pub training_data: String,
-    /// True if the data are those of the training by their fingerprint; none if the model names none.
+    /// True if the data are those of the training by their fingerprint; none if neither the model nor its sidecar has one.
     pub same_data: Option<bool>,
+    /// The data of the training as the sidecar names them; none without a sidecar, or if it names none.
+    pub named_data: Option<String>,
     pub images: usize,
     pub mirrored: bool,
     pub sigma_range: Option<[f64; 2]>,
@@ -24,6 +29,8 @@ pub struct CheckRun {
     pub sigma_max: f64,
     pub seed: u64,
     pub data_scale: f64,
+    /// The images and samples of the check, and its planned time.
+    pub plan: CheckPlan,
     pub bandwidth: f64,
     /// The second moments of the linear denoiser: `covariance`, `low-rank` or `variances`.
     pub linear: &'static str,
@@ -59,8 +66,9 @@ pub fn range(config: &SensitivityConfig) -> [f64; 2] {
 }
 
 impl CheckRun {
-    /// The losses of a model that is tested.
-    pub fn new(candidate: &Candidate, config: &SensitivityConfig, fit: &ModelFit) -> Self {
+    /// The results of the check of a model.
+    pub fn new(candidate: &Candidate, config: &SensitivityConfig, results: CheckResults) -> Self {
+        let fit = results.fit;
         let (model, expected) = (&candidate.model, candidate.fingerprint.as_ref());
         let misfit = fit.misfit();
         let (linear, linear_directions) = match fit.linear {
@@ -83,6 +91,7 @@ impl CheckRun {
             fingerprint: model.images.fingerprint.clone(),
             training_data: model.training.data.clone(),
             same_data: expected.map(|expected| *expected == model.images.fingerprint),
+            named_data: candidate.named_data.clone(),
             images: model.images.len(),
             mirrored: model.mirrored,
             sigma_range: model.training.sigma_range,
@@ -94,19 +103,33 @@ impl CheckRun {
             linear,
             linear_directions,
             losses: fit.levels.iter().map(level).collect(),
-            told: fit.told.clone(),
-            cost: None,
-            precision: None,
-            clip_sample: None,
+            told: fit.told,
+            plan: results.plan,
+            cost: results.cost,
+            precision: results.precision,
+            clip_sample: results.clip_sample,
             fits: misfit.is_none(),
             reason: misfit.map(|misfit| misfit.to_string()),
+        }
+    }
+
+    /// The relation of the data to those of the training, in words.
+    pub fn same_data_text(&self) -> String {
+        match (self.same_data, &self.named_data) {
+            (Some(true), _) => "the data of the training, by fingerprint".to_owned(),
+            (Some(false), _) => "other data than those of the training, by fingerprint".to_owned(),
+            (None, Some(named)) if *named == self.training_data => {
+                format!("the data that {SIDECAR} names, without a fingerprint")
+            }
+            (None, Some(named)) => format!("other data than {named}, which {SIDECAR} names"),
+            (None, None) => "the model does not name the data of its training".to_owned(),
         }
     }
 
     /// The second moments of the linear denoiser, in words.
     pub fn linear_text(&self) -> String {
         match self.linear_directions {
-            Some(count) => format!("{count} directions of most variance"),
+            Some(count) => format!("{} of most variance", plural(count, "direction")),
             None => self.linear.to_owned(),
         }
     }
