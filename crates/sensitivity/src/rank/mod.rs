@@ -186,7 +186,7 @@ impl RankArgs {
         let info = RunInfo::through_weights(model, self.model.sampler_info(model), config);
         self.replay.check_model(&info)?;
         datasway_cli::tell(start_message(&directions, config.samples, &info));
-        let learner = self.learner();
+        let learner = self.learner(model)?;
         let bar = ProgressBar::new(1000);
         bar.set_style(ProgressStyle::with_template(
             "{bar:30} {percent} %  at most {eta} left",
@@ -199,13 +199,14 @@ impl RankArgs {
     }
 
     /// Options of the derivative through the weights.
-    fn learner(&self) -> LearnerConfig {
-        let config = self.through.learner(self.model.batch(), self.model.seed());
-        LearnerConfig {
+    fn learner(&self, model: &TrainedModel) -> Result<LearnerConfig> {
+        let (batch, seed) = (self.model.batch(), self.model.seed());
+        let config = self.through.learner(model.training.run, batch, seed)?;
+        Ok(LearnerConfig {
             gradient_draws: self.gradient_draws.unwrap_or(config.gradient_draws),
             draw_noise: self.draw_noise,
             ..config
-        }
+        })
     }
 
     /// The changes that show the shipped model, where the arguments name neither a change nor a checkpoint.
