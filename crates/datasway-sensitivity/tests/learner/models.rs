@@ -103,21 +103,26 @@ pub fn from_entries(like: &ParameterTangents, rows: &[Vec<f64>]) -> ParameterTan
     tangents
 }
 
-/// `A⁻¹·b` by elimination, for a curvature A of few parameters.
-pub fn solved(curvature: &dyn Curvature, damping: f64, b: &ParameterTangents) -> ParameterTangents {
-    let right = directions(b).remove(0);
-    let n = right.len();
+/// A curvature of few parameters, those of `like`, as a matrix.
+pub fn matrix(curvature: &dyn Curvature, like: &ParameterTangents) -> DMatrix<f64> {
+    let n = directions(like)[0].len();
     let unit = |i: usize| {
         (0..n)
             .map(|j| f64::from(u8::from(i == j)))
             .collect::<Vec<f64>>()
     };
-    let identity = from_entries(b, &(0..n).map(unit).collect::<Vec<_>>());
+    let identity = from_entries(like, &(0..n).map(unit).collect::<Vec<_>>());
     let product = curvature
         .product(&identity, &mut |_| ())
         .expect("a product");
-    let columns = directions(&product).concat();
-    let matrix = DMatrix::from_vec(n, n, columns) + DMatrix::identity(n, n) * damping;
+    DMatrix::from_vec(n, n, directions(&product).concat())
+}
+
+/// `A⁻¹·b` by elimination, for a curvature A of few parameters.
+pub fn solved(curvature: &dyn Curvature, damping: f64, b: &ParameterTangents) -> ParameterTangents {
+    let right = directions(b).remove(0);
+    let n = right.len();
+    let matrix = matrix(curvature, b) + DMatrix::identity(n, n) * damping;
     let solution = matrix
         .lu()
         .solve(&DVector::from_vec(right))
