@@ -45,7 +45,7 @@ impl Default for LearnerConfig {
     fn default() -> Self {
         Self {
             curvature_draws: 1_536,
-            gradient_draws: 8_192,
+            gradient_draws: 32_768,
             image_draws: 64,
             damping: Damping::Fraction(1e-3),
             tolerance: 0.1,

@@ -62,7 +62,7 @@ pub struct RankArgs {
     by_step: bool,
     #[command(flatten)]
     through: ThroughArgs,
-    /// Draws of the training loss for the gradient of each set of images, through weights [default: 8192]
+    /// Draws of the training loss for the gradient of each set of images, through weights [default: 32768]
     #[arg(long, value_name = "COUNT", value_parser = count(number::DRAWS))]
     gradient_draws: Option<usize>,
     /// Measure the noise of the draws in δ, through weights: two solutions with half of the draws each
