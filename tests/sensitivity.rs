@@ -139,6 +139,44 @@ fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_t
 }
 
 #[test]
+fn a_longer_training_in_place_of_the_damping_moves_samples_further() {
+    let folder = folder();
+    let run = |steps: &str| {
+        let arguments = [
+            "--through",
+            "weights",
+            "--damping",
+            "training",
+            "--training-steps",
+            steps,
+            "--training-rate",
+            "1e-3",
+            "--iterations",
+            "4",
+            "--draws",
+            "12",
+            "--gradient-draws",
+            "40",
+            "--add",
+            "attr:Eyeglasses",
+            "--out",
+            steps,
+        ];
+        sensitivity(&folder, &arguments).succeeded();
+        let weights = &folder.json(&format!("{steps}/summary.json"))["run"]["weights"];
+        assert_eq!(weights["training"]["steps"].to_string(), steps);
+        assert!(weights["damping"].is_null(), "{weights}");
+        let page = folder.text(&format!("{steps}/index.html"));
+        assert!(page.contains(&format!("the length of {steps} steps")));
+        let rows = folder.rows(&format!("{steps}/ranking.csv"));
+        let scores = rows[1..].iter().map(|row| row[3].parse::<f64>().unwrap());
+        scores.sum::<f64>()
+    };
+    let (short, long) = (run("2"), run("200"));
+    assert!(0.0 < short && short < long, "{short} {long}");
+}
+
+#[test]
 fn a_delta_that_is_not_clear_of_the_noise_of_the_draws_has_a_warning() {
     let folder = folder();
     let weights = [

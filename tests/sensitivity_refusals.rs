@@ -104,7 +104,23 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             folder.run("sensitivity", &arguments).refused(1, says);
         }
     }
-    let cases: [(&[&str], &str); 31] = [
+    let cases: [(&[&str], &str); 33] = [
+        (
+            &["--add", "all", "--training-steps", "9"],
+            "--through weights",
+        ),
+        (
+            &[
+                "influence",
+                "--through",
+                "weights",
+                "--damping",
+                "0.1",
+                "--training-rate",
+                "1e-3",
+            ],
+            "--damping training",
+        ),
         (&["--add", "all", "--draws", "9"], "--through weights"),
         (
             &["--add", "all", "--gradient-draws", "9"],

@@ -55,7 +55,7 @@ pub fn save(folder: &Folder, image_channels: usize, image_size: usize, fingerpri
             fingerprint: fingerprint.into(),
             step: 0,
             seed: 0,
-            training: "flip = false\n[noise]\nmean = -1.2\nstd = 1.2\n".into(),
+            training: training(image_channels, image_size),
             parameter_ids: weights.iter().map(|(p, w)| (p.clone(), w.id)).collect(),
         },
         model: None,
@@ -66,4 +66,30 @@ pub fn save(folder: &Folder, image_channels: usize, image_size: usize, fingerpri
         notices: Vec::new(),
     };
     checkpoint.save(&folder.join("model.safetensors")).unwrap();
+}
+
+/// The configuration of a training of the network.
+fn training(image_channels: usize, image_size: usize) -> String {
+    format!(
+        "seed = 0
+steps = 10
+batch = 8
+learning_rate = 1e-3
+warmup = 2
+weight_decay = 0.0
+clip_norm = 1.0
+ema_decay = 0.9
+flip = false
+noise = {{ mean = -1.2, std = 1.2 }}
+
+[network]
+image_channels = {image_channels}
+image_size = {image_size}
+channels = 8
+multipliers = [1]
+blocks = 1
+attention = []
+head_channels = 8
+"
+    )
 }
