@@ -35,8 +35,8 @@ pub(crate) fn list(root: &Path) -> Result<Listing, DataError> {
             &labels,
             format!(
                 "has {} for {}",
-                plural(counts[0] as usize, "label"),
-                plural(sizes[0] as usize, "image")
+                plural(counts[0], "label"),
+                plural(sizes[0], "image")
             ),
         ));
     }
