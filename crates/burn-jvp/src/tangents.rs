@@ -207,6 +207,9 @@ impl Variables {
 /// let cosine = v.combine(&[vec![0.0, scales[1]]]).dot(&v.combine(&[vec![scales[0], 0.0]]))[0];
 /// assert!((combined.dot(&combined)[0] - (5.0 - 4.0 * cosine)).abs() < 1e-5);
 /// assert_eq!(v.slice(1..2).dot(&v.slice(1..2)), v.dot(&v)[1..]);
+/// // Entry by entry: the sum of the fourth powers, twice.
+/// let squares = v.map_entries(|entries| entries.powi_scalar(2));
+/// assert_eq!(squares.dot(&squares), v.multiply(&v).dot(&squares));
 /// let moved = unit.displace(layer, 1, 0.1);
 /// assert_eq!(moved.weight.dims(), [2, 3]);
 /// ```
@@ -337,6 +340,30 @@ impl ParameterTangents {
             sum.insert(*id, total);
         }
         Self(sum)
+    }
+
+    /// `self` with each entry multiplied by that of `factors`, a stack of K or of one. A parameter that one of both lacks is
+    /// zero.
+    pub fn multiply(&self, factors: &Self) -> Self {
+        let both = self.0.iter().filter_map(|(id, t)| {
+            let factors = rows(&factors.get(*id)?.0);
+            let product = Tensor::<2>::from_dispatch(rows(&t.0)) * Tensor::from_dispatch(factors);
+            let product = reshape(product.into_dispatch(), &t.shape());
+            Some((*id, DynTensor(product)))
+        });
+        both.collect()
+    }
+
+    /// `f` of the entries `[K, n]` of each parameter, a function that keeps the shape.
+    ///
+    /// # Panics
+    /// If the shape changes.
+    pub fn map_entries(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
+        let mapped = self.0.iter().map(|(id, t)| {
+            let mapped = f(Tensor::from_dispatch(rows(&t.0)));
+            (*id, DynTensor(reshape(mapped.into_dispatch(), &t.shape())))
+        });
+        mapped.collect()
     }
 
     /// The directions `range` of the stack.

@@ -10,6 +10,7 @@ use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::score_model::ScoreModel;
 use datasway_diffusion::training_noise::TrainingNoise;
+use datasway_training::config::TrainConfig;
 
 use crate::clipping::ClipDifference;
 use crate::config::{ResolvedConfig, SensitivityConfig};
@@ -17,7 +18,7 @@ use crate::density::{TraceOptions, checkpoint_moments, moment_matched_gaussian};
 use crate::direction::{Direction, SelectedImages};
 use crate::error::SensitivityError;
 use crate::influence::{self, Functional, Influences};
-use crate::learner::{DampedSolution, DataPoints, Learner, LearnerConfig};
+use crate::learner::{CurvatureSolution, DataPoints, FiniteTraining, Learner, LearnerConfig};
 use crate::measure::{ImagePoints, Measure, ModelMeasure};
 use crate::ranking::RankedSensitivities;
 use crate::sensitivities;
@@ -57,6 +58,8 @@ pub struct TrainingRecord {
     pub moments: PixelMoments,
     /// The distribution of noise levels, if it is known.
     pub noise: Option<TrainingNoise>,
+    /// The settings of the optimiser and the batch, if they are known.
+    pub run: Option<FiniteTraining>,
     /// SHA-256 of the files of a model of another library, in hexadecimal.
     pub model_fingerprint: Option<String>,
     /// Lowest and highest noise level, if there are limits.
@@ -166,6 +169,7 @@ impl TrainedModel {
                 data: header.data.clone(),
                 moments: checkpoint_moments(&checkpoint),
                 noise: training_noise(header)?,
+                run: training_run(header),
                 model_fingerprint: None,
                 sigma_range: None,
             },
@@ -309,7 +313,7 @@ impl TrainedModel {
         config: &SensitivityConfig,
         learner: LearnerConfig,
         mut progress: impl FnMut(f64),
-    ) -> Result<(RankedSensitivities, DampedSolution), SensitivityError> {
+    ) -> Result<(RankedSensitivities, CurvatureSolution), SensitivityError> {
         let training_set = self.image_points();
         let learner = self.learner(&training_set, learner)?;
         let mut groups: Vec<&dyn DataPoints> = Vec::with_capacity(directions.len());
@@ -378,6 +382,15 @@ fn training_noise(header: &CheckpointHeader) -> Result<Option<TrainingNoise>, to
     let noise = training.get("noise").cloned();
     let noise = noise.and_then(|noise| noise.try_into::<NoiseDistribution>().ok());
     Ok(noise.map(TrainingNoise::LogNormal))
+}
+
+/// The optimiser and the batch of a training configuration of this version.
+fn training_run(header: &CheckpointHeader) -> Option<FiniteTraining> {
+    let config: TrainConfig = toml::from_str(&header.training).ok()?;
+    Some(FiniteTraining {
+        optimization: config.optimization(),
+        batch: config.batch,
+    })
 }
 
 /// True if the training configuration mirrors images (`flip = true`).

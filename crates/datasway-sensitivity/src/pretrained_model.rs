@@ -73,6 +73,7 @@ impl TrainedModel {
                 data: data.source.clone(),
                 moments,
                 noise: Some(noise),
+                run: None,
                 model_fingerprint: Some(pretrained.fingerprint),
                 sigma_range: Some(pretrained.sigma_range),
             },

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
-use datasway_sensitivity::influence::SolverReport;
-use datasway_sensitivity::learner::{DampedSolution, LearnerConfig};
+use datasway_sensitivity::learner::{
+    CurvatureSolution, Damping, FiniteTraining, LearnerConfig, SolverReport,
+};
 use datasway_sensitivity::{
     ClipDifference, ResolvedConfig, SensitivityConfig, Through, TrainedModel,
 };
@@ -53,10 +54,17 @@ pub struct LearnerInfo {
     image_draws: Option<usize>,
     /// True if two solutions have half of the draws each.
     draw_noise: bool,
-    relative_damping: f64,
+    /// λ as a fraction of the largest eigenvalue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relative_damping: Option<f64>,
+    /// The training whose length stands in for λ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    training: Option<TrainingInfo>,
     tolerance: f64,
     largest_eigenvalue: f64,
-    damping: f64,
+    /// λ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damping: Option<f64>,
     iterations: usize,
     /// The relative residual after each iteration, for each right-hand side.
     residuals: Vec<Vec<f64>>,
@@ -64,18 +72,38 @@ pub struct LearnerInfo {
     errors: Vec<Vec<f64>>,
 }
 
+/// The training whose length regularises the change of the weights.
+#[derive(Debug, Clone, Serialize)]
+struct TrainingInfo {
+    steps: u64,
+    learning_rate: f64,
+    warmup: u64,
+    ema_decay: f64,
+    batch: usize,
+}
+
+impl From<FiniteTraining> for TrainingInfo {
+    fn from(training: FiniteTraining) -> Self {
+        let FiniteTraining {
+            optimization,
+            batch,
+        } = training;
+        Self {
+            steps: optimization.steps,
+            learning_rate: optimization.learning_rate,
+            warmup: optimization.warmup,
+            ema_decay: optimization.ema_decay,
+            batch,
+        }
+    }
+}
+
 impl LearnerInfo {
     /// The options of a tangent with its solution.
-    pub fn of_tangent(config: &LearnerConfig, solution: &DampedSolution) -> Self {
-        let report = SolverReport {
-            damping: solution.damping,
-            largest_eigenvalue: solution.largest_eigenvalue,
-            residuals: solution.residuals.clone(),
-            errors: solution.errors.clone(),
-        };
+    pub fn of_tangent(config: &LearnerConfig, solution: &CurvatureSolution) -> Self {
         Self {
             gradient_draws: Some(config.gradient_draws),
-            ..Self::new(config, report)
+            ..Self::new(config, solution.report.clone())
         }
     }
 
@@ -88,13 +116,18 @@ impl LearnerInfo {
     }
 
     fn new(config: &LearnerConfig, report: SolverReport) -> Self {
-        let iterations = report.residuals.iter().map(Vec::len).max();
+        let iterations = report.errors.iter().map(Vec::len).max();
+        let (relative_damping, training) = match config.damping {
+            Damping::Fraction(fraction) => (Some(fraction), None),
+            Damping::Training(training) => (None, Some(TrainingInfo::from(training))),
+        };
         Self {
             curvature_draws: config.curvature_draws,
             gradient_draws: None,
             image_draws: None,
             draw_noise: config.draw_noise,
-            relative_damping: config.damping,
+            relative_damping,
+            training,
             tolerance: config.tolerance,
             largest_eigenvalue: report.largest_eigenvalue,
             damping: report.damping,
@@ -113,10 +146,19 @@ impl LearnerInfo {
             (None, Some(count)) => format!(", {count} of each image"),
             (None, None) => String::new(),
         };
+        let regularization = match (self.damping, self.relative_damping, &self.training) {
+            (Some(damping), Some(fraction), _) => {
+                format!("λ = {damping:.3e}, {fraction} of the largest eigenvalue")
+            }
+            (_, _, Some(training)) => format!(
+                "the length of {} steps at a learning rate of {}",
+                training.steps, training.learning_rate
+            ),
+            _ => "no damping".to_owned(),
+        };
         format!(
-            "{} draws of the curvature{draws}; λ = {:.3e}, {} of the largest eigenvalue; {} iterations to an estimated error of \
-             {error:.3}",
-            self.curvature_draws, self.damping, self.relative_damping, self.iterations
+            "{} draws of the curvature{draws}; {regularization}; {} iterations to an estimated error of {error:.3}",
+            self.curvature_draws, self.iterations
         )
     }
 }

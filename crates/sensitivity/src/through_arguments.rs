@@ -1,10 +1,10 @@
 //! Arguments that choose between the derivative of the data's score and that of the trained weights.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use datasway_cli::number::{self, count, real};
 use datasway_sensitivity::Through;
-use datasway_sensitivity::learner::LearnerConfig;
+use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig};
 
 /// The derivative, and the options of the one through the weights.
 #[derive(Args)]
@@ -15,9 +15,16 @@ pub struct ThroughArgs {
     /// Draws of the training loss for its curvature, through weights [default: 1536]
     #[arg(long, value_name = "COUNT", value_parser = count(number::DRAWS))]
     draws: Option<usize>,
-    /// Damping of the curvature, as a fraction of its largest eigenvalue, through weights [default: 0.001]
-    #[arg(long, value_name = "FRACTION", value_parser = real(number::DAMPING))]
-    damping: Option<f64>,
+    /// Damping of the curvature, through weights: a fraction of its largest eigenvalue, or `training` for the length and the
+    /// optimiser of a training [default: 0.001]
+    #[arg(long, value_name = "FRACTION|training", value_parser = damping)]
+    damping: Option<DampingArg>,
+    /// Optimiser steps of the training that damps [default: those of the checkpoint]
+    #[arg(long, value_name = "STEPS", value_parser = count(number::TRAINING_STEPS))]
+    training_steps: Option<u64>,
+    /// Learning rate of the training that damps [default: that of the checkpoint]
+    #[arg(long, value_name = "RATE", value_parser = real(number::LEARNING_RATE))]
+    training_rate: Option<f64>,
     /// Estimated relative error, in the norm of the curvature, at which the solver stops, through weights [default: 0.1]
     #[arg(long, value_name = "FRACTION", value_parser = real(number::SHARE))]
     tolerance: Option<f64>,
@@ -35,6 +42,24 @@ enum ThroughArg {
     Weights,
 }
 
+/// `--damping`.
+#[derive(Clone, Copy)]
+enum DampingArg {
+    /// A fraction of the largest eigenvalue.
+    Fraction(f64),
+    /// The length of a training.
+    Training,
+}
+
+/// Parser of `--damping`.
+fn damping(text: &str) -> Result<DampingArg, String> {
+    if text.trim() == "training" {
+        return Ok(DampingArg::Training);
+    }
+    let fraction = real(number::DAMPING)(text).map(DampingArg::Fraction);
+    fraction.map_err(|advice| format!("{advice}, or training"))
+}
+
 impl From<ThroughArg> for Through {
     fn from(argument: ThroughArg) -> Self {
         match argument {
@@ -50,18 +75,45 @@ impl ThroughArgs {
         self.through.into()
     }
 
-    /// Options of the derivative through the weights.
-    pub fn learner(&self, batch: usize, seed: u64) -> LearnerConfig {
+    /// Options of the derivative through the weights of a model that was trained as `run` says, if that is known.
+    ///
+    /// # Errors
+    /// If the length of a training is to damp, and it is not known.
+    pub fn learner(
+        &self,
+        run: Option<FiniteTraining>,
+        batch: usize,
+        seed: u64,
+    ) -> Result<LearnerConfig> {
         let default = LearnerConfig::default();
-        LearnerConfig {
+        let damping = match self.damping {
+            None => default.damping,
+            Some(DampingArg::Fraction(fraction)) => Damping::Fraction(fraction),
+            Some(DampingArg::Training) => Damping::Training(self.training(run)?),
+        };
+        Ok(LearnerConfig {
             curvature_draws: self.draws.unwrap_or(default.curvature_draws),
-            damping: self.damping.unwrap_or(default.damping),
+            damping,
             tolerance: self.tolerance.unwrap_or(default.tolerance),
             iterations: self.iterations.unwrap_or(default.iterations),
             batch,
             seed,
             ..default
-        }
+        })
+    }
+
+    /// The training that damps: that of the model, with the given length and learning rate.
+    fn training(&self, run: Option<FiniteTraining>) -> Result<FiniteTraining> {
+        let Some(mut run) = run else {
+            bail!(
+                "--damping training needs the optimiser's settings, which the model does not name: give a checkpoint of \
+                 datasway's train, or a number"
+            );
+        };
+        let optimization = &mut run.optimization;
+        optimization.steps = self.training_steps.unwrap_or(optimization.steps);
+        optimization.learning_rate = self.training_rate.unwrap_or(optimization.learning_rate);
+        Ok(run)
     }
 
     /// Checks that the options of the weights' derivative come with it.
@@ -72,12 +124,25 @@ impl ThroughArgs {
         let given = [
             ("--draws", self.draws.is_some()),
             ("--damping", self.damping.is_some()),
+            ("--training-steps", self.training_steps.is_some()),
+            ("--training-rate", self.training_rate.is_some()),
             ("--tolerance", self.tolerance.is_some()),
             ("--iterations", self.iterations.is_some()),
         ];
         given
             .into_iter()
-            .try_for_each(|(option, is_given)| self.check_option(option, is_given))
+            .try_for_each(|(option, is_given)| self.check_option(option, is_given))?;
+        let by_training = matches!(self.damping, Some(DampingArg::Training));
+        for (option, is_given) in [
+            ("--training-steps", self.training_steps.is_some()),
+            ("--training-rate", self.training_rate.is_some()),
+        ] {
+            ensure!(
+                by_training || !is_given,
+                "{option} is for --damping training: leave it out or add that"
+            );
+        }
+        Ok(())
     }
 
     /// Checks that an option of the weights' derivative comes with it.

@@ -10,7 +10,7 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::learner::{
-    DataPoints, Learner, LearnerConfig, sample_with_weight_tangents,
+    Damping, DataPoints, Learner, LearnerConfig, sample_with_weight_tangents,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ fn default_image_draws() -> usize {
 }
 
 fn default_damping() -> f64 {
-    LearnerConfig::default().damping
+    1e-3
 }
 
 fn default_iterations() -> usize {
@@ -173,7 +173,7 @@ impl WeightsMethod {
         LearnerConfig {
             curvature_draws: self.draws,
             image_draws: self.image_draws,
-            damping: self.damping,
+            damping: Damping::Fraction(self.damping),
             // The number of iterations alone decides, so that results of different numbers can be compared.
             tolerance: 0.0,
             iterations: self.iterations,

@@ -12,7 +12,7 @@ use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_sensitivity::density::checkpoint_moments;
-use datasway_sensitivity::learner::{DataPoints, Learner, LearnerConfig};
+use datasway_sensitivity::learner::{Damping, DataPoints, Learner, LearnerConfig};
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities;
 use datasway_training::batches::Batches;
@@ -129,7 +129,9 @@ impl<'a> CostEstimator<'a> {
                 let config = self.training_config(*model);
                 Ok(scale * self.measure(Work::Samples(config))?)
             }
-            Task::Sensitivity { model, estimator } => {
+            Task::Sensitivity {
+                model, estimator, ..
+            } => {
                 let (estimator, config) = (*estimator, self.training_config(*model));
                 let seconds = self.measure(Work::Sensitivity { estimator, config })?;
                 let estimator = &self.experiment.spec.estimators[estimator];
@@ -260,7 +262,8 @@ fn time_sensitivity(
     let estimator = match &experiment.spec.estimators[estimator] {
         SensitivityEstimator::Density(estimator) => estimator,
         SensitivityEstimator::Weights(weights) => {
-            return time_weights(experiment, model.as_ref(), weights);
+            let damping = weights.damping(config.finite_training());
+            return time_weights(experiment, model.as_ref(), weights, damping);
         }
         SensitivityEstimator::Combination(_) => return Ok(0.0),
     };
@@ -285,13 +288,14 @@ fn time_weights(
     experiment: &PreparedExperiment,
     model: &dyn LearnedDenoiser,
     weights: &WeightsSpec,
+    damping: Damping,
 ) -> Result<f64, RetrainError> {
     let samples = &experiment.spec.samples;
     let groups = experiment.groups().0;
     let k = groups.len();
     let training_set = experiment.image_points(&experiment.images);
     let noise = experiment.training_noise()?;
-    let config = weights.learner(samples.batch, samples.seed);
+    let config = weights.learner(damping, samples.batch, samples.seed);
     let learner = Learner {
         model,
         training_set: &training_set,
@@ -300,6 +304,7 @@ fn time_weights(
             curvature_draws: samples.batch,
             gradient_draws: samples.batch,
             iterations: 1,
+            damping: LearnerConfig::default().damping,
             ..config
         },
     };

@@ -13,12 +13,13 @@ use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
-use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::density::checkpoint_moments;
-use datasway_sensitivity::learner::{DampedSolution, DataPoints, Learner};
+use datasway_sensitivity::learner::{
+    CurvatureSolution, DataPoints, FiniteTraining, Learner, LearnerConfig,
+};
 use datasway_sensitivity::measure::{ImagePoints, Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
@@ -32,7 +33,7 @@ use crate::RetrainError;
 use crate::baselines::BaselineContext;
 use crate::cost;
 use crate::prepared::PreparedExperiment;
-use crate::spec::{SensitivityEstimator, WeightsSpec};
+use crate::spec::SensitivityEstimator;
 
 /// Executes the jobs of a workspace.
 #[derive(Clone, Copy)]
@@ -62,13 +63,18 @@ impl Executor<'_> {
                 data,
             } => return self.train(job, config, *start, *data),
             Task::Sample { model } => self.sample(job, *model)?,
-            Task::Sensitivity { model, estimator } => self.sensitivity(job, *model, *estimator)?,
+            Task::Sensitivity {
+                model,
+                estimator,
+                training,
+            } => self.sensitivity(job, *model, *estimator, *training)?,
             Task::WeightAlignment {
                 model,
                 before,
                 after,
                 estimator,
-            } => self.weight_alignment(*model, *before, after, *estimator)?,
+                training,
+            } => self.weight_alignment(*model, *before, after, (*estimator, *training))?,
             Task::Combination { predictions, share } => {
                 self.combination(job, *predictions, *share)?
             }
@@ -140,13 +146,17 @@ impl Executor<'_> {
         job: JobId,
         model: JobId,
         estimator: usize,
+        training: FiniteTraining,
     ) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
         let (moments, model) = self.model(model)?;
         let estimator = match &experiment.spec.estimators[estimator] {
             SensitivityEstimator::Density(estimator) => estimator,
             SensitivityEstimator::Weights(weights) => {
-                return self.weight_sensitivity(job, model.as_ref(), weights);
+                let samples = &experiment.spec.samples;
+                let damping = weights.damping(training);
+                let config = weights.learner(damping, samples.batch, samples.seed);
+                return self.weight_sensitivity(job, model.as_ref(), config);
             }
             SensitivityEstimator::Combination(_) => {
                 unreachable!("a combination has a task of its own")
@@ -180,30 +190,31 @@ impl Executor<'_> {
         ]))
     }
 
-    /// `delta`, `[directions, n, d]`, and `residual`, the relative residual after each iteration for each set of images.
+    /// `delta`, `[directions, n, d]`, and `error`, the estimated relative error after each iteration for each set of images.
     fn weight_sensitivity(
         &self,
         job: JobId,
         model: &dyn LearnedDenoiser,
-        weights: &WeightsSpec,
+        config: LearnerConfig,
     ) -> Result<Arrays, RetrainError> {
         let (groups, group_of_direction) = self.workspace.experiment.groups();
         let experiment = self.workspace.experiment;
-        let (result, solution) = through_weights(experiment, model, weights, &groups)?;
+        let (result, solution) = through_weights(experiment, model, config, &groups)?;
         if !result.deltas.iter().all(|delta| all_finite(delta)) {
             return Err(self.not_finite(job, "the solution diverged; try more damping"));
         }
         let samples = experiment.spec.samples.count;
         let shape = vec![group_of_direction.len(), samples, model.dim()];
         let values = group_of_direction.iter().flat_map(|&k| &result.deltas[k]);
-        let iterations = solution.residuals.first().map_or(0, Vec::len);
-        let residuals = solution.residuals.concat().into_iter().map(|r| r as f32);
+        let errors = &solution.report.errors;
+        let iterations = errors.first().map_or(0, Vec::len);
+        let values_of_errors = errors.concat().into_iter().map(|error| error as f32);
         Ok(named([
             ("delta", shape, values.copied().collect()),
             (
-                "residual",
+                "error",
                 vec![groups.len(), iterations],
-                residuals.collect(),
+                values_of_errors.collect(),
             ),
         ]))
     }
@@ -214,7 +225,7 @@ impl Executor<'_> {
         model: JobId,
         before: JobId,
         after: &[JobId],
-        estimator: usize,
+        (estimator, training): (usize, FiniteTraining),
     ) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
         let SensitivityEstimator::Weights(weights) = &experiment.spec.estimators[estimator] else {
@@ -232,7 +243,14 @@ impl Executor<'_> {
         };
         let training_set = experiment.image_points(&experiment.images);
         let noise = experiment.training_noise()?;
-        let learner = learner(experiment, &model, weights, &training_set, &noise);
+        let samples = &experiment.spec.samples;
+        let damping = weights.damping(training);
+        let learner = Learner {
+            model: &model,
+            training_set: &training_set,
+            noise: &noise,
+            config: weights.learner(damping, samples.batch, samples.seed),
+        };
         let (groups, group_of_direction) = experiment.groups();
         let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
         let solution = learner.weight_tangent(&groups, &mut |_| ())?;
@@ -392,13 +410,18 @@ fn named<const N: usize>(arrays: [(&str, Vec<usize>, Vec<f32>); N]) -> Arrays {
 fn through_weights(
     experiment: &PreparedExperiment,
     model: &dyn LearnedDenoiser,
-    weights: &WeightsSpec,
+    learner: LearnerConfig,
     groups: &[ImagePoints],
-) -> Result<(Sensitivities, DampedSolution), RetrainError> {
+) -> Result<(Sensitivities, CurvatureSolution), RetrainError> {
     let samples = &experiment.spec.samples;
     let training_set = experiment.image_points(&experiment.images);
     let noise = experiment.training_noise()?;
-    let learner = learner(experiment, model, weights, &training_set, &noise);
+    let learner = Learner {
+        model,
+        training_set: &training_set,
+        noise: &noise,
+        config: learner,
+    };
     let config = SensitivityConfig {
         samples: samples.count,
         batch: samples.batch,
@@ -410,23 +433,6 @@ fn through_weights(
     let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
     let device = &experiment.device;
     Ok(learner.sensitivities(&groups, &config, device, &mut |_| ())?)
-}
-
-/// The learner of an estimator.
-fn learner<'a>(
-    experiment: &PreparedExperiment,
-    model: &'a dyn LearnedDenoiser,
-    weights: &WeightsSpec,
-    training_set: &'a ImagePoints,
-    noise: &'a TrainingNoise,
-) -> Learner<'a> {
-    let samples = &experiment.spec.samples;
-    Learner {
-        model,
-        training_set,
-        noise,
-        config: weights.learner(samples.batch, samples.seed),
-    }
 }
 
 fn norm(values: &[f32]) -> f64 {

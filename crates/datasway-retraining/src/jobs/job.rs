@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use datasway_sensitivity::learner::FiniteTraining;
+
 use crate::spec::TrainingConfig;
 
 /// Index of a job in [`Plan::jobs`](super::Plan::jobs).
@@ -115,6 +117,8 @@ pub enum Task {
         model: JobId,
         /// The estimator.
         estimator: usize,
+        /// The training of the changed models.
+        training: FiniteTraining,
     },
     /// Adds two predictions of every sample in every direction.
     Combination {
@@ -156,6 +160,8 @@ pub enum Task {
         after: Vec<JobId>,
         /// The estimator.
         estimator: usize,
+        /// The training of the changed models.
+        training: FiniteTraining,
     },
 }
 

@@ -1,6 +1,7 @@
 //! Plans the jobs of variants: models of changed data, their samples and the predictions of them.
 
-use serde_json::json;
+use datasway_sensitivity::learner::FiniteTraining;
+use serde_json::{Value, json};
 
 use super::builder::{PlanBuilder, Training, add_bandwidth_revision};
 use super::job::{JobId, JobKind, Task, TrainingData};
@@ -54,7 +55,7 @@ impl PlanBuilder<'_> {
                 SensitivityEstimator::Combination(combination) => {
                     self.combination(combination, seed, &sensitivities)
                 }
-                _ => self.sensitivity(base_model, seed, estimator),
+                _ => self.sensitivity(base_model, seed, estimator, changed.finite_training()),
             };
             sensitivities.push(job);
         }
@@ -66,7 +67,12 @@ impl PlanBuilder<'_> {
         let models = [base_model, before_model];
         let weight_alignments = compared
             .map(|(estimator, _)| {
-                let job = self.weight_alignment(models, &after_models, (kind, seed), estimator);
+                let job = self.weight_alignment(
+                    models,
+                    &after_models,
+                    (kind, seed),
+                    (estimator, changed.finite_training()),
+                );
                 (estimator, job)
             })
             .collect();
@@ -88,17 +94,18 @@ impl PlanBuilder<'_> {
         [model, before]: [JobId; 2],
         after: &[JobId],
         (kind, seed): (JobKind, u64),
-        estimator: usize,
+        (estimator, training): (usize, FiniteTraining),
     ) -> JobId {
         let options = &self.experiment.spec.estimators[estimator];
         let samples = &self.experiment.spec.samples;
-        let settings = json!({
+        let mut settings = json!({
             "seed": samples.seed,
             "batch": samples.batch,
             "estimator": options.unnamed(),
             "data": self.experiment.images.fingerprint,
             "directions": self.direction_fingerprints(),
         });
+        add_training(&mut settings, options, training);
         let label = format!("{kind} s{seed} {}", options.label());
         let inputs = [&[model, before], after].concat();
         let task = Task::WeightAlignment {
@@ -106,11 +113,18 @@ impl PlanBuilder<'_> {
             before,
             after: after.to_vec(),
             estimator,
+            training,
         };
         self.add(JobKind::WeightAlignment, label, settings, inputs, task)
     }
 
-    fn sensitivity(&mut self, model: JobId, seed: u64, estimator: usize) -> JobId {
+    fn sensitivity(
+        &mut self,
+        model: JobId,
+        seed: u64,
+        estimator: usize,
+        training: FiniteTraining,
+    ) -> JobId {
         let experiment = &self.experiment.spec;
         let options = &experiment.estimators[estimator];
         let mut settings = json!({
@@ -120,8 +134,13 @@ impl PlanBuilder<'_> {
             "directions": self.direction_fingerprints(),
         });
         add_bandwidth_revision(&mut settings, options.density());
+        add_training(&mut settings, options, training);
         let label = format!("s{seed} {}", options.label());
-        let task = Task::Sensitivity { model, estimator };
+        let task = Task::Sensitivity {
+            model,
+            estimator,
+            training,
+        };
         self.add(JobKind::Sensitivity, label, settings, vec![model], task)
     }
 
@@ -169,5 +188,25 @@ impl PlanBuilder<'_> {
         directions
             .map(|direction| direction.images.fingerprint.as_str())
             .collect()
+    }
+}
+
+/// Adds the training of the changed models to the settings of a job whose estimator depends on it.
+fn add_training(settings: &mut Value, options: &SensitivityEstimator, training: FiniteTraining) {
+    let SensitivityEstimator::Weights(weights) = options else {
+        return;
+    };
+    if weights.depends_on_training() {
+        let FiniteTraining {
+            optimization,
+            batch,
+        } = training;
+        settings["training"] = json!({
+            "steps": optimization.steps,
+            "learning_rate": optimization.learning_rate,
+            "warmup": optimization.warmup,
+            "ema_decay": optimization.ema_decay,
+            "batch": batch,
+        });
     }
 }

@@ -3,7 +3,7 @@
 use datasway_diffusion::validate::{self, within};
 use datasway_sensitivity::Through;
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::learner::LearnerConfig;
+use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -11,6 +11,8 @@ use crate::RetrainError;
 
 /// The field that tells the derivative of the weights from an estimator of the density.
 const THROUGH: &str = "through";
+/// The damping if the file names none.
+const DEFAULT_DAMPING: f64 = 1e-3;
 /// The field that tells a combination.
 const COMBINE: &str = "combine";
 
@@ -53,6 +55,30 @@ fn weights(table: toml::Table) -> Result<SensitivityEstimator, toml::de::Error> 
     }
 }
 
+/// The regularisation of the derivative of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum DampingSpec {
+    /// The damping λ, relative to the largest eigenvalue.
+    Fraction(f64),
+    /// The length of the training of each variant.
+    Training(TrainingLength),
+}
+
+/// Tells the length of a training from a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainingLength {
+    /// `"training"`.
+    Training,
+}
+
+impl Default for DampingSpec {
+    fn default() -> Self {
+        Self::Fraction(DEFAULT_DAMPING)
+    }
+}
+
 /// Options of the derivative of the weights ([`datasway_sensitivity::learner`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,9 +94,9 @@ pub struct WeightsSpec {
     /// Draws of each gradient of the loss.
     #[serde(default = "default_gradient_draws")]
     gradient_draws: usize,
-    /// The damping λ, relative to the largest eigenvalue.
-    #[serde(default = "default_damping")]
-    damping: f64,
+    /// The regularisation in directions of little curvature.
+    #[serde(default)]
+    damping: DampingSpec,
     /// Iterations of the solver, all of which are done.
     #[serde(default = "default_iterations")]
     iterations: usize,
@@ -87,21 +113,30 @@ fn default_gradient_draws() -> usize {
     LearnerConfig::default().gradient_draws
 }
 
-fn default_damping() -> f64 {
-    LearnerConfig::default().damping
-}
-
 fn default_iterations() -> usize {
     24
 }
 
 impl WeightsSpec {
-    /// The options, with the seed of the draws and the number of draws that are computed together.
-    pub fn learner(&self, batch: usize, seed: u64) -> LearnerConfig {
+    /// True if the length of a variant's training decides the result.
+    pub fn depends_on_training(&self) -> bool {
+        matches!(self.damping, DampingSpec::Training(_))
+    }
+
+    /// The regularisation for a variant with this training.
+    pub fn damping(&self, training: FiniteTraining) -> Damping {
+        match self.damping {
+            DampingSpec::Fraction(fraction) => Damping::Fraction(fraction),
+            DampingSpec::Training(_) => Damping::Training(training),
+        }
+    }
+
+    /// The options, with a regularisation, the number of draws that are computed together and the seed of the draws.
+    pub fn learner(&self, damping: Damping, batch: usize, seed: u64) -> LearnerConfig {
         LearnerConfig {
             curvature_draws: self.draws,
             gradient_draws: self.gradient_draws,
-            damping: self.damping,
+            damping,
             // The number of iterations alone decides, so that results of different numbers can be compared.
             tolerance: 0.0,
             iterations: self.iterations,
@@ -141,7 +176,12 @@ impl SensitivityEstimator {
         match self {
             Self::Density(estimator) => estimator.check()?,
             Self::Weights(weights) => {
-                let learner = weights.learner(1, 0).check();
+                // The training of a variant is checked with it.
+                let damping = match weights.damping {
+                    DampingSpec::Fraction(fraction) => Damping::Fraction(fraction),
+                    DampingSpec::Training(_) => LearnerConfig::default().damping,
+                };
+                let learner = weights.learner(damping, 1, 0).check();
                 learner.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
             }
             Self::Combination(combination) => {
@@ -171,7 +211,14 @@ impl SensitivityEstimator {
     pub fn label(&self) -> String {
         match self {
             Self::Density(estimator) => estimator.label(),
-            Self::Weights(weights) => format!("weights-{}", weights.iterations),
+            Self::Weights(weights) => {
+                let suffix = if weights.depends_on_training() {
+                    "-training"
+                } else {
+                    ""
+                };
+                format!("weights-{}{suffix}", weights.iterations)
+            }
             Self::Combination(CombinationSpec { combine, share, .. }) => {
                 format!("{}+{share}*{}", combine[0], combine[1])
             }

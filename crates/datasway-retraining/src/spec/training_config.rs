@@ -1,6 +1,7 @@
 //! The training configuration of a model of an experiment.
 
 use datasway_diffusion::DiffusionError;
+use datasway_sensitivity::learner::FiniteTraining;
 use datasway_training::batches::BatchDraws;
 use datasway_training::config::TrainConfig;
 use datasway_training::fine_tune::FineTuneConfig;
@@ -39,6 +40,18 @@ impl TrainingConfig {
         match self {
             Self::Own(config) => config.batch,
             Self::Given(config) => config.batch,
+        }
+    }
+
+    /// The training as a regularisation of the change of the weights.
+    pub fn finite_training(&self) -> FiniteTraining {
+        let optimization = match self {
+            Self::Own(config) => config.optimization(),
+            Self::Given(config) => config.optimization(),
+        };
+        FiniteTraining {
+            optimization,
+            batch: self.batch(),
         }
     }
 

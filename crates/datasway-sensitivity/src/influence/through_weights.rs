@@ -11,25 +11,11 @@ use super::batched::{Influences, check_candidates, check_counts, sample};
 use super::functional::Functional;
 use super::ranked::{RankedImage, strongest};
 use crate::config::ResolvedConfig;
-use crate::learner::{DataPoints, Learner, weight_gradients};
+use crate::learner::{DataPoints, Learner, SolverReport, weight_gradients};
 use crate::measure::ImagePoints;
 
 /// Right-hand sides that are solved together, each of the size of the weights.
 const SOLVED_TOGETHER: usize = 16;
-
-/// Damping and residuals of the solutions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SolverReport {
-    /// λ.
-    pub damping: f64,
-    /// The largest eigenvalue of the Gauss–Newton matrix.
-    pub largest_eigenvalue: f64,
-    /// The relative residual after each iteration, for each right-hand side: the functionals of the first sample, then
-    /// those of the second, and so on.
-    pub residuals: Vec<Vec<f64>>,
-    /// The estimated relative error after each iteration, likewise.
-    pub errors: Vec<Vec<f64>>,
-}
 
 /// Draws the samples of `config` and computes the influence of every training image on every functional through the
 /// weights. The `strongest` proponents and opponents of each sample are kept. The density of `config` is that of
@@ -61,13 +47,8 @@ pub fn compute_through_weights(
         done += work;
         progress(done as f64 / total);
     };
-    let largest_eigenvalue = learner.largest_eigenvalue(&mut advance)?;
-    let mut report = SolverReport {
-        damping: learner.config.damping * largest_eigenvalue,
-        largest_eigenvalue,
-        residuals: Vec::new(),
-        errors: Vec::new(),
-    };
+    let inverse = learner.inverse(&mut advance)?;
+    let mut report: Option<SolverReport> = None;
     let mut results = Influences::empty(model.dim(), images, candidates, functionals);
     let others = candidates.map(|candidates| candidates as &dyn DataPoints);
     let together = (SOLVED_TOGETHER / k).max(1);
@@ -78,9 +59,11 @@ pub fn compute_through_weights(
         for first in (0..batch.count).step_by(together) {
             let samples = first..(first + together).min(batch.count);
             let right = weight_gradients(model, &trajectory, &pulled, samples)?;
-            let solution = learner.solve_damped(&right, largest_eigenvalue, &mut advance)?;
-            report.residuals.extend(solution.residuals);
-            report.errors.extend(solution.errors);
+            let solution = inverse.apply(&right, &mut advance)?;
+            match &mut report {
+                Some(report) => report.append(solution.report),
+                None => report = Some(solution.report),
+            }
             let influences = learner.influences_with(others, &solution.solutions, &mut advance)?;
             for (column, row) in influences.training_set.iter().enumerate() {
                 results.append_row(column % k, row, strongest);
@@ -92,7 +75,8 @@ pub fn compute_through_weights(
     }
     results.sigmas.clear();
     results.seconds = started.elapsed().as_secs_f64();
-    Ok((results, report))
+    // check_counts leaves no run without a sample.
+    Ok((results, report.expect("there is a sample")))
 }
 
 /// The learner with the draws of an image shared out between it and its mirror image.

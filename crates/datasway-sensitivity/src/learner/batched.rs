@@ -8,7 +8,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::FrozenNoise;
 
 use super::draws::DataPoints;
-use super::solve::{DampedSolution, Learner};
+use super::solve::{CurvatureSolution, Learner};
 use super::step_parts::weight_step_parts;
 use super::tangent::sample_with_weight_tangents;
 use crate::config::SensitivityConfig;
@@ -33,7 +33,7 @@ impl Learner<'_> {
         config: &SensitivityConfig,
         device: &Device,
         progress: &mut dyn FnMut(f64),
-    ) -> Result<(Sensitivities, DampedSolution), DiffusionError> {
+    ) -> Result<(Sensitivities, CurvatureSolution), DiffusionError> {
         if config.samples == 0 || config.batch == 0 {
             return Err(DiffusionError::Invalid(
                 "the number of samples and the batch must be at least 1".to_owned(),

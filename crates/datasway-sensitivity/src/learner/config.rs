@@ -2,10 +2,21 @@
 
 use datasway_diffusion::{DiffusionError, range};
 
+use super::finite_training::FiniteTraining;
+
 /// Largest number of draws.
 const MAX_DRAWS: usize = 1 << 24;
 /// Largest number of iterations.
 const MAX_ITERATIONS: usize = 10_000;
+
+/// The regularisation of the change of the weights in directions of little curvature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Damping {
+    /// A multiple λ of the identity is added to the Gauss–Newton matrix, relative to its largest eigenvalue.
+    Fraction(f64),
+    /// The weights move for as long as a training does, in its metric.
+    Training(FiniteTraining),
+}
 
 /// Options of the derivative of the weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,9 +27,9 @@ pub struct LearnerConfig {
     pub gradient_draws: usize,
     /// Draws of each image, for influences.
     pub image_draws: usize,
-    /// The damping λ, relative to the largest eigenvalue of the Gauss–Newton matrix.
-    pub damping: f64,
-    /// The estimated relative error in the norm of `G + λ` at which the solver stops.
+    /// The regularisation.
+    pub damping: Damping,
+    /// The estimated relative error in the norm of `G + λ`, or of G with a finite training, at which the solver stops.
     pub tolerance: f64,
     /// Largest number of the solver's iterations.
     pub iterations: usize,
@@ -34,9 +45,9 @@ impl Default for LearnerConfig {
     fn default() -> Self {
         Self {
             curvature_draws: 1_536,
-            gradient_draws: 8_192,
+            gradient_draws: 32_768,
             image_draws: 64,
-            damping: 1e-3,
+            damping: Damping::Fraction(1e-3),
             tolerance: 0.1,
             iterations: 32,
             draw_noise: false,
@@ -60,7 +71,12 @@ impl LearnerConfig {
         ] {
             range::check(name, draws, 1..=MAX_DRAWS)?;
         }
-        range::check("the relative damping", self.damping, 0.0..=1e6)?;
+        match self.damping {
+            Damping::Fraction(fraction) => {
+                range::check("the relative damping", fraction, 0.0..=1e6)?
+            }
+            Damping::Training(training) => training.check()?,
+        }
         range::check("the solver's tolerance", self.tolerance, 0.0..=1.0)?;
         let name = "the number of the solver's iterations";
         range::check(name, self.iterations, 1..=MAX_ITERATIONS)

@@ -5,7 +5,7 @@ use datasway_diffusion::DiffusionError;
 
 use super::config::LearnerConfig;
 use super::draws::DataPoints;
-use super::solve::{DampedSolution, Learner};
+use super::solve::{CurvatureSolution, Learner};
 
 /// Distance of the seeds of the two halves of the draws.
 const SEED_OFFSET: u64 = 1 << 32;
@@ -15,7 +15,7 @@ const SEED_OFFSET: u64 = 1 << 32;
 pub struct HalvedSolution {
     /// The mean `(θ̇_a + θ̇_b)/2`, with the mean damping and eigenvalue, and with the residuals and errors of the K systems of
     /// a before those of b.
-    pub mean: DampedSolution,
+    pub mean: CurvatureSolution,
     /// Half of the difference, `(θ̇_a − θ̇_b)/2`: a draw of the error of the mean.
     pub noise: ParameterTangents,
 }
@@ -43,12 +43,9 @@ impl Learner<'_> {
         let first = a.solutions.scale(&half);
         Ok(HalvedSolution {
             noise: first.add(&b.solutions.scale(&back)),
-            mean: DampedSolution {
+            mean: CurvatureSolution {
                 solutions: first.add(&b.solutions.scale(&half)),
-                damping: f64::midpoint(a.damping, b.damping),
-                largest_eigenvalue: f64::midpoint(a.largest_eigenvalue, b.largest_eigenvalue),
-                residuals: [a.residuals, b.residuals].concat(),
-                errors: [a.errors, b.errors].concat(),
+                report: a.report.with_half(b.report),
             },
         })
     }

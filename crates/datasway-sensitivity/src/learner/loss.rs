@@ -7,7 +7,7 @@ use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 
-use super::draws::LossDraws;
+use super::draws::{DrawBatch, LossDraws};
 
 /// `2·w(σ)/d` of each draw, `[b, 1]`: the second derivative of its loss in D.
 pub(super) fn metric(model: &dyn LearnedDenoiser, like: &Tensor<2>, sigmas: &[f64]) -> Tensor<2> {
@@ -32,11 +32,7 @@ pub fn loss_gradient(
     let mut gradient = ParameterTangents::new();
     for range in draws.batches(batch) {
         let count = range.len();
-        let drawn = draws.read(range);
-        let residual = model.denoise_each(drawn.noisy.clone(), &drawn.sigmas)? - drawn.clean;
-        let weights = metric(model, &drawn.noisy, &drawn.sigmas) / draws.count() as f64;
-        let pulled = (residual * weights).unsqueeze_dim::<3>(0);
-        gradient = gradient.add(&model.vjp_in_weights(drawn.noisy, &drawn.sigmas, pulled)?);
+        gradient = gradient.add(&part_of_gradient(model, draws.read(range), draws.count())?);
         progress(count);
     }
     if gradient.is_empty() {
@@ -46,6 +42,21 @@ pub fn loss_gradient(
         ));
     }
     Ok(gradient)
+}
+
+/// The part of some of `count` draws in the gradient of the mean of the losses of all: a stack of one.
+///
+/// # Errors
+/// If shapes do not fit, or the model fails.
+pub(super) fn part_of_gradient(
+    model: &dyn LearnedDenoiser,
+    drawn: DrawBatch,
+    count: usize,
+) -> Result<ParameterTangents, DiffusionError> {
+    let residual = model.denoise_each(drawn.noisy.clone(), &drawn.sigmas)? - drawn.clean;
+    let weights = metric(model, &drawn.noisy, &drawn.sigmas) / count as f64;
+    let pulled = (residual * weights).unsqueeze_dim::<3>(0);
+    model.vjp_in_weights(drawn.noisy, &drawn.sigmas, pulled)
 }
 
 /// `⟨∇ℓ_j, u_k⟩` of every point j along K directions u of the weights, `[K][m]`: the mean over the draws of the point of

@@ -19,13 +19,17 @@
 //! average of the derivatives, and near a minimum all of them are the derivative of the minimum, so it is taken at the
 //! averaged weights.
 
+mod adam;
 mod adjoint;
 mod batched;
 mod config;
 mod conjugate_gradients;
 mod curvature;
 mod draws;
+mod finite_training;
 mod halves;
+mod inverse;
+mod lanczos;
 mod loss;
 mod solve;
 mod spectrum;
@@ -34,13 +38,16 @@ mod subsets;
 mod tangent;
 
 pub use adjoint::weight_gradients;
-pub use config::LearnerConfig;
+pub use config::{Damping, LearnerConfig};
 pub use conjugate_gradients::{DELAY, Solution, StoppingRule, conjugate_gradients};
 pub use curvature::{Curvature, GaussNewton};
 pub use draws::{DataPoints, DrawBatch, LossDraws};
+pub use finite_training::{FiniteTraining, TrainingFilter};
 pub use halves::HalvedSolution;
+pub use inverse::{CurvatureInverse, SolverReport};
+pub use lanczos::KrylovSpaces;
 pub use loss::{loss_derivatives, loss_gradient};
-pub use solve::{DampedSolution, Learner, WeightInfluences};
+pub use solve::{CurvatureSolution, Learner, WeightInfluences};
 pub use spectrum::largest_eigenvalue;
 pub use step_parts::weight_step_parts;
 pub use tangent::sample_with_weight_tangents;

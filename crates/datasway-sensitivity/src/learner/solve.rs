@@ -5,10 +5,12 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::training_noise::TrainingNoise;
 
-use super::config::LearnerConfig;
-use super::conjugate_gradients::{StoppingRule, conjugate_gradients};
+use super::adam::{metric_draws, metric_root};
+use super::config::{Damping, LearnerConfig};
+use super::conjugate_gradients::StoppingRule;
 use super::curvature::{Curvature as _, GaussNewton};
 use super::draws::{DataPoints, LossDraws};
+use super::inverse::{CurvatureInverse, Regularization, SolverReport};
 use super::loss::{loss_derivatives, loss_gradient};
 use super::spectrum::largest_eigenvalue;
 
@@ -30,19 +32,13 @@ pub struct Learner<'a> {
     pub config: LearnerConfig,
 }
 
-/// Solutions of K systems with the damped Gauss–Newton matrix.
+/// Changes of the weights by K gradients, through the regularised inverse of the Gauss–Newton matrix.
 #[derive(Debug, Clone)]
-pub struct DampedSolution {
+pub struct CurvatureSolution {
     /// The K solutions.
     pub solutions: ParameterTangents,
-    /// λ.
-    pub damping: f64,
-    /// The largest eigenvalue of the Gauss–Newton matrix.
-    pub largest_eigenvalue: f64,
-    /// The relative residual after each iteration, for each right-hand side.
-    pub residuals: Vec<Vec<f64>>,
-    /// The estimated relative error after each iteration, for each right-hand side ([`Solution::errors`](super::Solution::errors)).
-    pub errors: Vec<Vec<f64>>,
+    /// The spectrum and the progress of the iterations.
+    pub report: SolverReport,
 }
 
 /// The influences of points on K functionals through the weights.
@@ -65,7 +61,7 @@ impl<'a> Learner<'a> {
         &self,
         groups: &[&dyn DataPoints],
         progress: &mut dyn FnMut(usize),
-    ) -> Result<DampedSolution, DiffusionError> {
+    ) -> Result<CurvatureSolution, DiffusionError> {
         let difference = self.gradient_difference(groups, progress)?;
         let right = difference.scale(&vec![-1.0; groups.len()]);
         self.solve(&right, progress)
@@ -104,7 +100,7 @@ impl<'a> Learner<'a> {
         Ok(ParameterTangents::concat(&differences))
     }
 
-    /// Solves `(G + λ)·x_k = b_k` for K right-hand sides.
+    /// `(G + λ)⁻¹·b_k` for K right-hand sides, or `P^½·f(P^½·G·P^½)·P^½·b_k` with a [finite training](FiniteTraining).
     ///
     /// # Errors
     /// If an option is out of its range, or the model fails.
@@ -112,20 +108,52 @@ impl<'a> Learner<'a> {
         &self,
         right: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<DampedSolution, DiffusionError> {
-        let largest_eigenvalue = self.largest_eigenvalue(progress)?;
-        self.solve_damped(right, largest_eigenvalue, progress)
+    ) -> Result<CurvatureSolution, DiffusionError> {
+        self.inverse(progress)?.apply(right, progress)
     }
 
-    /// The largest eigenvalue of the Gauss–Newton matrix, to which the damping is relative.
+    /// The regularised inverse of the Gauss–Newton matrix, for several calls.
     ///
     /// # Errors
     /// If an option is out of its range, or the model fails.
-    pub fn largest_eigenvalue(
+    pub fn inverse(
         &self,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<f64, DiffusionError> {
+    ) -> Result<CurvatureInverse<'_>, DiffusionError> {
         self.check()?;
+        let regularization = match self.config.damping {
+            Damping::Fraction(fraction) => {
+                let largest_eigenvalue = self.largest_eigenvalue(progress)?;
+                Regularization::Damping {
+                    damping: fraction * largest_eigenvalue,
+                    largest_eigenvalue,
+                }
+            }
+            Damping::Training(training) => {
+                let draws = self.random_draws(self.training_set, metric_draws(training.batch));
+                Regularization::Training {
+                    root: metric_root(self.model, &draws, training.batch, progress)?,
+                    filter: training.filter(),
+                }
+            }
+        };
+        let LearnerConfig {
+            tolerance,
+            iterations,
+            ..
+        } = self.config;
+        Ok(CurvatureInverse {
+            curvature: self.curvature(),
+            regularization,
+            rule: StoppingRule {
+                tolerance,
+                iterations,
+            },
+        })
+    }
+
+    /// The largest eigenvalue of the Gauss–Newton matrix, to which the damping is relative.
+    fn largest_eigenvalue(&self, progress: &mut dyn FnMut(usize)) -> Result<f64, DiffusionError> {
         let LearnerConfig {
             curvature_draws,
             batch,
@@ -141,39 +169,6 @@ impl<'a> Learner<'a> {
             batch,
         };
         largest_eigenvalue(&curvature, &start, LANCZOS_ITERATIONS, progress)
-    }
-
-    /// Solves `(G + λ)·x_k = b_k` for K right-hand sides, with the largest eigenvalue of G.
-    ///
-    /// # Errors
-    /// If an option is out of its range, or the model fails.
-    pub fn solve_damped(
-        &self,
-        right: &ParameterTangents,
-        largest_eigenvalue: f64,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<DampedSolution, DiffusionError> {
-        self.check()?;
-        let LearnerConfig {
-            damping,
-            tolerance,
-            iterations,
-            ..
-        } = self.config;
-        let curvature = self.curvature();
-        let damping = damping * largest_eigenvalue;
-        let rule = StoppingRule {
-            tolerance,
-            iterations,
-        };
-        let solution = conjugate_gradients(&curvature, damping, right, rule, progress)?;
-        Ok(DampedSolution {
-            solutions: solution.solutions,
-            damping,
-            largest_eigenvalue,
-            residuals: solution.residuals,
-            errors: solution.errors,
-        })
     }
 
     /// `G·v_k` of K directions.
@@ -200,8 +195,13 @@ impl<'a> Learner<'a> {
 
     /// The work of [`solve`](Self::solve) for K right-hand sides, at most.
     pub(super) fn solve_work(&self, right_hand_sides: usize) -> usize {
-        let spectrum = LANCZOS_ITERATIONS * self.config.curvature_draws.min(LANCZOS_DRAWS);
-        spectrum + self.config.iterations * self.config.curvature_draws * right_hand_sides
+        let regularization = match self.config.damping {
+            Damping::Fraction(_) => {
+                LANCZOS_ITERATIONS * self.config.curvature_draws.min(LANCZOS_DRAWS)
+            }
+            Damping::Training(training) => metric_draws(training.batch),
+        };
+        regularization + self.config.iterations * self.config.curvature_draws * right_hand_sides
     }
 
     /// `a_j = −⟨∇ℓ_j − ∇L_ρ, u_k⟩` of every point j of the training set, `[K][m]`, for K solutions

@@ -6,7 +6,7 @@ use datasway_diffusion::DiffusionError;
 
 use super::draws::{DataPoints, LossDraws};
 use super::loss::loss_gradient;
-use super::solve::{DampedSolution, Learner};
+use super::solve::{CurvatureSolution, Learner};
 
 /// Gradients of single points that are held until they are added to those of the subsets.
 const BLOCK: usize = 32;
@@ -44,7 +44,7 @@ impl Learner<'_> {
         &self,
         subsets: &[Vec<usize>],
         progress: &mut dyn FnMut(usize),
-    ) -> Result<DampedSolution, DiffusionError> {
+    ) -> Result<CurvatureSolution, DiffusionError> {
         let difference = self.subset_differences(subsets, progress)?;
         let right = difference.scale(&vec![-1.0; subsets.len()]);
         self.solve(&right, progress)

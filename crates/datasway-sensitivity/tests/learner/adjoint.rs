@@ -6,8 +6,8 @@ use datasway_diffusion::sampler::FrozenNoise;
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::density::ClosedForm;
 use datasway_sensitivity::learner::{
-    DataPoints, Learner, LearnerConfig, LossDraws, loss_gradient, sample_with_weight_tangents,
-    weight_gradients, weight_step_parts,
+    Damping, DataPoints, Learner, LearnerConfig, LossDraws, loss_gradient,
+    sample_with_weight_tangents, weight_gradients, weight_step_parts,
 };
 use datasway_sensitivity::measure::Empirical;
 use datasway_sensitivity::trajectory::Trajectory;
@@ -93,7 +93,7 @@ fn a_groups_mean_influence_is_its_tangent() {
         noise: NOISE,
         config: LearnerConfig {
             curvature_draws: 24,
-            damping: 0.1,
+            damping: Damping::Fraction(0.1),
             batch: 24,
             ..EXACT
         },

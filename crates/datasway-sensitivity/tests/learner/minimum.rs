@@ -8,7 +8,7 @@ use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::learner::{
-    Curvature, DataPoints, Learner, LearnerConfig, LossDraws, loss_gradient,
+    Curvature, Damping, DataPoints, Learner, LearnerConfig, LossDraws, loss_gradient,
     sample_with_weight_tangents,
 };
 
@@ -220,7 +220,7 @@ fn the_weights_of_a_perceptron_move_as_its_minimum_with_its_hessian() {
 
     // Without the second derivatives of the network directions of little curvature are too long.
     let config = LearnerConfig {
-        damping: 1e-4,
+        damping: Damping::Fraction(1e-4),
         ..EXACT
     };
     let solution = Learner { config, ..learner }.solve(&right, &mut |_| ());

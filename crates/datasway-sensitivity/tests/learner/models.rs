@@ -13,7 +13,7 @@ use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_diffusion::unet::UNet;
-use datasway_sensitivity::learner::{Curvature, LearnerConfig};
+use datasway_sensitivity::learner::{Curvature, Damping, LearnerConfig};
 use nalgebra::{DMatrix, DVector};
 
 pub const SAMPLERS: [Sampler; 3] = [
@@ -39,7 +39,7 @@ pub const EXACT: LearnerConfig = LearnerConfig {
     curvature_draws: 120,
     gradient_draws: 120,
     image_draws: 4,
-    damping: 0.0,
+    damping: Damping::Fraction(0.0),
     tolerance: 1e-13,
     iterations: 400,
     draw_noise: false,
@@ -103,21 +103,26 @@ pub fn from_entries(like: &ParameterTangents, rows: &[Vec<f64>]) -> ParameterTan
     tangents
 }
 
-/// `A⁻¹·b` by elimination, for a curvature A of few parameters.
-pub fn solved(curvature: &dyn Curvature, damping: f64, b: &ParameterTangents) -> ParameterTangents {
-    let right = directions(b).remove(0);
-    let n = right.len();
+/// A curvature of few parameters, those of `like`, as a matrix.
+pub fn matrix(curvature: &dyn Curvature, like: &ParameterTangents) -> DMatrix<f64> {
+    let n = directions(like)[0].len();
     let unit = |i: usize| {
         (0..n)
             .map(|j| f64::from(u8::from(i == j)))
             .collect::<Vec<f64>>()
     };
-    let identity = from_entries(b, &(0..n).map(unit).collect::<Vec<_>>());
+    let identity = from_entries(like, &(0..n).map(unit).collect::<Vec<_>>());
     let product = curvature
         .product(&identity, &mut |_| ())
         .expect("a product");
-    let columns = directions(&product).concat();
-    let matrix = DMatrix::from_vec(n, n, columns) + DMatrix::identity(n, n) * damping;
+    DMatrix::from_vec(n, n, directions(&product).concat())
+}
+
+/// `A⁻¹·b` by elimination, for a curvature A of few parameters.
+pub fn solved(curvature: &dyn Curvature, damping: f64, b: &ParameterTangents) -> ParameterTangents {
+    let right = directions(b).remove(0);
+    let n = right.len();
+    let matrix = matrix(curvature, b) + DMatrix::identity(n, n) * damping;
     let solution = matrix
         .lu()
         .solve(&DVector::from_vec(right))

@@ -1,6 +1,6 @@
 //! The noise of the draws: its estimate from two halves against the spread over many seeds.
 
-use datasway_sensitivity::learner::{Learner, LearnerConfig};
+use datasway_sensitivity::learner::{Damping, Learner, LearnerConfig};
 
 use crate::models::{EXACT, NOISE, Perceptron, SmallNetwork, directions, dot, draw};
 
@@ -14,7 +14,7 @@ fn half_the_difference_of_two_halves_is_as_long_as_the_error_of_their_mean() {
         let config = LearnerConfig {
             curvature_draws: 160,
             gradient_draws: 160,
-            damping: 1e-2,
+            damping: Damping::Fraction(1e-2),
             tolerance: 1e-6,
             seed,
             ..EXACT

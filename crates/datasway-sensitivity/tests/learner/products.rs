@@ -6,12 +6,13 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
 use datasway_sensitivity::learner::{
-    Curvature, DELAY, GaussNewton, LossDraws, StoppingRule, conjugate_gradients,
+    Curvature, DELAY, GaussNewton, KrylovSpaces, LossDraws, StoppingRule, conjugate_gradients,
     largest_eigenvalue, loss_derivatives, loss_gradient,
 };
+use nalgebra::{DMatrix, DVector};
 
 use super::models::{
-    EXACT, LinearModel, NOISE, PRECONDITION, SmallNetwork, apart, directions, dot, draw,
+    EXACT, LinearModel, NOISE, PRECONDITION, SmallNetwork, apart, directions, dot, draw, matrix,
     random_directions, unet, values,
 };
 
@@ -246,4 +247,36 @@ fn the_largest_eigenvalue_is_found_in_a_few_products() {
         (found - expected).abs() < 1e-6 * expected,
         "{found} {expected}"
     );
+}
+
+/// The function of a matrix from its whole Krylov space is that from its eigenvectors, column by column.
+#[test]
+fn a_function_of_the_curvature_is_that_of_its_eigenvalues() {
+    let model = LinearModel::new(2);
+    let denoiser = model.denoiser(2);
+    let points: Tensor<2> = draw(1, [5, 2]);
+    let curvature = GaussNewton {
+        model: &denoiser,
+        draws: LossDraws::random(&points, EXACT.curvature_draws, NOISE, 5),
+        batch: 60,
+    };
+    let starts = random_directions(&model, 3);
+    let mut spaces = KrylovSpaces::new(&starts);
+    for _ in 0..directions(&starts)[0].len() {
+        let product = curvature.product(spaces.newest(), &mut |_| ());
+        spaces.extend(product.expect("a product")).expect("numbers");
+    }
+    let f = |h: f64| (-3.0 * h).exp() + h;
+    let found = directions(&spaces.function(&f));
+    let eigen = matrix(&curvature, &starts).symmetric_eigen();
+    let values = DMatrix::from_diagonal(&eigen.eigenvalues.map(f));
+    let function = &eigen.eigenvectors * values * eigen.eigenvectors.transpose();
+    for (start, found) in directions(&starts).into_iter().zip(found) {
+        let expected = &function * DVector::from_vec(start);
+        let error = apart(&found, expected.as_slice());
+        assert!(error < 1e-9, "{error:e}");
+    }
+    let progress = spaces.progress_since(spaces.dimension() - 1, &f);
+    assert!(progress.iter().all(|part| *part < 1e-6), "{progress:?}");
+    assert!(spaces.progress_since(1, &f).iter().all(|part| *part > 1e-3));
 }

@@ -16,9 +16,9 @@ use datasway_data::Selection;
 use datasway_fs::output::Kind;
 use datasway_sensitivity::Through;
 use datasway_sensitivity::influence::{
-    Functional, Influences, SolverReport, compute_through_weights, compute_with_candidates,
+    Functional, Influences, compute_through_weights, compute_with_candidates,
 };
-use datasway_sensitivity::learner::LearnerConfig;
+use datasway_sensitivity::learner::{LearnerConfig, SolverReport};
 use datasway_sensitivity::measure::ImagePoints;
 use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, TrainedModel};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -177,7 +177,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
                 &resolved,
                 at,
             )?;
-            let learner = arguments.learner();
+            let learner = arguments.learner(&model)?;
             (
                 results,
                 info.with_weights(LearnerInfo::of_influences(&learner, report)),
@@ -275,12 +275,13 @@ impl InfluenceArgs {
     }
 
     /// Options of the derivative through the weights.
-    fn learner(&self) -> LearnerConfig {
-        let config = self.through.learner(self.model.batch(), self.model.seed());
-        LearnerConfig {
+    fn learner(&self, model: &TrainedModel) -> Result<LearnerConfig> {
+        let (batch, seed) = (self.model.batch(), self.model.seed());
+        let config = self.through.learner(model.training.run, batch, seed)?;
+        Ok(LearnerConfig {
             image_draws: self.image_draws.unwrap_or(config.image_draws),
             ..config
-        }
+        })
     }
 
     /// The influences through the weights of the model.
@@ -293,7 +294,7 @@ impl InfluenceArgs {
         progress: impl FnMut(f64),
     ) -> Result<(Influences, SolverReport)> {
         let images = model.image_points();
-        let learner = model.learner(&images, self.learner())?;
+        let learner = model.learner(&images, self.learner(model)?)?;
         let results = compute_through_weights(
             &learner,
             &images,

@@ -62,7 +62,7 @@ pub struct RankArgs {
     by_step: bool,
     #[command(flatten)]
     through: ThroughArgs,
-    /// Draws of the training loss for the gradient of each set of images, through weights [default: 8192]
+    /// Draws of the training loss for the gradient of each set of images, through weights [default: 32768]
     #[arg(long, value_name = "COUNT", value_parser = count(number::DRAWS))]
     gradient_draws: Option<usize>,
     /// Measure the noise of the draws in δ, through weights: two solutions with half of the draws each
@@ -186,7 +186,7 @@ impl RankArgs {
         let info = RunInfo::through_weights(model, self.model.sampler_info(model), config);
         self.replay.check_model(&info)?;
         datasway_cli::tell(start_message(&directions, config.samples, &info));
-        let learner = self.learner();
+        let learner = self.learner(model)?;
         let bar = ProgressBar::new(1000);
         bar.set_style(ProgressStyle::with_template(
             "{bar:30} {percent} %  at most {eta} left",
@@ -199,13 +199,14 @@ impl RankArgs {
     }
 
     /// Options of the derivative through the weights.
-    fn learner(&self) -> LearnerConfig {
-        let config = self.through.learner(self.model.batch(), self.model.seed());
-        LearnerConfig {
+    fn learner(&self, model: &TrainedModel) -> Result<LearnerConfig> {
+        let (batch, seed) = (self.model.batch(), self.model.seed());
+        let config = self.through.learner(model.training.run, batch, seed)?;
+        Ok(LearnerConfig {
             gradient_draws: self.gradient_draws.unwrap_or(config.gradient_draws),
             draw_noise: self.draw_noise,
             ..config
-        }
+        })
     }
 
     /// The changes that show the shipped model, where the arguments name neither a change nor a checkpoint.

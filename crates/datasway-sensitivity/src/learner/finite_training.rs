@@ -1,0 +1,105 @@
+//! A training of finite length as regularisation of the change of the weights.
+//!
+//! Adam moves the weights by `−l_t·P·∇L` in step t, with the learning rate `l_t` and the metric `P = 1/(√v + ε)` of the mean
+//! square v of the gradients of single batches. Two runs from one start, with the same batches on ρ_η and on ρ, differ to
+//! first order in η by `Δθ_t`, and near a minimum the loss is quadratic, so that in a time `dτ = l_t` of the flow
+//!
+//! `dΔθ/dτ = −P·(G·Δθ + η·(∇L_ν − ∇L_ρ))`
+//!
+//! with the solution `Δθ(τ) = −η·P^½·f_τ(P^½·G·P^½)·P^½·(∇L_ν − ∇L_ρ)`, `f_τ(h) = (1 − e^{−τh})/h`. Directions with `h·τ ≫ 1`
+//! reach their new minimum, `f = 1/h`; others only begin to move, `f = τ`. The averaged weights are the mean of Δθ(τ) over the
+//! last steps with the weights of the average, and so is f. No damping is chosen.
+//!
+//! What the model leaves out: momentum, which lasts for ten steps, the correction of v in the first steps, weight decay, the
+//! clipping of gradients (which P undoes), and the changes of P and G during the run.
+
+use std::ops::Range;
+
+use datasway_diffusion::{DiffusionError, ema, range};
+use datasway_training::optimization::Optimization;
+
+/// Largest number of images in a batch.
+const MAX_BATCH: usize = 1 << 24;
+
+/// Steps at the end of a run whose weights in the average add up to less than this are left out.
+const NEGLIGIBLE: f64 = 1e-9;
+/// Times of which the mean stands for the average of the weights.
+const TIMES: f64 = 512.0;
+
+/// A training by Adam from weights near a minimum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FiniteTraining {
+    /// The settings of its optimiser.
+    pub optimization: Optimization,
+    /// Images in a batch.
+    pub batch: usize,
+}
+
+/// The filter `f(h)` of a training.
+#[derive(Debug, Clone)]
+pub struct TrainingFilter {
+    /// Parts of the average, which add up to at most 1, with the time of the flow of each.
+    times: Vec<(f64, f64)>,
+}
+
+impl FiniteTraining {
+    /// Checks that every number is in its range.
+    ///
+    /// # Errors
+    /// A sentence that names the number.
+    pub fn check(&self) -> Result<(), DiffusionError> {
+        self.optimization.validate()?;
+        range::check("batch", self.batch, 1..=MAX_BATCH)
+    }
+
+    /// The filter of the averaged weights at the end.
+    ///
+    /// The average has the share `(1 − d_t)·Π_{s>t} d_s` of the weights after step t, with its decays d, and the rest of the
+    /// weights at the start, which do not differ.
+    pub fn filter(&self) -> TrainingFilter {
+        let Optimization {
+            steps, ema_decay, ..
+        } = self.optimization;
+        // From the last step back to those that the average has forgotten.
+        let (mut shares, mut kept) = (Vec::new(), 1.0);
+        for step in (0..steps).rev() {
+            let decay = ema::warm_decay(ema_decay, step);
+            shares.push((1.0 - decay) * kept);
+            kept *= decay;
+            if kept < NEGLIGIBLE {
+                break;
+            }
+        }
+        let first = steps - shares.len() as u64;
+        let rates = |range: Range<u64>| range.map(|s| self.optimization.learning_rate_at(s));
+        let mut time: f64 = rates(0..first).sum();
+        let mut times = Vec::new();
+        // Neighbouring steps share a time until they have 1/512 of the average.
+        let (mut share, mut moment) = (0.0, 0.0);
+        for (rate, part) in rates(first..steps).zip(shares.iter().rev()) {
+            time += rate;
+            share += part;
+            moment += part * time;
+            if share * TIMES >= 1.0 {
+                times.push((share, moment / share));
+                (share, moment) = (0.0, 0.0);
+            }
+        }
+        if share > 0.0 {
+            times.push((share, moment / share));
+        }
+        TrainingFilter { times }
+    }
+}
+
+impl TrainingFilter {
+    /// `f(h)`, the mean of `(1 − e^{−τh})/h` over the average, for a curvature h; a negative one, which is rounding, is 0.
+    pub fn response(&self, h: f64) -> f64 {
+        let h = h.max(0.0);
+        let parts = self.times.iter().map(|&(share, time)| {
+            let decay = -(-time * h).exp_m1();
+            share * if h > 0.0 { decay / h } else { time }
+        });
+        parts.sum()
+    }
+}

@@ -1,0 +1,170 @@
+//! The regularised inverse of the curvature.
+
+use burn_jvp::ParameterTangents;
+use datasway_diffusion::DiffusionError;
+
+use super::conjugate_gradients::{DELAY, StoppingRule, conjugate_gradients};
+use super::curvature::{Curvature, GaussNewton};
+use super::finite_training::TrainingFilter;
+use super::lanczos::KrylovSpaces;
+use super::solve::CurvatureSolution;
+
+/// The regularised inverse of the Gauss–Newton matrix.
+pub struct CurvatureInverse<'a> {
+    pub(super) curvature: GaussNewton<'a>,
+    pub(super) regularization: Regularization,
+    pub(super) rule: StoppingRule,
+}
+
+/// The regularisation, with what it needs of the model.
+pub(super) enum Regularization {
+    /// `(G + λ)⁻¹`.
+    Damping {
+        /// λ.
+        damping: f64,
+        /// The largest eigenvalue of G.
+        largest_eigenvalue: f64,
+    },
+    /// `P^½·f(P^½·G·P^½)·P^½`.
+    Training {
+        /// `P^½`, a stack of one.
+        root: ParameterTangents,
+        /// f.
+        filter: TrainingFilter,
+    },
+}
+
+/// The spectrum of the curvature, and the progress of the iterations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SolverReport {
+    /// λ; none with a finite training.
+    pub damping: Option<f64>,
+    /// The largest eigenvalue of G, or of `P^½·G·P^½` with a finite training.
+    pub largest_eigenvalue: f64,
+    /// The relative residual after each iteration, for each right-hand side; empty with a finite training.
+    pub residuals: Vec<Vec<f64>>,
+    /// The estimated relative error after each iteration, for each right-hand side
+    /// ([`Solution::errors`](super::Solution::errors)).
+    pub errors: Vec<Vec<f64>>,
+}
+
+impl SolverReport {
+    /// The report of two solutions from half of the draws each: means of the numbers, and the systems of `other` after those of
+    /// `self`.
+    pub(super) fn with_half(self, other: Self) -> Self {
+        let dampings = self.damping.zip(other.damping);
+        Self {
+            damping: dampings.map(|(a, b)| f64::midpoint(a, b)),
+            largest_eigenvalue: f64::midpoint(self.largest_eigenvalue, other.largest_eigenvalue),
+            residuals: [self.residuals, other.residuals].concat(),
+            errors: [self.errors, other.errors].concat(),
+        }
+    }
+
+    /// Adds the systems of a later call of the same inverse.
+    pub fn append(&mut self, other: Self) {
+        self.largest_eigenvalue = self.largest_eigenvalue.max(other.largest_eigenvalue);
+        self.residuals.extend(other.residuals);
+        self.errors.extend(other.errors);
+    }
+}
+
+impl CurvatureInverse<'_> {
+    /// The inverse applied to K right-hand sides.
+    ///
+    /// # Errors
+    /// If a number is not finite, or the model fails.
+    pub fn apply(
+        &self,
+        right: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<CurvatureSolution, DiffusionError> {
+        match &self.regularization {
+            Regularization::Damping {
+                damping,
+                largest_eigenvalue,
+            } => {
+                let solution =
+                    conjugate_gradients(&self.curvature, *damping, right, self.rule, progress)?;
+                Ok(CurvatureSolution {
+                    solutions: solution.solutions,
+                    report: SolverReport {
+                        damping: Some(*damping),
+                        largest_eigenvalue: *largest_eigenvalue,
+                        residuals: solution.residuals,
+                        errors: solution.errors,
+                    },
+                })
+            }
+            Regularization::Training { root, filter } => {
+                let curvature = Rescaled {
+                    curvature: &self.curvature,
+                    root,
+                };
+                let response = |h: f64| filter.response(h);
+                let right = right.multiply(root);
+                filtered(&curvature, &response, &right, self.rule, progress).map(|solution| {
+                    let solutions = solution.solutions.multiply(root);
+                    CurvatureSolution {
+                        solutions,
+                        ..solution
+                    }
+                })
+            }
+        }
+    }
+}
+
+/// `P^½·A·P^½`.
+struct Rescaled<'a> {
+    curvature: &'a dyn Curvature,
+    root: &'a ParameterTangents,
+}
+
+impl Curvature for Rescaled<'_> {
+    fn product(
+        &self,
+        directions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        let product = self
+            .curvature
+            .product(&directions.multiply(self.root), progress)?;
+        Ok(product.multiply(self.root))
+    }
+}
+
+/// `f(A)·b_k` for K right-hand sides, by Lanczos's method.
+///
+/// The iterations end where all that the last [`DELAY`] added is below the tolerance, relative to the result, in the norm of A.
+fn filtered(
+    curvature: &dyn Curvature,
+    filter: &dyn Fn(f64) -> f64,
+    right: &ParameterTangents,
+    rule: StoppingRule,
+    progress: &mut dyn FnMut(usize),
+) -> Result<CurvatureSolution, DiffusionError> {
+    let mut spaces = KrylovSpaces::new(right);
+    let mut errors = vec![Vec::new(); right.k()];
+    for _ in 0..rule.iterations {
+        spaces.extend(curvature.product(spaces.newest(), progress)?)?;
+        let before = spaces.dimension().saturating_sub(DELAY);
+        let added = spaces.progress_since(before, filter);
+        let largest = added.iter().copied().fold(0.0, f64::max);
+        for (history, error) in errors.iter_mut().zip(added) {
+            history.push(error);
+        }
+        if largest <= rule.tolerance || spaces.is_exhausted() {
+            break;
+        }
+    }
+    Ok(CurvatureSolution {
+        solutions: spaces.function(filter),
+        report: SolverReport {
+            damping: None,
+            largest_eigenvalue: spaces.largest_eigenvalue(),
+            residuals: Vec::new(),
+            errors,
+        },
+    })
+}
