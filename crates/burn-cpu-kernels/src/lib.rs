@@ -18,6 +18,7 @@ mod matrix;
 mod norm;
 mod norm_directions;
 mod packed;
+pub mod panels;
 mod pointwise;
 mod reference;
 mod silu;

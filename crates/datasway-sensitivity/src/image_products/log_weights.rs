@@ -17,8 +17,8 @@
 //!
 //! `l_j ≥ L − 2B − 2·ln(B/τ)`
 //!
-//! are computed again in f64, where 2B is for the errors of `l_j` and L. The images so far stand for all in L, which is then too
-//! small, so that more images are in reach. Where `B ≤ τ` none is. At high noise the softmax is flat, and no single image is
+//! are computed again in f64, where 2B is for the errors of `l_j` and L. The images so far stand for all in L ([`Reached`]), which
+//! is then too small, so that more images are in reach. Where `B ≤ τ` none is. At high noise the softmax is flat, and no single image is
 //! within reach; at low noise B is large, but few images have a share at all.
 
 use super::layout::{ImageTiles, LEVELS};
@@ -33,21 +33,44 @@ pub(super) const TOLERANCE: f64 = 1e-5;
 /// Unit roundoff of f32.
 const ROUNDOFF: f64 = 1.0 / (1 << 24) as f64;
 
-/// The terms of a tile, and the largest of those before.
+/// The terms of a tile.
 #[derive(Default)]
 pub(super) struct LogWeights {
     /// `−‖x_i − y_j‖²/2σ_i²`, `[copies, c, R]`: the images, then their mirror images.
     pub logs: Vec<f64>,
-    /// The largest term of each point in all tiles so far, `[R]`.
+    /// The largest term of each point, `[R]`.
     pub tops: Vec<f64>,
-    /// `ln Σ_j e^{l_j}` of each point in all tiles so far, `[R]`, without recomputing.
-    log_sums: Vec<f64>,
-    /// The largest term of each point in this tile, `[R]`.
-    tile_tops: Vec<f64>,
-    /// `Σ_j e^{l_j − top}` of each point in this tile, `[R]`.
-    tile_sums: Vec<f64>,
     /// From here a term is recomputed, `[R]`.
     thresholds: Vec<f64>,
+    /// The scales for grey levels, `[R]`.
+    scales: Vec<f64>,
+}
+
+/// The images so far: those of earlier strips, and those of the strip.
+#[derive(Clone, Copy)]
+pub(super) struct Reached<'a> {
+    /// `ln Σ_j e^{l_j}` over images of earlier strips, `[R]`.
+    pub earlier: &'a [f64],
+    /// The largest term in the strip, `[R]`.
+    pub tops: &'a [f64],
+    /// `Σ_j e^{l_j − top}` over the strip, `[R]`.
+    pub totals: &'a [f64],
+}
+
+impl Reached<'_> {
+    /// `ln Σ_j e^{l_j}` over the images so far.
+    fn log_sum(&self, i: usize) -> f64 {
+        add_logs(self.earlier[i], self.tops[i] + self.totals[i].ln())
+    }
+}
+
+/// `ln(e^a + e^b)`.
+fn add_logs(a: f64, b: f64) -> f64 {
+    let larger = a.max(b);
+    if larger == f64::NEG_INFINITY {
+        return larger;
+    }
+    larger + ((a - larger).exp() + (b - larger).exp()).ln()
 }
 
 /// One pair that was recomputed: its copy, image and point.
@@ -58,14 +81,6 @@ pub(super) struct ExactPair {
 }
 
 impl LogWeights {
-    pub fn new(rows: usize) -> Self {
-        Self {
-            tops: vec![f64::NEG_INFINITY; rows],
-            log_sums: vec![f64::NEG_INFINITY; rows],
-            ..Self::default()
-        }
-    }
-
     /// Replaces the terms by those of a tile with its products. `exact` receives every pair that was recomputed.
     pub fn compute(
         &mut self,
@@ -73,68 +88,72 @@ impl LogWeights {
         tile: &Tile,
         rows: &Rows,
         products: &Products,
+        reached: Reached<'_>,
         mut exact: impl FnMut(ExactPair),
     ) {
         let (c, r) = (tile.count(), rows.count);
         self.logs.resize(images.copies() * c * r, 0.0);
-        let scales: Vec<f64> = rows.scales.iter().map(|s| s / (LEVELS * LEVELS)).collect();
+        self.tops.clear();
+        self.tops.resize(r, f64::NEG_INFINITY);
+        self.scales.clear();
+        let scales = rows.scales.iter().map(|s| s / (LEVELS * LEVELS));
+        self.scales.extend(scales);
         let (upright, turned) = self.logs.split_at_mut(c * r);
         for (j, square) in tile.squares.iter().enumerate() {
             let range = j * r..(j + 1) * r;
+            let points = (&rows.squares[..], &self.scales[..]);
             let even = &products.even[range.clone()];
             let out = &mut upright[range.clone()];
             if turned.is_empty() {
-                terms(even, *square, &rows.squares, &scales, out);
+                terms(even, *square, points, out, &mut self.tops);
             } else {
                 let odd = &products.odd[range.clone()];
-                let turned = &mut turned[range];
-                mirrored_terms(even, odd, *square, &rows.squares, &scales, out, turned);
+                let outs = (out, &mut turned[range]);
+                mirrored_terms((even, odd), *square, points, outs, &mut self.tops);
             }
         }
-        if self.find_thresholds(tile, rows) {
+        if self.find_thresholds(tile, rows, reached) {
             self.recompute(images, tile, rows, &mut exact);
-            self.find_tile_tops(r);
-        }
-        for (top, tile_top) in self.tops.iter_mut().zip(&self.tile_tops) {
-            *top = top.max(*tile_top);
+            self.find_tops(r);
         }
     }
 
-    fn find_tile_tops(&mut self, rows: usize) {
-        self.tile_tops.clear();
-        self.tile_tops.resize(rows, f64::NEG_INFINITY);
+    fn find_tops(&mut self, rows: usize) {
+        self.tops.fill(f64::NEG_INFINITY);
         for logs in self.logs.chunks_exact(rows) {
-            for (top, log) in self.tile_tops.iter_mut().zip(logs) {
+            for (top, log) in self.tops.iter_mut().zip(logs) {
                 *top = top.max(*log);
             }
         }
     }
 
     /// Finds the thresholds. Returns true if a term may be above one.
-    fn find_thresholds(&mut self, tile: &Tile, rows: &Rows) -> bool {
-        self.find_tile_tops(rows.count);
+    fn find_thresholds(&mut self, tile: &Tile, rows: &Rows, reached: Reached<'_>) -> bool {
         let largest = tile.squares.iter().copied().fold(0.0, f64::max);
         let bound = |i: usize| error_bound(rows.squares[i], largest, rows.scales[i]);
         let bounds: Vec<f64> = (0..rows.count).map(bound).collect();
-        self.thresholds.clear();
         if bounds.iter().all(|bound| *bound <= TOLERANCE) {
             return false;
         }
-        self.tile_sums.clear();
-        self.tile_sums.resize(rows.count, 0.0);
-        add_exponentials(&self.logs, &self.tile_tops, &mut self.tile_sums);
-        for (i, bound) in bounds.into_iter().enumerate() {
-            let of_tile = self.tile_tops[i] + self.tile_sums[i].ln();
-            let larger = self.log_sums[i].max(of_tile);
-            let terms = [self.log_sums[i], of_tile].map(|log| (log - larger).exp());
-            self.log_sums[i] = larger + (terms[0] + terms[1]).ln();
+        let mut log_sums: Vec<f64> = (0..rows.count).map(|i| reached.log_sum(i)).collect();
+        // A tile with larger terms than all before counts itself.
+        let mut rows = log_sums.iter().zip(&self.tops).zip(&bounds);
+        if rows.any(|((log, top), bound)| *bound > TOLERANCE && log < top) {
+            let mut sums = vec![0.0; log_sums.len()];
+            add_exponentials(&self.logs, &self.tops, &mut sums);
+            for (log, (top, sum)) in log_sums.iter_mut().zip(self.tops.iter().zip(sums)) {
+                *log = add_logs(*log, top + sum.ln());
+            }
+        }
+        self.thresholds.clear();
+        for (log, bound) in log_sums.iter().zip(bounds) {
             self.thresholds.push(if bound <= TOLERANCE {
                 f64::INFINITY
             } else {
-                self.log_sums[i] - 2.0 * bound - 2.0 * (bound / TOLERANCE).ln()
+                log - 2.0 * bound - 2.0 * (bound / TOLERANCE).ln()
             });
         }
-        let pairs = self.tile_tops.iter().zip(&self.thresholds);
+        let pairs = self.tops.iter().zip(&self.thresholds);
         pairs.clone().any(|(top, threshold)| top >= threshold)
     }
 
@@ -148,6 +167,9 @@ impl LogWeights {
         let (c, r) = (tile.count(), rows.count);
         let mut pixels = vec![0.0; images.dim()];
         for (place, logs) in self.logs.chunks_exact_mut(r).enumerate() {
+            if count_from(logs, &self.thresholds) == 0 {
+                continue;
+            }
             let (copy, image) = (place / c, place % c);
             let mut loaded = false;
             for (row, log) in logs.iter_mut().enumerate() {
@@ -166,50 +188,83 @@ impl LogWeights {
 }
 
 multiversion! {
-    /// `(2⟨x, y⟩ − ‖x‖² − ‖y‖²)·scale` of an image and R points.
-    fn terms(products: &[f64], square: f64, squares: &[f64], scales: &[f64], out: &mut [f64]) = terms_body
+    /// The number of terms that are not below their thresholds.
+    fn count_from(logs: &[f64], thresholds: &[f64]) -> usize = count_from_body
 }
 
 #[inline(always)]
-fn terms_body(products: &[f64], square: f64, squares: &[f64], scales: &[f64], out: &mut [f64]) {
+fn count_from_body(logs: &[f64], thresholds: &[f64]) -> usize {
+    let pairs = logs.iter().zip(thresholds);
+    pairs
+        .map(|(log, threshold)| usize::from(log >= threshold))
+        .sum()
+}
+
+/// The squares and the scales of R points.
+type Points<'a> = (&'a [f64], &'a [f64]);
+
+multiversion! {
+    /// `(2⟨x, y⟩ − ‖x‖² − ‖y‖²)·scale` of an image and R points, and the larger of these and the tops.
+    fn terms(
+        products: &[f64],
+        square: f64,
+        points: Points<'_>,
+        out: &mut [f64],
+        tops: &mut [f64],
+    ) = terms_body
+}
+
+#[inline(always)]
+fn terms_body(
+    products: &[f64],
+    square: f64,
+    (squares, scales): Points<'_>,
+    out: &mut [f64],
+    tops: &mut [f64],
+) {
     let points = squares.iter().zip(scales);
-    for ((out, product), (x_square, scale)) in out.iter_mut().zip(products).zip(points) {
+    let outs = out.iter_mut().zip(tops);
+    for (((out, top), product), (x_square, scale)) in outs.zip(products).zip(points) {
         *out = (2.0 * product - (x_square + square)) * scale;
+        *top = larger(*top, *out);
     }
 }
 
 multiversion! {
-    /// [`terms`] of an image and of its mirror image.
+    /// [`terms`] of an image and of its mirror image, from the products of the even and the odd parts.
     fn mirrored_terms(
-        even: &[f64],
-        odd: &[f64],
+        products: (&[f64], &[f64]),
         square: f64,
-        squares: &[f64],
-        scales: &[f64],
-        upright: &mut [f64],
-        turned: &mut [f64],
+        points: Points<'_>,
+        outs: (&mut [f64], &mut [f64]),
+        tops: &mut [f64],
     ) = mirrored_terms_body
 }
 
 #[inline(always)]
 fn mirrored_terms_body(
-    even: &[f64],
-    odd: &[f64],
+    (even, odd): (&[f64], &[f64]),
     square: f64,
-    squares: &[f64],
-    scales: &[f64],
-    upright: &mut [f64],
-    turned: &mut [f64],
+    (squares, scales): Points<'_>,
+    (upright, turned): (&mut [f64], &mut [f64]),
+    tops: &mut [f64],
 ) {
-    let outs = upright.iter_mut().zip(turned);
+    let outs = upright.iter_mut().zip(turned).zip(tops);
     let points = squares.iter().zip(scales);
-    for (((upright, turned), (even, odd)), (x_square, scale)) in
+    for ((((upright, turned), top), (even, odd)), (x_square, scale)) in
         outs.zip(even.iter().zip(odd)).zip(points)
     {
         let base = x_square + square;
         *upright = (2.0 * (even + odd) - base) * scale;
         *turned = (2.0 * (even - odd) - base) * scale;
+        *top = larger(*top, larger(*upright, *turned));
     }
+}
+
+/// The larger of two numbers, in one instruction. A second that is no number is left out.
+#[inline(always)]
+fn larger(a: f64, b: f64) -> f64 {
+    if b > a { b } else { a }
 }
 
 multiversion! {
@@ -235,11 +290,21 @@ pub(super) fn error_bound(x_square: f64, y_square: f64, scale: f64) -> f64 {
 
 /// The pixels of an image or of its mirror image, as f32 has them.
 pub(super) fn load(images: &ImageTiles, place: usize, turned: bool, pixels: &mut [f64]) {
-    for (pixel, byte) in pixels.iter_mut().zip(images.set.stored_image(place)) {
-        *pixel = f64::from(f32::from(*byte) / 127.5 - 1.0);
-    }
+    pixels_of(images.set.stored_image(place), pixels);
     if turned {
         let rows = pixels.chunks_exact_mut(images.layout.width);
         rows.for_each(<[f64]>::reverse);
+    }
+}
+
+multiversion! {
+    /// The pixels of bytes.
+    fn pixels_of(bytes: &[u8], pixels: &mut [f64]) = pixels_of_body
+}
+
+#[inline(always)]
+fn pixels_of_body(bytes: &[u8], pixels: &mut [f64]) {
+    for (pixel, byte) in pixels.iter_mut().zip(bytes) {
+        *pixel = f64::from(f32::from(*byte) / 127.5 - 1.0);
     }
 }

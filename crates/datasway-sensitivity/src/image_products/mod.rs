@@ -17,6 +17,7 @@
 mod layout;
 mod log_weights;
 mod pass;
+mod path_contributions;
 mod path_influences;
 mod path_loops;
 mod path_masses;
@@ -28,15 +29,18 @@ mod path_tests;
 mod products;
 mod rows;
 mod simd;
+mod strip;
 mod sums;
 #[cfg(test)]
 mod tests;
 mod tile;
 mod tile_masses;
+mod waves;
 
 pub(crate) use layout::ImageTiles;
 pub(crate) use pass::{Part, sums_over};
-pub(crate) use path_influences::{Groups, PathInfluences, path_influences};
+pub(crate) use path_contributions::{Groups, PathInfluences};
+pub(crate) use path_influences::path_influences;
 pub(crate) use path_masses::{PathMasses, bytes_of_pair};
 pub(crate) use path_moments::path_moments;
 pub(crate) use path_rows::{PathEvaluation, PathGradients, PathRows};

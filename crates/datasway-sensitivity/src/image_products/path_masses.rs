@@ -4,26 +4,42 @@
 //! part of a product: `e^{l}·⟨g, y⟩ + e^{l'}·⟨g, mirror y⟩ = S·⟨g, y⟩_e + Δ·⟨g, y⟩_o`. They are in f32, relative to the largest term of
 //! their row up to their tile, which is in f64: 4 bytes for an image and a row, or 8 with mirror images.
 
-use rayon::prelude::*;
-
-use super::pass::{Kept, STRIP, sums_of_strip};
 use super::path_rows::PathRows;
+use super::strip::{Masses, StripBuffers};
 use super::sums::Sums;
-use super::tile_masses::TileMasses;
+use super::tile::TILE;
+use super::tile_masses::{ExactPlace, TileMasses};
+use super::waves::{STRIP, in_rounds, in_waves, of_threads};
 
 /// The masses of images at R rows.
 pub(crate) struct PathMasses {
-    /// The tiles of all images, in order.
-    pub(super) tiles: Vec<TileMasses>,
-    /// `ln Σ_j e^{l_j}` of each row, `[R]`.
-    pub(super) log_sums: Vec<f64>,
-    /// Number of terms of a sum: images and mirror images.
-    terms: usize,
+    tiles: Vec<KeptTile>,
+    /// q of the images as equal masses at each row, `[R]`.
+    pub(super) log_densities: Vec<f64>,
 }
 
-/// Bytes that are kept for an image and a row: S, and Δ or the terms of K functionals in its place.
+/// The masses of a tile of c images.
+#[derive(Default)]
+struct KeptTile {
+    /// The logarithms that the masses are relative to, `[R]`.
+    tops: Vec<f64>,
+    /// S, `[c, R]`.
+    sums: Vec<f32>,
+    /// Δ, `[c, R]`; empty without mirror images.
+    differences: Vec<f32>,
+    /// The pairs whose distance was computed in f64.
+    exact: Vec<ExactPlace>,
+}
+
+/// Bytes that are kept for an image and a row: S, and Δ or the terms of K functionals.
 pub(crate) fn bytes_of_pair(copies: usize, functionals: usize) -> usize {
     size_of::<f32>() * (1 + functionals.max(copies - 1))
+}
+
+/// q of points whose masses over some images and mirror images have these sums.
+pub(super) fn log_densities(sums: &Sums, terms: usize) -> Vec<f64> {
+    let count = (terms as f64).ln();
+    sums.logs().iter().map(|log| log - count).collect()
 }
 
 impl PathMasses {
@@ -33,35 +49,67 @@ impl PathMasses {
         places: &[usize],
         mut progress: impl FnMut(usize),
     ) -> Self {
-        let mut sums = Sums::none(path.count(), 0, 0);
-        let mut tiles = Vec::new();
-        let strips: Vec<&[usize]> = places.chunks(STRIP).collect();
-        let mut done = 0;
-        for wave in strips.chunks(rayon::current_num_threads().max(1)) {
-            let of_strips: Vec<(Sums, Vec<TileMasses>)> = (wave.par_iter())
-                .map(|places| {
-                    let mut kept = Vec::new();
-                    let keep = Kept::Masses(&mut kept);
-                    (sums_of_strip(path.images, &path.rows, places, keep), kept)
-                })
-                .collect();
-            for (places, (of_strip, kept)) in wave.iter().zip(of_strips) {
-                sums.add(&of_strip);
-                tiles.extend(kept);
-                done += places.len();
-            }
-            progress(done);
+        let images = path.images;
+        let (mut sums, mut tiles, mut done) = (Sums::none(path.count(), 0, 0), Vec::new(), 0);
+        let strips = places.chunks(STRIP).map(|places| (places, Vec::new()));
+        let mut strips: Vec<(&[usize], Vec<KeptTile>)> = strips.collect();
+        let mut buffers = of_threads(strips.len(), || StripBuffers::new(&images.layout));
+        for of_round in in_rounds(&mut strips) {
+            let earlier = sums.logs();
+            in_waves(
+                of_round,
+                &mut buffers,
+                |(places, tiles), buffers| *tiles = tiles_of_strip(path, places, &earlier, buffers),
+                |(places, of_strip), buffers| {
+                    sums.add(&buffers.sums);
+                    tiles.append(of_strip);
+                    done += places.len();
+                    progress(done);
+                },
+            );
         }
         Self {
             tiles,
-            log_sums: sums.logs(),
-            terms: places.len() * path.images.copies(),
+            log_densities: log_densities(&sums, places.len() * images.copies()),
         }
     }
 
-    /// q of the images as equal masses at each row, `[R]`.
-    pub(crate) fn log_densities(&self) -> Vec<f64> {
-        let count = (self.terms as f64).ln();
-        self.log_sums.iter().map(|log| log - count).collect()
+    /// The masses of a tile.
+    pub(super) fn tile(&self, tile: usize) -> TileMasses<'_> {
+        let tile = &self.tiles[tile];
+        TileMasses {
+            tops: &tile.tops,
+            sums: &tile.sums,
+            differences: &tile.differences,
+            exact: &tile.exact,
+        }
     }
+}
+
+/// The masses of the images of a strip. Known are the logarithms of the sums over earlier strips, `[R]`.
+fn tiles_of_strip(
+    path: &PathRows<'_>,
+    places: &[usize],
+    earlier: &[f64],
+    buffers: &mut StripBuffers,
+) -> Vec<KeptTile> {
+    buffers.begin(&path.images.layout, earlier, false);
+    let tiles = places.chunks(TILE).map(|places| {
+        let entries = places.len() * path.count();
+        let mut tile = KeptTile {
+            sums: vec![0.0; entries],
+            differences: vec![0.0; (path.images.copies() - 1) * entries],
+            ..KeptTile::default()
+        };
+        let mut masses = Masses {
+            sums: &mut tile.sums,
+            differences: &mut tile.differences,
+        };
+        buffers.next_tile(path.images, &path.rows, places, &mut masses, |pair| {
+            tile.exact.push(ExactPlace::of(&pair));
+        });
+        tile.tops.clone_from(&buffers.sums.tops);
+        tile
+    });
+    tiles.collect()
 }

@@ -1,16 +1,14 @@
 //! The change of the denoiser along some paths if every image gets its influence as mass.
 
-use rayon::prelude::*;
-
 use super::layout::LEVELS;
-use super::pass::STRIP;
 use super::path_loops::contributions;
 use super::path_masses::PathMasses;
 use super::path_rows::{PathGradients, PathRows};
 use super::path_terms::{Reference, TermBuffers, TileFactors};
-use super::products::Moments;
-use super::tile::TILE;
+use super::products::add_moments;
+use super::tile::{TILE, Tile};
 use super::tile_masses::TileMasses;
+use super::waves::{STRIP, in_waves, of_threads};
 
 /// `Σ_y a_y·w·r_y·(y − D)/copies` over the images at some places and their copies, with the influences `a_y` on the only
 /// functional, `[R, d]`: the change of the denoiser at every evaluation if every image gets its influence as mass, which its
@@ -25,20 +23,24 @@ pub(crate) fn path_moments(
 ) -> Vec<f64> {
     let (layout, r) = (&*path.images.layout, path.count());
     let d = layout.dim;
-    let log_densities = reference.densities(masses);
+    let log_densities = reference.densities(masses.log_densities.clone());
     let at_center = reference.centers(gradients);
     let at_center = at_center.unwrap_or_else(|| unreachable!("the caller has D"));
-    let strips = places.chunks(STRIP).zip(masses.tiles.chunks(STRIP / TILE));
-    let strips: Vec<(&[usize], &[TileMasses])> = strips.collect();
     let (mut moments, mut totals) = (vec![0.0; r * d], vec![0.0; r]);
-    for wave in strips.chunks(rayon::current_num_threads().max(1)) {
-        let of_strips: Vec<StripMoments> = (wave.par_iter())
-            .map(|(places, masses)| {
-                let known = (&log_densities[..], &at_center[..]);
-                moments_of_strip(path, gradients, masses, known, places)
-            })
-            .collect();
-        for strip in of_strips {
+    let mut strips: Vec<(usize, &[usize])> = places.chunks(STRIP).enumerate().collect();
+    let mut buffers = of_threads(strips.len(), || StripMoments::new(path));
+    in_waves(
+        &mut strips,
+        &mut buffers,
+        |(strip, places), sums| {
+            sums.begin();
+            for (tile, places) in places.chunks(TILE).enumerate() {
+                let masses = masses.tile(*strip * (STRIP / TILE) + tile);
+                let factors = (&log_densities[..], &at_center[..]);
+                sums.add_tile(path, gradients, masses, factors, places);
+            }
+        },
+        |_, strip| {
             for (total, of_strip) in totals.iter_mut().zip(&strip.totals) {
                 *total += of_strip;
             }
@@ -47,13 +49,13 @@ pub(crate) fn path_moments(
                     let length = sums.len() / r;
                     sums[i * length..(i + 1) * length].to_vec()
                 };
-                let pixels = layout.pixels(&row(&strip.even.sums), &row(&strip.odd.sums));
+                let pixels = layout.pixels(&row(&strip.even), &row(&strip.odd));
                 for (sum, pixel) in moment.iter_mut().zip(pixels) {
                     *sum += pixel;
                 }
             }
-        }
-    }
+        },
+    );
     for (i, moment) in moments.chunks_exact_mut(d).enumerate() {
         let center = centers[i * d..(i + 1) * d].iter().zip(&layout.center);
         for (moment, (denoised, middle)) in moment.iter_mut().zip(center) {
@@ -64,49 +66,68 @@ pub(crate) fn path_moments(
     moments
 }
 
-/// `Σ_y mass·y` about the centre, `[R, k]`, and `Σ_y mass`, `[R]`.
+/// `Σ_y mass·y` about the centre, `[R, k]`, and `Σ_y mass`, `[R]`, over a strip, with the buffers of a thread.
 struct StripMoments {
-    even: Moments,
-    odd: Moments,
+    even: Vec<f64>,
+    odd: Vec<f64>,
     totals: Vec<f64>,
+    tile: Tile,
+    terms: TermBuffers,
+    /// `P − b·S` of the tile, `[c, R]`.
+    terms_of_tile: Vec<f32>,
+    /// The masses of the even and the odd parts, `[c, R]`.
+    masses: (Vec<f32>, Vec<f32>),
+    /// The contributions of an image, `[R]`.
+    of_image: Vec<f64>,
 }
 
-fn moments_of_strip(
-    path: &PathRows<'_>,
-    gradients: &PathGradients,
-    masses: &[TileMasses],
-    (log_densities, at_center): (&[f64], &[f64]),
-    places: &[usize],
-) -> StripMoments {
-    let (n, r) = (path.paths, path.count());
-    let layout = &*path.images.layout;
-    let mut sums = StripMoments {
-        even: Moments::new(r * layout.even()),
-        odd: Moments::new(r * layout.odd()),
-        totals: vec![0.0; r],
-    };
-    let mut buffers = TermBuffers::new(path);
-    let (mut even, mut odd) = (Vec::new(), Vec::new());
-    let mut of_image = vec![0.0; r];
-    for (masses, places) in masses.iter().zip(places.chunks(TILE)) {
-        let terms = buffers.terms(path, gradients, masses, places);
-        let factors = TileFactors::new(path, &masses.tops, &terms.bases, log_densities, at_center);
+impl StripMoments {
+    fn new(path: &PathRows<'_>) -> Self {
+        let (layout, r) = (&*path.images.layout, path.count());
+        Self {
+            even: vec![0.0; r * layout.even()],
+            odd: vec![0.0; r * layout.odd()],
+            totals: vec![0.0; r],
+            tile: Tile::new(layout),
+            terms: TermBuffers::new(path),
+            terms_of_tile: Vec::new(),
+            masses: Default::default(),
+            of_image: vec![0.0; r],
+        }
+    }
+
+    fn begin(&mut self) {
+        for sums in [&mut self.even, &mut self.odd, &mut self.totals] {
+            sums.fill(0.0);
+        }
+    }
+
+    fn add_tile(
+        &mut self,
+        path: &PathRows<'_>,
+        gradients: &PathGradients,
+        masses: TileMasses<'_>,
+        (log_densities, at_center): (&[f64], &[f64]),
+        places: &[usize],
+    ) {
+        let (n, r) = (path.paths, path.count());
+        self.tile.load(path.images, places.iter().copied());
+        self.terms_of_tile.resize(places.len() * r, 0.0);
+        let out = &mut self.terms_of_tile;
+        let terms = (self.terms).terms(path, gradients, &self.tile, masses, out);
+        let factors = TileFactors::new(path, masses.tops, &terms.bases, log_densities, at_center);
         // w·F/copies
         let shares: Vec<f64> = factors.scales.iter().map(|scale| scale * LEVELS).collect();
+        let (even, odd) = &mut self.masses;
         even.clear();
         odd.clear();
-        for (j, terms) in terms.terms.chunks_exact(r).enumerate() {
+        for (j, terms) in self.terms_of_tile.chunks_exact(r).enumerate() {
             let row = j * r..(j + 1) * r;
             let image = &masses.sums[row.clone()];
-            contributions(
-                terms,
-                image,
-                &factors.shifts,
-                &factors.scales,
-                &mut of_image,
-            );
+            let (shifts, scales) = (&factors.shifts, &factors.scales);
+            contributions(terms, image, shifts, scales, &mut self.of_image);
             let mut influences = vec![0.0; n];
-            for contributions in of_image.chunks_exact(n) {
+            for contributions in self.of_image.chunks_exact(n) {
                 for (sum, contribution) in influences.iter_mut().zip(contributions) {
                     *sum += contribution;
                 }
@@ -114,7 +135,7 @@ fn moments_of_strip(
             let scale = |row: usize| influences[row % n] * shares[row];
             for (row, mass) in image.iter().enumerate() {
                 let mass = scale(row) * f64::from(*mass);
-                sums.totals[row] += mass;
+                self.totals[row] += mass;
                 even.push(mass as f32);
             }
             if !masses.differences.is_empty() {
@@ -122,9 +143,7 @@ fn moments_of_strip(
                 odd.extend(differences.map(|(row, mass)| (scale(row) * f64::from(*mass)) as f32));
             }
         }
-        let tile = &buffers.tile;
-        sums.even.add(&even, &tile.even, layout.even(), r);
-        sums.odd.add(&odd, &tile.odd, layout.odd(), r);
+        add_moments(even, r, &self.tile.even, &mut self.even);
+        add_moments(odd, r, &self.tile.odd, &mut self.odd);
     }
-    sums
 }

@@ -1,7 +1,7 @@
 //! The evaluations of recorded paths as rows, and the gradients that images are multiplied with there.
 
 use super::layout::{ImageTiles, LEVELS};
-use super::rows::{Form, Rows, packed};
+use super::rows::{Form, PackedParts, Rows, packed};
 use super::simd::inner_product;
 
 /// The evaluations of n paths as rows: row `p·n + i` is evaluation p of path i, R in all.
@@ -57,8 +57,8 @@ pub(crate) struct PathGradients {
     pub(super) functionals: usize,
     /// G in pixels, `[K, R, d]`.
     gradients: Vec<f64>,
-    /// Its parts, `[k_e, K·R]` and `[k_o, K·R]`.
-    pub(super) parts: (Vec<f32>, Vec<f32>),
+    /// Its parts, with `K·R` columns.
+    pub(super) parts: PackedParts,
     /// `⟨G, c⟩` with the centre c of the grey levels in pixels, `[K, R]`.
     origins: Vec<f64>,
 }
@@ -74,14 +74,14 @@ impl PathGradients {
                 gradients.extend_from_slice(&evaluation[k * block..(k + 1) * block]);
             }
         }
-        let (even, odd, _) = packed(layout, &gradients, functionals * count, Form::Direction);
+        let (parts, _) = packed(layout, &gradients, functionals * count, Form::Direction);
         let center: Vec<f64> = (layout.center.iter())
             .map(|level| f64::from(*level) / LEVELS - 1.0)
             .collect();
         let origins = gradients.chunks_exact(layout.dim);
         Self {
             functionals,
-            parts: (even, odd),
+            parts,
             origins: origins.map(|row| inner_product(row, &center)).collect(),
             gradients,
         }

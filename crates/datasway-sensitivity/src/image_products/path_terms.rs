@@ -11,7 +11,6 @@
 use super::layout::LEVELS;
 use super::log_weights::load;
 use super::path_loops::{add_masses, mirrored_terms, terms};
-use super::path_masses::PathMasses;
 use super::path_rows::{PathGradients, PathRows};
 use super::products::Products;
 use super::simd::inner_product;
@@ -27,10 +26,8 @@ pub(crate) struct Reference {
     pub(crate) at_center: Option<Vec<f64>>,
 }
 
-/// The terms of a tile of c images at K·R rows.
+/// What is known of the terms of a tile of c images at K·R rows, `P − b·S`, `[c, K·R]`.
 pub(super) struct TileTerms {
-    /// `P − b·S`, `[c, K·R]`.
-    pub terms: Vec<f32>,
     /// b, `[K·R]`.
     pub bases: Vec<f64>,
     /// The sums of the terms over the images, `[K·R]`.
@@ -39,9 +36,8 @@ pub(super) struct TileTerms {
     pub totals: Vec<f64>,
 }
 
-/// Buffers of the products of a tile.
+/// Buffers of the products of a tile with gradients.
 pub(super) struct TermBuffers {
-    pub tile: Tile,
     products: Products,
     pixels: Vec<f64>,
 }
@@ -49,40 +45,33 @@ pub(super) struct TermBuffers {
 impl TermBuffers {
     pub fn new(path: &PathRows<'_>) -> Self {
         Self {
-            tile: Tile::new(&path.images.layout),
             products: Products::default(),
             pixels: vec![0.0; path.images.dim()],
         }
     }
 
-    /// The terms of the images at the places of a tile. The images stay in the buffers.
+    /// Replaces the terms, `[c, K·R]`, by those of the images of a tile.
     pub fn terms(
         &mut self,
         path: &PathRows<'_>,
         gradients: &PathGradients,
-        masses: &TileMasses,
-        places: &[usize],
+        tile: &Tile,
+        masses: TileMasses<'_>,
+        out: &mut [f32],
     ) -> TileTerms {
         let (r, kr) = (path.count(), gradients.functionals * path.count());
-        self.tile.load(path.images, places.iter().copied());
-        let (even, odd) = &gradients.parts;
-        self.products
-            .multiply(&path.images.layout, &self.tile, even, odd, kr);
+        self.products.multiply(tile, &gradients.parts);
         let mut result = TileTerms {
-            terms: vec![0.0; places.len() * kr],
             bases: self.bases(masses, r, kr),
             sums: vec![0.0; kr],
             totals: vec![0.0; r],
         };
-        for j in 0..places.len() {
+        for j in 0..tile.count() {
             for k in 0..gradients.functionals {
                 let (row, place) = (j * r..(j + 1) * r, j * kr + k * r..j * kr + (k + 1) * r);
                 let bases = &result.bases[k * r..(k + 1) * r];
-                let (out, even) = (
-                    &mut result.terms[place.clone()],
-                    &self.products.even[place.clone()],
-                );
-                let sums = &masses.sums[row.clone()];
+                let even = &self.products.even[place.clone()];
+                let (out, sums) = (&mut out[place.clone()], &masses.sums[row.clone()]);
                 if masses.differences.is_empty() {
                     terms(sums, even, bases, out);
                 } else {
@@ -91,8 +80,8 @@ impl TermBuffers {
                 }
             }
         }
-        self.correct(path, gradients, masses, &mut result);
-        for terms in result.terms.chunks_exact(kr) {
+        self.correct(path, gradients, tile, masses, out);
+        for terms in out.chunks_exact(kr) {
             add_masses(terms, &mut result.sums);
         }
         for sums in masses.sums.chunks_exact(r) {
@@ -102,7 +91,7 @@ impl TermBuffers {
     }
 
     /// b: the mean over the copies of the heaviest image of the tile.
-    fn bases(&self, masses: &TileMasses, r: usize, kr: usize) -> Vec<f64> {
+    fn bases(&self, masses: TileMasses<'_>, r: usize, kr: usize) -> Vec<f64> {
         let mut heaviest = vec![(0.0, 0); r];
         for (j, sums) in masses.sums.chunks_exact(r).enumerate() {
             for ((top, image), sum) in heaviest.iter_mut().zip(sums) {
@@ -131,12 +120,13 @@ impl TermBuffers {
         &mut self,
         path: &PathRows<'_>,
         gradients: &PathGradients,
-        masses: &TileMasses,
-        result: &mut TileTerms,
+        tile: &Tile,
+        masses: TileMasses<'_>,
+        out: &mut [f32],
     ) {
         let (r, kr) = (path.count(), gradients.functionals * path.count());
         let mut loaded = None;
-        for pair in &masses.exact {
+        for pair in masses.exact {
             let (row, image) = (pair.row as usize, usize::from(pair.image));
             let sum = f64::from(masses.sums[image * r + row]);
             let difference = masses.differences.get(image * r + row);
@@ -147,7 +137,7 @@ impl TermBuffers {
                 continue;
             }
             if loaded != Some((pair.image, pair.copy)) {
-                let place = self.tile.places[image];
+                let place = tile.places[image];
                 load(path.images, place, pair.copy == 1, &mut self.pixels);
                 loaded = Some((pair.image, pair.copy));
             }
@@ -157,7 +147,7 @@ impl TermBuffers {
                 let exact = inner_product(gradients.row(row), &self.pixels);
                 let exact = gradients.in_levels(row, exact);
                 let error = exact - (self.products.even[place] + odd);
-                result.terms[place] = (f64::from(result.terms[place]) + mass * error) as f32;
+                out[place] = (f64::from(out[place]) + mass * error) as f32;
             }
         }
     }
@@ -198,10 +188,9 @@ impl TileFactors {
 }
 
 impl Reference {
-    /// q at every row.
-    pub(super) fn densities(&self, masses: &PathMasses) -> Vec<f64> {
-        let own = || masses.log_densities();
-        self.log_densities.clone().unwrap_or_else(own)
+    /// q at every row: that of the images themselves if it is not given.
+    pub(super) fn densities(&self, own: Vec<f64>) -> Vec<f64> {
+        self.log_densities.clone().unwrap_or(own)
     }
 
     /// `⟨G, D⟩` in grey levels about the centre, if it is known.

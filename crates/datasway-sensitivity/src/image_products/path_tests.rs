@@ -165,18 +165,11 @@ fn check(count: usize, size: usize, mirrored: bool, own: bool) {
         log_densities: (!own).then(|| references.iter().map(|(q, _)| *q).collect()),
         at_center: (!own).then(|| at_center.clone()),
     };
-    let masses = || PathMasses::new(&rows, &places, |_| ());
     let groups = Groups::of(&GROUPS);
     let mut done = 0;
-    let found = path_influences(
-        &rows,
-        &gradients,
-        masses(),
-        &reference,
-        &places,
-        &groups,
-        |images| done = images,
-    );
+    let found = path_influences(&rows, &gradients, &reference, &places, &groups, |images| {
+        done = images
+    });
     assert_eq!(done, count);
     let log_densities: Vec<f64> = references.iter().map(|(q, _)| *q).collect();
     close(&found.log_densities, &log_densities, "q");
@@ -224,7 +217,8 @@ fn check(count: usize, size: usize, mirrored: bool, own: bool) {
             }
         }
     }
-    check_moments(&rows, &plain, &masses(), &references, &places);
+    let masses = PathMasses::new(&rows, &places, |_| ());
+    check_moments(&rows, &plain, &masses, &references, &places);
 }
 
 /// The changes of the denoiser by all images, with the influences on the first functional as masses.
@@ -309,9 +303,8 @@ fn influences_do_not_depend_on_the_number_of_threads() {
             let rows = rows(&tiles, &plain);
             let gradients = gradients(&rows, &plain, FUNCTIONALS);
             let places: Vec<usize> = (0..1300).collect();
-            let masses = PathMasses::new(&rows, &places, |_| ());
             let (own, groups) = (Reference::default(), Groups::of(&[]));
-            let found = path_influences(&rows, &gradients, masses, &own, &places, &groups, |_| ());
+            let found = path_influences(&rows, &gradients, &own, &places, &groups, |_| ());
             (found.influence, found.strength, found.balance)
         })
     };

@@ -1,5 +1,7 @@
 //! Points whose products with images are computed.
 
+use burn_cpu_kernels::panels::Panels;
+
 use super::layout::{ImageTiles, LEVELS, Layout};
 
 /// R points with a noise level each.
@@ -8,10 +10,8 @@ pub(crate) struct Rows {
     pub(super) count: usize,
     /// The points in pixels, `[R, d]`.
     pub(super) exact: Vec<f64>,
-    /// Even parts in grey levels about the centre, `[k_e, R]`.
-    pub(super) even: Vec<f32>,
-    /// Odd parts, `[k_o, R]`.
-    pub(super) odd: Vec<f32>,
+    /// The parts in grey levels about the centre.
+    pub(super) parts: PackedParts,
     /// `‖x‖²` of the parts as they are in f32, `[R]`.
     pub(super) squares: Vec<f64>,
     /// `1/2σ²`, `[R]`, for distances in pixels.
@@ -22,12 +22,11 @@ impl Rows {
     /// Points in pixels, `[R, d]`, with R noise levels.
     pub(crate) fn new(images: &ImageTiles, points: Vec<f64>, sigmas: &[f64]) -> Self {
         let layout = &*images.layout;
-        let (even, odd, squares) = packed(layout, &points, sigmas.len(), Form::Point);
+        let (parts, squares) = packed(layout, &points, sigmas.len(), Form::Point);
         Self {
             count: sigmas.len(),
             exact: points,
-            even,
-            odd,
+            parts,
             squares,
             scales: sigmas.iter().map(|s| 1.0 / (2.0 * s * s)).collect(),
         }
@@ -49,16 +48,25 @@ pub(super) enum Form {
     Direction,
 }
 
-/// The parts of rows `[R, d]`, `[k_e, R]` and `[k_o, R]`, and the squared norms of their f32, `[R]`. Points are in grey
-/// levels about the centre.
+/// The even and odd parts of R rows, packed once for the products with all tiles.
+pub(super) struct PackedParts {
+    /// `[k_e, R]`.
+    pub even: Panels,
+    /// `[k_o, R]`.
+    pub odd: Panels,
+}
+
+/// The parts of rows `[R, d]`, and the squared norms of their f32, `[R]`. Points are in grey levels about the centre.
 pub(super) fn packed(
     layout: &Layout,
     rows: &[f64],
     count: usize,
     form: Form,
-) -> (Vec<f32>, Vec<f32>, Vec<f64>) {
-    let mut even = vec![0.0; layout.even() * count];
-    let mut odd = vec![0.0; layout.odd() * count];
+) -> (PackedParts, Vec<f64>) {
+    let mut parts = PackedParts {
+        even: Panels::zeros(layout.even(), count),
+        odd: Panels::zeros(layout.odd(), count),
+    };
     let mut squares = Vec::with_capacity(count);
     for (i, row) in rows.chunks_exact(layout.dim).enumerate() {
         let entries: Vec<f64> = match form {
@@ -70,17 +78,17 @@ pub(super) fn packed(
             }
             Form::Direction => row.to_vec(),
         };
-        let (row_even, row_odd) = layout.point_parts(&entries);
+        let (even, odd) = layout.point_parts(&entries);
         let rounded =
             |values: &[f64]| -> Vec<f64> { values.iter().map(|v| f64::from(*v as f32)).collect() };
-        let (row_even, row_odd) = (rounded(&row_even), rounded(&row_odd));
-        squares.push(layout.square_of_parts(&row_even, &row_odd));
-        for (k, value) in row_even.into_iter().enumerate() {
-            even[k * count + i] = value as f32;
+        let (even, odd) = (rounded(&even), rounded(&odd));
+        squares.push(layout.square_of_parts(&even, &odd));
+        for (k, value) in even.into_iter().enumerate() {
+            parts.even.set(k, i, value as f32);
         }
-        for (k, value) in row_odd.into_iter().enumerate() {
-            odd[k * count + i] = value as f32;
+        for (k, value) in odd.into_iter().enumerate() {
+            parts.odd.set(k, i, value as f32);
         }
     }
-    (even, odd, squares)
+    (parts, squares)
 }

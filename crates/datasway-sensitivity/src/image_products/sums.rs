@@ -1,6 +1,11 @@
 //! Softmax sums of points over images.
 
+use rayon::prelude::*;
+
 use super::layout::{ImageTiles, LEVELS};
+
+/// Entries of a task of additions.
+const ENTRIES: usize = 1 << 15;
 
 /// `Σ_j e^{l_ij}` and `Σ_j e^{l_ij}·y_j` of R points over images, relative to the largest terms.
 #[derive(Debug, Clone)]
@@ -27,6 +32,31 @@ impl Sums {
         }
     }
 
+    /// Replaces the sums by those over no image.
+    pub(super) fn reset(&mut self, rows: usize, even: usize, odd: usize) {
+        self.tops.clear();
+        self.tops.resize(rows, f64::NEG_INFINITY);
+        for (sums, length) in [
+            (&mut self.totals, rows),
+            (&mut self.even, rows * even),
+            (&mut self.odd, rows * odd),
+        ] {
+            sums.clear();
+            sums.resize(length, 0.0);
+        }
+    }
+
+    /// Multiplies the sums of a point by a factor.
+    pub(super) fn shrink(&mut self, i: usize, factor: f64) {
+        let rows = self.tops.len();
+        self.totals[i] *= factor;
+        for sums in [&mut self.even, &mut self.odd] {
+            row_mut(sums, i, rows)
+                .iter_mut()
+                .for_each(|sum| *sum *= factor);
+        }
+    }
+
     /// The sums without the means if `moments` is false.
     pub(crate) fn only(&self, moments: bool) -> Self {
         let kept = |values: &Vec<f64>| if moments { values.clone() } else { Vec::new() };
@@ -40,25 +70,18 @@ impl Sums {
 
     /// Adds sums over other images.
     pub(crate) fn add(&mut self, other: &Self) {
-        let rows = self.tops.len();
-        for i in 0..rows {
-            let top = self.tops[i].max(other.tops[i]);
-            let (old, new) = (factor(self.tops[i], top), factor(other.tops[i], top));
-            self.tops[i] = top;
-            self.totals[i] = self.totals[i] * old + other.totals[i] * new;
-            add_scaled(
-                row_mut(&mut self.even, i, rows),
-                old,
-                row(&other.even, i, rows),
-                new,
-            );
-            add_scaled(
-                row_mut(&mut self.odd, i, rows),
-                old,
-                row(&other.odd, i, rows),
-                new,
-            );
+        let tops = self.tops.iter().zip(&other.tops);
+        let factors = tops.map(|(&old, &new)| {
+            let top = old.max(new);
+            (factor(old, top), factor(new, top))
+        });
+        let factors: Vec<(f64, f64)> = factors.collect();
+        for (top, other) in self.tops.iter_mut().zip(&other.tops) {
+            *top = top.max(*other);
         }
+        add_scaled(&mut self.totals, &other.totals, &factors);
+        add_scaled(&mut self.even, &other.even, &factors);
+        add_scaled(&mut self.odd, &other.odd, &factors);
     }
 
     /// `ln Σ_j e^{l_ij}`, `[R]`.
@@ -101,12 +124,21 @@ fn row_mut(values: &mut [f64], i: usize, rows: usize) -> &mut [f64] {
     &mut values[i * length..(i + 1) * length]
 }
 
-/// `sum = sum·old + term·new`.
-fn add_scaled(sum: &mut [f64], old: f64, term: &[f64], new: f64) {
-    if new == 0.0 && old == 1.0 {
+/// `sum = sum·old + term·new` for each row.
+fn add_scaled(sums: &mut [f64], terms: &[f64], factors: &[(f64, f64)]) {
+    let length = sums.len() / factors.len().max(1);
+    if length == 0 {
         return;
     }
-    for (sum, term) in sum.iter_mut().zip(term) {
-        *sum = *sum * old + term * new;
-    }
+    let rows = sums.par_chunks_exact_mut(length);
+    let rows = rows.zip(terms.par_chunks_exact(length)).zip(factors);
+    let tasks = rows.with_min_len((ENTRIES / length).max(1));
+    tasks.for_each(|((sums, terms), &(old, new))| {
+        if new == 0.0 && old == 1.0 {
+            return;
+        }
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum = *sum * old + term * new;
+        }
+    });
 }

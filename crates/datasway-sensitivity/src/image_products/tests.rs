@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use datasway_data::{Dataset, LoadOptions, Source};
 
-use super::log_weights::LogWeights;
 use super::products::Products;
+use super::strip::{Masses, StripBuffers};
 use super::tile::Tile;
 use super::*;
 
@@ -122,7 +122,7 @@ fn products_are_wrong_by_less_than_a_quarter_of_the_bound() {
         let mut tile = Tile::new(&tiles.layout);
         tile.load(&tiles, 0..128);
         let mut products = Products::default();
-        products.multiply(&tiles.layout, &tile, &rows.even, &rows.odd, 8);
+        products.multiply(&tile, &rows.parts);
         let mut largest: f64 = 0.0;
         let images = pixels(&set, true);
         // Without recomputing: what a softmax sees are differences between images.
@@ -153,13 +153,17 @@ fn few_pairs_are_computed_twice() {
     let tiles = ImageTiles::new(Arc::new(set.clone()), true);
     for (sigma, most) in [(80.0, 0.0), (6.0, 0.1), (0.3, 0.2), (0.01, 0.02)] {
         let rows = Rows::new(&tiles, points(&set, &[sigma; 8]), &[sigma; 8]);
-        let (mut tile, mut products) = (Tile::new(&tiles.layout), Products::default());
-        let mut weights = LogWeights::new(8);
+        let mut strip = StripBuffers::new(&tiles.layout);
+        strip.begin(&tiles.layout, &[f64::NEG_INFINITY; 8], false);
         let mut pairs = 0;
         for start in (0..640).step_by(128) {
-            tile.load(&tiles, start..start + 128);
-            products.multiply(&tiles.layout, &tile, &rows.even, &rows.odd, 8);
-            weights.compute(&tiles, &tile, &rows, &products, |_| pairs += 1);
+            let places: Vec<usize> = (start..start + 128).collect();
+            let (mut sums, mut differences) = (vec![0.0; 128 * 8], vec![0.0; 128 * 8]);
+            let mut masses = Masses {
+                sums: &mut sums,
+                differences: &mut differences,
+            };
+            strip.next_tile(&tiles, &rows, &places, &mut masses, |_| pairs += 1);
         }
         let share = f64::from(pairs) / (8.0 * 1280.0);
         assert!(share <= most, "σ = {sigma}: {share}");

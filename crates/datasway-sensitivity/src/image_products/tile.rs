@@ -1,5 +1,7 @@
 //! A tile of images: bytes that become centred f32 in the parts that are multiplied.
 
+use burn_cpu_kernels::panels::Panels;
+
 use super::layout::{ImageTiles, Layout};
 use super::simd::multiversion;
 
@@ -11,20 +13,24 @@ pub(super) struct Tile {
     /// Places of the images in the storage.
     pub places: Vec<usize>,
     /// Even parts, `[c, k_e]`. Every entry is a whole number of at most 510, exact in f32.
-    pub even: Vec<f32>,
+    pub even: Panels,
     /// Odd parts, `[c, k_o]`.
-    pub odd: Vec<f32>,
+    pub odd: Panels,
     /// `‖y‖²` about the centre, exact, `[c]`.
     pub squares: Vec<f64>,
+    /// The parts of one image.
+    of_image: (Vec<f32>, Vec<f32>),
 }
 
 impl Tile {
     pub fn new(layout: &Layout) -> Self {
+        let (even, odd) = (layout.even(), layout.odd());
         Self {
             places: Vec::with_capacity(TILE),
-            even: vec![0.0; TILE * layout.even()],
-            odd: vec![0.0; TILE * layout.odd()],
+            even: Panels::zeros(TILE, even),
+            odd: Panels::zeros(TILE, odd),
             squares: Vec::with_capacity(TILE),
+            of_image: (vec![0.0; even], vec![0.0; odd]),
         }
     }
 
@@ -35,31 +41,34 @@ impl Tile {
 
     /// Replaces the images by those at the given places.
     pub fn load(&mut self, images: &ImageTiles, places: impl Iterator<Item = usize>) {
-        let layout = &*images.layout;
-        let (even, odd) = (layout.even(), layout.odd());
         self.places.clear();
         self.places.extend(places);
         self.squares.clear();
-        for (c, &place) in self.places.iter().enumerate() {
-            let even = &mut self.even[c * even..(c + 1) * even];
-            let odd = &mut self.odd[c * odd..(c + 1) * odd];
-            let bytes = images.set.stored_image(place);
-            if layout.mirrored {
-                split(bytes, layout.width, &layout.center, even, odd);
-                let half = layout.width / 2;
-                // A pair has half the squares of its parts, the middle column those of itself.
-                let mut middle = 0.0;
-                if layout.width % 2 == 1 {
-                    let rows = even.chunks_exact(half + 1);
-                    middle = rows.map(|row| f64::from(row[half]).powi(2)).sum();
-                }
-                self.squares
-                    .push((square(even) + square(odd) + middle) / 2.0);
-            } else {
-                subtract(bytes, &layout.center, even);
-                self.squares.push(square(even));
-            }
+        for c in 0..self.places.len() {
+            let bytes = images.set.stored_image(self.places[c]);
+            let square = self.split(&images.layout, bytes);
+            self.squares.push(square);
+            self.even.set_row(c, &self.of_image.0);
+            self.odd.set_row(c, &self.of_image.1);
         }
+    }
+
+    /// Replaces the parts of one image, and returns its `‖y‖²`.
+    fn split(&mut self, layout: &Layout, bytes: &[u8]) -> f64 {
+        let (even, odd) = (&mut self.of_image.0[..], &mut self.of_image.1[..]);
+        if !layout.mirrored {
+            subtract(bytes, &layout.center, even);
+            return square(even);
+        }
+        split(bytes, layout.width, &layout.center, even, odd);
+        let half = layout.width / 2;
+        // A pair has half the squares of its parts, the middle column those of itself.
+        let mut middle = 0.0;
+        if layout.width % 2 == 1 {
+            let rows = even.chunks_exact(half + 1);
+            middle = rows.map(|row| f64::from(row[half]).powi(2)).sum();
+        }
+        (square(even) + square(odd) + middle) / 2.0
     }
 }
 
@@ -83,6 +92,9 @@ multiversion! {
 #[inline(always)]
 fn split_body(bytes: &[u8], width: usize, center: &[f32], even: &mut [f32], odd: &mut [f32]) {
     let half = width / 2;
+    if width.is_multiple_of(2) && half.is_multiple_of(CHUNK) {
+        return split_chunks(bytes, width, center, even, odd);
+    }
     if width.is_multiple_of(2) {
         return split_halves(bytes, width, center, even, odd);
     }
@@ -100,6 +112,32 @@ fn split_body(bytes: &[u8], width: usize, center: &[f32], even: &mut [f32], odd:
             *odd = left - right;
         }
         even[half] = f32::from(row[half]) - center[half];
+    }
+}
+
+/// Bytes that are turned and split in registers.
+const CHUNK: usize = 16;
+
+/// [`split`] for halves that are whole chunks.
+#[inline(always)]
+fn split_chunks(bytes: &[u8], width: usize, center: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    let half = width / 2;
+    let rows = bytes.chunks_exact(width).zip(center.chunks_exact(width));
+    let parts = even.chunks_exact_mut(half).zip(odd.chunks_exact_mut(half));
+    for ((row, center), (even, odd)) in rows.zip(parts) {
+        let (left, right) = row.split_at(half);
+        let (left, right) = (left.as_chunks::<CHUNK>().0, right.as_chunks::<CHUNK>().0);
+        let outs = even.as_chunks_mut::<CHUNK>().0.iter_mut();
+        let outs = outs.zip(odd.as_chunks_mut::<CHUNK>().0);
+        let centers = center.as_chunks::<CHUNK>().0;
+        let chunks = left.iter().zip(right.iter().rev()).zip(centers);
+        for (((left, right), center), (even, odd)) in chunks.zip(outs) {
+            for i in 0..CHUNK {
+                let (left, right) = (f32::from(left[i]), f32::from(right[CHUNK - 1 - i]));
+                even[i] = left + right - 2.0 * center[i];
+                odd[i] = left - right;
+            }
+        }
     }
 }
 

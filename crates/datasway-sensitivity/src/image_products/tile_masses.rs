@@ -3,16 +3,16 @@
 use super::log_weights::ExactPair;
 
 /// The masses of a tile of c images.
-#[derive(Debug, Default)]
-pub(super) struct TileMasses {
+#[derive(Clone, Copy)]
+pub(super) struct TileMasses<'a> {
     /// The logarithms that the masses are relative to, `[R]`.
-    pub tops: Vec<f64>,
+    pub tops: &'a [f64],
     /// S, `[c, R]`.
-    pub sums: Vec<f32>,
+    pub sums: &'a [f32],
     /// Δ, `[c, R]`; empty without mirror images.
-    pub differences: Vec<f32>,
+    pub differences: &'a [f32],
     /// The pairs whose distance was computed in f64.
-    pub exact: Vec<ExactPlace>,
+    pub exact: &'a [ExactPlace],
 }
 
 /// A pair of an image and a row.

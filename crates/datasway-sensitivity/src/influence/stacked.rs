@@ -16,8 +16,8 @@ use super::adjoint::{AdjointInfluence, AdjointPoint, at_center};
 use super::assembled::Assembled;
 use crate::density::MeasureComparison;
 use crate::image_products::{
-    Groups, ImageTiles, PathEvaluation, PathGradients, PathMasses, PathRows, Reference,
-    bytes_of_pair, path_influences,
+    Groups, ImageTiles, PathEvaluation, PathGradients, PathRows, Reference, bytes_of_pair,
+    path_influences,
 };
 use crate::measure::{ImagePoints, wide_values};
 use crate::trajectory::Trajectory;
@@ -218,22 +218,20 @@ impl StackedImages {
         let levels: Vec<Level<'_>> = levels.collect();
         for paths in self.passes(n, weighted.len(), k) {
             let (first, width) = (paths.start, paths.len());
-            let mut done = |passes: usize, images: usize| {
-                let fraction = (passes * m + images) as f64 / (2 * m) as f64;
+            let done = |images: usize| {
+                let fraction = images as f64 / m as f64;
                 progress((first as f64 + width as f64 * fraction) / n as f64);
             };
             let rows = self.rows(&levels, paths.clone())?;
-            let masses = PathMasses::new(&rows, &self.places, |images| done(0, images));
             let pulled: Vec<&Tensor<3>> = evaluations.iter().map(|e| e.pulled).collect();
             let gradients = gradients(&rows, &pulled, paths.clone())?;
             let pass = path_influences(
                 &rows,
                 &gradients,
-                masses,
                 &reference(&evaluations, paths.clone())?,
                 &self.places,
                 &groups,
-                |images| done(1, images),
+                done,
             );
             assembled.take(&pass, &weighted, paths);
         }
