@@ -8,7 +8,8 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::FrozenNoise;
 
 use super::draws::DataPoints;
-use super::solve::{CurvatureSolution, Learner};
+use super::inverse::CurvatureSolution;
+use super::solve::Learner;
 use super::step_parts::weight_step_parts;
 use super::tangent::sample_with_weight_tangents;
 use crate::config::SensitivityConfig;

@@ -5,7 +5,8 @@ use datasway_diffusion::DiffusionError;
 
 use super::config::LearnerConfig;
 use super::draws::DataPoints;
-use super::solve::{CurvatureSolution, Learner};
+use super::inverse::CurvatureSolution;
+use super::solve::Learner;
 
 /// Distance of the seeds of the two halves of the draws.
 const SEED_OFFSET: u64 = 1 << 32;

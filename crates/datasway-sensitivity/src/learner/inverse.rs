@@ -7,7 +7,6 @@ use super::conjugate_gradients::{DELAY, StoppingRule, conjugate_gradients};
 use super::curvature::{Curvature, GaussNewton};
 use super::finite_training::TrainingFilter;
 use super::lanczos::KrylovSpaces;
-use super::solve::CurvatureSolution;
 
 /// The regularised inverse of the Gauss–Newton matrix.
 pub struct CurvatureInverse<'a> {
@@ -32,6 +31,15 @@ pub(super) enum Regularization {
         /// f.
         filter: TrainingFilter,
     },
+}
+
+/// Changes of the weights by K gradients, through the regularised inverse of the Gauss–Newton matrix.
+#[derive(Debug, Clone)]
+pub struct CurvatureSolution {
+    /// The K solutions.
+    pub solutions: ParameterTangents,
+    /// The spectrum and the progress of the iterations.
+    pub report: SolverReport,
 }
 
 /// The spectrum of the curvature, and the progress of the iterations.

@@ -10,7 +10,7 @@ use super::config::{Damping, LearnerConfig};
 use super::conjugate_gradients::StoppingRule;
 use super::curvature::{Curvature as _, GaussNewton};
 use super::draws::{DataPoints, LossDraws};
-use super::inverse::{CurvatureInverse, Regularization, SolverReport};
+use super::inverse::{CurvatureInverse, CurvatureSolution, Regularization};
 use super::loss::{loss_derivatives, loss_gradient};
 use super::spectrum::largest_eigenvalue;
 
@@ -30,15 +30,6 @@ pub struct Learner<'a> {
     pub noise: &'a TrainingNoise,
     /// The options.
     pub config: LearnerConfig,
-}
-
-/// Changes of the weights by K gradients, through the regularised inverse of the Gauss–Newton matrix.
-#[derive(Debug, Clone)]
-pub struct CurvatureSolution {
-    /// The K solutions.
-    pub solutions: ParameterTangents,
-    /// The spectrum and the progress of the iterations.
-    pub report: SolverReport,
 }
 
 /// The influences of points on K functionals through the weights.

@@ -5,8 +5,9 @@ use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
 use super::draws::{DataPoints, LossDraws};
+use super::inverse::CurvatureSolution;
 use super::loss::loss_gradient;
-use super::solve::{CurvatureSolution, Learner};
+use super::solve::Learner;
 
 /// Gradients of single points that are held until they are added to those of the subsets.
 const BLOCK: usize = 32;

@@ -1,49 +1,22 @@
 //! `sensitivity check`: whether a model is one of the data, before hours of work.
 
+mod arguments;
 mod cost;
+mod noise_range;
 mod parts;
 mod plan;
 mod progress;
 mod report;
 mod run;
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail, ensure};
-use datasway_cli::number::{self, count, real};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::SIDECAR;
 
-use crate::model_arguments::ModelArgs;
+pub use arguments::CheckArgs;
 use cost::RunCost;
 use parts::Check;
 use run::CheckRun;
-
-/// Tells whether a model is one of the data, before hours of work: its denoising loss by noise level beside what the best linear
-/// denoiser reaches, samples, and the time and memory of a run. Ends with exit code 1 if the model does not fit the data.
-#[derive(clap::Args)]
-pub struct CheckArgs {
-    /// Samples of the run whose time is estimated
-    #[arg(long, default_value_t = 64, value_parser = count(number::SAMPLES))]
-    samples: usize,
-    /// Changes of the data in that run
-    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = count(number::PROBES))]
-    changes: usize,
-    /// Images whose loss is measured [default: 256, or as many as --minutes allows, but 8 at least]
-    #[arg(long, value_parser = count(number::IMAGES))]
-    images: Option<usize>,
-    /// Minutes that the check may take: for a large model, fewer images are measured and fewer samples drawn, and the page says so
-    #[arg(long, default_value_t = 5.0, value_parser = real(number::MINUTES))]
-    minutes: f64,
-    /// Write datasway.toml beside a model of another library that fits: data, crop, filter and fingerprints, for later runs
-    #[arg(long)]
-    write: bool,
-    #[command(flatten)]
-    model: ModelArgs,
-    /// Where the results go
-    #[arg(long, default_value = "runs/check")]
-    out: PathBuf,
-}
 
 /// The files of a check.
 static FOLDER: Kind = Kind {

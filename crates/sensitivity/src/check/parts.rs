@@ -10,14 +10,14 @@ use datasway_sensitivity::density::Bandwidth;
 use datasway_sensitivity::fit::{self, FitOptions, ModelFit, PathPrecision, References};
 use datasway_sensitivity::{CLIPPED_SAMPLES, ClipDifference, SensitivityConfig};
 
-use super::CheckArgs;
+use super::arguments::CheckArgs;
 use super::cost::{RunCost, TrialPlace};
+use super::noise_range::noise_range;
 use super::plan::{
     CheckPlan, CheckSize, Speed, clip_seconds, duration, loss_seconds, precision_seconds,
     sample_seconds,
 };
 use super::progress::{CheckProgress, Watched};
-use super::run::range;
 use crate::model_arguments::Candidate;
 
 /// Noise levels of equal ratio, beside those around the scale of the data.
@@ -69,7 +69,7 @@ impl<'a> Check<'a> {
         let model = &candidate.model;
         let scale = fit::data_scale(&model.images);
         let losses = FitOptions {
-            sigmas: fit::sigma_grid(range(config), scale, LEVELS),
+            sigmas: fit::sigma_grid(noise_range(config), scale, LEVELS),
             batch: config.batch,
             seed: config.seed,
         };

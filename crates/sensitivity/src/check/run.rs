@@ -6,6 +6,7 @@ use datasway_sensitivity::{ClipDifference, SIDECAR, SensitivityConfig};
 use serde::Serialize;
 
 use super::cost::RunCost;
+use super::noise_range::noise_range;
 use super::parts::CheckResults;
 use super::plan::CheckPlan;
 use crate::model_arguments::Candidate;
@@ -58,13 +59,6 @@ pub struct Level {
     pub blurred: f64,
 }
 
-/// The lowest noise level above 0 and the highest one of the sampler.
-pub fn range(config: &SensitivityConfig) -> [f64; 2] {
-    let mut levels = config.sigmas.iter().copied().filter(|sigma| *sigma > 0.0);
-    let highest = levels.next().unwrap_or(1.0);
-    [levels.next_back().unwrap_or(highest), highest]
-}
-
 impl CheckRun {
     /// The results of the check of a model.
     pub fn new(candidate: &Candidate, config: &SensitivityConfig, results: CheckResults) -> Self {
@@ -76,7 +70,7 @@ impl CheckRun {
             LinearKind::LowRank(directions) => ("low-rank", Some(directions)),
             LinearKind::Variances => ("variances", None),
         };
-        let [sigma_min, sigma_max] = range(config);
+        let [sigma_min, sigma_max] = noise_range(config);
         let level = |level: &LevelLoss| Level {
             sigma: level.sigma,
             model: level.model,
