@@ -19,6 +19,10 @@ pub const PIPELINE: &str = "model_index.json";
 /// Folders of networks in a pipeline or a checkpoint, the averaged weights first.
 const NETWORKS: [&str; 3] = ["unet_ema", "unet", "transformer"];
 
+/// Parts of the pipelines that are supported: the network, the scheduler, and names of classes. A name that begins with `_` is that
+/// of no part.
+const PARTS: [&str; 4] = ["unet", "transformer", "scheduler", "id2label"];
+
 /// The files of a network and its scheduler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiffusersFolder {
@@ -49,11 +53,16 @@ impl DiffusersFolder {
         let network = network_folder(folder)?;
         let config_file = network.join(CONFIG);
         let scheduler_file = scheduler_file(folder, &network);
+        let pipeline_file = pipeline_file(folder, scheduler_file.as_deref());
+        // The network's own folder in a pipeline of another kind.
+        if let Some(outer) = pipeline_file.as_ref().filter(|file| **file != pipeline) {
+            check_pipeline(outer)?;
+        }
         Ok(Self {
             config: read_json(&config_file)?,
             config_file,
             weights: weights::find(&network)?,
-            pipeline_file: pipeline_file(folder, scheduler_file.as_deref()),
+            pipeline_file,
             scheduler_file,
         })
     }
@@ -196,16 +205,27 @@ fn check_pipeline(file: &Path) -> Result<(), PretrainedError> {
         "DiTPipeline",
         "ConsistencyModelPipeline",
     ];
-    if known.contains(&class.as_str()) {
-        return Ok(());
+    if !known.contains(&class.as_str()) {
+        return Err(unsupported(
+            file,
+            &format!(
+                "is a pipeline of the class {class}, which is not known: {} are",
+                known.join(", ")
+            ),
+        ));
     }
-    Err(unsupported(
-        file,
-        &format!(
-            "is a pipeline of the class {class}, which is not known: {} are",
-            known.join(", ")
-        ),
-    ))
+    let is_unknown = |name: &&String| {
+        !name.starts_with('_') && !PARTS.contains(&name.as_str()) && has(&parts, name)
+    };
+    match parts.keys().find(is_unknown) {
+        None => Ok(()),
+        Some(part) => Err(unsupported(
+            file,
+            &format!(
+                "has the part {part}, which no {class} has that is known: its effect on pictures is not, and a pipeline without it is needed"
+            ),
+        )),
+    }
 }
 
 /// True if a pipeline has a part: its entry is not `[null, null]`.
@@ -304,6 +324,7 @@ mod tests {
         let text = r#"{"_class_name": "StableDiffusionPipeline", "text_encoder": ["a", "b"], "vae": ["a", "b"]}"#;
         let latent = r#"{"_class_name": "DiTPipeline", "vae": ["diffusers", "AutoencoderKL"]}"#;
         let other = r#"{"_class_name": "AudioDiffusionPipeline", "text_encoder": [null, null]}"#;
+        let more = r#"{"_class_name": "DDPMPipeline", "unet": ["a", "b"], "refiner": ["a", "b"]}"#;
         for (files, says) in [
             (vec![(PIPELINE, text)], "made from text"),
             (vec![(PIPELINE, latent)], "latent codes"),
@@ -311,6 +332,7 @@ mod tests {
                 vec![(PIPELINE, other)],
                 "AudioDiffusionPipeline, which is not known",
             ),
+            (vec![(PIPELINE, more)], "the part refiner"),
             (vec![(PIPELINE, "[]")], "not a JSON object"),
             (vec![(PIPELINE, "{")], "is not JSON"),
             (vec![("adapter_config.json", "{}")], "LoRA"),
@@ -324,5 +346,30 @@ mod tests {
                 .to_string();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn the_network_alone_of_a_latent_pipeline_is_refused_as_the_pipeline_is() {
+        let latent = r#"{"_class_name": "LDMPipeline", "vqvae": ["diffusers", "VQModel"]}"#;
+        let folder = folder(&[
+            ("unet/config.json", UNET),
+            (&format!("unet/{WEIGHTS}"), ""),
+            ("scheduler/scheduler_config.json", "{}"),
+            (PIPELINE, latent),
+        ]);
+        let error = DiffusersFolder::find(&folder.path().join("unet")).unwrap_err();
+        assert!(error.to_string().contains("latent codes of its vqvae"));
+    }
+
+    #[test]
+    fn a_part_that_is_null_and_names_of_classes_are_no_other_parts() {
+        let pipeline = r#"{"_class_name": "DDPMPipeline", "_ignore_files": [], "unet": ["a", "b"],
+            "scheduler": ["a", "b"], "refiner": [null, null], "id2label": {"0": "cat"}}"#;
+        let folder = folder(&[
+            ("unet/config.json", UNET),
+            (&format!("unet/{WEIGHTS}"), ""),
+            (PIPELINE, pipeline),
+        ]);
+        DiffusersFolder::find(folder.path()).unwrap();
     }
 }
