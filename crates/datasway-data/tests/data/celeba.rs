@@ -167,7 +167,7 @@ fn a_table_of_attributes_that_cannot_be_meant_is_named() {
         ("announces 60 images and lists 6", |t| {
             t.replacen('6', "60", 1)
         }),
-        ("announces 18446744073709551615 images", |t| {
+        ("announces 18,446,744,073,709,551,615 images", |t| {
             t.replacen('6', "18446744073709551615", 1)
         }),
         ("starts with `-6` instead of a count", |t| {

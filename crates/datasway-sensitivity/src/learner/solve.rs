@@ -91,7 +91,7 @@ impl<'a> Learner<'a> {
         Ok(ParameterTangents::concat(&differences))
     }
 
-    /// `(G + λ)⁻¹·b_k` for K right-hand sides, or `P^½·f(P^½·G·P^½)·P^½·b_k` with a [finite training](FiniteTraining).
+    /// `(G + λ)⁻¹·b_k` for K right-hand sides, or `P^½·f(P^½·G·P^½)·P^½·b_k` with a [finite training](super::FiniteTraining).
     ///
     /// # Errors
     /// If an option is out of its range, or the model fails.
