@@ -152,7 +152,7 @@ fn filtered(
     rule: StoppingRule,
     progress: &mut dyn FnMut(usize),
 ) -> Result<CurvatureSolution, DiffusionError> {
-    let mut spaces = KrylovSpaces::new(right);
+    let mut spaces = KrylovSpaces::new(right)?;
     let mut errors = vec![Vec::new(); right.k()];
     for _ in 0..rule.iterations {
         spaces.extend(curvature.product(spaces.newest(), progress)?)?;

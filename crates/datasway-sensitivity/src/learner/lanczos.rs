@@ -22,18 +22,26 @@ pub struct KrylovSpaces {
 
 impl KrylovSpaces {
     /// The spaces of K starts, of dimension 0. A start of zero has the function zero.
-    pub fn new(starts: &ParameterTangents) -> Self {
+    ///
+    /// # Errors
+    /// If a start is not finite.
+    pub fn new(starts: &ParameterTangents) -> Result<Self, DiffusionError> {
         let lengths: Vec<f64> = starts
             .dot(starts)
             .iter()
             .map(|square| square.sqrt())
             .collect();
-        Self {
+        if let Some(length) = lengths.iter().find(|length| !length.is_finite()) {
+            return Err(DiffusionError::NotFinite(format!(
+                "a gradient of the training loss has the length {length}: the model has diverged"
+            )));
+        }
+        Ok(Self {
             basis: vec![starts.scale(&inverses(&lengths))],
             diagonals: vec![Vec::new(); lengths.len()],
             off_diagonals: vec![Vec::new(); lengths.len()],
             lengths,
-        }
+        })
     }
 
     /// The vectors whose product with A extends the spaces.

@@ -25,7 +25,7 @@ pub fn largest_eigenvalue(
             "the direction from which the spectrum is explored has the length {length}"
         )));
     }
-    let mut space = KrylovSpaces::new(start);
+    let mut space = KrylovSpaces::new(start)?;
     for _ in 0..iterations.max(1) {
         let product = curvature.product(space.newest(), progress)?;
         space.extend(product)?;

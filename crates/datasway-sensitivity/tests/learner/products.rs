@@ -261,7 +261,7 @@ fn a_function_of_the_curvature_is_that_of_its_eigenvalues() {
         batch: 60,
     };
     let starts = random_directions(&model, 3);
-    let mut spaces = KrylovSpaces::new(&starts);
+    let mut spaces = KrylovSpaces::new(&starts).expect("finite starts");
     for _ in 0..directions(&starts)[0].len() {
         let product = curvature.product(spaces.newest(), &mut |_| ());
         spaces.extend(product.expect("a product")).expect("numbers");
@@ -279,4 +279,11 @@ fn a_function_of_the_curvature_is_that_of_its_eigenvalues() {
     let progress = spaces.progress_since(spaces.dimension() - 1, &f);
     assert!(progress.iter().all(|part| *part < 1e-6), "{progress:?}");
     assert!(spaces.progress_since(1, &f).iter().all(|part| *part > 1e-3));
+}
+
+#[test]
+fn a_start_that_is_not_finite_is_refused() {
+    let start = random_directions(&LinearModel::new(2), 2).scale(&[1.0, f64::NAN]);
+    let refused = KrylovSpaces::new(&start).expect_err("a refusal");
+    assert!(refused.to_string().contains("diverged"), "{refused}");
 }

@@ -58,7 +58,8 @@ pub struct TrialPlace<'a> {
 }
 
 impl RunCost {
-    /// The cost of the run of `config` with so many changes of the data, from one evaluation of `batch` of its samples. None if the model's output is not finite.
+    /// The cost of the run of `config` with so many changes of the data, from one evaluation of `batch` of its samples. None if
+    /// the model's output is not finite.
     ///
     /// The memory is the larger of the peak so far, which is that of loading, and of the peak of that evaluation with the results of
     /// all samples. Where `batch` is below the run's, what each sample adds to the peak is that from one sample to `batch`.

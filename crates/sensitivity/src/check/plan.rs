@@ -71,7 +71,7 @@ impl Speed {
     }
 }
 
-/// What a check does to a model, apart from how often.
+/// The work of a check for each image and each sample, and the sizes that limit it.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckSize {
     /// Evaluations for the losses of one image.
