@@ -9,6 +9,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::device::widest_float;
 
 use crate::error::SensitivityError;
+use crate::learner::DataPoints;
 use crate::measure::{Empirical, ImagePoints, Measure};
 
 /// The sign of the mass η that a direction ν gets in `ρ_η ∝ ρ + ην`.
@@ -162,6 +163,15 @@ impl Direction {
             Source::Images(points) => Some(points),
             Source::Model | Source::Measure => None,
         }
+    }
+
+    /// The images of ν, of which a model learns.
+    ///
+    /// # Errors
+    /// If ν is no set of images.
+    pub fn data_points(&self) -> Result<&dyn DataPoints, SensitivityError> {
+        let points = self.image_points().map(|points| points as &dyn DataPoints);
+        points.ok_or_else(|| SensitivityError::NotImages(self.selection.clone()))
     }
 
     /// ν.

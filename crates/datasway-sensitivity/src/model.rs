@@ -18,7 +18,7 @@ use crate::density::{TraceOptions, checkpoint_moments, moment_matched_gaussian};
 use crate::direction::{Direction, SelectedImages};
 use crate::error::SensitivityError;
 use crate::influence::{self, Functional, Influences};
-use crate::learner::{CurvatureSolution, DataPoints, FiniteTraining, Learner, LearnerConfig};
+use crate::learner::{CurvatureSolution, FiniteTraining, Learner, LearnerConfig};
 use crate::measure::{ImagePoints, Measure, ModelMeasure};
 use crate::ranking::RankedSensitivities;
 use crate::sensitivities;
@@ -316,12 +316,8 @@ impl TrainedModel {
     ) -> Result<(RankedSensitivities, CurvatureSolution), SensitivityError> {
         let training_set = self.image_points();
         let learner = self.learner(&training_set, learner)?;
-        let mut groups: Vec<&dyn DataPoints> = Vec::with_capacity(directions.len());
-        for direction in &directions {
-            let images = direction.image_points();
-            let refused = || SensitivityError::NotImages(direction.selection().to_owned());
-            groups.push(images.ok_or_else(refused)?);
-        }
+        let groups = directions.iter().map(Direction::data_points);
+        let groups = groups.collect::<Result<Vec<_>, _>>()?;
         let (results, solution) =
             learner.sensitivities(&groups, config, &self.device, &mut progress)?;
         Ok((RankedSensitivities::new(directions, results), solution))

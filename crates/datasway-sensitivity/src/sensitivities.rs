@@ -67,6 +67,20 @@ pub struct TimeBreakdown {
     pub curvature: f64,
 }
 
+impl TimeBreakdown {
+    /// Takes the parts of the first batch for those of every one of `batches`.
+    pub fn extend_first_batch(&mut self, batches: f64) {
+        for part in [
+            &mut self.path,
+            &mut self.density,
+            &mut self.tangent,
+            &mut self.curvature,
+        ] {
+            *part *= batches;
+        }
+    }
+}
+
 impl Sensitivities {
     /// Number of samples, n.
     pub fn count(&self) -> usize {
@@ -229,10 +243,7 @@ pub fn compute(
         progress(batch.count);
     }
     let batches = config.samples as f64 / config.batch.min(config.samples) as f64;
-    results.cost.path *= batches;
-    results.cost.density *= batches;
-    results.cost.tangent *= batches;
-    results.cost.curvature *= batches;
+    results.cost.extend_first_batch(batches);
     results.cost.total = started.elapsed().as_secs_f64();
     Ok(results)
 }

@@ -11,11 +11,22 @@ use super::batched::{Influences, check_candidates, check_counts, sample};
 use super::functional::Functional;
 use super::ranked::{RankedImage, strongest};
 use crate::config::ResolvedConfig;
-use crate::learner::{DataPoints, Learner, SolverReport, weight_gradients};
+use crate::learner::{CurvatureInverse, DataPoints, Learner, SolverReport, weight_gradients};
 use crate::measure::ImagePoints;
 
 /// Right-hand sides that are solved together, each of the size of the weights.
 const SOLVED_TOGETHER: usize = 16;
+
+/// The influence of images on functionals through the weights, for samples in parts of any size.
+///
+/// The parts share the regularised inverse of the curvature. Parts of whole batches have the numbers of all samples together.
+pub struct WeightInfluenceSolver<'a> {
+    learner: Learner<'a>,
+    inverse: CurvatureInverse<'a>,
+    images: &'a ImagePoints,
+    candidates: Option<&'a ImagePoints>,
+    functionals: &'a [Box<dyn Functional>],
+}
 
 /// Draws the samples of `config` and computes the influence of every training image on every functional through the
 /// weights. The `strongest` proponents and opponents of each sample are kept. The density of `config` is that of
@@ -35,48 +46,97 @@ pub fn compute_through_weights(
     strongest: usize,
     mut progress: impl FnMut(f64),
 ) -> Result<(Influences, SolverReport), DiffusionError> {
-    check_candidates(images, candidates)?;
     check_counts(config, functionals)?;
     let started = Instant::now();
-    let (k, model) = (functionals.len(), learner.model);
-    let learner = with_draws_of_copies(learner, images);
     let others = candidates.map_or(0, ImagePoints::count);
-    let work = learner.influence_work(k * config.samples, others);
+    let work = with_draws_of_copies(learner, images)
+        .influence_work(functionals.len() * config.samples, others);
     let (mut done, total) = (0, work as f64);
     let mut advance = |work: usize| {
         done += work;
         progress(done as f64 / total);
     };
-    let inverse = learner.inverse(&mut advance)?;
-    let mut report: Option<SolverReport> = None;
-    let mut results = Influences::empty(model.dim(), images, candidates, functionals);
-    let others = candidates.map(|candidates| candidates as &dyn DataPoints);
-    let together = (SOLVED_TOGETHER / k).max(1);
-    for batch in config.batches() {
-        let compared = functionals.iter().any(|f| f.needs_density());
-        let trajectory = sample(model, images, &batch, compared, config)?;
-        let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
-        for first in (0..batch.count).step_by(together) {
-            let samples = first..(first + together).min(batch.count);
-            let right = weight_gradients(model, &trajectory, &pulled, samples)?;
-            let solution = inverse.apply(&right, &mut advance)?;
-            match &mut report {
-                Some(report) => report.append(solution.report),
-                None => report = Some(solution.report),
-            }
-            let influences = learner.influences_with(others, &solution.solutions, &mut advance)?;
-            for (column, row) in influences.training_set.iter().enumerate() {
-                results.append_row(column % k, row, strongest);
-            }
-            for (column, row) in influences.others.iter().flatten().enumerate() {
-                results.append_candidate_row(column % k, row, strongest);
+    let solver =
+        WeightInfluenceSolver::new(learner, images, candidates, functionals, &mut advance)?;
+    let (mut results, report) = solver.compute(config, strongest, &mut advance)?;
+    results.seconds = started.elapsed().as_secs_f64();
+    Ok((results, report))
+}
+
+impl<'a> WeightInfluenceSolver<'a> {
+    /// The inverse of the curvature of `learner`, for influences on these functionals. `progress` receives the work that is done, in
+    /// the units of [`Learner::influence_work`].
+    ///
+    /// # Errors
+    /// If shapes do not fit, an option is out of its range, or the model fails.
+    pub fn new(
+        learner: &Learner<'a>,
+        images: &'a ImagePoints,
+        candidates: Option<&'a ImagePoints>,
+        functionals: &'a [Box<dyn Functional>],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Self, DiffusionError> {
+        check_candidates(images, candidates)?;
+        let learner = with_draws_of_copies(learner, images);
+        Ok(Self {
+            inverse: learner.inverse(progress)?,
+            learner,
+            images,
+            candidates,
+            functionals,
+        })
+    }
+
+    /// The influences on the samples of `config`, as [`compute_through_weights`] has them. `progress` is that of [`new`](Self::new).
+    ///
+    /// # Errors
+    /// As [`compute_through_weights`].
+    pub fn compute(
+        &self,
+        config: &ResolvedConfig,
+        strongest: usize,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(Influences, SolverReport), DiffusionError> {
+        let Self {
+            learner,
+            images,
+            candidates,
+            functionals,
+            ..
+        } = *self;
+        check_counts(config, functionals)?;
+        let started = Instant::now();
+        let (k, model) = (functionals.len(), learner.model);
+        let mut report: Option<SolverReport> = None;
+        let mut results = Influences::empty(model.dim(), images, candidates, functionals);
+        let others = candidates.map(|candidates| candidates as &dyn DataPoints);
+        let together = (SOLVED_TOGETHER / k).max(1);
+        for batch in config.batches() {
+            let compared = functionals.iter().any(|f| f.needs_density());
+            let trajectory = sample(model, images, &batch, compared, config)?;
+            let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
+            for first in (0..batch.count).step_by(together) {
+                let samples = first..(first + together).min(batch.count);
+                let right = weight_gradients(model, &trajectory, &pulled, samples)?;
+                let solution = self.inverse.apply(&right, progress)?;
+                match &mut report {
+                    Some(report) => report.append(solution.report),
+                    None => report = Some(solution.report),
+                }
+                let influences = learner.influences_with(others, &solution.solutions, progress)?;
+                for (column, row) in influences.training_set.iter().enumerate() {
+                    results.append_row(column % k, row, strongest);
+                }
+                for (column, row) in influences.others.iter().flatten().enumerate() {
+                    results.append_candidate_row(column % k, row, strongest);
+                }
             }
         }
+        results.sigmas.clear();
+        results.seconds = started.elapsed().as_secs_f64();
+        // check_counts leaves no run without a sample.
+        Ok((results, report.expect("there is a sample")))
     }
-    results.sigmas.clear();
-    results.seconds = started.elapsed().as_secs_f64();
-    // check_counts leaves no run without a sample.
-    Ok((results, report.expect("there is a sample")))
 }
 
 /// The learner with the draws of an image shared out between it and its mirror image.

@@ -38,6 +38,7 @@ mod subsets;
 mod tangent;
 
 pub use adjoint::weight_gradients;
+pub use batched::WeightDerivative;
 pub use config::{Damping, LearnerConfig};
 pub use conjugate_gradients::{DELAY, Solution, StoppingRule, conjugate_gradients};
 pub use curvature::{Curvature, GaussNewton};

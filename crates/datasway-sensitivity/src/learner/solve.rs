@@ -110,7 +110,7 @@ impl<'a> Learner<'a> {
     pub fn inverse(
         &self,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<CurvatureInverse<'_>, DiffusionError> {
+    ) -> Result<CurvatureInverse<'a>, DiffusionError> {
         self.check()?;
         let regularization = match self.config.damping {
             Damping::Fraction(fraction) => {
@@ -176,7 +176,7 @@ impl<'a> Learner<'a> {
     }
 
     /// The Gauss–Newton matrix.
-    fn curvature(&self) -> GaussNewton<'_> {
+    fn curvature(&self) -> GaussNewton<'a> {
         GaussNewton {
             model: self.model,
             draws: self.random_draws(self.training_set, self.config.curvature_draws),
