@@ -21,6 +21,19 @@ const SMALL: [&str; 8] = [
     "3",
 ];
 const CHANGES: [&str; 4] = ["--add", "attr:Eyeglasses", "--remove", "attr:!Smiling"];
+/// A short solution for the weights.
+const WEIGHTS: [&str; 8] = [
+    "--through",
+    "weights",
+    "--draws",
+    "12",
+    "--iterations",
+    "3",
+    "--tolerance",
+    "1e-6",
+];
+/// The damping by the length of a training.
+const TRAINING: [&str; 4] = ["--damping", "training", "--training-steps", "50"];
 
 fn folder() -> Folder {
     let folder = Folder::new();
@@ -78,36 +91,120 @@ fn two_shards_of_a_ranking_merge_to_the_bytes_of_one_run() {
 }
 
 #[test]
+fn two_shards_of_a_ranking_through_the_weights_merge_to_the_bytes_of_one_run() {
+    let gradients = ["--gradient-draws", "20"];
+    for options in [
+        &["--draw-noise", "--by-step"][..],
+        &[&TRAINING[..], &["--sampler", "stochastic"]].concat(),
+    ] {
+        let folder = folder();
+        let run = |more: &[&str]| {
+            let words = [&WEIGHTS[..], &gradients, options, more].concat();
+            ranking(&folder, &words).succeeded()
+        };
+        run(&["--out", "whole"]);
+        for shard in ["1/2", "0/2"] {
+            run(&["--shard", shard, "--out", "shares"]);
+        }
+        let merge = ["merge", "shares", "--out", "merged"];
+        folder.run("sensitivity", &merge).succeeded();
+        same(&folder, "whole", "merged");
+        let run = &folder.json("shares/shard-0-of-2/run.json")["run"];
+        assert_eq!(run["through"], "weights");
+    }
+}
+
+#[test]
 fn three_shards_of_influences_merge_to_the_bytes_of_one_run() {
-    let folder = folder();
+    let functionals = ["--of", "region:0,0,4,4", "--of", "principal"];
     let options = [
-        "--of",
-        "region:0,0,4,4",
-        "--of",
-        "principal",
         "--bandwidth",
         "1",
-        "--by-step",
         "--top",
         "3",
         "--candidates",
         "index:0-4",
     ];
-    influence(&folder, &[&options[..], &["--out", "whole"]].concat()).succeeded();
-    for shard in ["0/3", "1/3", "2/3"] {
-        let more = ["--shard", shard, "--out", "shares"];
-        influence(&folder, &[&options[..], &more].concat()).succeeded();
+    let draws = ["--image-draws", "2"];
+    for form in [
+        &["--by-step"][..],
+        &[&WEIGHTS[..], &draws].concat(),
+        &[&WEIGHTS[..], &draws, &TRAINING].concat(),
+    ] {
+        let folder = folder();
+        let run = |more: &[&str]| {
+            let words = [&functionals[..], &options, form, more].concat();
+            influence(&folder, &words).succeeded()
+        };
+        run(&["--out", "whole"]);
+        for shard in ["0/3", "1/3", "2/3"] {
+            run(&["--shard", shard, "--out", "shares"]);
+        }
+        let merge = [
+            "merge",
+            "shares/shard-0-of-3",
+            "shares/shard-1-of-3",
+            "shares/shard-2-of-3",
+            "--out",
+            "merged",
+        ];
+        folder.run("sensitivity", &merge).succeeded();
+        same(&folder, "whole", "merged");
+        let [share, merged] = ["shares/shard-0-of-3/run.json", "merged/summary.json"]
+            .map(|name| folder.json(name)["run"]["through"].clone());
+        assert_eq!(share, merged);
     }
-    let merge = [
-        "merge",
-        "shares/shard-0-of-3",
-        "shares/shard-1-of-3",
-        "shares/shard-2-of-3",
-        "--out",
-        "merged",
-    ];
-    folder.run("sensitivity", &merge).succeeded();
-    same(&folder, "whole", "merged");
+}
+
+#[test]
+fn a_share_through_the_weights_goes_on_with_the_solution_that_it_wrote() {
+    let folder = folder();
+    let run = |shard: &str, seed: &str, out: &str| {
+        let words = ["--shard", shard, "--seed", seed, "--out", out];
+        ranking(
+            &folder,
+            &[&WEIGHTS[..], &["--gradient-draws", "20"], &words].concat(),
+        )
+    };
+    let merge = || folder.run("sensitivity", &["merge", "shares", "--out", "merged"]);
+    run("0/2", "1", "shares").succeeded();
+    run("1/2", "1", "shares").succeeded();
+    merge().succeeded();
+    let share = |name: &str| format!("shares/shard-1-of-2/{name}");
+    let (batch, solution) = (
+        share("batch-000003.safetensors"),
+        share("solution.safetensors"),
+    );
+    let (computed, solved) = (folder.bytes(&batch), folder.bytes(&solution));
+    std::fs::remove_file(folder.join(&batch)).unwrap();
+    run("1/2", "1", "shares").succeeded();
+    let numbers = |bytes: &[u8]| {
+        let tensors = safetensors::SafeTensors::deserialize(bytes).unwrap();
+        let mut all = tensors.tensors();
+        all.retain(|(name, _)| name != "cost");
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let all = all
+            .into_iter()
+            .map(|(name, view)| (name, view.data().to_vec()));
+        all.collect::<Vec<_>>()
+    };
+    assert!(numbers(&computed) == numbers(&folder.bytes(&batch)));
+    // The solution of other draws, in the place of its own: it is taken, and shows in the merge.
+    run("1/2", "2", "others").succeeded();
+    let other = folder.bytes("others/shard-1-of-2/solution.safetensors");
+    assert!(solved == folder.bytes(&solution) && solved != other);
+    std::fs::write(folder.join(&solution), &other).unwrap();
+    std::fs::remove_file(folder.join(&batch)).unwrap();
+    run("1/2", "1", "shares").succeeded();
+    merge().refused(1, "was computed with another solution for the weights");
+    // A damaged one is named.
+    std::fs::write(folder.join(&solution), &solved[..solved.len() - 1]).unwrap();
+    std::fs::remove_file(folder.join(&batch)).unwrap();
+    run("1/2", "1", "shares").refused(1, "solution.safetensors");
+    std::fs::remove_file(folder.join(&solution)).unwrap();
+    run("1/2", "1", "shares").succeeded();
+    merge().succeeded();
+    assert!(solved == folder.bytes(&solution));
 }
 
 #[test]
@@ -174,8 +271,6 @@ fn what_cannot_be_merged_is_refused_by_name() {
     merge().refused(1, "are of different runs");
     share("1/2", &[]).refused(1, "is of another run");
     share("2/2", &[]).refused(2, "write I/N with I from 0 to N-1");
-    let weights = ["--shard", "0/2", "--through", "weights"];
-    ranking(&folder, &weights).refused(1, "--shard is for --through data");
     std::fs::remove_dir_all(folder.join("shares/shard-1-of-2")).unwrap();
     share("1/2", &[]).succeeded();
     let damaged = folder.join("shares/shard-1-of-2/batch-000001.safetensors");

@@ -4,9 +4,7 @@ use std::fmt;
 
 use datasway_fs::plural;
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
-use datasway_sensitivity::learner::{
-    CurvatureSolution, Damping, FiniteTraining, LearnerConfig, SolverReport,
-};
+use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig, SolverReport};
 use datasway_sensitivity::{
     ClipDifference, ResolvedConfig, SensitivityConfig, Through, TrainedModel,
 };
@@ -101,10 +99,10 @@ impl From<FiniteTraining> for TrainingInfo {
 
 impl LearnerInfo {
     /// The options of a tangent with its solution.
-    pub fn of_tangent(config: &LearnerConfig, solution: &CurvatureSolution) -> Self {
+    pub fn of_tangent(config: &LearnerConfig, report: SolverReport) -> Self {
         Self {
             gradient_draws: Some(config.gradient_draws),
-            ..Self::new(config, solution.report.clone())
+            ..Self::new(config, report)
         }
     }
 
@@ -251,6 +249,11 @@ impl RunInfo {
             batch: config.batch,
             training_images: model.images.len(),
         }
+    }
+
+    /// The information of a derivative that is not yet computed.
+    pub fn with_through(self, through: Through) -> Self {
+        Self { through, ..self }
     }
 
     /// The information with the solution for the weights.

@@ -30,7 +30,7 @@ use crate::picture_arguments::{GivenPictures, PictureArgs};
 use crate::replay::FromArgs;
 use crate::resolution::resolve;
 use crate::run_info::{LearnerInfo, RunInfo};
-use crate::shard::{ShardArgs, ShardFolder};
+use crate::shard::{ShardArgs, Share};
 use crate::through_arguments::ThroughArgs;
 
 /// Samples to draw, where nothing else is said.
@@ -118,10 +118,10 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     datasway_cli::distinct("--of", &arguments.functionals, functional_spec::meaning)?;
     if let Some(shard) = arguments.shard.shard() {
         arguments.check(&config)?;
-        let folder = ShardFolder::open(&arguments.out, shard)?;
+        let share = Share::open(&arguments.out, shard)?;
         let at_a_time = config.batch;
         let prepared = arguments.prepare(config, at_a_time)?;
-        return arguments.compute_shard(&prepared, &folder, shard);
+        return arguments.compute_share(&prepared, &share);
     }
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     arguments.check(&config)?;
@@ -152,40 +152,18 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
         "{bar:30} {percent} %  {eta} left",
     )?);
     let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
-    let (results, info) = match arguments.through.through() {
-        Through::Data if arguments.shard.merged.is_some() => {
-            let sizes = [model.images.len(), model.images.shape.dim()];
-            let results = arguments.merged(&resolved, &functionals, candidates.as_ref(), sizes)?;
-            (results, info)
-        }
-        Through::Data => {
-            let images = model.image_points();
-            let top = arguments.top;
-            let results = compute_with_candidates(
-                model.score_model.denoiser(),
-                &images,
-                candidates.as_ref(),
-                &functionals,
-                &resolved,
-                top,
-                at,
-            )?;
-            (results, info)
-        }
-        Through::Weights => {
-            let (results, report) = arguments.through_weights(
-                &model,
-                candidates.as_ref(),
-                &functionals,
-                &resolved,
-                at,
-            )?;
+    let candidates = candidates.as_ref();
+    let (results, report) = if arguments.shard.merged.is_some() {
+        arguments.merged(&model, &config, &functionals, candidates)?
+    } else {
+        arguments.computed(&model, candidates, &functionals, &resolved, at)?
+    };
+    let info = match report {
+        Some(report) => {
             let learner = arguments.learner(&model)?;
-            (
-                results,
-                info.with_weights(LearnerInfo::of_influences(&learner, report)),
-            )
+            info.with_weights(LearnerInfo::of_influences(&learner, report))
         }
+        None => info,
     };
     bar.finish_and_clear();
 
@@ -201,7 +179,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     };
     let sets = ImageSets {
         training: &model.images,
-        candidates: candidates.as_ref().map(ImagePoints::set),
+        candidates: candidates.map(ImagePoints::set),
         shown: !arguments.no_photos,
     };
     output::write(folder.path(), &results, &sets, &run)?;
@@ -254,7 +232,6 @@ impl InfluenceArgs {
                 .map_err(|error| anyhow::Error::new(error).context("--candidates"))?;
         }
         self.through.check()?;
-        self.shard.check(self.through.through())?;
         ensure!(
             !self.by_step || self.through.through() == Through::Data,
             "--by-step is for --through data: through the weights the part of each step in an influence needs a solution of its own, as many \
@@ -288,27 +265,43 @@ impl InfluenceArgs {
         })
     }
 
-    /// The influences through the weights of the model.
-    fn through_weights(
+    /// The influences, and the systems that were solved for them; none through the data.
+    fn computed(
         &self,
         model: &TrainedModel,
         candidates: Option<&ImagePoints>,
         functionals: &[Box<dyn Functional>],
         resolved: &ResolvedConfig,
         progress: impl FnMut(f64),
-    ) -> Result<(Influences, SolverReport)> {
+    ) -> Result<(Influences, Option<SolverReport>)> {
         let images = model.image_points();
-        let learner = model.learner(&images, self.learner(model)?)?;
-        let results = compute_through_weights(
-            &learner,
-            &images,
-            candidates,
-            functionals,
-            resolved,
-            self.top,
-            progress,
-        )?;
-        Ok(results)
+        match self.through.through() {
+            Through::Data => {
+                let results = compute_with_candidates(
+                    model.score_model.denoiser(),
+                    &images,
+                    candidates,
+                    functionals,
+                    resolved,
+                    self.top,
+                    progress,
+                )?;
+                Ok((results, None))
+            }
+            Through::Weights => {
+                let learner = model.learner(&images, self.learner(model)?)?;
+                let (results, report) = compute_through_weights(
+                    &learner,
+                    &images,
+                    candidates,
+                    functionals,
+                    resolved,
+                    self.top,
+                    progress,
+                )?;
+                Ok((results, Some(report)))
+            }
+        }
     }
 
     /// Bytes of the results: in memory, as the arrays of a file, and as the file.

@@ -30,8 +30,7 @@ use crate::picture_arguments::PictureArgs;
 use crate::replay::FromArgs;
 use crate::resolution::resolve;
 use crate::run_info::{LearnerInfo, RunInfo, SamplerKind};
-use crate::shard::rank::merged;
-use crate::shard::{ShardArgs, ShardFolder};
+use crate::shard::{ShardArgs, Share};
 use crate::through_arguments::ThroughArgs;
 use directions::MODEL;
 use run::{RankRun, zero_check_text};
@@ -115,10 +114,10 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     let config = arguments.config()?;
     arguments.check(&config)?;
     if let Some(shard) = arguments.shard.shard() {
-        let folder = ShardFolder::open(&arguments.out, shard)?;
+        let share = Share::open(&arguments.out, shard)?;
         let at_a_time = config.batch;
         let prepared = arguments.prepare(config, at_a_time)?;
-        return arguments.compute_shard(&prepared, &folder, shard);
+        return arguments.compute_share(&prepared, &share);
     }
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let prepared = arguments.prepare(config, usize::MAX)?;
@@ -163,8 +162,7 @@ impl RankArgs {
         let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
         self.replay.check_model(&info)?;
         if let Some(shards) = &self.shard.merged {
-            let sizes = [model.images.shape.dim(), directions.len()];
-            let results = merged(shards, &resolved, sizes)?;
+            let (results, _) = self.merged(shards, model, config)?;
             return Ok((RankedSensitivities::new(directions, results), info));
         }
         datasway_cli::tell(start_message(&directions, config.samples, &info));
@@ -186,8 +184,16 @@ impl RankArgs {
     ) -> Result<(RankedSensitivities, RunInfo)> {
         let info = RunInfo::through_weights(model, self.model.sampler_info(model), config);
         self.replay.check_model(&info)?;
-        datasway_cli::tell(start_message(&directions, config.samples, &info));
         let learner = self.learner(model)?;
+        if let Some(shards) = &self.shard.merged {
+            let (results, report) = self.merged(shards, model, config)?;
+            let info = match report {
+                Some(report) => info.with_weights(LearnerInfo::of_tangent(&learner, report)),
+                None => info,
+            };
+            return Ok((RankedSensitivities::new(directions, results), info));
+        }
+        datasway_cli::tell(start_message(&directions, config.samples, &info));
         let bar = ProgressBar::new(1000);
         bar.set_style(ProgressStyle::with_template(
             "{bar:30} {percent} %  at most {eta} left",
@@ -195,7 +201,7 @@ impl RankArgs {
         let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
         let (results, solution) = model.weight_sensitivities(directions, config, learner, at)?;
         bar.finish_and_clear();
-        let weights = LearnerInfo::of_tangent(&learner, &solution);
+        let weights = LearnerInfo::of_tangent(&learner, solution.report);
         Ok((results, info.with_weights(weights)))
     }
 
@@ -261,7 +267,6 @@ impl RankArgs {
         directions::check("--remove", &self.remove, Change::Remove)?;
         self.pictures.check(self.samples, self.model.sampler())?;
         self.through.check()?;
-        self.shard.check(self.through.through())?;
         self.through
             .check_option("--gradient-draws", self.gradient_draws.is_some())?;
         self.through.check_option("--draw-noise", self.draw_noise)?;

@@ -1,23 +1,28 @@
-//! `sensitivity --shard`: the batches of one share of a ranking.
+//! `sensitivity --shard`: the batches of one share of a ranking, and all of them put together.
 
 use anyhow::Result;
-use datasway_fs::shard::Shard;
-use datasway_sensitivity::RankedSensitivities;
+use datasway_sensitivity::SensitivityConfig;
+use datasway_sensitivity::learner::{DataPoints, Learner, SolverReport, WeightDerivative};
+use datasway_sensitivity::{Direction, RankedSensitivities, Sensitivities, Through, TrainedModel};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::RankArgs;
 use super::prepared::Prepared;
 use crate::resolution::resolve;
 use crate::run_info::RunInfo;
-use crate::shard::{self, RecordedRun, ShardFolder};
+use crate::shard::rank::{Contents, arrays, merged};
+use crate::shard::{Shards, Share, SharedRun, batches, solver_report, weight_derivative};
 
 impl RankArgs {
     /// Computes the batches of a share that are not done, and writes each when it is.
-    pub(super) fn compute_shard(
-        &self,
-        prepared: &Prepared,
-        folder: &ShardFolder,
-        shard: Shard,
-    ) -> Result<()> {
+    pub(super) fn compute_share(&self, prepared: &Prepared, share: &Share) -> Result<()> {
+        match self.through.through() {
+            Through::Data => self.compute_through_data(prepared, share),
+            Through::Weights => self.compute_through_weights(prepared, share),
+        }
+    }
+
+    fn compute_through_data(&self, prepared: &Prepared, share: &Share) -> Result<()> {
         let Prepared {
             model,
             config,
@@ -25,15 +30,85 @@ impl RankArgs {
             ..
         } = prepared;
         let resolved = resolve(model, config)?;
-        let info = RunInfo::new(model, self.model.sampler_info(model), config, &resolved);
-        self.replay.check_model(&info)?;
-        let batches = resolved.parts().count();
-        let options = self.replay.recorded.clone();
-        folder.begin(&RecordedRun::new(info, options, [config.samples, batches]))?;
-        shard::for_each_batch(&resolved, shard, folder, |part| {
-            let results = model.ranked_sensitivities(directions.clone(), part, |_| ())?;
+        let run = SharedRun {
+            info: RunInfo::new(model, self.model.sampler_info(model), config, &resolved),
+            samples: config.samples,
+            parts: resolved.parts().collect(),
+        };
+        let directions = || Ok(directions.clone());
+        share.compute(run, &self.replay, directions, |directions, part| {
+            let results = model.ranked_sensitivities(directions.clone(), &part, |_| ())?;
             let RankedSensitivities { sensitivities, .. } = &results;
-            Ok(shard::rank::arrays(sensitivities))
+            Ok(arrays(sensitivities))
         })
     }
+
+    /// Every share solves for the weights by itself: the draws are functions of the seed, so that all have the same solution.
+    fn compute_through_weights(&self, prepared: &Prepared, share: &Share) -> Result<()> {
+        let Prepared {
+            model,
+            config,
+            directions,
+            ..
+        } = prepared;
+        let images = model.image_points();
+        let learner = model.learner(&images, self.learner(model)?)?;
+        let groups = directions.iter().map(Direction::data_points);
+        let groups = groups.collect::<Result<Vec<_>, _>>()?;
+        let run = SharedRun {
+            info: RunInfo::through_weights(model, self.model.sampler_info(model), config),
+            samples: config.samples,
+            parts: batches(config).collect(),
+        };
+        let derivative = || solved(&learner, &groups, model, share);
+        share.compute(run, &self.replay, derivative, |derivative, samples| {
+            let device = &model.device;
+            let results =
+                learner.sensitivities_along(derivative, config, samples, device, &mut |_| ())?;
+            let mut arrays = arrays(&results);
+            solver_report::put(&derivative.solution.report, &mut arrays);
+            Ok(arrays)
+        })
+    }
+
+    /// The results of shards, and the system that was solved for them; none through the data.
+    pub(super) fn merged(
+        &self,
+        shards: &Shards,
+        model: &TrainedModel,
+        config: &SensitivityConfig,
+    ) -> Result<(Sensitivities, Option<SolverReport>)> {
+        let through = self.through.through();
+        let contents = Contents {
+            dim: model.images.shape.dim(),
+            directions: self.add.len() + self.remove.len(),
+            curvature: config.curvature,
+            by_step: config.by_step,
+            zero_check: config.zero_check && through == Through::Data,
+            draw_noise: self.draw_noise,
+            through,
+        };
+        merged(shards, config, contents)
+    }
+}
+
+/// The derivative of the weights, from the folder of the share if it was solved before.
+fn solved(
+    learner: &Learner<'_>,
+    groups: &[&dyn DataPoints],
+    model: &TrainedModel,
+    share: &Share,
+) -> Result<WeightDerivative> {
+    let path = share.solution();
+    if path.exists() {
+        return weight_derivative::read(&path, groups.len(), &model.device);
+    }
+    let bar = ProgressBar::new(learner.weight_derivative_work(groups.len()) as u64);
+    bar.set_style(ProgressStyle::with_template(
+        "solving for the weights {bar:30} {percent} %  at most {eta} left",
+    )?);
+    let derivative = learner.weight_derivative(groups, &mut |work| bar.inc(work as u64))?;
+    bar.finish_and_clear();
+    weight_derivative::write(&path, &derivative)?;
+    Ok(derivative)
 }

@@ -8,22 +8,25 @@ use datasway_fs::arrays::{self, Array};
 use datasway_fs::counted;
 use datasway_fs::output::{Kind, OutputFolder};
 use datasway_fs::shard::Shard;
-use datasway_sensitivity::ResolvedConfig;
+use datasway_sensitivity::SensitivityConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::batches::batches;
 use crate::replay::RecordedOptions;
 use crate::run_info::RunInfo;
 
 /// The run of a shard: which one it is, and of how many batches.
 const RUN: &str = "run.json";
-/// Largest size of that file, in bytes.
+/// The derivative of the weights, with which the batches of a ranking through them are computed.
+const SOLUTION: &str = "solution.safetensors";
+/// Largest size of [`RUN`], in bytes.
 const MAX_BYTES: u64 = 1 << 24;
 
 /// The files of a shard, which grow in number.
 static FOLDER: Kind = Kind {
     name: "shard of a run of `sensitivity`",
-    files: &["batch-*.safetensors", RUN],
+    files: &["batch-*.safetensors", SOLUTION, RUN],
     marks: &[(RUN, "\"batches\"")],
 };
 
@@ -119,6 +122,11 @@ impl ShardFolder {
         Ok(arrays::write(&self.file(batch), results)?)
     }
 
+    /// The file of the derivative of the weights.
+    pub fn solution(&self) -> PathBuf {
+        self.folder.path().join(SOLUTION)
+    }
+
     /// The folder of the shard.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -177,15 +185,17 @@ impl Shards {
         &self.run
     }
 
-    /// The options of each batch, in order, with its results and the file that they are from.
+    /// The number of samples of each batch, in order, with its results and the file that they are from. `config` is that of the
+    /// whole run.
     ///
     /// # Errors
     /// If the run has another number of batches.
     pub fn batches(
         &self,
-        config: &ResolvedConfig,
-    ) -> Result<impl Iterator<Item = (ResolvedConfig, Result<FileArrays<'_>>)>> {
-        let (recorded, expected) = (self.files.len(), config.parts().count());
+        config: &SensitivityConfig,
+    ) -> Result<impl Iterator<Item = (usize, Result<FileArrays<'_>>)>> {
+        let counts: Vec<usize> = batches(config).map(|samples| samples.len()).collect();
+        let (recorded, expected) = (self.files.len(), counts.len());
         ensure!(
             recorded == expected,
             "{}: names {}, and the run has {expected}: it was changed after it was written",
@@ -194,7 +204,7 @@ impl Shards {
         );
         let files = self.files.iter();
         let results = files.map(|file| Ok((file.as_path(), arrays::read(file)?)));
-        Ok(config.parts().collect::<Vec<_>>().into_iter().zip(results))
+        Ok(counts.into_iter().zip(results))
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use datasway_fs::arrays::Array;
-use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::influence::{
     CandidateInfluences, FunctionalInfluences, Influences, RankedImage,
 };
+use datasway_sensitivity::learner::SolverReport;
+use datasway_sensitivity::{SensitivityConfig, Through};
 
 use super::arrays::{Reader, rows};
 use super::folder::Shards;
+use super::solver_report;
 
 /// An image's index is two numbers, its quotient and its remainder, since f32 counts to 2²⁴ only.
 const PAGE: usize = 1 << 12;
@@ -28,6 +30,8 @@ pub struct Sizes<'a> {
     pub candidates: Option<usize>,
     /// Names of the functionals.
     pub functionals: &'a [String],
+    /// The derivative.
+    pub through: Through,
 }
 
 /// The results of a batch.
@@ -63,11 +67,15 @@ pub fn arrays(results: &Influences) -> BTreeMap<String, Array> {
     arrays
 }
 
-/// The results of all batches.
+/// The results of all batches, and the systems that were solved for them; none through the data.
 ///
 /// # Errors
 /// If a file is damaged or has other results than those of `config`.
-pub fn merged(shards: &Shards, config: &ResolvedConfig, sizes: Sizes<'_>) -> Result<Influences> {
+pub fn merged(
+    shards: &Shards,
+    config: &SensitivityConfig,
+    sizes: Sizes<'_>,
+) -> Result<(Influences, Option<SolverReport>)> {
     let functionals = sizes.functionals.iter().map(|name| FunctionalInfluences {
         name: name.clone(),
         candidates: sizes.candidates.map(|_| CandidateInfluences::default()),
@@ -84,9 +92,10 @@ pub fn merged(shards: &Shards, config: &ResolvedConfig, sizes: Sizes<'_>) -> Res
         functionals: functionals.collect(),
         seconds: 0.0,
     };
-    for (part, batch) in shards.batches(config)? {
+    let mut report: Option<SolverReport> = None;
+    for (n, batch) in shards.batches(config)? {
         let mut batch = Reader::new(batch?);
-        let (n, d, m) = (part.samples, sizes.dim, sizes.images);
+        let (d, m) = (sizes.dim, sizes.images);
         results.sigmas = batch.take("sigmas")?;
         results.step_sigmas = batch.take("step_sigmas")?;
         let (evaluations, steps) = (results.sigmas.len(), results.step_sigmas.len());
@@ -122,8 +131,15 @@ pub fn merged(shards: &Shards, config: &ResolvedConfig, sizes: Sizes<'_>) -> Res
             batch.append(&format!("candidate_influence/{k}"), [n, c], influence)?;
             batch.append(&format!("candidate_by_step/{k}"), [n, steps * c], by_step)?;
         }
+        if sizes.through == Through::Weights {
+            let later = solver_report::take(&mut batch)?;
+            match &mut report {
+                Some(report) => report.append(later),
+                None => report = Some(later),
+            }
+        }
     }
-    Ok(results)
+    Ok((results, report))
 }
 
 /// The ranked images of each sample: their numbers in `NAME/count`, and a row for each in `NAME`.
