@@ -1,9 +1,10 @@
 //! `sensitivity --shard`: the batches of one share of a ranking, and all of them put together.
 
 use anyhow::Result;
-use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::learner::{DataPoints, Learner, SolverReport, WeightDerivative};
-use datasway_sensitivity::{Direction, RankedSensitivities, Sensitivities, Through, TrainedModel};
+use datasway_sensitivity::{
+    Direction, RankedSensitivities, Sensitivities, SensitivityConfig, Through, TrainedModel,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::RankArgs;
@@ -35,8 +36,8 @@ impl RankArgs {
             samples: config.samples,
             parts: resolved.parts().collect(),
         };
-        let directions = || Ok(directions.clone());
-        share.compute(run, &self.replay, directions, |directions, part| {
+        let nothing = || Ok(());
+        share.compute(run, &self.replay, nothing, |&(), part| {
             let results = model.ranked_sensitivities(directions.clone(), &part, |_| ())?;
             let RankedSensitivities { sensitivities, .. } = &results;
             Ok(arrays(sensitivities))
