@@ -342,3 +342,21 @@ fn a_network_of_our_own_is_exported_with_its_data_and_one_without_a_form_in_diff
         assert!((ours - theirs).abs() < 1e-4 * ours, "{ours} {theirs}");
     }
 }
+
+#[test]
+fn pictures_smaller_than_those_of_the_model_are_refused_with_what_enlarges_them() {
+    let folder = Folder::new();
+    // A black bitmap of 4x4 pixels: its sizes and the place of its pixels as little-endian numbers, and no compression.
+    let mut bitmap = b"BM".to_vec();
+    for number in [102_u32, 0, 54, 40, 4, 4, (24 << 16) | 1, 0, 48, 0, 0, 0, 0] {
+        bitmap.extend(number.to_le_bytes());
+    }
+    bitmap.resize(102, 0);
+    folder.write("photos/small.bmp", bitmap);
+    let said = folder.run(
+        "train",
+        &["--from", &fixture("pipeline"), "--data", "folder:photos"],
+    );
+    said.refused(1, "small.bmp gives only 4x4 pixels where 8x8 were asked");
+    said.refused(1, "--filter bilinear, bicubic or lanczos");
+}

@@ -82,7 +82,15 @@ fn edit(folder: &Folder, file: &str, old: &str, new: &str) {
 #[test]
 fn what_is_no_model_of_pixels_is_refused_in_one_sentence_and_leaves_nothing_behind() {
     type Damage = fn(&Folder);
-    let cases: [(&str, Damage, &str); 9] = [
+    let cases: [(&str, Damage, &str); 10] = [
+        (
+            "pipeline",
+            |folder| {
+                let config = "pipeline/unet/config.json";
+                edit(folder, config, "UNet2DModel", "UNet2DConditionModel");
+            },
+            "the class UNet2DConditionModel, whose picture is made from text",
+        ),
         (
             "pipeline",
             |folder| {
@@ -95,7 +103,7 @@ fn what_is_no_model_of_pixels_is_refused_in_one_sentence_and_leaves_nothing_behi
                     "{\"text_encoder\": [\"transformers\", \"CLIPTextModel\"],",
                 );
             },
-            "a StableDiffusionPipeline, whose picture is made from text",
+            "the class StableDiffusionPipeline, whose picture is made from text",
         ),
         (
             "pipeline",
@@ -183,5 +191,23 @@ fn what_is_no_model_of_pixels_is_refused_in_one_sentence_and_leaves_nothing_behi
             assert_eq!(said.errors.trim().lines().count(), 1, "{}", said.errors);
             assert_eq!(folder.names("."), [name], "nothing was left");
         }
+    }
+}
+
+#[test]
+fn pictures_smaller_than_those_of_the_model_are_refused_with_what_enlarges_them() {
+    let folder = Folder::new();
+    copy(&folder, "pipeline");
+    std::fs::create_dir(folder.join("photos")).unwrap();
+    let small = image::RgbImage::new(4, 4);
+    small.save(folder.join("photos/small.png")).unwrap();
+    let model = ["--checkpoint", "pipeline", "--data", "folder:photos"];
+    for command in [&["--add", "all"], &["influence"][..], &["check"]] {
+        let said = folder.run("sensitivity", &[command, &model].concat());
+        said.refused(1, "small.png gives only 4x4 pixels where 8x8 were asked");
+        said.refused(
+            1,
+            "or enlarge it as the model's training did with --filter bilinear",
+        );
     }
 }

@@ -20,6 +20,7 @@ const EMPTY_FOLDER: &str = "empty";
 const OTHER_FOLDER: &str = "other";
 const EMPTY_FILE: &str = "zero.safetensors";
 const OTHER_FILE: &str = "text.safetensors";
+const MODEL_INDEX: &str = "model_index.json";
 
 /// A folder with these paths.
 fn paths() -> Folder {
@@ -28,6 +29,7 @@ fn paths() -> Folder {
     folder.write("other/a.txt", "a");
     folder.write(EMPTY_FILE, "");
     folder.write(OTHER_FILE, "{\"a\": 1}");
+    folder.write(MODEL_INDEX, "{}");
     folder
 }
 
@@ -64,6 +66,7 @@ fn a_checkpoint_that_is_none_is_refused_with_what_to_name() {
         (EMPTY_FILE, "not a complete SafeTensors file"),
         (OTHER_FILE, "not a complete SafeTensors file"),
         (WEIGHTS, "name the folder of a model of another library"),
+        (MODEL_INDEX, "is named by its folder"),
     ];
     let data = ["--data", "faces:16", "--checkpoint", "PATH"];
     let change = ["--add", "attr:Smiling"];

@@ -377,6 +377,18 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
 }
 
 #[test]
+fn a_solver_that_needs_more_memory_than_there_is_is_refused_before_anything_is_trained() {
+    let folder = folder();
+    let estimator = "through = \"weights\"\ndamping = \"training\"\niterations = 10000";
+    let large = SMALL.replacen("density = \"empirical\"", estimator, 1);
+    let large = large.replacen("channels = 8", "channels = 512", 1);
+    folder.write("large.toml", large);
+    let said = folder.run("retrain", &["run", "large.toml"]);
+    said.refused(1, "10,000 iterations of the solver need ");
+    said.refused(1, "choose fewer iterations");
+}
+
+#[test]
 fn a_table_never_takes_the_place_of_anything_foreign() {
     let folder = folder();
     folder.write("out/table/photo.jpg", "mine");

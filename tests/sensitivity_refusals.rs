@@ -376,3 +376,25 @@ fn questions_fit_the_samples_or_are_refused() {
     ];
     assert_eq!(folder.names("runs/influence"), expected);
 }
+
+#[test]
+fn a_solver_that_needs_more_memory_than_there_is_is_refused_with_its_option() {
+    let folder = Folder::new();
+    let solver = ["--through", "weights", "--damping", "training"];
+    let iterations = ["--iterations", "10000"];
+    // Each of a hundred changes, or of a hundred functionals, has vectors of its own.
+    let changes: Vec<String> = (0..100)
+        .map(|image| format!("--add=index:{image}"))
+        .collect();
+    let functionals: Vec<String> = (0..100)
+        .map(|image| format!("--of=image:{image}"))
+        .collect();
+    for (command, hundred) in [(&[][..], &changes), (&["influence"], &functionals)] {
+        let hundred: Vec<&str> = hundred.iter().map(String::as_str).collect();
+        let arguments = [command, &hundred, &solver, &iterations].concat();
+        let said = folder.run("sensitivity", &arguments);
+        said.refused(1, "10,000 iterations of the solver with a vector of ");
+        said.refused(1, " each for 100 right-hand sides need ");
+        said.refused(1, "choose fewer --iterations");
+    }
+}

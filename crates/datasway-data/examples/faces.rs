@@ -1,5 +1,7 @@
 //! Writes procedural faces in CelebA's layout: `cargo run --example faces -- FOLDER COUNT [SEED [SIZE]]`.
 
+const USAGE: &str = "write FOLDER COUNT [SEED [SIZE]], the last three as numbers";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number =
@@ -10,8 +12,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         number(2, 0),
         number(3, 64),
     ) else {
-        return Err("write FOLDER COUNT [SEED [SIZE]], the last three as numbers".into());
+        return Err(USAGE.into());
     };
+    if folder.starts_with('-') {
+        return Err(USAGE.into());
+    }
     datasway_data::faces::write_celeba(folder.as_ref(), count as usize, seed, size as usize)?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use datasway_diffusion::loss::NoiseDistribution;
 use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::pixels::PixelRange;
 use datasway_diffusion::training_noise::TrainingNoise;
+use datasway_fs::counted;
 use serde_json::Value;
 
 use crate::PretrainedError;
@@ -74,9 +75,28 @@ fn check_place(path: &Path) -> Result<(), PretrainedError> {
     }
 }
 
+/// An error about the configuration of a network.
+fn unsupported(folder: &DiffusersFolder, message: String) -> Result<Loaded, PretrainedError> {
+    Err(PretrainedError::Unsupported {
+        path: folder.config_file.clone(),
+        message,
+    })
+}
+
 impl Loaded {
     /// The model of a folder.
     pub fn load(path: &Path, options: &PretrainedOptions) -> Result<Self, PretrainedError> {
+        let mut model = Self::read(path, options)?;
+        if options.class.is_none() && model.classes > 0 && model.has_null_label {
+            model.notes.push(format!(
+                "no class is chosen: the null label stands for all of its {}",
+                counted(model.classes, "class", "classes")
+            ));
+        }
+        Ok(model)
+    }
+
+    fn read(path: &Path, options: &PretrainedOptions) -> Result<Self, PretrainedError> {
         check_place(path)?;
         if edm::is_edm(path) || edm::is_pickle(path) {
             return Self::edm(path, options);
@@ -85,12 +105,18 @@ impl Loaded {
         match folder.class_name()? {
             "UNet2DModel" => Self::unet(&folder, options),
             "DiTTransformer2DModel" | "Transformer2DModel" => Self::dit(&folder, options),
-            other => Err(PretrainedError::Unsupported {
-                path: folder.config_file.clone(),
-                message: format!(
-                    "is a {other}, which is not supported: UNet2DModel and DiTTransformer2DModel are"
+            "UNet2DConditionModel" => unsupported(
+                &folder,
+                "is of the class UNet2DConditionModel, whose picture is made from text or another embedding: only models of pictures \
+                 alone, with or without classes, are supported"
+                    .to_owned(),
+            ),
+            other => unsupported(
+                &folder,
+                format!(
+                    "is of the class {other}, which is not supported: UNet2DModel and DiTTransformer2DModel are"
                 ),
-            }),
+            ),
         }
     }
 

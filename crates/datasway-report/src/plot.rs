@@ -37,6 +37,8 @@ pub struct Axes {
     pub width: u32,
     /// Pixels.
     pub height: u32,
+    /// Largest number of labels of the vertical axis.
+    pub y_ticks: usize,
 }
 
 /// A corner of a plot.
@@ -71,6 +73,7 @@ impl Default for Axes {
             legend: Corner::UpperRight,
             width: 560,
             height: 320,
+            y_ticks: 6,
         }
     }
 }
@@ -221,7 +224,7 @@ where
         .x_desc(in_plot(&axes.x_label))
         .y_desc(in_plot(&axes.y_label))
         .x_labels(7)
-        .y_labels(6)
+        .y_labels(axes.y_ticks)
         .x_label_formatter(&|v| tick(*v, &x))
         .y_label_formatter(&|v| tick(*v, &y))
         .label_style(("sans-serif", 14))
@@ -316,7 +319,13 @@ pub fn histogram(axes: &Axes, values: &[f64], bins: usize) -> Result<String, Rep
     for value in values.iter().filter(|v| drawn(**v)) {
         counts[(((value - x.start) / step) as usize).min(bins - 1)] += 1;
     }
-    let top = counts.iter().copied().max().unwrap_or(0).max(1) as f64 * 1.05;
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let top = most as f64 * 1.05;
+    // A count has no label between whole numbers.
+    let axes = &Axes {
+        y_ticks: axes.y_ticks.min(most + 1),
+        ..axes.clone()
+    };
     svg(axes, |area| {
         let mut chart = chart(area, axes, x.clone(), 0.0..top)?;
         chart.draw_series(

@@ -121,3 +121,18 @@ fn pictures_of_any_numbers_are_drawn() {
         grid_png(&[picture], &GridStyle::default()).unwrap();
     }
 }
+
+#[test]
+fn counts_are_whole_numbers() {
+    for most in 1..=12 {
+        let values: Vec<f64> = (0..most).map(|_| 4000.0).chain([3000.0, 9000.0]).collect();
+        let text = histogram(&Axes::default(), &values, 30).unwrap();
+        let labels = text
+            .lines()
+            .filter_map(|line| line.trim().parse::<f64>().ok());
+        assert!(labels.clone().any(|label| label == 0.0), "{text}");
+        for label in labels {
+            assert!(label.fract() == 0.0, "{most}: {label}");
+        }
+    }
+}

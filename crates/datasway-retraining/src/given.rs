@@ -1,5 +1,6 @@
 //! A base model that a folder gives: a model of another library, or one that `train` fine-tuned.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -151,7 +152,12 @@ impl GivenModel {
     /// # Errors
     /// If the file is missing, damaged or of another network.
     pub fn state(&self, path: &Path) -> Result<FineTuneState, RetrainError> {
-        Ok(FineTuneState::load(path, &weights::shapes(&self.network))?)
+        Ok(FineTuneState::load(path, &self.weight_shapes())?)
+    }
+
+    /// The shape of every weight of the network, by its path.
+    pub fn weight_shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        weights::shapes(&self.network)
     }
 
     /// A fine-tuning on images of this fingerprint: at step 0, or where its state left it.

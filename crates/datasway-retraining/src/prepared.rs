@@ -322,7 +322,7 @@ impl PreparedExperiment {
     }
 
     /// The different sets of images of the directions, and the index of the set of each direction.
-    fn distinct_images(&self) -> (Vec<&Dataset>, Vec<usize>) {
+    pub(crate) fn distinct_images(&self) -> (Vec<&Dataset>, Vec<usize>) {
         let mut sets: Vec<&Dataset> = Vec::new();
         let mut set_of_direction = Vec::new();
         for direction in &self.directions {

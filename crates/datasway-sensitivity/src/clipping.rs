@@ -68,10 +68,13 @@ impl ClipDifference {
 
     /// The difference in one line.
     pub fn text(&self) -> String {
+        let compared = match self.samples {
+            1 => "first sample".to_owned(),
+            count => format!("first {}", plural(count, "sample")),
+        };
         format!(
             "denoised images clamped to [-{range}, {range}], as the scheduler's clip_sample says and is not done here, would change the \
-             first {} by {:.2} grey levels in the root mean square, and by {:.1} at most",
-            plural(self.samples, "sample"),
+             {compared} by {:.2} grey levels in the root mean square, and by {:.1} at most",
             self.root_mean_square,
             self.largest,
             range = self.range

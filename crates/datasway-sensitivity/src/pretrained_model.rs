@@ -74,6 +74,7 @@ impl TrainedModel {
                 moments,
                 noise: Some(noise),
                 run: None,
+                weights: None,
                 model_fingerprint: Some(pretrained.fingerprint),
                 sigma_range: Some(pretrained.sigma_range),
             },

@@ -10,7 +10,7 @@ use crate::batches::BatchDraws;
 use crate::optimization::Optimization;
 
 /// Largest number of images of a batch.
-pub(crate) const MAX_BATCH: usize = 65_536;
+pub const MAX_BATCH: usize = 65_536;
 /// Largest number of values in the finest layer of a batch: 4 GiB.
 const MAX_NUMBERS: usize = 1 << 30;
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use datasway_cli::memory::ensure_room;
 use datasway_diffusion::device::{DEVICES, caution};
+use datasway_fs::plural;
 use datasway_retraining::jobs::{Job, Plan, Store, Workspace, plan};
 use datasway_retraining::prepared::{PreparedExperiment, RunEnvironment, prepare};
 use datasway_retraining::spec::Experiment;
@@ -62,6 +63,14 @@ impl ExperimentArgs {
         let prepared = prepare(experiment, &environment)?;
         datasway_cli::tell_if(caution(&self.device));
         datasway_cli::tell(&prepared.data_summary);
+        for solver in prepared.solver_memory()? {
+            let what = format!(
+                "estimator {}: {} of the solver",
+                solver.estimator,
+                plural(solver.iterations, "iteration")
+            );
+            ensure_room(solver.bytes, &what, "choose fewer iterations")?;
+        }
         let plan = plan(&prepared)?;
         let store = Store::open(&out, &plan.jobs)?;
         Ok(OpenExperiment {

@@ -405,7 +405,14 @@ impl ModelArgs {
         if let Some(path) = path {
             ensure!(
                 path.exists(),
-                "--checkpoint {}: there is no such file or folder: name a checkpoint of `train`, or the folder of a model of diffusers or EDM",
+                "--checkpoint {}: there is no such file or folder: name a checkpoint of `train`, or the folder of a model of diffusers or EDM \
+                 on this machine",
+                path.display()
+            );
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            ensure!(
+                !matches!(extension, Some("json" | "bin")),
+                "--checkpoint {}: is a file of a model of another library, which is named by its folder: name the folder",
                 path.display()
             );
         }

@@ -147,12 +147,15 @@ impl GivenPictures {
         let [errors, sizes] = [self.encoded.errors(), self.encoded.noise_sizes()];
         let largest = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
         let smallest = sizes.iter().copied().fold(f64::INFINITY, f64::min);
+        let noise = match [smallest, largest(&sizes)].map(|size| format!("{size:.2}")) {
+            [size, same] if size == same => size,
+            [smallest, largest] => format!("{smallest} to {largest}"),
+        };
         let count = plural(self.names.len(), "picture");
         format!(
-            "{count}, encoded and drawn again: off by {:.3} grey levels at most (root mean square); noise of size {smallest:.2} to {:.2}, \
+            "{count}, encoded and drawn again: off by {:.3} grey levels at most (root mean square); noise of size {noise}, \
              where 1 is expected",
-            largest(&errors),
-            largest(&sizes)
+            largest(&errors)
         )
     }
 

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Error, Result, anyhow, ensure};
 use burn::tensor::{DType, Device};
 use clap::Args;
-use datasway_data::{Crop, Dataset, Filter};
+use datasway_data::{Crop, DataError, Dataset, Filter};
 use datasway_fs::plural;
 use datasway_pretrained::{Pretrained, PretrainedOptions};
-use datasway_sensitivity::{ModelOptions, PretrainedData, Sidecar, TrainedModel};
+use datasway_sensitivity::{ModelOptions, PretrainedData, SensitivityError, Sidecar, TrainedModel};
 
 /// What the files of another library do not say about a model and its data.
 #[derive(Args)]
@@ -121,7 +121,8 @@ impl PretrainedArgs {
         let (name, fingerprint) = (folder.display().to_string(), pretrained.fingerprint.clone());
         let (pixels, notes) = (pretrained.pixels, pretrained.notes.clone());
         let has_classes = pretrained.classes > 0;
-        let model = TrainedModel::from_pretrained(name, pretrained, &data, options, loaded)?;
+        let model = TrainedModel::from_pretrained(name, pretrained, &data, options, loaded);
+        let model = model.map_err(advised)?;
         let class = sidecar
             .class
             .map(|class| class_note(class, &model.images, has_classes));
@@ -136,6 +137,16 @@ impl PretrainedArgs {
             ..sidecar
         };
         Ok((model, sidecar))
+    }
+}
+
+/// An error of the training images, with the argument that helps.
+fn advised(error: SensitivityError) -> Error {
+    match error {
+        SensitivityError::Data(DataError::TooSmall { .. }) => anyhow!(
+            "{error}, or enlarge it as the model's training did with --filter bilinear, bicubic or lanczos"
+        ),
+        _ => error.into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use datasway_fs::plural;
+use datasway_fs::{grouped, plural};
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
 use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig, SolverReport};
 use datasway_sensitivity::{
@@ -352,10 +352,10 @@ impl RunInfo {
         let mut rows = vec![
             ("Model", self.checkpoint.clone()),
             ("Training", self.training()),
-            ("Training images", self.training_images.to_string()),
+            ("Training images", grouped(self.training_images)),
             ("Data fingerprint", self.fingerprint.clone()),
             ("Sampler", format!("{sampler}, {}", plural(steps, "step"))),
-            ("Through", self.through.to_string()),
+            ("Derivative", format!("through the {}", self.through)),
             ("Seed", self.seed.to_string()),
             ("Datasway", self.datasway.to_owned()),
         ];

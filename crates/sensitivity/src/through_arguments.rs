@@ -2,9 +2,11 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count, real};
-use datasway_sensitivity::Through;
+use datasway_fs::plural;
 use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig};
+use datasway_sensitivity::{Through, TrainedModel};
 
 /// The derivative, and the options of the one through the weights.
 #[derive(Args)]
@@ -100,6 +102,27 @@ impl ThroughArgs {
             seed,
             ..default
         })
+    }
+
+    /// Checks that there is room for what the solver keeps for right-hand sides that are solved together.
+    ///
+    /// # Errors
+    /// If there is not, with the number of iterations.
+    pub fn ensure_room(
+        learner: &LearnerConfig,
+        model: &TrainedModel,
+        right_hand_sides: usize,
+    ) -> Result<()> {
+        // Of a model with an unknown number of weights the length of a training is not known either.
+        let weights = model.training.weights.unwrap_or(0);
+        let what = format!(
+            "{} of the solver with a vector of {} each for {}",
+            plural(learner.iterations, "iteration"),
+            plural(weights, "weight"),
+            plural(right_hand_sides, "right-hand side"),
+        );
+        let bytes = learner.krylov_bytes(weights, right_hand_sides);
+        ensure_room(bytes, &what, "choose fewer --iterations")
     }
 
     /// The training that damps: that of the model, with the given length and learning rate.

@@ -12,7 +12,7 @@ use datasway_diffusion::device::{DEVICES, caution, device};
 use datasway_fs::output::Kind;
 use datasway_fs::plural;
 
-use crate::images;
+use crate::images::{self, SizeSetting};
 use crate::progress::Loop;
 use datasway_training::memory::classifier_bytes;
 use datasway_training::training_loop::TrainingRun;
@@ -134,7 +134,7 @@ pub fn run(arguments: &ClassifierArgs) -> Result<()> {
         progress: true,
         ..LoadOptions::default()
     };
-    let images = images::load(&source, &options, "--size")?;
+    let images = images::load(&source, &options, SizeSetting::Option("--size"))?;
     let mut trainer = match resumed {
         Some(saved) => {
             let trainer = ClassifierTrainer::resume(config.clone(), &images, saved, &device)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::pixels::PixelRange;
@@ -47,9 +47,22 @@ pub fn folder_for_network(
     network: &UNetConfig,
 ) -> Result<Option<OutputFolder>> {
     if let Some(path) = &arguments.export_diffusers {
-        export::check(network).with_context(|| format!("--export-diffusers {}", path.display()))?;
+        export::check(network).map_err(|error| {
+            anyhow!(
+                "--export-diffusers {}: {error}, which --set takes",
+                path.display()
+            )
+        })?;
     }
     folder(arguments, true)
+}
+
+/// Says where the exported model is.
+pub fn tell(folder: &Option<OutputFolder>) {
+    let written = folder.as_ref().map(OutputFolder::path);
+    datasway_cli::tell_if(
+        written.map(|path| format!("the model for diffusers is the folder {}", path.display())),
+    );
 }
 
 /// Writes the averaged weights of a finished run with its sidecar.

@@ -24,6 +24,7 @@ use datasway_training::sidecar::{OwnTraining, Sidecar};
 use datasway_training::training_loop::TrainingRun;
 
 use crate::command::TrainArgs;
+use crate::images::SizeSetting;
 use crate::progress::Loop;
 use crate::sample_grid::{STEPS, sample_grid};
 use crate::{configuration, export, images, place};
@@ -121,6 +122,7 @@ pub fn run(arguments: &TrainArgs, model: &Path) -> Result<()> {
     let count = plural(config.steps as usize, "step");
     let out = arguments.out.display();
     datasway_cli::tell(format!("finished {count}; the model is the folder {out}"));
+    export::tell(&export);
     Ok(())
 }
 
@@ -129,7 +131,7 @@ fn check_arguments(arguments: &TrainArgs, model: &Path) -> Result<()> {
     let name = model.display();
     ensure!(
         model.exists(),
-        "--from {name}: there is no such folder: name the folder of a model of diffusers or EDM"
+        "--from {name}: there is no such folder: name the folder of a model of diffusers or EDM on this machine"
     );
     ensure!(
         is_pretrained(model),
@@ -252,7 +254,7 @@ fn training_images(
         cache_dir: Some(arguments.cache.clone()),
         progress: true,
     };
-    images::load(source, &options, "another model of --from")
+    images::load(source, &options, SizeSetting::Model)
 }
 
 /// The run at step 0, or where its state left it.

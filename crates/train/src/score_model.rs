@@ -20,6 +20,7 @@ use datasway_training::training_set::TrainingSetInfo;
 
 use crate::command::TrainArgs;
 use crate::configuration::configuration;
+use crate::images::SizeSetting;
 use crate::progress::Loop;
 use crate::sample_grid::{STEPS, sample_grid};
 use crate::{export, images, place};
@@ -82,7 +83,11 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
         progress: true,
         ..LoadOptions::default()
     };
-    let images = images::load(&source, &options, "--set network.image_size=N")?;
+    let images = images::load(
+        &source,
+        &options,
+        SizeSetting::Option("--set network.image_size=N"),
+    )?;
     ensure!(
         (images.shape.channels, images.shape.height)
             == (network.image_channels, network.image_size),
@@ -121,6 +126,7 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
         "finished {count}; checkpoint in {}",
         path.display()
     ));
+    export::tell(&export);
     Ok(())
 }
 

@@ -179,7 +179,7 @@ fn check_pipeline(file: &Path) -> Result<(), PretrainedError> {
             return Err(unsupported(
                 file,
                 &format!(
-                    "is a {class}, whose picture {what}: only models of pictures alone, with or without classes, have the training \
+                    "is of the class {class}, whose picture {what}: only models of pictures alone, with or without classes, have the training \
                      distribution that is changed here"
                 ),
             ));
@@ -190,7 +190,7 @@ fn check_pipeline(file: &Path) -> Result<(), PretrainedError> {
             return Err(unsupported(
                 file,
                 &format!(
-                    "is a {class}, a model of the latent codes of its {part}: the codes of the training pictures would be needed, \
+                    "is of the class {class}, a model of the latent codes of its {part}: the codes of the training pictures would be needed, \
                      and only models of pixels are supported"
                 ),
             ));

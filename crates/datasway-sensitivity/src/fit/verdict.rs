@@ -91,7 +91,7 @@ impl fmt::Display for Misfit {
             Self::WorseThanLinear { ratio, sigma } => write!(
                 f,
                 "the denoising loss at σ = {sigma:.3} is {ratio:.2} times that of the best linear denoiser: the model is one of other \
-                 images or of images prepared in another way, or its prediction type or noise levels are others"
+                 images or of images prepared in another way, its prediction type or noise levels are others, or its training was too short"
             ),
             Self::OtherNoiseLevel { factor, ratio } => write!(
                 f,

@@ -14,8 +14,18 @@ use crate::config::ResolvedConfig;
 use crate::learner::{CurvatureInverse, DataPoints, Learner, SolverReport, weight_gradients};
 use crate::measure::ImagePoints;
 
-/// Right-hand sides that are solved together, each of the size of the weights.
+/// Right-hand sides that are solved together if no sample has more, each of the size of the weights.
 const SOLVED_TOGETHER: usize = 16;
+
+/// The largest number of right-hand sides that are solved together for so many functionals of so many samples.
+pub fn solved_together(functionals: usize, samples: usize) -> usize {
+    functionals * samples_together(functionals).min(samples)
+}
+
+/// Samples whose functionals are solved together.
+fn samples_together(functionals: usize) -> usize {
+    (SOLVED_TOGETHER / functionals.max(1)).max(1)
+}
 
 /// The influence of images on functionals through the weights, for samples in parts of any size.
 ///
@@ -110,7 +120,7 @@ impl<'a> WeightInfluenceSolver<'a> {
         let mut report: Option<SolverReport> = None;
         let mut results = Influences::empty(model.dim(), images, candidates, functionals);
         let others = candidates.map(|candidates| candidates as &dyn DataPoints);
-        let together = (SOLVED_TOGETHER / k).max(1);
+        let together = samples_together(k);
         for batch in config.batches() {
             let compared = functionals.iter().any(|f| f.needs_density());
             let trajectory = sample(model, images, &batch, compared, config)?;

@@ -13,14 +13,13 @@
 //! What the model leaves out: momentum, which lasts for ten steps, the correction of v in the first steps, weight decay, the
 //! clipping of gradients (which P undoes), and the changes of P and G during the run.
 
-use std::ops::Range;
-
 use datasway_diffusion::{DiffusionError, ema, range};
+use datasway_training::config::MAX_BATCH;
 use datasway_training::optimization::Optimization;
 
-/// Largest number of images in a batch.
-const MAX_BATCH: usize = 1 << 24;
-
+/// Parts of a run that are summed at most. A run of more steps has parts of several steps, all with the learning rate and the
+/// decay in the middle of the part.
+const MAX_PARTS: u64 = 1 << 20;
 /// Steps at the end of a run whose weights in the average add up to less than this are left out.
 const NEGLIGIBLE: f64 = 1e-9;
 /// Times of which the mean stands for the average of the weights.
@@ -57,29 +56,33 @@ impl FiniteTraining {
     /// The average has the share `(1 − d_t)·Π_{s>t} d_s` of the weights after step t, with its decays d, and the rest of the
     /// weights at the start, which do not differ.
     pub fn filter(&self) -> TrainingFilter {
-        let Optimization {
-            steps, ema_decay, ..
-        } = self.optimization;
-        // From the last step back to those that the average has forgotten.
+        let parts = self.parts();
+        // From the last part back to those that the average has forgotten.
         let (mut shares, mut kept) = (Vec::new(), 1.0);
-        for step in (0..steps).rev() {
-            let decay = ema::warm_decay(ema_decay, step);
+        for part in parts.iter().rev() {
+            let decay =
+                ema::warm_decay(self.optimization.ema_decay, part.middle()).powi(part.steps as i32);
             shares.push((1.0 - decay) * kept);
             kept *= decay;
             if kept < NEGLIGIBLE {
                 break;
             }
         }
-        let first = steps - shares.len() as u64;
-        let rates = |range: Range<u64>| range.map(|s| self.optimization.learning_rate_at(s));
-        let mut time: f64 = rates(0..first).sum();
+        let (forgotten, averaged) = parts.split_at(parts.len() - shares.len());
+        let rate = |part: &RunPart| self.optimization.learning_rate_at(part.middle());
+        let mut time: f64 = forgotten
+            .iter()
+            .map(|part| rate(part) * part.steps as f64)
+            .sum();
         let mut times = Vec::new();
-        // Neighbouring steps share a time until they have 1/512 of the average.
+        // Neighbouring parts share a time until they have 1/512 of the average.
         let (mut share, mut moment) = (0.0, 0.0);
-        for (rate, part) in rates(first..steps).zip(shares.iter().rev()) {
-            time += rate;
-            share += part;
-            moment += part * time;
+        for (part, part_share) in averaged.iter().zip(shares.iter().rev()) {
+            let (start, rate) = (time, rate(part));
+            time += rate * part.steps as f64;
+            share += part_share;
+            // The mean of the times after each step of the part.
+            moment += part_share * (start + rate * (part.steps + 1) as f64 / 2.0);
             if share * TIMES >= 1.0 {
                 times.push((share, moment / share));
                 (share, moment) = (0.0, 0.0);
@@ -89,6 +92,31 @@ impl FiniteTraining {
             times.push((share, moment / share));
         }
         TrainingFilter { times }
+    }
+
+    /// The run in parts of equal length, the last of which may be shorter; single steps unless there are too many.
+    fn parts(&self) -> Vec<RunPart> {
+        let steps = self.optimization.steps;
+        let length = steps.div_ceil(MAX_PARTS).max(1);
+        let firsts = (0..steps.div_ceil(length)).map(|part| part * length);
+        let parts = firsts.map(|first| RunPart {
+            first,
+            steps: length.min(steps - first),
+        });
+        parts.collect()
+    }
+}
+
+/// Neighbouring steps of a run.
+struct RunPart {
+    first: u64,
+    steps: u64,
+}
+
+impl RunPart {
+    /// The step in the middle.
+    fn middle(&self) -> u64 {
+        self.first + (self.steps - 1) / 2
     }
 }
 

@@ -157,3 +157,97 @@ fn the_change_is_the_difference_of_two_trainings() {
     let far = apart(&first, &real);
     assert!(far > 0.2, "{far}");
 }
+
+/// The mean time of the flow, which is the filter at curvature 0, from all steps of a run one by one.
+fn mean_time(training: &FiniteTraining) -> f64 {
+    let Optimization {
+        steps, ema_decay, ..
+    } = training.optimization;
+    let mut kept = 1.0;
+    let mut shares = vec![0.0; steps as usize];
+    for step in (0..steps).rev() {
+        let decay = ema::warm_decay(ema_decay, step);
+        shares[step as usize] = (1.0 - decay) * kept;
+        kept *= decay;
+    }
+    let (mut time, mut mean) = (0.0, 0.0);
+    for (step, share) in (0..steps).zip(shares) {
+        time += training.optimization.learning_rate_at(step);
+        mean += share * time;
+    }
+    mean
+}
+
+#[test]
+fn a_run_of_millions_of_steps_has_the_filter_of_its_single_steps() {
+    // Neighbouring steps are summed together from 2^20 on, five of them here.
+    for (steps, ema_decay) in [
+        (5_000_003, 0.999),
+        (5_000_003, 0.0),
+        (1 << 20, 0.9999),
+        (3000, 0.999),
+    ] {
+        let mut training = training(steps, 1e-3);
+        training.optimization.warmup = steps / 7;
+        training.optimization.ema_decay = ema_decay;
+        let (summed, expected) = (training.filter().response(0.0), mean_time(&training));
+        let error = (summed / expected - 1.0).abs();
+        assert!(error < 1e-6, "{steps} steps, {ema_decay}: {error}");
+    }
+}
+
+#[test]
+fn the_longest_run_has_a_filter_at_once() {
+    let steps = 1_000_000_000;
+    let mut training = training(steps, 1e-3);
+    training.optimization.warmup = 0;
+    // The averaged weights are those of the last step, at the time `l·Σ_s (1 + cos(π·s/S))/2 = l·(S + 1)/2`.
+    training.optimization.ema_decay = 0.0;
+    let time = training.filter().response(0.0);
+    let error = (time / (1e-3 * 0.5 * (steps + 1) as f64) - 1.0).abs();
+    assert!(error < 1e-8, "{error}");
+    // An average over the whole run has no list of all its steps either. With a decay of 1 − 10⁻⁹ it is the warm one in every
+    // step, `(1 + s)/(10 + s)`, whose product gives the step at the part u = s/S of the run the weight `9·u⁸`, and
+    // `τ(u) = l·S·(u/2 + sin(πu)/(2π))`.
+    training.optimization.ema_decay = 1.0 - 1e-9;
+    let mean = training.filter().response(0.0) / (1e-3 * steps as f64);
+    let parts = 100_000;
+    let expected: f64 = (0..parts)
+        .map(|i| {
+            let u = (f64::from(i) + 0.5) / f64::from(parts);
+            let time = u / 2.0 + (std::f64::consts::PI * u).sin() / (2.0 * std::f64::consts::PI);
+            9.0 * u.powi(8) * time / f64::from(parts)
+        })
+        .sum();
+    assert!(
+        (mean / expected - 1.0).abs() < 1e-5,
+        "{mean} for {expected}"
+    );
+}
+
+#[test]
+fn krylov_spaces_take_a_vector_for_each_iteration_and_right_hand_side() {
+    let config = LearnerConfig {
+        damping: Damping::Training(training(10, 1e-3)),
+        iterations: 30,
+        ..EXACT
+    };
+    assert_eq!(config.krylov_bytes(1000, 3), 32 * 3 * 1000 * 4);
+    assert_eq!(config.krylov_bytes(usize::MAX, usize::MAX), u128::MAX);
+    let damped = LearnerConfig {
+        damping: Damping::Fraction(0.1),
+        ..config
+    };
+    assert_eq!(damped.krylov_bytes(1000, 3), 0);
+}
+
+#[test]
+fn a_batch_that_no_training_has_is_refused() {
+    for (batch, is_right) in [(0, false), (1, true), (65_536, true), (65_537, false)] {
+        let training = FiniteTraining {
+            batch,
+            ..training(10, 1e-3)
+        };
+        assert_eq!(training.check().is_ok(), is_right, "{batch}");
+    }
+}

@@ -75,7 +75,10 @@ fn csv(run: &CheckRun) -> String {
 fn page(run: &CheckRun, samples: Option<&str>) -> Result<String> {
     let title = "Does this model fit these data?";
     let verdict = match &run.reason {
-        None => format!("{} may be a model of {}.", run.checkpoint, run.data),
+        None => format!(
+            "{} fits {}: it may be a model of these images.",
+            run.checkpoint, run.data
+        ),
         Some(reason) => format!("{} does not fit {}: {reason}.", run.checkpoint, run.data),
     };
     let body = html! {

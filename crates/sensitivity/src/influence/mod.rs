@@ -17,7 +17,7 @@ use datasway_fs::output::Kind;
 use datasway_fs::plural;
 use datasway_sensitivity::Through;
 use datasway_sensitivity::influence::{
-    Functional, Influences, compute_through_weights, compute_with_candidates,
+    Functional, Influences, compute_through_weights, compute_with_candidates, solved_together,
 };
 use datasway_sensitivity::learner::{LearnerConfig, SolverReport};
 use datasway_sensitivity::measure::ImagePoints;
@@ -216,6 +216,13 @@ impl InfluenceArgs {
             "so many influences",
             "ask for fewer --samples or fewer questions at a time, or leave --by-step out",
         )?;
+        if self.through.through() == Through::Weights {
+            let together = solved_together(
+                self.functionals.len(),
+                config.samples.min(self.model.batch()),
+            );
+            ThroughArgs::ensure_room(&self.learner(&model)?, &model, together)?;
+        }
         Ok(Prepared {
             model,
             config,

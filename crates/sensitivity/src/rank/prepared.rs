@@ -9,6 +9,7 @@ use super::{RankArgs, directions};
 use crate::picture_arguments::GivenPictures;
 use crate::resolution::resolve;
 use crate::run_info::RunInfo;
+use crate::through_arguments::ThroughArgs;
 
 /// What the results are computed from.
 pub(super) struct Prepared {
@@ -36,6 +37,10 @@ impl RankArgs {
             "so many sensitivities",
             "ask for fewer --samples or fewer directions at a time",
         )?;
+        if self.through.through() == Through::Weights {
+            let changes = self.add.len() + self.remove.len();
+            ThroughArgs::ensure_room(&self.learner(&model)?, &model, changes)?;
+        }
         let directions = directions::resolve(&self.add, &self.remove, &config, &model)?;
         Ok(Prepared {
             model,

@@ -143,14 +143,14 @@ fn check_class(config: &UNet2DConfig, class: Option<usize>) -> Result<(), String
         ),
         (None, None) | (Some(ClassEmbedding::Timestep), Some(_)) => Ok(()),
         (None, Some(class)) => Err(format!(
-            "there is no class {class}: the network has no classes, give none"
+            "there is no class {class}: the network has no classes, so leave the class out"
         )),
         (Some(ClassEmbedding::Table(classes)), None) => Err(format!(
-            "the network has {classes} classes: give one of 0 to {}",
+            "the network has {classes} classes: choose class 0 to {}",
             classes - 1
         )),
         (Some(ClassEmbedding::Timestep), None) => Err(
-            "the network has classes, whose number its configuration does not state: give one"
+            "the network has classes, whose number its configuration does not state: choose a class"
                 .to_owned(),
         ),
         (Some(ClassEmbedding::Table(classes)), Some(class)) if class >= classes => Err(format!(

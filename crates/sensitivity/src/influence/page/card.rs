@@ -155,7 +155,7 @@ impl InfluenceCard<'_> {
                         div.groups {
                             h3 { "Groups" }
                             table { tbody { @for (name, count, influence) in &self.groups {
-                                tr { th scope="row" title=(plural(*count, "image")) { (name) } td { (signed(*influence)) } }
+                                tr { th scope="row" title=(plural(*count, "image")) { (breakable(name)) } td { (signed(*influence)) } }
                             } } }
                         }
                     }
@@ -190,6 +190,11 @@ fn pushed(title: &str, images: &[InfluentialImage<'_>]) -> Result<Markup, Report
             }
         }
     })
+}
+
+/// A name that may be broken after an underscore, so that it is not broken inside a word.
+fn breakable(name: &str) -> Markup {
+    html! { @for part in name.split_inclusive('_') { (part) @if part.ends_with('_') { wbr; } } }
 }
 
 /// A number with its sign.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use datasway_data::Dataset;
-use datasway_fs::plural;
+use datasway_fs::{grouped, plural};
 use datasway_report::{Curve, Picture, ReportError, STYLE, document, facts};
 use datasway_sensitivity::influence::{
     FunctionalInfluences, InfluenceWarning, Influences, RankedImage,
@@ -84,7 +84,10 @@ impl InfluencePage<'_> {
             .map(|(i, section)| section.render(i))
             .collect::<Result<Vec<_>, _>>()?;
         let mut cards = self.functionals.iter().flat_map(|f| &f.cards);
-        let curves = cards.any(|card| !card.strength.is_empty());
+        let contents = CardContents {
+            curves: cards.clone().any(|card| !card.strength.is_empty()),
+            groups: cards.any(|card| !card.groups.is_empty()),
+        };
         let body = html! {
             header.top {
                 h1 { (self.title) }
@@ -94,7 +97,7 @@ impl InfluencePage<'_> {
                         @for (i, f) in self.functionals.iter().enumerate() { a href={ "#functional-" (i) } { (f.name) } }
                     }
                 }
-                div.intro { (how_to_read(curves)) (facts(&self.facts)) }
+                div.intro { (how_to_read(contents)) (facts(&self.facts)) }
             }
             main { @for section in &sections { (section) } }
         };
@@ -177,13 +180,20 @@ pub fn build<'a>(
     let mut facts = run.info.rows();
     facts.extend(
         sets.candidates
-            .map(|set| ("Candidates".to_owned(), set.len().to_string())),
+            .map(|set| ("Candidates".to_owned(), grouped(set.len()))),
     );
     InfluencePage {
         title: "Which images made these samples".to_owned(),
         summary: format!(
-            "{} of a model trained on {}, and which of its {} made {} so.",
-            plural(results.count(), "sample"),
+            "{} a model trained on {}, and which of its {} made {} so.",
+            if run.pictures.is_some() {
+                format!(
+                    "{}, drawn again by",
+                    plural(results.count(), "given picture")
+                )
+            } else {
+                format!("{} of", plural(results.count(), "sample"))
+            },
             run.info.data(),
             plural(images.len(), "image"),
             if results.count() == 1 { "it" } else { "them" }
@@ -278,26 +288,37 @@ fn advice(warning: &InfluenceWarning) -> String {
     }
 }
 
-/// The panel that explains the page.
-fn how_to_read(curves: bool) -> Markup {
+/// What the cards of only some runs have.
+#[derive(Debug, Clone, Copy)]
+struct CardContents {
+    /// The parts of the path, which only influences through the data have.
+    curves: bool,
+    groups: bool,
+}
+
+/// The panel that explains the page, with what only some runs have.
+fn how_to_read(contents: CardContents) -> Markup {
     html! {
         div.panel {
             h3 { "How to read this page" }
             p {
-                "Each sample was asked a question with a number for an answer, f. Which training images made the answer what it is? One sweep back "
-                "through the sampler tells it for all of them at once; nothing was retrained."
+                "Each sample was asked a question with a number for an answer, f. Which training images made the answer what it is? "
+                @if contents.curves { "One sweep back through the sampler" } @else { "The derivative of the trained weights" }
+                " tells it for all of them at once; nothing was retrained."
             }
             dl {
                 dt { "∇f" }
                 dd { "How f sees the picture: red where a lighter pixel raises f, blue where it lowers it." }
                 dt { "± number" }
                 dd { "What f would lose if the model had been trained without that image, to first order. Positive: the image raises f." }
-                @if curves {
+                @if contents.curves {
                     dt { "Curves" }
                     dd { "Where along the sampler’s path the strongest image of either side acts, and the mean size over all images. Large σ decides composition, small σ detail." }
                 }
-                dt { "Groups" }
-                dd { "Change of f per unit of mass added on all images of a label: η times it is predicted if a share η of the group is added." }
+                @if contents.groups {
+                    dt { "Groups" }
+                    dd { "Change of f per unit of mass added on all images of a label: η times it is predicted if a share η of the group is added." }
+                }
             }
         }
     }
@@ -327,7 +348,7 @@ mod tests {
             opponents: vec![image("secret.png", None, -0.5)],
             candidates: None,
             strength: vec![(80.0, 0.1), (0.1, 0.2)],
-            groups: vec![("attr:Smiling".into(), 40, -2.0)],
+            groups: vec![("attr:Wearing_Hat".into(), 40, -2.0)],
             warnings: vec!["The density is wrong.".into()],
         };
         let page = InfluencePage {
@@ -346,10 +367,21 @@ mod tests {
             "+0.25",
             "-0.5",
             "secret.png",
-            "attr:Smiling",
+            "attr:Wearing_<wbr>Hat",
             "The density is wrong.",
+            "One sweep back",
+            "if a share η of the group",
         ] {
             assert!(html.contains(text), "{text}");
         }
+    }
+
+    #[test]
+    fn the_page_explains_what_its_cards_have() {
+        let html = InfluencePage::default().render().unwrap();
+        for absent in ["One sweep back", "Curves", "Groups"] {
+            assert!(!html.contains(absent), "{absent}");
+        }
+        assert!(html.contains("The derivative of the trained weights"));
     }
 }

@@ -12,6 +12,7 @@ mod tests;
 
 use std::path::Path;
 
+use datasway_fs::plural;
 use datasway_report::{Picture, ReportError, STYLE, document, facts};
 use datasway_sensitivity::ranking::Warning;
 use datasway_sensitivity::{
@@ -140,12 +141,14 @@ pub fn build<'a>(
     SensitivityPage {
         title: "How the samples move".to_owned(),
         summary: format!(
-            "{} {} a model trained on {}, ranked by how far each moves per unit of mass.",
-            numbers.count(),
+            "{} a model trained on {}, ranked by how far each moves per unit of mass.",
             if run.pictures.is_some() {
-                "given pictures, drawn again by"
+                format!(
+                    "{}, drawn again by",
+                    plural(numbers.count(), "given picture")
+                )
             } else {
-                "samples of"
+                format!("{} of", plural(numbers.count(), "sample"))
             },
             run.info.data()
         ),
@@ -236,7 +239,7 @@ fn how_to_read(contents: CardContents) -> Markup {
             }
             dl {
                 dt { "δ = dx₀/dη" }
-                dd { "The sensitivity: pixel values (black is −1, white is 1) per unit of mass. Mass η = 1 adds as much of the direction as there is data; η = 0.1 adds a tenth." }
+                dd { "The sensitivity: pixel values (black is −1, white is 1) per unit of mass. Mass η = 1 adds as much of the direction as there are data; η = 0.1 adds a tenth." }
                 dt { "η · δ" }
                 dd { "The predicted change, for small η. Adding is η > 0; removing is η < 0 and turns every sign round." }
                 dt { "‖δ‖" }
