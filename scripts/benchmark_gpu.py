@@ -40,11 +40,12 @@ class Row(benchmark.Process):
         self.waiting, self.ready, self.batch = list(batches), {}, None
         self.folder = folder / self.name
         self.folder.mkdir()
-        log = str(self.folder / "log.txt")
-        profile = options.profile and operation in ("forward", "jvp1", "train") and size == max(options.sizes)
-        if profile:
-            logger = f"logger = {{ level = \"full\", file = {json.dumps(log)} }}"
-            (self.folder / "cubecl.toml").write_text(f"[autotune]\n{logger}\n")
+        # A store of kernels of its own, if Datasway has the feature `persistence`.
+        settings = '[environment]\npath = "local"\n'
+        if options.profile and operation in ("forward", "jvp1", "train") and size == max(options.sizes):
+            log = str(self.folder / "log.txt")
+            settings += f"[autotune]\nlogger = {{ level = \"full\", file = {json.dumps(log)} }}\n"
+        (self.folder / "cubecl.toml").write_text(settings)
         errors = open(self.folder / "errors.txt", "w")
         command = [str(options.datasway), "flex" if options.device == "cpu" else options.device, str(size)]
         pipe = subprocess.PIPE

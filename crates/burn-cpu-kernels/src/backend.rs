@@ -13,20 +13,24 @@ use crate::reference;
     Capture,
     Autodiff,
     NdArray: cfg(feature = "ndarray"),
-    Cube: cfg(feature = "gpu")
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu")
 )]
 pub trait KernelBackend: Backend {
     /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`, of any shape.
+    #[fusion(default)]
     fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::silu::<Self>(x)
     }
 
     /// `grad·silu'(x)`, both of one shape: a gradient pulled back or a tangent pushed on.
+    #[fusion(default)]
     fn silu_derivative(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::silu_derivative::<Self>(x, grad)
     }
 
     /// Group normalisation of x `[n, c, …]` with γ and β `[c]` and, with `options.silu`, SiLU after it.
+    #[fusion(dtype = x, shape = x)]
     fn group_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -37,6 +41,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// Tangents of [`group_norm`](Self::group_norm), `[k, n, c, …]`, along k directions.
+    #[fusion(dtype = x, shape = directions.stacked(x))]
     fn group_norm_tangent(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -48,6 +53,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// Gradients of [`group_norm`](Self::group_norm) in x, γ and β, from that of the result.
+    #[fusion(meta = |x, gamma, beta, _, _| (x.clone(), gamma.clone(), beta.clone()))]
     fn group_norm_gradient(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -60,6 +66,7 @@ pub trait KernelBackend: Backend {
 
     /// Tangents of [`group_norm_gradient`](Self::group_norm_gradient), `[k, n, c, …]`, `[k, c]` and `[k, c]`, along k
     /// directions.
+    #[fusion(default)]
     fn group_norm_gradient_tangent(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -73,6 +80,7 @@ pub trait KernelBackend: Backend {
 
     /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias
     /// `[1, o]` or `[n, o]`, result `[n, o, h, w]`.
+    #[fusion(default)]
     fn conv3x3(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -82,6 +90,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// Gradient of [`conv3x3`](Self::conv3x3) in x, from that of the result.
+    #[fusion(default)]
     fn conv3x3_input_gradient(
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -90,6 +99,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// Gradient of [`conv3x3`](Self::conv3x3) in the weight, from that of the result.
+    #[fusion(default)]
     fn conv3x3_weight_gradient(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -99,6 +109,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// A linear map of the channels: x `[n, i, h, w]`, weight `[i, o]`, bias `[o]`, result `[n, o, h, w]`.
+    #[fusion(default)]
     fn pointwise(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -108,6 +119,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// Gradient of [`pointwise`](Self::pointwise) in x, from that of the result.
+    #[fusion(default)]
     fn pointwise_input_gradient(
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -116,6 +128,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// Gradient of [`pointwise`](Self::pointwise) in the weight, from that of the result.
+    #[fusion(default)]
     fn pointwise_weight_gradient(
         x: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -124,17 +137,20 @@ pub trait KernelBackend: Backend {
     }
 
     /// The sum of each channel of each image: x `[n, c, h, w]`, result `[n, c]`.
+    #[fusion(default)]
     fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::channel_sums::<Self>(x)
     }
 
     /// Self-attention of the pixels: q, k and v are thirds of `qkv` `[n, 3·c, h, w]`, each of `heads` heads;
     /// result `[n, c, h, w]`.
+    #[fusion(default)]
     fn self_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
         reference::attention::<Self>(qkv, heads)
     }
 
     /// Tangents of [`self_attention`](Self::self_attention), `[k, n, c, h, w]`, along directions `[k, n, 3·c, h, w]`.
+    #[fusion(default)]
     fn self_attention_tangent(
         qkv: FloatTensor<Self>,
         tangents: FloatTensor<Self>,
@@ -144,6 +160,7 @@ pub trait KernelBackend: Backend {
     }
 
     /// Gradient of [`self_attention`](Self::self_attention), from that of the result.
+    #[fusion(default)]
     fn self_attention_gradient(
         qkv: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -157,5 +174,3 @@ pub trait KernelBackend: Backend {
 #[expect(deprecated, reason = "an independent backend to check against")]
 impl KernelBackend for burn::backend::NdArray {}
 
-#[cfg(feature = "gpu")]
-impl KernelBackend for burn::backend::Cube {}

@@ -9,6 +9,8 @@ mod autodiff;
 mod backend;
 mod capture;
 mod conv;
+#[cfg(feature = "gpu")]
+mod cube;
 mod flex;
 #[cfg(test)]
 mod instruction_sets;

@@ -44,13 +44,17 @@ fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize, axis: usize) -> 
     B::float_reshape(values, Shape::from(shape))
 }
 
-/// `[n or 1, o]` are added to every pixel.
+/// `[n or 1, o]` are added to every pixel: one bias for all images by the convolution itself, which saves a pass.
 pub(crate) fn conv3x3<B: Backend>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
 ) -> FloatTensor<B> {
     let shape = bias.shape();
+    if shape[0] == 1 {
+        let bias = B::float_reshape(bias, Shape::new([shape[1]]));
+        return B::conv2d(x, weight, Some(bias), same_resolution());
+    }
     let bias = B::float_reshape(bias, Shape::new([shape[0], shape[1], 1, 1]));
     B::float_add(B::conv2d(x, weight, None, same_resolution()), bias)
 }
