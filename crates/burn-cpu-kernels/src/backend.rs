@@ -173,4 +173,3 @@ pub trait KernelBackend: Backend {
 #[cfg(feature = "ndarray")]
 #[expect(deprecated, reason = "an independent backend to check against")]
 impl KernelBackend for burn::backend::NdArray {}
-

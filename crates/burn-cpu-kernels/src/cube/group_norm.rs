@@ -302,8 +302,7 @@ fn gradient_kernel(
         let p = share.first + i * share.step;
         let hat = (x[at.start + p * at.step] - moments.mean) * moments.rate;
         let h = pulled_back(grad[from.start + p * from.step], hat * gamma + beta, silu);
-        on_x[to.start + p * to.step] =
-            moments.rate * (gamma * h - mean - hat * mean_along_hat);
+        on_x[to.start + p * to.step] = moments.rate * (gamma * h - mean - hat * mean_along_hat);
     }
 
     let sum = channel_sum(sum, &share, group, x_last, &mut scratch);
@@ -365,10 +364,7 @@ impl Images {
         let last = channels_last_strides(&tensor.shape(), channels);
         let has_order = |strides: &[usize]| {
             let axes = tensor.meta.shape().iter().zip(tensor.meta.strides().iter());
-            !tensor.meta.is_tiled()
-                && axes
-                    .zip(strides)
-                    .all(|((size, a), b)| *size == 1 || a == b)
+            !tensor.meta.is_tiled() && axes.zip(strides).all(|((size, a), b)| *size == 1 || a == b)
         };
         let channels_last = has_order(&last);
         let tensor = if channels_last || has_order(&channels_first_strides(&tensor.shape())) {
@@ -495,9 +491,13 @@ pub fn tangent(
     let x = Images::new(x, 1);
     let [gamma, beta] = [gamma, beta].map(into_contiguous);
     let (has_data, has_weights) = (data.is_some(), weights.is_some());
-    let data = Images::new(data.unwrap_or_else(|| gamma.clone()), if has_data { 2 } else { 0 });
-    let [gamma_moved, beta_moved] =
-        weights.unwrap_or_else(|| [gamma.clone(), beta.clone()]).map(into_contiguous);
+    let data = Images::new(
+        data.unwrap_or_else(|| gamma.clone()),
+        if has_data { 2 } else { 0 },
+    );
+    let [gamma_moved, beta_moved] = weights
+        .unwrap_or_else(|| [gamma.clone(), beta.clone()])
+        .map(into_contiguous);
     let client = out.client.clone();
     // SAFETY: every unit stays within its channel of its image, and directions that are absent are not read.
     unsafe {
