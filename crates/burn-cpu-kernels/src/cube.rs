@@ -1,6 +1,7 @@
 //! The operations on GPUs: kernels of group normalisation for f32, Burn's own operations for the rest.
 
 mod group_norm;
+mod images;
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Shape, TensorMetadata};
@@ -19,7 +20,7 @@ impl KernelBackend for CubeBackend {
         beta: CubeTensor,
         options: GroupNormOptions,
     ) -> CubeTensor {
-        if group_norm::fits(&x, options, 1) {
+        if group_norm::fits(&x, &[&gamma, &beta], options, 1) {
             group_norm::forward(x, gamma, beta, options)
         } else {
             reference::group_norm::<Self>(x, gamma, beta, options)
@@ -33,7 +34,7 @@ impl KernelBackend for CubeBackend {
         directions: NormDirections<Self>,
         options: GroupNormOptions,
     ) -> CubeTensor {
-        if group_norm::fits(&x, options, directions.count()) {
+        if group_norm::fits(&x, &[&gamma, &beta], options, directions.count()) {
             let (data, weights) = directions.parts();
             group_norm::tangent(x, gamma, beta, data, weights, options)
         } else {
@@ -48,7 +49,7 @@ impl KernelBackend for CubeBackend {
         grad: CubeTensor,
         options: GroupNormOptions,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        if !group_norm::fits(&x, options, 1) {
+        if !group_norm::fits(&x, &[&gamma, &beta, &grad], options, 1) {
             return reference::group_norm_gradient::<Self>(x, gamma, beta, grad, options);
         }
         let [on_x, on_gamma, on_beta] = group_norm::gradient(x, gamma, beta, grad, options);
