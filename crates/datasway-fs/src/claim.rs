@@ -94,13 +94,20 @@ impl Claim {
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).open(&path)
         };
+        let taken = |error: &std::io::Error| error.kind() == ErrorKind::AlreadyExists;
         let file = match create() {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                if !stale(&path).map_err(&fail)? {
+            Err(error) if taken(&error) => {
+                if !free(&path).map_err(&fail)? {
                     return Ok(None);
                 }
-                std::fs::remove_file(&path).map_err(&fail)?;
-                create().map_err(&fail)?
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(fail(error)),
+                    _ => {}
+                }
+                match create() {
+                    Err(error) if taken(&error) => return Ok(None),
+                    other => other.map_err(&fail)?,
+                }
             }
             other => other.map_err(&fail)?,
         };
@@ -123,7 +130,7 @@ impl Claim {
     /// The owner of the claim on a folder, if there is one.
     pub fn holder(folder: &Path) -> Option<ClaimOwner> {
         let path = folder.join(FILE);
-        match stale(&path) {
+        match free(&path) {
             Ok(false) => ClaimOwner::read(&path),
             _ => None,
         }
@@ -148,15 +155,17 @@ fn beat(mut file: &File, words: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Tells whether a claim is abandoned. Fails if there is no claim.
-fn stale(path: &Path) -> std::io::Result<bool> {
+/// Tells whether a claim is abandoned, or is no longer there: its holder gives it back without asking others.
+fn free(path: &Path) -> std::io::Result<bool> {
     if ClaimOwner::read(path).is_some_and(|holder| holder.gone()) {
         return Ok(true);
     }
     let now = tempfile::NamedTempFile::new_in(folder_of(path))?;
     let now: SystemTime = now.as_file().metadata()?.modified()?;
-    let written = std::fs::metadata(path)?.modified()?;
-    Ok(now.duration_since(written).unwrap_or_default() > STALE)
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        claim => Ok(now.duration_since(claim?.modified()?).unwrap_or_default() > STALE),
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +190,12 @@ mod tests {
         std::fs::remove_file(folder.path().join(FILE)).unwrap();
         drop(Claim::take(folder.path()).unwrap().unwrap());
         assert!(!folder.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn a_claim_that_is_given_back_while_it_is_looked_at_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(free(&folder.path().join(FILE)).unwrap());
     }
 
     #[test]
