@@ -3,6 +3,11 @@
 //! A unit computes some pixels of one channel. Images are read in either order of their axes and written with the channels
 //! last.
 
+#![allow(
+    clippy::too_many_arguments,
+    reason = "the arguments of a kernel are its tensors, sizes and variants"
+)]
+
 use cubecl::prelude::*;
 
 /// Units of a cube, a power of two: the largest number that every GPU has.
@@ -112,7 +117,6 @@ fn moments(
     x: &Tensor<f32>,
     at: &Values,
     share: &Share,
-    pixels: usize,
     size: f32,
     epsilon: f32,
     scratch: &mut Shared<[f32]>,
@@ -162,7 +166,7 @@ pub fn forward_kernel(
     let at = values_of(image, channel, channels, pixels, x_last);
     let to = values_of(image, channel, channels, pixels, true);
     let size = f32::cast_from(group * pixels);
-    let moments = moments(x, &at, &share, pixels, size, epsilon, &mut scratch);
+    let moments = moments(x, &at, &share, size, epsilon, &mut scratch);
     let (gamma, beta) = (gamma[channel], beta[channel]);
     for i in 0..share.count {
         let p = share.first + i * share.step;
@@ -206,7 +210,7 @@ pub fn tangent_kernel(
     let from = values_of(along, channel, channels, pixels, t_last);
     let to = values_of(along, channel, channels, pixels, true);
     let size = f32::cast_from(group * pixels);
-    let moments = moments(x, &at, &share, pixels, size, epsilon, &mut scratch);
+    let moments = moments(x, &at, &share, size, epsilon, &mut scratch);
     let (gamma, beta) = (gamma[channel], beta[channel]);
 
     let mut mean = 0.0f32;
@@ -273,7 +277,7 @@ pub fn gradient_kernel(
     let from = values_of(image, channel, channels, pixels, grad_last);
     let to = values_of(image, channel, channels, pixels, true);
     let size = f32::cast_from(group * pixels);
-    let moments = moments(x, &at, &share, pixels, size, epsilon, &mut scratch);
+    let moments = moments(x, &at, &share, size, epsilon, &mut scratch);
     let (gamma, beta) = (gamma[channel], beta[channel]);
 
     let mut sum = 0.0f32;
