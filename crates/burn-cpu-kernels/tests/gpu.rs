@@ -2,7 +2,7 @@
 //! axes in memory.
 //!
 //! The test needs a cargo feature: `cargo test -p burn-cpu-kernels --features wgpu --test gpu`, or `cuda`. Without one, it
-//! prints that it was skipped.
+//! prints that it was skipped. `NO_CUDA=1` leaves cuda out of a build that has both.
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
