@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
-/// What a graph was recorded for: the shapes and types of the inputs and of the parameters, and the variables of a
+/// Key of a recorded graph: the shapes and types of the inputs and of the parameters, and the variables of a
 /// gradient, none for the function itself.
 type Signature = (
     Vec<(Vec<usize>, DType)>,

@@ -19,7 +19,7 @@ pub(crate) struct Interpreter<'a> {
     pub device: DispatchDevice,
     /// The rules of custom operations.
     pub rules: &'a [&'static dyn CustomRule],
-    /// What is done with the primals of outputs.
+    /// Use of the primals of outputs.
     pub primals: &'a mut Primals,
 }
 

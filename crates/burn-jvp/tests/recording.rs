@@ -1,4 +1,4 @@
-//! What a recording cannot hold: each is the function of inference or an error that says so, never a silent zero.
+//! Contents that a recording cannot hold: each is the function of inference or an error that says so, never a silent zero.
 
 mod common;
 

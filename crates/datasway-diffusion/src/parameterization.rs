@@ -32,7 +32,7 @@ pub use velocity::VelocityPrediction;
 
 /// The coefficients of `D(x, σ) = c_skip(σ)·x + c_out(σ)·F(c_in(σ)·x, c_noise(σ))`, with F the network.
 ///
-/// What the network was trained to predict decides them: the preconditioned image of EDM
+/// They follow from the quantity that the network was trained to predict: the preconditioned image of EDM
 /// ([`Precondition`](crate::precondition::Precondition)), the noise, the image, a velocity or a score.
 /// A point is `x = y + σ·n` in all of them.
 pub trait Parameterization: Send + Sync {

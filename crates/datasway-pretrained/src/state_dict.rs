@@ -95,7 +95,7 @@ impl StateDict {
     /// Replaces all tensors before they are taken.
     ///
     /// # Errors
-    /// What `replace` returns.
+    /// The result of `replace`.
     pub fn replace(
         &self,
         replace: impl FnOnce(

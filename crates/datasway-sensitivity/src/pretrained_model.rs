@@ -26,7 +26,7 @@ pub struct PretrainedData {
     pub mirrored: bool,
     /// The class of the denoiser, if the model has classes.
     pub class: Option<usize>,
-    /// Its training, if `train` made it.
+    /// The training of the model, if `train` made it.
     pub training: Option<OwnTraining>,
 }
 

@@ -16,16 +16,16 @@ use datasway_retraining::spec::Experiment;
 pub struct ExperimentArgs {
     /// The experiment, a TOML file such as experiments/faces16-quick.toml
     experiment: PathBuf,
-    /// Where results go; runs/NAME if not given
+    /// Folder of the results; runs/NAME if not given
     #[arg(long)]
     out: Option<PathBuf>,
     /// The images, if they are not where the experiment says, such as celeba:FOLDER
     #[arg(long)]
     data: Option<String>,
-    /// Where decoded images are kept for the next start
+    /// Folder of decoded images, kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
-    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
+    /// Device: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
 }

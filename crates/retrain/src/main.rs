@@ -15,7 +15,7 @@ use crate::experiment::ExperimentArgs;
 use crate::run::RunArgs;
 use crate::table::TableArgs;
 
-/// How well predicted sensitivities agree with what samples do after retraining and fine-tuning.
+/// Agreement of predicted sensitivities with real changes of samples by retraining and fine-tuning.
 #[derive(Parser)]
 #[command(version)]
 struct RetrainArgs {

@@ -12,7 +12,7 @@ use crate::shard::ShardArgs;
 use crate::shard::merge::MergeArgs;
 use crate::verify::{self, VerifyArgs};
 
-/// How samples of a trained model move when its training data change, ranked by how far.
+/// Sensitivities of samples of a trained model to changes of its training data, ranked by length.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub struct Cli {

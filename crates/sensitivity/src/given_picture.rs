@@ -7,7 +7,7 @@ use maud::{Markup, html};
 /// A given picture.
 #[derive(Debug, Clone)]
 pub struct GivenPicture<'a> {
-    /// Its name.
+    /// Name of the picture.
     pub name: String,
     /// Pixels in [-1, 1].
     pub picture: Picture<'a>,

@@ -33,7 +33,7 @@ pub struct Candidate {
     pub model: TrainedModel,
     /// The same model in double precision.
     pub double: DoublePrecision,
-    /// Its weights before they are averaged, if the file has them.
+    /// The model with the weights before they are averaged, if the file has them.
     pub raw: Option<NetworkDenoiser>,
     /// Fingerprint of the training images, if the checkpoint or the sidecar names it.
     pub fingerprint: Option<String>,
@@ -58,7 +58,7 @@ pub struct ModelArgs {
     /// Samples propagated together
     #[arg(long, default_value_t = 64, value_parser = count(number::BATCH))]
     batch: usize,
-    /// How noise becomes a sample; `stochastic` does not go with --density probability-flow
+    /// Sampler, from noise to a sample; `stochastic` does not go with --density probability-flow
     #[arg(long, value_enum, default_value_t = SamplerArg::Heun)]
     sampler: SamplerArg,
     /// Sampler steps
@@ -93,10 +93,10 @@ pub struct ModelArgs {
     /// Seed of the samples' noise and the probes
     #[arg(long, default_value_t = 0, value_parser = count(number::SEED))]
     seed: u64,
-    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
+    /// Device: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
-    /// Where decoded images are kept for the next start
+    /// Folder of decoded images, kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
 }

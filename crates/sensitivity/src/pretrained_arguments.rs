@@ -10,7 +10,7 @@ use datasway_fs::plural;
 use datasway_pretrained::{Pretrained, PretrainedOptions};
 use datasway_sensitivity::{ModelOptions, PretrainedData, SensitivityError, Sidecar, TrainedModel};
 
-/// What the files of another library do not say about a model and its data.
+/// Properties of a model and its data that the files of another library do not state.
 #[derive(Args)]
 pub struct PretrainedArgs {
     /// The class of a model with classes: its number, from 0

@@ -11,7 +11,7 @@ use datasway_sensitivity::{Through, TrainedModel};
 /// The derivative, and the options of the one through the weights.
 #[derive(Args)]
 pub struct ThroughArgs {
-    /// What the change of the data changes
+    /// Object that the change of the data moves
     #[arg(long, value_enum, default_value_t = ThroughArg::Data)]
     through: ThroughArg,
     /// Draws of the training loss for its curvature, through weights [default: 1536]

@@ -28,11 +28,11 @@ static FOLDER: Kind = Kind {
     ],
 };
 
-/// How far the prediction can be trusted, measured on data known in closed form: order of convergence,
+/// Accuracy of the prediction, measured on data known in closed form: order of convergence,
 /// robustness, trace estimators, data beyond Gaussians, reach, and cost. Writes tables, plots and a page.
 #[derive(clap::Args)]
 pub struct VerifyArgs {
-    /// Where the results go
+    /// Folder of the results
     #[arg(long, default_value = "runs/convergence")]
     out: PathBuf,
     /// Seed of mixtures, points, noise, probes and networks

@@ -39,7 +39,7 @@ pub struct ClassifierArgs {
     /// One channel instead of three
     #[arg(long)]
     grey: bool,
-    /// Where the classifier, its loss and its quality go
+    /// Folder of the classifier, its loss and its quality
     #[arg(long, default_value = "runs/classifier")]
     out: PathBuf,
     /// Continue the run in --out
@@ -78,10 +78,10 @@ pub struct ClassifierArgs {
     /// Count images that cannot be read and go on without them
     #[arg(long)]
     skip_bad: bool,
-    /// Where decoded images are kept for the next start
+    /// Folder of decoded images, kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     cache: PathBuf,
-    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
+    /// Device: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     device: String,
     /// Minutes between checkpoints

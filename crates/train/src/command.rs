@@ -42,10 +42,10 @@ pub struct TrainArgs {
     /// A TOML file with the full configuration, such as another run's run.toml, instead of a preset
     #[arg(long, conflicts_with = "preset")]
     pub config: Option<PathBuf>,
-    /// Where checkpoints and the loss log go
+    /// Folder of checkpoints and the loss log
     #[arg(long, default_value = "runs/train")]
     pub out: PathBuf,
-    /// Where to compute: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
+    /// Device: flex (CPU); with the cargo feature of its name cuda, metal, rocm or wgpu (GPU) or ndarray (slow CPU)
     #[arg(long, default_value = "flex", value_parser = DEVICES)]
     pub device: String,
     /// Continue the run in --out from its last checkpoint
@@ -72,7 +72,7 @@ pub struct TrainArgs {
     /// Count images that cannot be read and go on without them
     #[arg(long)]
     pub skip_bad: bool,
-    /// Where decoded images are kept for the next start
+    /// Folder of decoded images, kept for the next start
     #[arg(long, default_value = "datasets/cache")]
     pub cache: PathBuf,
     /// Steps between grids of samples; 0 for none

@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 use datasway_data::{DataError, Dataset, LoadOptions, Source};
 
-/// What sets the size of images, for errors.
+/// Setting that decides the size of images, for errors.
 #[derive(Clone, Copy)]
 pub enum SizeSetting {
     /// This option.

@@ -1,4 +1,4 @@
-//! What the samples record, against the classification of operations.
+//! Operations that the samples record, against the classification of operations.
 
 use crate::{Function, Sample, by_kind, given, mixed};
 use burn::backend::ir::OperationIr;

@@ -7,7 +7,7 @@ use crate::layers;
 use crate::resampling::{Resampling, ScaleChange};
 use crate::state_dict::StateScope;
 
-/// What distinguishes the blocks of the two networks.
+/// Network family, which decides the form of the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// DDPM++ and NCSN++.

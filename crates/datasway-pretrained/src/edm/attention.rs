@@ -39,7 +39,7 @@ impl EdmAttention {
         }
     }
 
-    /// What is added to x.
+    /// The term that is added to x.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let qkv = self.qkv.forward(normalize(&self.norm, x, false));
         self.output

@@ -63,7 +63,7 @@ impl TrainingConfig {
         }
     }
 
-    /// What decides the batches.
+    /// Settings that decide the batches.
     pub fn draws(&self) -> BatchDraws {
         match self {
             Self::Own(config) => config.draws(),

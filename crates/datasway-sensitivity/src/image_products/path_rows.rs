@@ -57,7 +57,7 @@ pub(crate) struct PathGradients {
     pub(super) functionals: usize,
     /// G in pixels, `[K, R, d]`.
     gradients: Vec<f64>,
-    /// Its parts, with `K·R` columns.
+    /// Packed parts of the matrix, with `K·R` columns.
     pub(super) parts: PackedParts,
     /// `⟨G, c⟩` with the centre c of the grey levels in pixels, `[K, R]`.
     origins: Vec<f64>,

@@ -17,7 +17,7 @@ use super::simd::inner_product;
 use super::tile::Tile;
 use super::tile_masses::TileMasses;
 
-/// What images are compared with at every row of some paths.
+/// Reference that images are compared with at every row of some paths.
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     /// q, `[R]`; that of the images themselves if absent.
@@ -26,7 +26,7 @@ pub(crate) struct Reference {
     pub(crate) at_center: Option<Vec<f64>>,
 }
 
-/// What is known of the terms of a tile of c images at K·R rows, `P − b·S`, `[c, K·R]`.
+/// Terms of a tile of c images at K·R rows, `P − b·S`, `[c, K·R]`.
 pub(super) struct TileTerms {
     /// b, `[K·R]`.
     pub bases: Vec<f64>,

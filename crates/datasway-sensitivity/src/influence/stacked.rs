@@ -239,7 +239,7 @@ impl StackedImages {
     }
 }
 
-/// What is known of ρ at the rows of a range of paths.
+/// Reference of ρ at the rows of a range of paths.
 pub(super) fn reference(
     evaluations: &[&Evaluation<'_>],
     paths: Range<usize>,

@@ -10,7 +10,7 @@
 //! reach their new minimum, `f = 1/h`; others only begin to move, `f = τ`. The averaged weights are the mean of Δθ(τ) over the
 //! last steps with the weights of the average, and so is f. No damping is chosen.
 //!
-//! What the model leaves out: momentum, which lasts for ten steps, the correction of v in the first steps, weight decay, the
+//! The model leaves out momentum, which lasts for ten steps, the correction of v in the first steps, weight decay, the
 //! clipping of gradients (which P undoes), and the changes of P and G during the run.
 
 use datasway_diffusion::{DiffusionError, ema, range};

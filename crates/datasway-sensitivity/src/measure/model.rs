@@ -11,7 +11,7 @@ use crate::tensors::widest;
 
 /// The measure that a denoiser was trained on.
 ///
-/// Its log-density at (x, σ) is integrated along the denoiser's own probability-flow ODE from x up to the highest noise
+/// The log-density at (x, σ) is integrated along the denoiser's own probability-flow ODE from x up to the highest noise
 /// level, where the noised data are nearly Gaussian: `q(x, σ) = q_max − ∫ tr J/σ dσ`, with Heun's quadrature on a grid. Each
 /// point needs a path of its own, which costs about as much as sampling once more at each evaluation.
 #[derive(Debug, Clone)]

@@ -27,7 +27,7 @@ pub struct CheckArgs {
     pub(super) write: bool,
     #[command(flatten)]
     pub(super) model: ModelArgs,
-    /// Where the results go
+    /// Folder of the results
     #[arg(long, default_value = "runs/check")]
     pub(super) out: PathBuf,
 }

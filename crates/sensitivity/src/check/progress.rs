@@ -18,7 +18,7 @@ pub struct CheckProgress {
     before: Cell<f64>,
     /// Planned seconds of that part.
     seconds: Cell<f64>,
-    /// Its planned evaluations of one sample, and those that are done.
+    /// Planned evaluations of one sample, and those that are done.
     evaluations: Cell<usize>,
     done: Cell<usize>,
 }

@@ -11,7 +11,7 @@ use super::parts::CheckResults;
 use super::plan::CheckPlan;
 use crate::model_arguments::Candidate;
 
-/// What is known of the model and the data, and the results.
+/// The model, the data and the results of a check.
 #[derive(Serialize)]
 pub struct CheckRun {
     pub datasway: &'static str,

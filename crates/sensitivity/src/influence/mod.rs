@@ -56,7 +56,7 @@ static FOLDER: Kind = Kind {
 /// model learns from an image is that of the blurred training set: --bandwidth auto.
 #[derive(clap::Args)]
 pub struct InfluenceArgs {
-    /// What is asked of a sample; repeatable.
+    /// Functional of a sample; repeatable.
     /// principal: how far it is along the line on which training images move it most.
     /// region:X,Y,WIDTH,HEIGHT or region:MASK.png: the mean of its pixels there.
     /// image:PATH or image:INDEX: its squared distance to that image, or that training image.
@@ -93,7 +93,7 @@ pub struct InfluenceArgs {
     /// Leave training images out of the page
     #[arg(long)]
     no_photos: bool,
-    /// Where the results go
+    /// Folder of the results
     #[arg(long, default_value = "runs/influence")]
     out: PathBuf,
     #[command(flatten)]
@@ -193,7 +193,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
     ensure_finite(&results)
 }
 
-/// What the results are computed from.
+/// Inputs of the computation.
 struct Prepared {
     model: TrainedModel,
     config: SensitivityConfig,

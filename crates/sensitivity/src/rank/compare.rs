@@ -16,7 +16,7 @@ use crate::run_info::RunInfo;
 /// Largest size of a summary, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// What decides the samples, in `run` of `summary.json`.
+/// Fields that decide the samples, in `run` of `summary.json`.
 const SAMPLES: [&str; 8] = [
     "fingerprint",
     "training_step",
@@ -28,12 +28,12 @@ const SAMPLES: [&str; 8] = [
     "seed",
 ];
 
-/// What decides the form of the derivative.
+/// Fields that decide the form of the derivative.
 const FORM: [&str; 3] = ["through", "density", "bandwidth"];
 
 /// δ of an earlier run.
 pub struct EarlierRun {
-    /// Its form.
+    /// Form of the compared run.
     pub form: ComparedForm,
     /// δ for each direction, `[n·d]`.
     pub deltas: Vec<Vec<f32>>,

@@ -41,7 +41,7 @@ const SAMPLES: usize = 64;
 /// Arguments of the ranking.
 #[derive(clap::Args)]
 pub struct RankArgs {
-    /// What to add: images, such as attr:Eyeglasses, class:8 or folder:PATH, or what another model was
+    /// Data to add: images, such as attr:Eyeglasses, class:8 or folder:PATH, or what another model was
     /// trained on, model:CHECKPOINT; repeatable
     #[arg(long, value_name = "SELECTION")]
     add: Vec<String>,
@@ -77,7 +77,7 @@ pub struct RankArgs {
     /// Leave the direction's own images out of the page
     #[arg(long)]
     no_photos: bool,
-    /// Where the results go
+    /// Folder of the results
     #[arg(long, default_value = "runs/sensitivity")]
     out: PathBuf,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What a ranking is computed from: the model, the pictures, the directions, and the earlier run to compare with.
+//! Inputs of a ranking: the model, the pictures, the directions, and the earlier run to compare with.
 
 use anyhow::Result;
 use datasway_cli::memory::ensure_room;
@@ -11,7 +11,7 @@ use crate::resolution::resolve;
 use crate::run_info::RunInfo;
 use crate::through_arguments::ThroughArgs;
 
-/// What the results are computed from.
+/// Inputs of the computation.
 pub(super) struct Prepared {
     pub(super) model: TrainedModel,
     pub(super) config: SensitivityConfig,

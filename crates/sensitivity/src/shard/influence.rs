@@ -159,7 +159,7 @@ fn put_ranked(put: &mut impl FnMut(String, Array), name: &str, samples: &[Vec<Ra
     put(name.to_owned(), rows(all.count(), &values));
 }
 
-/// What [`put_ranked`] wrote of n samples with a path of so many evaluations.
+/// Reads the output of [`put_ranked`] for n samples with a path of so many evaluations.
 fn take_ranked(
     batch: &mut Reader<'_>,
     name: &str,

@@ -13,7 +13,7 @@ pub struct MergeArgs {
     /// Folders of shards, or folders that hold them
     #[arg(required = true, value_name = "FOLDER")]
     shards: Vec<PathBuf>,
-    /// Where the results go
+    /// Folder of the results
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
 }

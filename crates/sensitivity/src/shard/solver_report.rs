@@ -23,7 +23,7 @@ pub fn put(report: &SolverReport, arrays: &mut BTreeMap<String, Array>) {
     put_histories(ERRORS, &report.errors, arrays);
 }
 
-/// What [`put`] added.
+/// Reads the output of [`put`].
 ///
 /// # Errors
 /// If an array is missing or damaged.
@@ -50,7 +50,7 @@ fn put_histories(name: &str, histories: &[Vec<f64>], arrays: &mut BTreeMap<Strin
     arrays.insert(name.to_owned(), wide(&histories.concat()));
 }
 
-/// What [`put_histories`] added.
+/// Reads the output of [`put_histories`].
 fn take_histories(name: &str, batch: &mut Reader<'_>) -> Result<Vec<Vec<f64>>> {
     let counts = batch.take(&format!("{name}/count"))?;
     let mut numbers = batch.take_wide(name)?.into_iter();

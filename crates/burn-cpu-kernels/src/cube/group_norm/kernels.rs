@@ -26,7 +26,7 @@ struct Share {
     count: usize,
 }
 
-/// Where the values of a channel of an image lie.
+/// Position of the values of a channel of an image.
 #[derive(CubeType)]
 struct Values {
     start: usize,

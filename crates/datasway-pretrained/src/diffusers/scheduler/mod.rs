@@ -98,7 +98,7 @@ const OF_THEIR_SAMPLER: [&str; 35] = [
     "use_dynamic_shifting",
     "use_lu_lambdas",
 ];
-/// What a network was trained to predict.
+/// Quantity that a network was trained to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum PredictionType {
@@ -248,7 +248,7 @@ impl SchedulerConfig {
         matches!(self.path, Path::Exploding { .. })
     }
 
-    /// What the network predicts, in a few words.
+    /// Name of the predicted quantity, in a few words.
     pub fn prediction(&self) -> &'static str {
         match &self.path {
             Path::Preserving { prediction, .. } => match prediction {

@@ -83,7 +83,7 @@ impl DiffusersUNet {
         })
     }
 
-    /// What the network was trained to predict, `[n, c, h, w]`, without the variances, from pictures `[n, c, h, w]` and time
+    /// Quantity that the network was trained to predict, `[n, c, h, w]`, without the variances, from pictures `[n, c, h, w]` and time
     /// steps `[n]`.
     pub fn forward(&self, x: Tensor<4>, time: Tensor<1>) -> Tensor<4> {
         let mut embedding = self.time.forward(self.features.forward(time.clone()));

@@ -10,7 +10,7 @@ pub const BOX: [f64; 2] = [0.5, 0.5];
 /// The filter of NCSN++.
 pub const FILTER: [f64; 4] = [0.125, 0.375, 0.375, 0.125];
 
-/// What distinguishes a residual block from others of its network.
+/// Properties that distinguish a residual block from others of its network.
 #[derive(Debug, Clone)]
 pub struct ResnetPlan {
     /// Number of channels of the input and the output.

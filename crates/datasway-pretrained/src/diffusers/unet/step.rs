@@ -140,7 +140,7 @@ impl StepUp {
         }
     }
 
-    /// What the level adds to the path of pictures.
+    /// Contribution of the level to the path of pictures.
     pub fn picture(&self, x: &Tensor<4>) -> Option<Tensor<4>> {
         let SkipOutput { norm, conv } = self.skip.as_ref()?;
         Some(convolve(conv, normalize(norm, x.clone(), true), None))

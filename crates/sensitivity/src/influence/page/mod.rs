@@ -288,7 +288,7 @@ fn advice(warning: &InfluenceWarning) -> String {
     }
 }
 
-/// What the cards of only some runs have.
+/// Contents of cards that only some runs have.
 #[derive(Debug, Clone, Copy)]
 struct CardContents {
     /// The parts of the path, which only influences through the data have.

@@ -211,7 +211,7 @@ fn run_facts(results: &RankedSensitivities, run: &RankRun) -> Vec<(String, Strin
     facts
 }
 
-/// What the cards of only some runs have.
+/// Contents of cards that only some runs have.
 #[derive(Debug, Clone, Copy)]
 struct CardContents {
     limits: bool,
