@@ -112,6 +112,8 @@ mod tests {
             let mut values = vec![exp::<crate::simd::Portable>(x)];
             #[cfg(target_arch = "x86_64")]
             values.push(exp::<crate::simd::Avx2>(x));
+            #[cfg(target_arch = "aarch64")]
+            values.push(exp::<crate::simd::Neon>(x));
             for value in values {
                 worst = worst.max((f64::from(value) / truth - 1.0).abs());
             }

@@ -1,11 +1,15 @@
 //! Vectors of f32, and the choice of the instruction set at run time.
 
 mod instruction_set;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub(crate) use instruction_set::InstructionSet;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
@@ -16,7 +20,7 @@ pub(crate) const PART: usize = 8;
 /// Largest number of parts of a vector.
 pub(crate) const MAX_PARTS: usize = 2;
 
-/// Eight or sixteen f32: a register, or an array that the compiler turns into what the machine has.
+/// Eight or sixteen f32: registers, or an array that the compiler turns into what the machine has.
 pub(crate) trait Vector: Copy {
     /// Number of parts.
     const PARTS: usize;
@@ -127,6 +131,18 @@ macro_rules! multiversion {
                     $crate::simd::InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: the same.
                     $crate::simd::InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::simd::InstructionSet::Portable => {}
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            {
+                #[target_feature(enable = "neon")]
+                fn neon($($arg: $type),*) {
+                    $body::<$crate::simd::Neon>($($arg),*)
+                }
+                match $crate::simd::chosen() {
+                    // SAFETY: the processor was found to have the feature of the function.
+                    $crate::simd::InstructionSet::Neon => return unsafe { neon($($arg),*) },
                     $crate::simd::InstructionSet::Portable => {}
                 }
             }

@@ -15,6 +15,7 @@ mod kernels {
     pub mod conv;
     pub mod matrix;
     pub mod norm;
+    pub mod panels;
     pub mod pointwise;
     pub mod silu;
     pub mod simd;

@@ -12,7 +12,9 @@ const ALL: &[InstructionSet] = &[
     InstructionSet::Avx2,
     InstructionSet::Avx512,
 ];
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+const ALL: &[InstructionSet] = &[InstructionSet::Portable, InstructionSet::Neon];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ALL: &[InstructionSet] = &[InstructionSet::Portable];
 
 /// Position of the limit in `ALL`; the last is no limit.

@@ -6,7 +6,7 @@ use super::{MAX_PARTS, Machine, PART, Vector};
 pub(crate) struct Portable;
 
 impl Machine for Portable {
-    const FUSED: bool = FloatArray::FUSED;
+    const FUSED: bool = false;
     const ROWS: usize = 4;
     type Vector = FloatArray;
 }
@@ -14,10 +14,6 @@ impl Machine for Portable {
 /// Eight f32.
 #[derive(Clone, Copy)]
 pub(crate) struct FloatArray([f32; PART]);
-
-impl FloatArray {
-    const FUSED: bool = cfg!(target_arch = "aarch64");
-}
 
 impl Vector for FloatArray {
     const PARTS: usize = 1;
@@ -63,15 +59,7 @@ impl Vector for FloatArray {
 
     #[inline(always)]
     fn fused(self, b: Self, c: Self) -> Self {
-        let mut out = c.0;
-        for i in 0..PART {
-            out[i] = if Self::FUSED {
-                self.0[i].mul_add(b.0[i], c.0[i])
-            } else {
-                self.0[i] * b.0[i] + c.0[i]
-            };
-        }
-        Self(out)
+        Self(std::array::from_fn(|i| self.0[i] * b.0[i] + c.0[i]))
     }
 
     #[inline(always)]
