@@ -49,6 +49,27 @@ pub(crate) trait Vector: Copy {
     /// The first `PARTS` sources point to eight readable values each.
     unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self;
 
+    /// Four values from each of as many places as there are lanes, `pitch` apart: vector `i` has value `i` of every place.
+    ///
+    /// # Safety
+    /// Four values can be read at each place.
+    #[inline(always)]
+    unsafe fn load_transposed(source: *const f32, pitch: usize) -> [Self; 4] {
+        let mut values = [[0.0; PART * MAX_PARTS]; 4];
+        for lane in 0..Self::LANES {
+            for i in 0..4 {
+                // SAFETY: as the caller promises.
+                values[i][lane] = unsafe { *source.add(lane * pitch + i) };
+            }
+        }
+        let mut vectors = [Self::splat(0.0); 4];
+        for i in 0..4 {
+            // SAFETY: a vector has at most so many lanes.
+            vectors[i] = unsafe { Self::load(values[i].as_ptr()) };
+        }
+        vectors
+    }
+
     /// Writes one part to `target`.
     ///
     /// # Safety

@@ -7,12 +7,14 @@ use std::cell::Cell;
 pub(super) struct Buffers {
     /// Images with their border.
     pub bordered: Vec<f32>,
-    /// Gradients with their border.
+    /// An image of the gradient with its border.
     pub bordered_grad: Vec<f32>,
     /// Transformed inputs of a block.
     pub transformed: Vec<f32>,
     /// Transformed outputs of a block, or gradients.
     pub products: Vec<f32>,
+    /// Sums of products of transformed tiles.
+    pub sums: Vec<f32>,
 }
 
 thread_local! {

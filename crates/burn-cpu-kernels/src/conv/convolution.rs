@@ -150,7 +150,7 @@ fn convolve_body<M: Machine>(
             let inputs = start..shape.inputs.min(start + MAX_INPUTS);
             let (channels, length) = (inputs.len(), vectors * lanes);
             let range = (inputs.clone(), shape.inputs);
-            transform_input::<M::Vector, 4>(shape, range, &block, bordered, transformed);
+            transform_input::<M::Vector>(shape, range, &block, bordered, transformed);
             for e in 0..ENTRIES {
                 let input = &transformed[e * apart(channels, length)..][..channels * length];
                 let product = &mut products[e * apart(outputs, length)..][..outputs * length];

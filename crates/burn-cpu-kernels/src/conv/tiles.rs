@@ -1,4 +1,4 @@
-//! Images in tiles: their borders, and the transforms `Bᵀ d B`, `Aᵀ m A` and `A g Aᵀ`.
+//! Images in tiles: their borders, and the transforms `Bᵀ d B` and `Aᵀ m A`.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -114,10 +114,9 @@ impl Blocks {
 /// Places in memory of the parts of both sides of a vector.
 type Places = [[*const f32; MAX_PARTS]; 2];
 
-/// `Bᵀ d B` for each of some channels of `all`, or its row `ROW` alone where that is below 4:
-/// `[16 or 4, channels, vectors, lanes]`. A missing quad is read as the first.
+/// `Bᵀ d B` for each of some channels of `all`: `[16, channels, vectors, lanes]`. A missing quad is read as the first.
 #[inline(always)]
-pub(super) fn transform_input<V: Vector, const ROW: usize>(
+pub(super) fn transform_input<V: Vector>(
     shape: ConvShape,
     (channels, all): (Range<usize>, usize),
     block: &Block,
@@ -128,7 +127,7 @@ pub(super) fn transform_input<V: Vector, const ROW: usize>(
     let length = block.vectors.len() * V::LANES;
     assert!(!channels.is_empty() && channels.end <= all);
     let entry = apart(channels.len(), length);
-    assert!(out.len() >= if ROW < 4 { 4 } else { ENTRIES } * entry);
+    assert!(out.len() >= ENTRIES * entry);
     let last = (channels.len() - 1) * plane + 3 * pitch + 2 + PART;
     for (v, sides) in block.vectors.iter().enumerate() {
         let first = sides[0][0].expect("a vector has one quad at least");
@@ -145,21 +144,14 @@ pub(super) fn transform_input<V: Vector, const ROW: usize>(
             // SAFETY: `last` values from each start were checked, and the largest place written is the last
             // vector of the last entry; the pointers are not used beyond the last channel.
             unsafe {
-                if ROW < 4 {
-                    let (upper, lower) = [(0, 2), (1, 2), (2, 1), (1, 3)][ROW];
-                    let a = input_row::<V>(places, upper * pitch);
-                    let b = input_row::<V>(places, lower * pitch);
-                    input_entries(if ROW == 1 { plus(a, b) } else { minus(a, b) }, to, entry);
-                } else {
-                    let d0 = input_row::<V>(places, 0);
-                    let d1 = input_row::<V>(places, pitch);
-                    let d2 = input_row::<V>(places, 2 * pitch);
-                    let d3 = input_row::<V>(places, 3 * pitch);
-                    input_entries(minus(d0, d2), to, entry);
-                    input_entries(plus(d1, d2), to.add(4 * entry), entry);
-                    input_entries(minus(d2, d1), to.add(8 * entry), entry);
-                    input_entries(minus(d1, d3), to.add(12 * entry), entry);
-                }
+                let d0 = input_row::<V>(places, 0);
+                let d1 = input_row::<V>(places, pitch);
+                let d2 = input_row::<V>(places, 2 * pitch);
+                let d3 = input_row::<V>(places, 3 * pitch);
+                input_entries(minus(d0, d2), to, entry);
+                input_entries(plus(d1, d2), to.add(4 * entry), entry);
+                input_entries(minus(d2, d1), to.add(8 * entry), entry);
+                input_entries(minus(d1, d3), to.add(12 * entry), entry);
             }
             places = places.map(|side| side.map(|place| place.wrapping_add(plane)));
             to = to.wrapping_add(length);
@@ -289,54 +281,5 @@ fn write_row<V: Vector>(
         // SAFETY: the same for `lanes`.
         unsafe { values.store_part(part, lanes.as_mut_ptr()) };
         to.write_copy_of_slice(&lanes[..to.len()]);
-    }
-}
-
-/// Row `row` of `A g Aᵀ` for each channel: `[4, channels, vectors, lanes]`. A missing quad is zero.
-#[inline(always)]
-pub(super) fn transform_gradient<V: Vector>(
-    shape: ConvShape,
-    channels: usize,
-    block: &Block,
-    bordered: &[f32],
-    row: usize,
-    out: &mut [f32],
-) {
-    let (pitch, plane) = (shape.pitch(), shape.plane());
-    let length = block.vectors.len() * V::LANES;
-    let entry = apart(channels, length);
-    assert!(out.len() >= 4 * entry);
-    let zeros = vec![0.0; (channels - 1) * plane + pitch + PART];
-    for (v, sides) in block.vectors.iter().enumerate() {
-        // The outputs of a tile lie in the middle of its inputs.
-        let place = |quad: Option<usize>| match quad {
-            None => zeros.as_ptr(),
-            Some(quad) => {
-                bordered[shape.start(quad, channels) + pitch + 1..][..zeros.len()].as_ptr()
-            }
-        };
-        let places = sides.map(|side| side.map(place));
-        for channel in 0..channels {
-            let mut sides = [V::splat(0.0); 2];
-            for (side, places) in sides.iter_mut().zip(places) {
-                let upper = places.map(|place| place.wrapping_add(channel * plane));
-                let lower = upper.map(|place| place.wrapping_add(pitch));
-                // SAFETY: as many values as `zeros` has follow each place, and these are within the last channel's.
-                let (upper, lower) = unsafe { (V::load_parts(upper), V::load_parts(lower)) };
-                *side = match row {
-                    0 => upper,
-                    1 => upper.plus(lower),
-                    2 => upper.minus(lower),
-                    _ => V::splat(0.0).minus(lower),
-                };
-            }
-            let (g0, g1) = V::split(sides[0], sides[1]);
-            let entries = [g0, g0.plus(g1), g0.minus(g1), V::splat(0.0).minus(g1)];
-            for (x, value) in entries.into_iter().enumerate() {
-                let offset = x * entry + channel * length + v * V::LANES;
-                // SAFETY: the largest place is the last of four entries, all inside `out`.
-                unsafe { value.store(out.as_mut_ptr().add(offset)) };
-            }
-        }
     }
 }

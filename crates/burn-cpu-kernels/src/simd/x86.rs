@@ -4,12 +4,13 @@
 //! their instructions and runs after those were detected.
 
 use std::arch::x86_64::{
-    __m256, __m512, _mm_add_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
-    _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_shuffle_ps,
-    _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_ps,
-    _mm512_castps256_ps512, _mm512_castps512_ps256, _mm512_extractf32x8_ps, _mm512_fmadd_ps,
-    _mm512_insertf32x8, _mm512_loadu_ps, _mm512_set1_ps, _mm512_shuffle_ps, _mm512_storeu_ps,
-    _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
+    __m256, __m512, _mm_add_ps, _mm_loadu_ps, _mm256_add_ps, _mm256_castps128_ps256,
+    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_hadd_ps,
+    _mm256_insertf128_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
+    _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_ps, _mm512_castps256_ps512,
+    _mm512_castps512_ps256, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_insertf32x8,
+    _mm512_loadu_ps, _mm512_set1_ps, _mm512_shuffle_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 
 use super::{MAX_PARTS, Machine, Vector};
@@ -35,6 +36,30 @@ impl Machine for Avx512 {
 /// Four values of 0, 2 of `a` and of `b`, and those of 1, 3.
 const EVEN: i32 = 0b10_00_10_00;
 const ODD: i32 = 0b11_01_11_01;
+
+/// Four values at `source` and four at `4·pitch` after it.
+///
+/// # Safety
+/// The values can be read.
+#[inline(always)]
+unsafe fn fours(source: *const f32, pitch: usize) -> Ymm {
+    // SAFETY: AVX was detected, see the module, and the caller promises the rest.
+    unsafe {
+        let low = _mm256_castps128_ps256(_mm_loadu_ps(source));
+        let high = _mm_loadu_ps(source.wrapping_add(4 * pitch));
+        Ymm(_mm256_insertf128_ps::<1>(low, high))
+    }
+}
+
+/// Within each four lanes: the transpose of the four vectors.
+#[inline(always)]
+fn transpose<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
+    let (ac, ac_high) = V::join(a, c);
+    let (bd, bd_high) = V::join(b, d);
+    let (first, second) = V::join(ac, bd);
+    let (third, fourth) = V::join(ac_high, bd_high);
+    [first, second, third, fourth]
+}
 
 /// A register of eight f32.
 #[derive(Clone, Copy)]
@@ -65,6 +90,17 @@ impl Vector for Ymm {
     unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self {
         // SAFETY: as the caller promises for the first source.
         unsafe { Self::load(sources[0]) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_transposed(source: *const f32, pitch: usize) -> [Self; 4] {
+        let mut vectors = [Self::splat(0.0); 4];
+        for i in 0..4 {
+            let place = source.wrapping_add(i * pitch);
+            // SAFETY: the caller promises four readable values at each of eight places.
+            vectors[i] = unsafe { fours(place, pitch) };
+        }
+        transpose(vectors)
     }
 
     #[inline(always)]
@@ -171,6 +207,24 @@ impl Vector for Zmm {
             let low = _mm512_castps256_ps512(_mm256_loadu_ps(sources[0]));
             Self(_mm512_insertf32x8::<1>(low, _mm256_loadu_ps(sources[1])))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn load_transposed(source: *const f32, pitch: usize) -> [Self; 4] {
+        let mut vectors = [Self::splat(0.0); 4];
+        for i in 0..4 {
+            let place = source.wrapping_add(i * pitch);
+            // SAFETY: AVX-512 was detected, see the module; the caller promises four readable values at each place.
+            vectors[i] = unsafe {
+                let low = fours(place, pitch);
+                let high = fours(place.wrapping_add(8 * pitch), pitch);
+                Self(_mm512_insertf32x8::<1>(
+                    _mm512_castps256_ps512(low.0),
+                    high.0,
+                ))
+            };
+        }
+        transpose(vectors)
     }
 
     #[inline(always)]
