@@ -412,7 +412,8 @@ fn edm_path(fields: &mut Fields) -> Result<Path, String> {
         PredictionType::VPrediction => true,
         PredictionType::Sample => {
             return Err(
-                "the field prediction_type is sample, which EDM's schedulers do not have: epsilon or v_prediction is expected"
+                "the field prediction_type is sample, or predict_epsilon is false, which EDM's schedulers do not have: a prediction_type of epsilon \
+                     or v_prediction is expected"
                     .to_owned(),
             );
         }
