@@ -1,5 +1,6 @@
 //! A model of another library, loaded.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datasway_diffusion::guidance::Guided;
@@ -112,12 +113,11 @@ pub(crate) fn fingerprint(
 ) -> Result<String, PretrainedError> {
     let files = model_files(path, options)?;
     let mut hash = Sha256::new();
-    for file in files {
+    for (name, file) in files {
         let failed = |error: std::io::Error| PretrainedError::File {
             path: file.clone(),
             message: format!("cannot be read ({error})"),
         };
-        let name = file.strip_prefix(path).unwrap_or(&file);
         hash.update(name.to_string_lossy().as_bytes());
         let mut reader = std::fs::File::open(&file).map_err(failed)?;
         std::io::copy(&mut reader, &mut hash).map_err(failed)?;
@@ -133,11 +133,15 @@ pub(crate) fn fingerprint(
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The files that decide the model, in order of their names.
-fn model_files(path: &Path, options: &PretrainedOptions) -> Result<Vec<PathBuf>, PretrainedError> {
+/// The files that decide the model by their names relative to its folder, in order of these.
+fn model_files(
+    path: &Path,
+    options: &PretrainedOptions,
+) -> Result<BTreeMap<PathBuf, PathBuf>, PretrainedError> {
+    let by_name = |file: PathBuf| (relative(&file, path), file);
     if edm::is_edm(path) {
         let names = [edm::CONFIG_FILE, edm::WEIGHTS_FILE];
-        return Ok(names.iter().map(|name| path.join(name)).collect());
+        return Ok(names.iter().map(|name| by_name(path.join(name))).collect());
     }
     let folder = DiffusersFolder::find(path)?;
     let mut files = vec![folder.config_file.clone()];
@@ -147,6 +151,17 @@ fn model_files(path: &Path, options: &PretrainedOptions) -> Result<Vec<PathBuf>,
             .scheduler_file
             .filter(|_| options.scheduler.is_none()),
     );
-    files.sort();
-    Ok(files)
+    Ok(files.into_iter().map(by_name).collect())
+}
+
+/// The name of a file relative to a folder, with `..` for each level that it is above.
+fn relative(file: &Path, folder: &Path) -> PathBuf {
+    let mut up = PathBuf::new();
+    for folder in folder.ancestors() {
+        if let Ok(name) = file.strip_prefix(folder) {
+            return up.join(name);
+        }
+        up.push("..");
+    }
+    file.to_owned()
 }

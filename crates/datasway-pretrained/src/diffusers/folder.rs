@@ -141,12 +141,24 @@ pub fn scheduler_folder(pipeline: &Path) -> PathBuf {
 /// The configuration of the scheduler: in the folder `scheduler` of the pipeline, beside the network, or in that folder of a pipeline
 /// one or two levels above, where the training scripts of diffusers put `checkpoint-N/unet`.
 fn scheduler_file(folder: &Path, network: &Path) -> Option<PathBuf> {
-    let [above, further] = ["..", "../.."].map(|up| scheduler_folder(&folder.join(up)));
-    let folders = [scheduler_folder(folder), network.to_owned(), above, further];
+    let one_above = above(folder);
+    let two_above = above(&one_above);
+    let [own, first, second] = [folder, &one_above, &two_above].map(scheduler_folder);
+    let folders = [own, network.to_owned(), first, second];
     folders.into_iter().find_map(|folder| {
         let file = folder.join(SCHEDULER_CONFIG);
         file.is_file().then_some(file)
     })
+}
+
+/// The folder above, without `..` where the path itself tells it: a symbolic link is in another folder than what it names.
+fn above(folder: &Path) -> PathBuf {
+    // Without a separator at the end, which would follow a link.
+    let folder = folder.components().as_path();
+    match folder.parent() {
+        Some(parent) if folder.file_name().is_some() && !folder.is_symlink() => parent.to_owned(),
+        _ => folder.join(".."),
+    }
 }
 
 /// The list of a pipeline's parts: in its folder, or in the one that has its scheduler.
@@ -320,6 +332,38 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_above_has_a_tidy_path_in_the_same_place() {
+        for (folder, expected) in [
+            ("pipeline/unet", "pipeline"),
+            ("pipeline/unet/", "pipeline"),
+            ("unet", ""),
+            ("", ".."),
+            (".", "./.."),
+            ("..", "../.."),
+            ("a/..", "a/../.."),
+            ("/", "/.."),
+        ] {
+            assert_eq!(above(Path::new(folder)), Path::new(expected), "{folder}");
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_scheduler_of_a_linked_network_is_beside_the_network_and_not_beside_the_link() {
+        let folder = folder(&[
+            ("pipeline/unet/config.json", UNET),
+            (&format!("pipeline/unet/{WEIGHTS}"), ""),
+            ("pipeline/scheduler/scheduler_config.json", "{}"),
+        ]);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("pipeline/unet"), &link).unwrap();
+        for path in [link.clone(), link.join("")] {
+            let found = DiffusersFolder::find(&path).unwrap();
+            assert!(found.scheduler_file.is_some(), "{}", path.display());
+        }
+    }
+
+    #[test]
     fn a_model_of_another_kind_is_refused_in_a_sentence_that_says_what_it_is() {
         let text = r#"{"_class_name": "StableDiffusionPipeline", "text_encoder": ["a", "b"], "vae": ["a", "b"]}"#;
         let latent = r#"{"_class_name": "DiTPipeline", "vae": ["diffusers", "AutoencoderKL"]}"#;
@@ -358,7 +402,13 @@ mod tests {
             (PIPELINE, latent),
         ]);
         let error = DiffusersFolder::find(&folder.path().join("unet")).unwrap_err();
-        assert!(error.to_string().contains("latent codes of its vqvae"));
+        let error = error.to_string();
+        assert!(error.contains("latent codes of its vqvae"), "{error}");
+        let file = folder.path().join(PIPELINE);
+        assert!(
+            error.starts_with(&format!("{}: ", file.display())),
+            "{error}"
+        );
     }
 
     #[test]

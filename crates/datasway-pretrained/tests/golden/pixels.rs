@@ -146,3 +146,15 @@ fn the_scheduler_and_the_pixels_that_are_given_are_part_of_the_fingerprint() {
     others.dedup();
     assert_eq!(others.len(), 4);
 }
+
+#[test]
+fn the_fingerprint_is_that_of_the_files_by_their_names_relative_to_the_folder() {
+    // SHA-256 by hashlib of Python, of each name and then its file:
+    // ../scheduler/scheduler_config.json, config.json, diffusion_pytorch_model.safetensors.
+    let expected = "d14e0a8f7df9d50859e6d3343dbf3b34079eab2c3ae294cea8b404fec9f8045a";
+    let unet = folder("pipeline").join("unet");
+    for path in [unet.clone(), unet.join("."), unet.join("../unet")] {
+        let model = Pretrained::load(&path, &PretrainedOptions::default()).unwrap();
+        assert_eq!(model.fingerprint, expected, "{}", path.display());
+    }
+}

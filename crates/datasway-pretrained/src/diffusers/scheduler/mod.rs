@@ -12,6 +12,7 @@ use datasway_diffusion::parameterization::{
     TimeTable, VelocityPrediction,
 };
 use datasway_diffusion::precondition::Precondition;
+use datasway_diffusion::schedule::{HIGHEST, LOWEST};
 use datasway_diffusion::training_noise::TrainingNoise;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -411,7 +412,8 @@ fn edm_path(fields: &mut Fields) -> Result<Path, String> {
         PredictionType::VPrediction => true,
         PredictionType::Sample => {
             return Err(
-                "the field prediction_type is sample, which EDM's schedulers do not have: epsilon or v_prediction is expected"
+                "the field prediction_type is sample, or predict_epsilon is false, which EDM's schedulers do not have: a prediction_type of epsilon \
+                     or v_prediction is expected"
                     .to_owned(),
             );
         }
@@ -428,11 +430,11 @@ fn sigma_range(fields: &mut Fields, [low, high]: [f64; 2]) -> Result<[f64; 2], S
         fields.take("sigma_min", low)?,
         fields.take("sigma_max", high)?,
     ];
-    if low > 0.0 && low < high && high.is_finite() {
+    if LOWEST <= low && low < high && high <= HIGHEST {
         return Ok(range);
     }
     Err(format!(
-        "the fields sigma_min and sigma_max must be positive and rising, not {low} and {high}"
+        "the fields sigma_min and sigma_max must be rising and between {LOWEST:e} and {HIGHEST:e}, not {low:e} and {high:e}"
     ))
 }
 
@@ -471,6 +473,132 @@ mod tests {
             assert!((range[0] / low - 1.0).abs() < 5e-3, "{range:?}");
             assert!((range[1] / high - 1.0).abs() < 5e-3, "{range:?}");
         }
+    }
+
+    /// A scheduler for each path from images to noise, and each table of increments.
+    fn schedulers() -> Vec<Value> {
+        let class = |name: &str| json!({"_class_name": name});
+        let betas = |schedule: &str| json!({"beta_schedule": schedule});
+        vec![
+            betas("linear"),
+            betas("scaled_linear"),
+            betas("squaredcos_cap_v2"),
+            betas("sigmoid"),
+            betas("laplace"),
+            json!({"rescale_betas_zero_snr": true}),
+            json!({"trained_betas": [0.1, 0.2, 0.4]}),
+            class("HeunDiscreteScheduler"),
+            class("ScoreSdeVeScheduler"),
+            class("EDMEulerScheduler"),
+            class("FlowMatchEulerDiscreteScheduler"),
+        ]
+    }
+
+    /// Noise levels and coefficients are numbers, and the levels rise.
+    fn check_sound(scheduler: &SchedulerConfig) -> Result<(), String> {
+        let [low, high] = scheduler.sigma_range();
+        if !(low > 0.0 && low < high && high.is_finite()) {
+            return Err(format!("noise levels from {low} to {high}"));
+        }
+        let clip = scheduler.clip();
+        if clip.is_some_and(|range| !(range > 0.0 && range.is_finite())) {
+            return Err(format!("denoised images are clamped to {clip:?}"));
+        }
+        let noise = scheduler.training_noise();
+        let trained = [1e-9, 0.5, 1.0 - 1e-9].map(|quantile| noise.quantile(quantile));
+        let ends = [low, (low.ln() / 2.0 + high.ln() / 2.0).exp(), high];
+        for whole_steps in [false, true] {
+            let p = scheduler.parameterization(whole_steps)?;
+            for sigma in [trained, ends].concat() {
+                let all = [p.c_skip(sigma), p.c_out(sigma), p.c_in(sigma)];
+                let all = [&all[..], &[sigma, p.c_noise(sigma), p.loss_weight(sigma)]].concat();
+                if !all.iter().all(|number| number.is_finite()) || p.c_in(sigma) <= 0.0 {
+                    return Err(format!("coefficients {all:?} at {sigma}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_odd_value_of_any_field_is_refused_by_name_or_gives_noise_levels_that_are_numbers() {
+        let odd = [
+            json!(null),
+            json!(true),
+            json!(false),
+            json!(""),
+            json!("NaN"),
+            json!("1"),
+            json!([]),
+            json!([0.5]),
+            json!([0.5, 0.5]),
+            json!([0.0, 1.0]),
+            json!([1e-300, 1e300]),
+            json!([0.999, 0.999, 0.999]),
+            json!({}),
+            json!(0),
+            json!(1),
+            json!(2),
+            json!(-1),
+            json!(0.5),
+            json!(0.999999999),
+            json!(5e-324),
+            json!(1e-30),
+            json!(1e-7),
+            json!(1e7),
+            json!(1e30),
+            json!(1e300),
+            json!(-1e300),
+            json!(MAX_STEPS),
+            json!(u64::MAX),
+        ];
+        let fields = [
+            "num_train_timesteps",
+            "beta_start",
+            "beta_end",
+            "beta_schedule",
+            "trained_betas",
+            "rescale_betas_zero_snr",
+            "prediction_type",
+            "predict_epsilon",
+            "variance_type",
+            "clip_sample",
+            "clip_sample_range",
+            "thresholding",
+            "sigma_min",
+            "sigma_max",
+            "sigma_data",
+            "timestep_type",
+            "use_karras_sigmas",
+            "use_flow_sigmas",
+            "invert_sigmas",
+        ];
+        let mut wrong = Vec::new();
+        for scheduler in schedulers() {
+            for field in fields.iter().chain(&OF_THEIR_SAMPLER) {
+                for value in &odd {
+                    let mut config = scheduler.clone();
+                    config[*field] = value.clone();
+                    let shown: String = config.to_string().chars().take(200).collect();
+                    match parse(config) {
+                        Ok(read) => {
+                            wrong.extend(check_sound(&read).err().map(|why| shown + ": " + &why))
+                        }
+                        Err(message) => {
+                            if !message.contains(field) && !message.contains("no table") {
+                                wrong.push(shown + " does not name the field: " + &message);
+                            }
+                            if OF_THEIR_SAMPLER.contains(field) {
+                                wrong.push(format!(
+                                    "{field} has no effect and is refused: {message}"
+                                ));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]
