@@ -8,14 +8,13 @@ use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::learner::{
-    Curvature as _, DELAY, Damping, Effect, FiniteTraining, GaussNewton, Learner, LearnerConfig,
-    LossDraws, SolverReport, StoppingRule, conjugate_gradients,
+    Curvature, DELAY, Damping, Effect, FiniteTraining, Learner, LearnerConfig, SolverReport,
+    StoppingRule, conjugate_gradients,
 };
 use datasway_training::optimization::Optimization;
-use nalgebra::DVector;
 
 use super::models::{
-    EXACT, LinearModel, NOISE, Perceptron, SmallNetwork, apart, directions, dot, draw, matrix,
+    EXACT, LinearModel, NOISE, Perceptron, SmallNetwork, apart, directions, draw, from_entries,
     random_directions,
 };
 
@@ -127,5 +126,75 @@ fn the_solver_ends_where_delta_stands_still() {
             println!("{damping:?}: {iterations} iterations, missing {missing:.4}");
             assert!(missing < 0.05, "{missing}");
         }
+    }
+}
+
+/// A diagonal matrix, a stack of one.
+struct Diagonal(ParameterTangents);
+
+impl Curvature for Diagonal {
+    fn product(
+        &self,
+        directions: &ParameterTangents,
+        _progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        Ok(directions.multiply(&self.0))
+    }
+}
+
+/// The last component of solutions.
+struct LastComponent;
+
+/// The last component of every solution.
+fn last_components(solutions: &ParameterTangents) -> Vec<f64> {
+    let solutions = directions(solutions).into_iter();
+    solutions.map(|x| *x.last().expect("a component")).collect()
+}
+
+impl Effect for LastComponent {
+    fn relative(
+        &self,
+        changes: &ParameterTangents,
+        solutions: &ParameterTangents,
+    ) -> Result<Vec<f64>, DiffusionError> {
+        let pairs = last_components(changes)
+            .into_iter()
+            .zip(last_components(solutions));
+        Ok(pairs.map(|(change, x)| (change / x).abs()).collect())
+    }
+}
+
+#[test]
+fn an_effect_that_the_norm_hardly_sees_is_waited_for() {
+    let like = random_directions(&LinearModel::new(D), 1);
+    let n = directions(&like)[0].len();
+    let least = 1e-3f64;
+    let curvatures: Vec<f64> = (0..n)
+        .map(|i| least.powf(i as f64 / (n - 1) as f64))
+        .collect();
+    let powers = [1.0, 1.5];
+    let right = powers.map(|power| curvatures.iter().map(|h| h.powf(power)).collect());
+    let right = from_entries(&like, &right);
+    let curvature = Diagonal(from_entries(&like, &[curvatures]));
+    let solve = |effect: Option<&dyn Effect>| {
+        let rule = StoppingRule {
+            tolerance: 0.05,
+            iterations: 100,
+            effect,
+        };
+        conjugate_gradients(&curvature, 0.0, &right, rule, &mut |_| ()).expect("solutions")
+    };
+    let (by_norm, by_effect) = (solve(None), solve(Some(&LastComponent)));
+    assert!(by_norm.changes.is_empty());
+    for (k, power) in powers.into_iter().enumerate() {
+        let exact = least.powf(power - 1.0);
+        let [norm, effect] = [&by_norm, &by_effect].map(|solution| {
+            let error = (last_components(&solution.solutions)[k] / exact - 1.0).abs();
+            (solution.errors[k].len(), error)
+        });
+        println!("by the norm {norm:?}, by the effect {effect:?}");
+        assert!(norm.1 > 0.3 && effect.1 < 0.01, "{norm:?} {effect:?}");
+        assert!(norm.0 < effect.0 && effect.0 < 30, "{norm:?} {effect:?}");
+        assert!(by_effect.changes[k] <= 0.05, "{:?}", by_effect.changes);
     }
 }
