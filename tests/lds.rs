@@ -53,6 +53,7 @@ fn a_benchmark_scores_every_image_by_every_method() {
         ("attribution-ours_empirical-h2-", vec![12, 128]),
         ("attribution-tangent", vec![12, 6]),
         ("attribution-ours_weights-3-", vec![12, 6]),
+        ("attribution-ours_weights-4-training-", vec![12, 6]),
     ] {
         let found = arrays(&folder, job, "scores.safetensors");
         let of_samples: Vec<_> = found
@@ -71,12 +72,20 @@ fn a_benchmark_scores_every_image_by_every_method() {
         assert!(found["cost"].1[0] > 0.0, "{job} took no time");
     }
     // Through the weights every target has a prediction for every subset and for the rest of every group.
-    let weights = arrays(&folder, "attribution-ours_weights-3-", "scores.safetensors");
-    for (target, rows) in [("sample", 12), ("sample-loss", 6), ("held-out-loss", 8)] {
-        for (columns, parts) in [("subsets", 6), ("complements", 4)] {
-            let (shape, values) = &weights[&format!("{columns}/{target}/ours weights-3")];
-            assert_eq!(*shape, [rows, parts], "{columns}/{target}");
-            assert!(values.iter().all(|v| v.is_finite() && *v != 0.0));
+    for (job, name) in [
+        ("attribution-ours_weights-3-", "ours weights-3"),
+        (
+            "attribution-ours_weights-4-training-",
+            "ours weights-4-training",
+        ),
+    ] {
+        let weights = arrays(&folder, job, "scores.safetensors");
+        for (target, rows) in [("sample", 12), ("sample-loss", 6), ("held-out-loss", 8)] {
+            for (columns, parts) in [("subsets", 6), ("complements", 4)] {
+                let (shape, values) = &weights[&format!("{columns}/{target}/{name}")];
+                assert_eq!(*shape, [rows, parts], "{columns}/{target}");
+                assert!(values.iter().all(|v| v.is_finite() && *v != 0.0));
+            }
         }
     }
     // A sample's influences sum to zero: mass that every image gains alike changes nothing.
@@ -225,6 +234,16 @@ fn a_benchmark_that_cannot_be_is_refused_before_anything_is_trained() {
         ),
         ("\"attr:Blond_Hair\"", "\"attr:Wings\"", "Wings"),
         (
+            "damping = \"training\"",
+            "damping = \"long\"",
+            "damping must be a number or \"training\"",
+        ),
+        (
+            "damping = \"training\"",
+            "damping = -1.0",
+            "the relative damping must be between 0.0 and 1000000.0, not -1.0",
+        ),
+        (
             "\"attr:Blond_Hair\"",
             "\"attr:Smiling\"",
             "two groups are called attr:Smiling",
@@ -236,4 +255,18 @@ fn a_benchmark_that_cannot_be_is_refused_before_anything_is_trained() {
             .run("retrain", &["status", "lds.toml"])
             .refused(1, says);
     }
+}
+
+#[test]
+fn a_method_whose_solver_needs_more_memory_than_there_is_is_refused() {
+    let folder = Folder::new();
+    let large = LDS.replacen("iterations = 4", "iterations = 10000", 1);
+    let large = large.replacen("channels = 8", "channels = 512", 1);
+    folder.write("lds.toml", large);
+    let said = folder.run("retrain", &["status", "lds.toml"]);
+    said.refused(
+        1,
+        "method ours weights-10000-training: 10,000 iterations of the solver need ",
+    );
+    said.refused(1, "choose fewer iterations");
 }

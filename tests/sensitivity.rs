@@ -102,6 +102,32 @@ fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_t
             .text("a/index.html")
             .contains("12 draws of the curvature")
     );
+    // Three iterations are too few, which is told.
+    let changes = run["weights"]["delta_changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 2);
+    assert!(changes.iter().all(|change| change.as_f64() > Some(0.1)));
+    let advice = "give more --iterations than 3";
+    assert!(folder.text("a/index.html").contains(advice));
+    let patient = [
+        "--through",
+        "weights",
+        "--draws",
+        "4",
+        "--gradient-draws",
+        "20",
+        "--damping",
+        "1",
+        "--tolerance",
+        "0.2",
+        "--iterations",
+        "40",
+        "--out",
+        "patient",
+    ];
+    let said = sensitivity(&folder, &[&change[..], &patient].concat()).succeeded();
+    assert!(said.errors.contains("of which the last 4 changed δ by"));
+    assert!(!said.errors.contains("--iterations"), "{}", said.errors);
+    assert!(!folder.text("patient/index.html").contains("--iterations"));
     // The parts of the steps add up to the score, and change nothing else.
     let parts = ["--by-step", "--out", "parts"];
     sensitivity(&folder, &[&change[..], &weights, &parts].concat()).succeeded();

@@ -8,6 +8,7 @@ use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::precondition::Precondition;
 use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::{EstimatorSpec, checkpoint_moments};
+use datasway_sensitivity::learner::FiniteTraining;
 use datasway_sensitivity::sample_spec::SampleSpec;
 
 use crate::AttributionError;
@@ -129,6 +130,8 @@ pub struct AttributionContext<'a> {
     pub precondition: Precondition,
     /// Distribution of noise levels in training.
     pub training_noise: NoiseDistribution,
+    /// Training of the models of the parts.
+    pub training: FiniteTraining,
     /// The m training images.
     pub images: &'a Dataset,
     /// True if the models are trained on mirror images, too.

@@ -1,6 +1,8 @@
 //! The methods of this crate, as experiment files describe them.
 
 use datasway_sensitivity::density::EstimatorSpec;
+use datasway_sensitivity::learner::{FiniteTraining, LearnerConfig};
+use datasway_sensitivity::sample_spec::SampleSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::AttributionError;
@@ -70,6 +72,44 @@ impl Method {
             Self::Tangent(method) => Some(method.estimator()),
             Self::WeightsPrincipal(method) => Some(method.estimator()),
             Self::Weights(_)
+            | Self::MeanShift(_)
+            | Self::Pixels(_)
+            | Self::Nearest(_)
+            | Self::Patches(_)
+            | Self::Trak(_) => None,
+        }
+    }
+
+    /// True if the length of the training of the models of parts decides the scores.
+    pub fn depends_on_training(&self) -> bool {
+        self.weights()
+            .is_some_and(WeightsMethod::depends_on_training)
+    }
+
+    /// The options of the solver of a method through the weights for models of parts with this training, and the largest number of
+    /// right-hand sides that are solved together; none for other methods.
+    pub fn solver(
+        &self,
+        training: FiniteTraining,
+        samples: &SampleSpec,
+        parts: usize,
+    ) -> Option<(LearnerConfig, usize)> {
+        let right_hand_sides = match self {
+            Self::WeightsPrincipal(method) => method.right_hand_sides(samples),
+            _ => parts,
+        };
+        let solver = self.weights()?.solver(training, samples);
+        Some((solver, right_hand_sides))
+    }
+
+    /// The derivative of the weights of the method, if it has one.
+    fn weights(&self) -> Option<&WeightsMethod> {
+        match self {
+            Self::Weights(method) => Some(method),
+            Self::WeightsPrincipal(method) => Some(method.weights()),
+            Self::Adjoint(_)
+            | Self::Principal(_)
+            | Self::Tangent(_)
             | Self::MeanShift(_)
             | Self::Pixels(_)
             | Self::Nearest(_)
@@ -163,6 +203,14 @@ mod tests {
                 "ours weights-8",
                 json!({
                     "kind": "weights", "draws": 1536, "image_draws": 64, "damping": 1e-3, "iterations": 8,
+                }),
+            ),
+            (
+                "weights",
+                "damping = \"training\"\niterations = 8",
+                "ours weights-8-training",
+                json!({
+                    "kind": "weights", "draws": 1536, "image_draws": 64, "damping": "training", "iterations": 8,
                 }),
             ),
             (

@@ -2,7 +2,7 @@
 //!
 //! - [`spec`]: the experiment file.
 //! - [`prepared`]: the experiment with its images, of which [`resolved`] has the parts, and [`given`] a base model of a folder.
-//! - [`solver_memory`]: the memory that its estimators through the weights need.
+//! - [`solver_memory`]: the memory that its estimators and attribution methods through the weights need.
 //! - [`jobs`]: the plan of its trainings, samples and predictions, their results on disk, and their execution.
 //! - [`baselines`]: simple predictions for comparison.
 //! - [`evaluation`]: agreement of predicted and real changes, scores of attribution methods, counterfactuals.

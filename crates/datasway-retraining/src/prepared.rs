@@ -14,6 +14,7 @@ use datasway_diffusion::schedule;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::ResolvedConfig;
 use datasway_sensitivity::density::EstimatorSpec;
+use datasway_sensitivity::learner::FiniteTraining;
 use datasway_sensitivity::measure::{Empirical, ImagePoints, points};
 use datasway_training::batches::Batches;
 use datasway_training::training_set::TrainingSetInfo;
@@ -224,6 +225,15 @@ impl PreparedExperiment {
         benchmark.ok_or_else(|| RetrainError::experiment("the experiment has no [attribution]"))
     }
 
+    /// The training of the models of the benchmark's parts.
+    ///
+    /// # Errors
+    /// If the experiment has no attribution benchmark, or the configuration of its variant is invalid.
+    pub fn training_of_parts(&self) -> Result<FiniteTraining, RetrainError> {
+        let variant = &self.benchmark()?.spec.variant;
+        Ok(variant.configuration(&self.config)?.finite_training())
+    }
+
     /// Batches of the training data after the change of a direction.
     ///
     /// # Errors
@@ -353,6 +363,7 @@ impl PreparedExperiment {
             checkpoint,
             precondition: self.precondition(),
             training_noise: self.own_training_noise()?,
+            training: self.training_of_parts()?,
             images: &self.images,
             mirrored: self.config.flip(),
             image_points: points(&self.images, self.config.flip(), &self.device),

@@ -65,8 +65,8 @@ impl ExperimentArgs {
         datasway_cli::tell(&prepared.data_summary);
         for solver in prepared.solver_memory()? {
             let what = format!(
-                "estimator {}: {} of the solver",
-                solver.estimator,
+                "{}: {} of the solver",
+                solver.name,
                 plural(solver.iterations, "iteration")
             );
             ensure_room(solver.bytes, &what, "choose fewer iterations")?;

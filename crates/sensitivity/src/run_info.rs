@@ -4,7 +4,7 @@ use std::fmt;
 
 use datasway_fs::{grouped, plural};
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
-use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig, SolverReport};
+use datasway_sensitivity::learner::{DELAY, Damping, FiniteTraining, LearnerConfig, SolverReport};
 use datasway_sensitivity::{
     ClipDifference, ResolvedConfig, SensitivityConfig, Through, TrainedModel,
 };
@@ -69,6 +69,9 @@ pub struct LearnerInfo {
     residuals: Vec<Vec<f64>>,
     /// The estimated relative error after each iteration, for each right-hand side.
     errors: Vec<Vec<f64>>,
+    /// The relative change of δ of the first samples by the last iterations, for each right-hand side.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    delta_changes: Vec<f64>,
 }
 
 /// The training whose length regularises the change of the weights.
@@ -133,10 +136,28 @@ impl LearnerInfo {
             iterations: iterations.unwrap_or(0),
             residuals: report.residuals,
             errors: report.errors,
+            delta_changes: report.delta_changes,
         }
     }
 
-    /// Draws, damping and error in one line.
+    /// The largest relative change of δ by the last iterations; none where no δ was computed.
+    fn delta_change(&self) -> Option<f64> {
+        self.delta_changes.iter().copied().reduce(f64::max)
+    }
+
+    /// Advice if δ did not stand still when the iterations ended.
+    pub fn warning(&self) -> Option<String> {
+        let change = self.delta_change()?;
+        (change > self.tolerance).then(|| {
+            format!(
+                "the last {} of the solver still changed δ by {change:.3} of its length: give more --iterations than {}",
+                plural(DELAY.min(self.iterations), "iteration"),
+                self.iterations
+            )
+        })
+    }
+
+    /// Draws, damping, error and change of δ in one line.
     pub fn text(&self) -> String {
         let last = self.errors.iter().filter_map(|history| history.last());
         let error = last.copied().fold(0.0, f64::max);
@@ -156,8 +177,12 @@ impl LearnerInfo {
             ),
             _ => "no damping".to_owned(),
         };
+        let change = self.delta_change().map_or(String::new(), |change| {
+            let last = DELAY.min(self.iterations);
+            format!(", of which the last {last} changed δ by {change:.3}")
+        });
         format!(
-            "{} of the curvature{draws}; {regularization}; {} to an estimated error of {error:.3}",
+            "{} of the curvature{draws}; {regularization}; {} to an estimated error of {error:.3}{change}",
             plural(self.curvature_draws, "draw"),
             plural(self.iterations, "iteration")
         )
@@ -292,6 +317,11 @@ impl RunInfo {
         self.weights.as_ref().map(LearnerInfo::text)
     }
 
+    /// Advice if the solution for the weights is not good enough for δ.
+    pub fn weights_warning(&self) -> Option<String> {
+        self.weights.as_ref().and_then(LearnerInfo::warning)
+    }
+
     /// The training data, as the checkpoint names them.
     pub fn data(&self) -> &str {
         &self.data
@@ -361,6 +391,7 @@ impl RunInfo {
         ];
         rows.extend(self.density().map(|text| ("Log-density", text)));
         rows.extend(self.weights().map(|text| ("Solution", text)));
+        rows.extend(self.weights_warning().map(|text| ("Warning", text)));
         rows.extend(self.clip_sample.map(|clip| ("clip_sample", clip.text())));
         rows.into_iter()
             .map(|(name, value)| (name.to_owned(), value))

@@ -27,7 +27,8 @@ pub struct ThroughArgs {
     /// Learning rate of the training that damps [default: that of the checkpoint]
     #[arg(long, value_name = "RATE", value_parser = real(number::LEARNING_RATE))]
     training_rate: Option<f64>,
-    /// Estimated relative error, in the norm of the curvature, at which the solver stops, through weights [default: 0.1]
+    /// Estimated relative error at which the solver stops, through weights: in the norm of the curvature, and in δ of a ranking
+    /// [default: 0.1]
     #[arg(long, value_name = "FRACTION", value_parser = real(number::SHARE))]
     tolerance: Option<f64>,
     /// Largest number of iterations of the solver, through weights [default: 32]

@@ -10,8 +10,10 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::learner::{
-    Damping, DataPoints, Learner, LearnerConfig, sample_with_weight_tangents,
+    Damping, DampingSpec, DataPoints, FiniteTraining, Learner, LearnerConfig,
+    sample_with_weight_tangents,
 };
+use datasway_sensitivity::sample_spec::SampleSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::AttributionError;
@@ -24,7 +26,8 @@ const TIMED_IMAGES: usize = 32;
 /// Change `⟨∂f/∂θ, dθ/dη⟩` of a target f, with each part of the training images as a direction
 /// ([`datasway_sensitivity::learner`]).
 ///
-/// A part S changes the weights by `dθ/dη = −(G + λ)⁻¹·(∇L_S − ∇L_ρ)`. One solve a part serves all targets: samples move by
+/// A part S changes the weights by `dθ/dη = −(G + λ)⁻¹·(∇L_S − ∇L_ρ)`, or by the filter of the
+/// [length of the training](FiniteTraining) of the models of parts in place of the inverse. One solve a part serves all targets: samples move by
 /// the tangent of the sampler, and the loss `mean of λ·‖D − x‖²/d` by `mean of (2λ/d)·⟨D − x, J_θ·dθ/dη⟩`.
 ///
 /// The method scores no single image.
@@ -37,9 +40,9 @@ pub struct WeightsMethod {
     /// Draws of each training image.
     #[serde(default = "default_image_draws")]
     image_draws: usize,
-    /// The damping λ, relative to the largest eigenvalue.
-    #[serde(default = "default_damping")]
-    damping: f64,
+    /// The regularisation in directions of little curvature.
+    #[serde(default)]
+    damping: DampingSpec,
     /// Iterations of the solver, all of which are done.
     #[serde(default = "default_iterations")]
     iterations: usize,
@@ -53,21 +56,18 @@ fn default_image_draws() -> usize {
     LearnerConfig::default().image_draws
 }
 
-fn default_damping() -> f64 {
-    1e-3
-}
-
 fn default_iterations() -> usize {
     24
 }
 
 impl Attributor for WeightsMethod {
     fn name(&self) -> String {
-        format!("ours weights-{}", self.iterations)
+        format!("ours {}", self.damping.label(self.iterations))
     }
 
     fn check(&self) -> Result<(), AttributionError> {
-        Ok(self.config(1, 0).check()?)
+        // The training of the models of parts is checked with them.
+        Ok(self.config(self.damping.without_training(), 1, 0).check()?)
     }
 
     fn removal_forms(&self) -> Vec<String> {
@@ -159,6 +159,7 @@ impl WeightsMethod {
                 curvature_draws: whole.config.batch,
                 image_draws: 1,
                 iterations: 1,
+                damping: LearnerConfig::default().damping,
                 ..whole.config
             },
             ..whole
@@ -169,11 +170,21 @@ impl WeightsMethod {
         Ok(started.elapsed().as_secs_f64() / timed.subset_tangent_work(k) as f64)
     }
 
-    fn config(&self, batch: usize, seed: u64) -> LearnerConfig {
+    /// True if the length of the training of the models of parts decides the scores.
+    pub(crate) fn depends_on_training(&self) -> bool {
+        self.damping.depends_on_training()
+    }
+
+    /// The options of the solver for models of parts with this training.
+    pub(crate) fn solver(&self, training: FiniteTraining, samples: &SampleSpec) -> LearnerConfig {
+        self.config(self.damping.resolve(training), samples.batch, samples.seed)
+    }
+
+    fn config(&self, damping: Damping, batch: usize, seed: u64) -> LearnerConfig {
         LearnerConfig {
             curvature_draws: self.draws,
             image_draws: self.image_draws,
-            damping: Damping::Fraction(self.damping),
+            damping,
             // The number of iterations alone decides, so that results of different numbers can be compared.
             tolerance: 0.0,
             iterations: self.iterations,
@@ -190,12 +201,11 @@ impl WeightsMethod {
         training_set: &'a dyn DataPoints,
         noise: &'a TrainingNoise,
     ) -> Learner<'a> {
-        let samples = context.sample_spec;
         Learner {
             model: context.model,
             training_set,
             noise,
-            config: self.config(samples.batch, samples.seed),
+            config: self.solver(context.training, context.sample_spec),
         }
     }
 }

@@ -3,8 +3,9 @@
 use burn::tensor::{Tensor, TensorData};
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::influence::{Functional, compute_through_weights};
+use datasway_sensitivity::influence::{Functional, compute_through_weights, solved_together};
 use datasway_sensitivity::measure::ImagePoints;
+use datasway_sensitivity::sample_spec::SampleSpec;
 use serde::{Deserialize, Serialize};
 
 use super::principal::principal;
@@ -33,6 +34,16 @@ impl WeightsPrincipalMethod {
     /// The density estimator of the line.
     pub(crate) fn estimator(&self) -> &EstimatorSpec {
         &self.line
+    }
+
+    /// The derivative of the weights.
+    pub(crate) fn weights(&self) -> &WeightsMethod {
+        &self.weights
+    }
+
+    /// The largest number of right-hand sides that are solved together.
+    pub(crate) fn right_hand_sides(&self, samples: &SampleSpec) -> usize {
+        solved_together(1, self.samples.min(samples.count).min(samples.batch))
     }
 }
 

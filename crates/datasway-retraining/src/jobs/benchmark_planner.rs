@@ -3,7 +3,7 @@
 use datasway_attribution::Attributor;
 use serde_json::json;
 
-use super::builder::{PlanBuilder, Training, add_bandwidth_revision};
+use super::builder::{PlanBuilder, Training, add_bandwidth_revision, add_training};
 use super::job::{JobId, JobKind, Task, TrainingData};
 use super::plan::{AttributionJobs, ModelOutputs, RemovalJobs};
 use crate::RetrainError;
@@ -135,6 +135,9 @@ impl<'p, 'a> BenchmarkPlanner<'p, 'a> {
             settings["groups"] = json!(groups);
         }
         add_bandwidth_revision(&mut settings, options.estimator());
+        if options.depends_on_training() {
+            add_training(&mut settings, self.config.finite_training());
+        }
         let (model, samples) = (self.model, self.samples);
         let task = Task::Attribution {
             model,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use datasway_sensitivity::density::{AUTO_BANDWIDTH_REVISION, Bandwidth, EstimatorSpec};
+use datasway_sensitivity::learner::FiniteTraining;
 use serde_json::{Value, json};
 
 use super::data_settings::{data_description, data_settings};
@@ -143,4 +144,19 @@ pub(super) fn add_bandwidth_revision(settings: &mut Value, estimator: Option<&Es
     if estimator.is_some_and(|estimator| estimator.bandwidth == Some(Bandwidth::Auto)) {
         settings["choices"] = json!(AUTO_BANDWIDTH_REVISION);
     }
+}
+
+/// Adds the training of the predicted models to the settings of a job.
+pub(super) fn add_training(settings: &mut Value, training: FiniteTraining) {
+    let FiniteTraining {
+        optimization,
+        batch,
+    } = training;
+    settings["training"] = json!({
+        "steps": optimization.steps,
+        "learning_rate": optimization.learning_rate,
+        "warmup": optimization.warmup,
+        "ema_decay": optimization.ema_decay,
+        "batch": batch,
+    });
 }

@@ -1,9 +1,9 @@
 //! Plans the jobs of variants: models of changed data, their samples and the predictions of them.
 
 use datasway_sensitivity::learner::FiniteTraining;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::builder::{PlanBuilder, Training, add_bandwidth_revision};
+use super::builder::{PlanBuilder, Training, add_bandwidth_revision, add_training};
 use super::job::{JobId, JobKind, Task, TrainingData};
 use super::plan::Replicate;
 use crate::RetrainError;
@@ -105,7 +105,9 @@ impl PlanBuilder<'_> {
             "data": self.experiment.images.fingerprint,
             "directions": self.direction_fingerprints(),
         });
-        add_training(&mut settings, options, training);
+        if options.depends_on_training() {
+            add_training(&mut settings, training);
+        }
         let label = format!("{kind} s{seed} {}", options.label());
         let inputs = [&[model, before], after].concat();
         let task = Task::WeightAlignment {
@@ -134,7 +136,9 @@ impl PlanBuilder<'_> {
             "directions": self.direction_fingerprints(),
         });
         add_bandwidth_revision(&mut settings, options.density());
-        add_training(&mut settings, options, training);
+        if options.depends_on_training() {
+            add_training(&mut settings, training);
+        }
         let label = format!("s{seed} {}", options.label());
         let task = Task::Sensitivity {
             model,
@@ -188,25 +192,5 @@ impl PlanBuilder<'_> {
         directions
             .map(|direction| direction.images.fingerprint.as_str())
             .collect()
-    }
-}
-
-/// Adds the training of the changed models to the settings of a job whose estimator depends on it.
-fn add_training(settings: &mut Value, options: &SensitivityEstimator, training: FiniteTraining) {
-    let SensitivityEstimator::Weights(weights) = options else {
-        return;
-    };
-    if weights.depends_on_training() {
-        let FiniteTraining {
-            optimization,
-            batch,
-        } = training;
-        settings["training"] = json!({
-            "steps": optimization.steps,
-            "learning_rate": optimization.learning_rate,
-            "warmup": optimization.warmup,
-            "ema_decay": optimization.ema_decay,
-            "batch": batch,
-        });
     }
 }

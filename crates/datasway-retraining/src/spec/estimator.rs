@@ -3,7 +3,7 @@
 use datasway_diffusion::validate::{self, within};
 use datasway_sensitivity::Through;
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig};
+use datasway_sensitivity::learner::{Damping, DampingSpec, FiniteTraining, LearnerConfig};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -11,8 +11,6 @@ use crate::RetrainError;
 
 /// The field that tells the derivative of the weights from an estimator of the density.
 const THROUGH: &str = "through";
-/// The damping if the file names none.
-const DEFAULT_DAMPING: f64 = 1e-3;
 /// The field that tells a combination.
 const COMBINE: &str = "combine";
 
@@ -55,30 +53,6 @@ fn weights(table: toml::Table) -> Result<SensitivityEstimator, toml::de::Error> 
     }
 }
 
-/// The regularisation of the derivative of the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum DampingSpec {
-    /// The damping λ, relative to the largest eigenvalue.
-    Fraction(f64),
-    /// The length of the training of each variant.
-    Training(TrainingLength),
-}
-
-/// Tells the length of a training from a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrainingLength {
-    /// `"training"`.
-    Training,
-}
-
-impl Default for DampingSpec {
-    fn default() -> Self {
-        Self::Fraction(DEFAULT_DAMPING)
-    }
-}
-
 /// Options of the derivative of the weights ([`datasway_sensitivity::learner`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,17 +92,9 @@ fn default_iterations() -> usize {
 }
 
 impl WeightsSpec {
-    /// True if the length of a variant's training decides the result.
-    pub fn depends_on_training(&self) -> bool {
-        matches!(self.damping, DampingSpec::Training(_))
-    }
-
     /// The regularisation for a variant with this training.
     pub fn damping(&self, training: FiniteTraining) -> Damping {
-        match self.damping {
-            DampingSpec::Fraction(fraction) => Damping::Fraction(fraction),
-            DampingSpec::Training(_) => Damping::Training(training),
-        }
+        self.damping.resolve(training)
     }
 
     /// The options, with a regularisation, the number of draws that are computed together and the seed of the draws.
@@ -177,10 +143,7 @@ impl SensitivityEstimator {
             Self::Density(estimator) => estimator.check()?,
             Self::Weights(weights) => {
                 // The training of a variant is checked with it.
-                let damping = match weights.damping {
-                    DampingSpec::Fraction(fraction) => Damping::Fraction(fraction),
-                    DampingSpec::Training(_) => LearnerConfig::default().damping,
-                };
+                let damping = weights.damping.without_training();
                 let learner = weights.learner(damping, 1, 0).check();
                 learner.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
             }
@@ -211,14 +174,7 @@ impl SensitivityEstimator {
     pub fn label(&self) -> String {
         match self {
             Self::Density(estimator) => estimator.label(),
-            Self::Weights(weights) => {
-                let suffix = if weights.depends_on_training() {
-                    "-training"
-                } else {
-                    ""
-                };
-                format!("weights-{}{suffix}", weights.iterations)
-            }
+            Self::Weights(weights) => weights.damping.label(weights.iterations),
             Self::Combination(CombinationSpec { combine, share, .. }) => {
                 format!("{}+{share}*{}", combine[0], combine[1])
             }
@@ -249,6 +205,11 @@ impl SensitivityEstimator {
                 ..combination
             }),
         }
+    }
+
+    /// True if the length of a variant's training decides the result.
+    pub fn depends_on_training(&self) -> bool {
+        matches!(self, Self::Weights(weights) if weights.damping.depends_on_training())
     }
 
     /// True if the real changes of the weights are compared with their derivative.

@@ -9,6 +9,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::FrozenNoise;
 
 use super::draws::DataPoints;
+use super::first_samples::FirstSamples;
 use super::inverse::CurvatureSolution;
 use super::solve::Learner;
 use super::step_parts::weight_step_parts;
@@ -54,7 +55,7 @@ impl Learner<'_> {
             done += work;
             progress(done as f64 / total);
         };
-        let derivative = self.weight_derivative(groups, &mut advance)?;
+        let derivative = self.weight_derivative(groups, config, device, &mut advance)?;
         let solved = started.elapsed().as_secs_f64();
         // The solver stops as early as it can.
         let mut done = solving;
@@ -69,7 +70,8 @@ impl Learner<'_> {
         Ok((results, derivative.solution))
     }
 
-    /// `dθ/dη` of every group, with a draw of its error if the noise of the draws is measured.
+    /// `dθ/dη` of every group, with a draw of its error if the noise of the draws is measured. It is solved until δ of the first
+    /// samples of `config` stands still too.
     ///
     /// `progress` receives the work that is done, of [`weight_derivative_work`](Self::weight_derivative_work) at most.
     ///
@@ -78,17 +80,20 @@ impl Learner<'_> {
     pub fn weight_derivative(
         &self,
         groups: &[&dyn DataPoints],
+        config: &SensitivityConfig,
+        device: &Device,
         progress: &mut dyn FnMut(usize),
     ) -> Result<WeightDerivative, DiffusionError> {
+        let samples = FirstSamples::new(self.model, config, device)?;
         if self.config.draw_noise {
-            let halved = self.halved_weight_tangent(groups, progress)?;
+            let halved = self.halved_weight_tangent_for(groups, Some(&samples), progress)?;
             Ok(WeightDerivative {
                 solution: halved.mean,
                 noise: Some(halved.noise),
             })
         } else {
             Ok(WeightDerivative {
-                solution: self.weight_tangent(groups, progress)?,
+                solution: self.weight_tangent_for(groups, Some(&samples), progress)?,
                 noise: None,
             })
         }

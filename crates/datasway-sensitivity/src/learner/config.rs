@@ -29,7 +29,8 @@ pub struct LearnerConfig {
     pub image_draws: usize,
     /// The regularisation.
     pub damping: Damping,
-    /// The estimated relative error in the norm of `G + λ`, or of G with a finite training, at which the solver stops.
+    /// The estimated relative error in the norm of `G + λ`, or of G with a finite training, at which the solver stops. Where δ is
+    /// computed, the last iterations must not change it by more either.
     pub tolerance: f64,
     /// Largest number of the solver's iterations.
     pub iterations: usize,

@@ -5,23 +5,13 @@
 //! i the error obeys `‖x − x_k‖_A² = Σ_{i≥k} α_i·‖r_i‖²` (Hestenes and Stiefel, Theorem 6:1), of which the first few terms are an
 //! estimate from below (Strakoš and Tichý, ETNA 13, 2002).
 
+use std::collections::VecDeque;
+
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
 use super::curvature::Curvature;
-
-/// Iterations whose progress estimates the error before them.
-pub const DELAY: usize = 4;
-
-/// The end of the iterations.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StoppingRule {
-    /// The estimated error of a solution [`DELAY`] iterations ago, relative to the solution in the norm of `A + λ`, below which
-    /// the present one is taken.
-    pub tolerance: f64,
-    /// Largest number of iterations.
-    pub iterations: usize,
-}
+use super::stopping::{DELAY, EffectChanges, StoppingRule};
 
 /// Solutions of `(A + λ)·x_k = b_k`.
 #[derive(Debug, Clone)]
@@ -33,19 +23,23 @@ pub struct Solution {
     /// The estimate of `‖x − x_k‖_A/‖x‖_A` for the iterate [`DELAY`] iterations before, after each iteration, for each k. It is 1
     /// for the first iterations.
     pub errors: Vec<Vec<f64>>,
+    /// The relative change of the [effect](StoppingRule::effect) by the last [`DELAY`] iterations, for each k; empty without an
+    /// effect.
+    pub changes: Vec<f64>,
 }
 
 /// Solves `(A + λ)·x_k = b_k` for K right-hand sides, which share every product with the curvature A.
 ///
-/// Each right-hand side has its own coefficients. Its solution stays as it is once its error is below the tolerance.
+/// Each right-hand side has its own coefficients. Its solution stays as it is once its error, and the change of the effect, are
+/// below the tolerance.
 ///
 /// # Errors
-/// If the curvature is not positive along a search direction, a number is not finite, or a product fails.
+/// If the curvature is not positive along a search direction, a number is not finite, or a product or the effect fails.
 pub fn conjugate_gradients(
     curvature: &dyn Curvature,
     damping: f64,
     right: &ParameterTangents,
-    rule: StoppingRule,
+    rule: StoppingRule<'_>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Solution, DiffusionError> {
     let size = right.dot(right);
@@ -55,11 +49,10 @@ pub fn conjugate_gradients(
     let mut squares = size.clone();
     let mut residuals = vec![Vec::new(); size.len()];
     let mut progresses = vec![Progress::default(); size.len()];
+    let mut effects = EffectChanges::new(rule, size.len());
+    let mut last_steps = LastSteps::new(rule);
+    let mut active: Vec<bool> = squares.iter().map(|square| *square > 0.0).collect();
     for _ in 0..rule.iterations {
-        let columns = squares.iter().zip(&progresses);
-        let active: Vec<bool> = columns
-            .map(|(square, progress)| *square > 0.0 && progress.error() > rule.tolerance)
-            .collect();
         if !active.contains(&true) {
             break;
         }
@@ -75,7 +68,9 @@ pub fn conjugate_gradients(
         }
         // x ← x + α·p, r ← r − α·(A + λ)·p, α = ⟨r, r⟩/⟨p, (A + λ)·p⟩
         let steps = quotients(&squares, &curvatures, &active);
-        solutions = solutions.add(&search.scale(&steps));
+        let step = search.scale(&steps);
+        solutions = solutions.add(&step);
+        last_steps.push(step);
         let back: Vec<f64> = steps.iter().map(|step| -step).collect();
         residual = residual.add(&product.scale(&back));
         let next = residual.dot(&residual);
@@ -93,12 +88,48 @@ pub fn conjugate_gradients(
                 history.push((squares[k] / size[k]).sqrt());
             }
         }
+        let errors: Vec<f64> = progresses.iter().map(Progress::error).collect();
+        let last = || [last_steps.sum(), solutions.clone()];
+        let done = effects.done(&errors, &active, last)?;
+        for ((active, done), square) in active.iter_mut().zip(done).zip(&squares) {
+            *active &= !done && *square > 0.0;
+        }
     }
+    let changes = effects.finish(&active, || [last_steps.sum(), solutions.clone()])?;
     Ok(Solution {
         solutions,
         residuals,
         errors: progresses.into_iter().map(|p| p.errors).collect(),
+        changes,
     })
+}
+
+/// The last [`DELAY`] steps `α·p`, where their effect is asked for.
+struct LastSteps {
+    steps: VecDeque<ParameterTangents>,
+    kept: usize,
+}
+
+impl LastSteps {
+    fn new(rule: StoppingRule<'_>) -> Self {
+        Self {
+            steps: VecDeque::new(),
+            kept: rule.effect.map_or(0, |_| DELAY),
+        }
+    }
+
+    fn push(&mut self, step: ParameterTangents) {
+        self.steps.push_back(step);
+        if self.steps.len() > self.kept {
+            self.steps.pop_front();
+        }
+    }
+
+    /// The change of the solutions.
+    fn sum(&self) -> ParameterTangents {
+        let steps = self.steps.iter();
+        steps.fold(ParameterTangents::new(), |sum, step| sum.add(step))
+    }
 }
 
 /// The progress of one column in the norm of `A + λ`.

@@ -7,6 +7,7 @@ use super::config::LearnerConfig;
 use super::draws::DataPoints;
 use super::inverse::CurvatureSolution;
 use super::solve::Learner;
+use super::stopping::Effect;
 
 /// Distance of the seeds of the two halves of the draws.
 const SEED_OFFSET: u64 = 1 << 32;
@@ -34,10 +35,20 @@ impl Learner<'_> {
         groups: &[&dyn DataPoints],
         progress: &mut dyn FnMut(usize),
     ) -> Result<HalvedSolution, DiffusionError> {
+        self.halved_weight_tangent_for(groups, None, progress)
+    }
+
+    /// [`halved_weight_tangent`](Self::halved_weight_tangent), each half solved until an effect of it stands still too.
+    pub(super) fn halved_weight_tangent_for(
+        &self,
+        groups: &[&dyn DataPoints],
+        effect: Option<&dyn Effect>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<HalvedSolution, DiffusionError> {
         let [a, b] = self.halves();
         let (a, b) = (
-            a.weight_tangent(groups, progress)?,
-            b.weight_tangent(groups, progress)?,
+            a.weight_tangent_for(groups, effect, progress)?,
+            b.weight_tangent_for(groups, effect, progress)?,
         );
         let half = vec![0.5; groups.len()];
         let back = vec![-0.5; groups.len()];

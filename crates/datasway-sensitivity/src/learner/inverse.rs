@@ -3,16 +3,17 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
-use super::conjugate_gradients::{DELAY, StoppingRule, conjugate_gradients};
+use super::conjugate_gradients::conjugate_gradients;
 use super::curvature::{Curvature, GaussNewton};
 use super::finite_training::TrainingFilter;
 use super::lanczos::KrylovSpaces;
+use super::stopping::{DELAY, Effect, EffectChanges, StoppingRule};
 
 /// The regularised inverse of the Gauss–Newton matrix.
 pub struct CurvatureInverse<'a> {
     pub(super) curvature: GaussNewton<'a>,
     pub(super) regularization: Regularization,
-    pub(super) rule: StoppingRule,
+    pub(super) rule: StoppingRule<'a>,
 }
 
 /// The regularisation, with what it needs of the model.
@@ -54,6 +55,9 @@ pub struct SolverReport {
     /// The estimated relative error after each iteration, for each right-hand side
     /// ([`Solution::errors`](super::Solution::errors)).
     pub errors: Vec<Vec<f64>>,
+    /// The relative change of δ of the first samples by the last [`DELAY`] iterations, for each right-hand side; empty where no δ
+    /// is computed.
+    pub delta_changes: Vec<f64>,
 }
 
 impl SolverReport {
@@ -66,6 +70,7 @@ impl SolverReport {
             largest_eigenvalue: f64::midpoint(self.largest_eigenvalue, other.largest_eigenvalue),
             residuals: [self.residuals, other.residuals].concat(),
             errors: [self.errors, other.errors].concat(),
+            delta_changes: [self.delta_changes, other.delta_changes].concat(),
         }
     }
 
@@ -74,6 +79,7 @@ impl SolverReport {
         self.largest_eigenvalue = self.largest_eigenvalue.max(other.largest_eigenvalue);
         self.residuals.extend(other.residuals);
         self.errors.extend(other.errors);
+        self.delta_changes.extend(other.delta_changes);
     }
 }
 
@@ -101,17 +107,26 @@ impl CurvatureInverse<'_> {
                         largest_eigenvalue: *largest_eigenvalue,
                         residuals: solution.residuals,
                         errors: solution.errors,
+                        delta_changes: solution.changes,
                     },
                 })
             }
             Regularization::Training { root, filter } => {
                 let curvature = Rescaled {
-                    curvature: &self.curvature,
+                    inner: &self.curvature,
                     root,
                 };
                 let response = |h: f64| filter.response(h);
                 let right = right.multiply(root);
-                filtered(&curvature, &response, &right, self.rule, progress).map(|solution| {
+                let effect = self.rule.effect.map(|effect| Rescaled {
+                    inner: effect,
+                    root,
+                });
+                let rule = StoppingRule {
+                    effect: effect.as_ref().map(|effect| effect as &dyn Effect),
+                    ..self.rule
+                };
+                filtered(&curvature, &response, &right, rule, progress).map(|solution| {
                     let solutions = solution.solutions.multiply(root);
                     CurvatureSolution {
                         solutions,
@@ -123,37 +138,51 @@ impl CurvatureInverse<'_> {
     }
 }
 
-/// `P^½·A·P^½`.
-struct Rescaled<'a> {
-    curvature: &'a dyn Curvature,
+/// `P^½·A·P^½` of a curvature A, or `E·P^½` of an effect E.
+struct Rescaled<'a, T: ?Sized> {
+    inner: &'a T,
     root: &'a ParameterTangents,
 }
 
-impl Curvature for Rescaled<'_> {
+impl Curvature for Rescaled<'_, GaussNewton<'_>> {
     fn product(
         &self,
         directions: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
         let product = self
-            .curvature
+            .inner
             .product(&directions.multiply(self.root), progress)?;
         Ok(product.multiply(self.root))
     }
 }
 
+impl Effect for Rescaled<'_, dyn Effect + '_> {
+    fn relative(
+        &self,
+        changes: &ParameterTangents,
+        solutions: &ParameterTangents,
+    ) -> Result<Vec<f64>, DiffusionError> {
+        let (changes, solutions) = (changes.multiply(self.root), solutions.multiply(self.root));
+        self.inner.relative(&changes, &solutions)
+    }
+}
+
 /// `f(A)·b_k` for K right-hand sides, by Lanczos's method.
 ///
-/// The iterations end where all that the last [`DELAY`] added is below the tolerance, relative to the result, in the norm of A.
+/// The iterations end where all that the last [`DELAY`] added is below the tolerance, relative to the result, in the norm of A
+/// and in the effect.
 fn filtered(
     curvature: &dyn Curvature,
     filter: &dyn Fn(f64) -> f64,
     right: &ParameterTangents,
-    rule: StoppingRule,
+    rule: StoppingRule<'_>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<CurvatureSolution, DiffusionError> {
     let mut spaces = KrylovSpaces::new(right)?;
     let mut errors = vec![Vec::new(); right.k()];
+    let mut effects = EffectChanges::new(rule, right.k());
+    let all = vec![true; right.k()];
     for _ in 0..rule.iterations {
         spaces.extend(curvature.product(spaces.newest(), progress)?)?;
         let before = spaces.dimension().saturating_sub(DELAY);
@@ -162,7 +191,10 @@ fn filtered(
         for (history, error) in errors.iter_mut().zip(added) {
             history.push(error);
         }
-        if largest <= rule.tolerance || spaces.is_exhausted() {
+        // All end together.
+        let together = vec![largest; right.k()];
+        let done = effects.done(&together, &all, || last(&spaces, filter))?;
+        if !done.contains(&false) || spaces.is_exhausted() {
             break;
         }
     }
@@ -173,6 +205,13 @@ fn filtered(
             largest_eigenvalue: spaces.largest_eigenvalue(),
             residuals: Vec::new(),
             errors,
+            delta_changes: effects.finish(&all, || last(&spaces, filter))?,
         },
     })
+}
+
+/// The change of `f(A)·b_k` by the last [`DELAY`] iterations, and `f(A)·b_k`.
+fn last(spaces: &KrylovSpaces, filter: &dyn Fn(f64) -> f64) -> [ParameterTangents; 2] {
+    let before = spaces.dimension().saturating_sub(DELAY);
+    [before, 0].map(|m| spaces.function_since(m, filter))
 }

@@ -122,13 +122,27 @@ impl KrylovSpaces {
         eigen.eigenvectors * first
     }
 
+    /// `y_n − y_m` of space k, the change of the coordinates since dimension m.
+    fn coordinate_change(&self, k: usize, m: usize, f: &dyn Fn(f64) -> f64) -> DVector<f64> {
+        let mut change = self.coordinates(k, self.dimension(), f);
+        if m > 0 {
+            let before = self.coordinates(k, m, f);
+            change.rows_mut(0, m).zip_apply(&before, |a, b| *a -= b);
+        }
+        change
+    }
+
     /// `f(A)·b_k` of every start.
     pub fn function(&self, f: &dyn Fn(f64) -> f64) -> ParameterTangents {
-        let n = self.dimension();
+        self.function_since(0, f)
+    }
+
+    /// The change of `f(A)·b_k` of every start since dimension m.
+    pub fn function_since(&self, m: usize, f: &dyn Fn(f64) -> f64) -> ParameterTangents {
         let columns = 0..self.lengths.len();
-        let coordinates: Vec<_> = columns.map(|k| self.coordinates(k, n, f)).collect();
+        let coordinates: Vec<_> = columns.map(|k| self.coordinate_change(k, m, f)).collect();
         let mut sum = ParameterTangents::new();
-        for (i, vector) in self.basis.iter().take(n).enumerate() {
+        for (i, vector) in self.basis.iter().take(self.dimension()).enumerate() {
             let factors: Vec<f64> = coordinates.iter().map(|y| y[i]).collect();
             sum = sum.add(&vector.scale(&factors));
         }
@@ -142,15 +156,9 @@ impl KrylovSpaces {
         let progress = columns.map(|k| {
             let t = self.tridiagonal(k, n);
             let square = |y: &DVector<f64>| y.dot(&(&t * y)).max(0.0);
-            let now = self.coordinates(k, n, f);
-            let mut change = now.clone();
-            if m > 0 {
-                let before = self.coordinates(k, m, f);
-                change.rows_mut(0, m).zip_apply(&before, |a, b| *a -= b);
-            }
-            let size = square(&now);
+            let size = square(&self.coordinates(k, n, f));
             if size > 0.0 {
-                (square(&change) / size).sqrt()
+                (square(&self.coordinate_change(k, m, f)) / size).sqrt()
             } else {
                 0.0
             }

@@ -7,12 +7,12 @@ use datasway_diffusion::training_noise::TrainingNoise;
 
 use super::adam::{metric_draws, metric_root};
 use super::config::{Damping, LearnerConfig};
-use super::conjugate_gradients::StoppingRule;
 use super::curvature::{Curvature as _, GaussNewton};
 use super::draws::{DataPoints, LossDraws};
 use super::inverse::{CurvatureInverse, CurvatureSolution, Regularization};
 use super::loss::{loss_derivatives, loss_gradient};
 use super::spectrum::largest_eigenvalue;
+use super::stopping::{Effect, StoppingRule};
 
 /// Products of Lanczos's method for the largest eigenvalue.
 const LANCZOS_ITERATIONS: usize = 8;
@@ -53,9 +53,21 @@ impl<'a> Learner<'a> {
         groups: &[&dyn DataPoints],
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
+        self.weight_tangent_for(groups, None, progress)
+    }
+
+    /// [`weight_tangent`](Self::weight_tangent), solved until an effect of it stands still too.
+    pub(super) fn weight_tangent_for(
+        &self,
+        groups: &[&dyn DataPoints],
+        effect: Option<&dyn Effect>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<CurvatureSolution, DiffusionError> {
         let difference = self.gradient_difference(groups, progress)?;
         let right = difference.scale(&vec![-1.0; groups.len()]);
-        self.solve(&right, progress)
+        let mut inverse: CurvatureInverse<'_> = self.inverse(progress)?;
+        inverse.rule.effect = effect;
+        inverse.apply(&right, progress)
     }
 
     /// The work of [`weight_tangent`](Self::weight_tangent) for K groups, in the units of its progress.
@@ -139,6 +151,7 @@ impl<'a> Learner<'a> {
             rule: StoppingRule {
                 tolerance,
                 iterations,
+                effect: None,
             },
         })
     }

@@ -132,6 +132,7 @@ fn every_right_hand_side_is_solved_as_if_alone() {
     let rule = StoppingRule {
         tolerance: 1e-12,
         iterations: 100,
+        effect: None,
     };
     let solve = |right: &ParameterTangents| {
         conjugate_gradients(&curvature, 0.01, right, rule, &mut |_| ()).expect("a solution")
@@ -170,6 +171,7 @@ fn the_estimated_error_is_that_of_a_few_iterations_before_from_below() {
         let rule = StoppingRule {
             tolerance: 0.0,
             iterations,
+            effect: None,
         };
         conjugate_gradients(&curvature, damping, &right, rule, &mut |_| ()).expect("a solution")
     };
@@ -217,6 +219,7 @@ fn a_negative_curvature_is_refused() {
     let rule = StoppingRule {
         tolerance: 0.1,
         iterations: 3,
+        effect: None,
     };
     let refused = conjugate_gradients(&Negative, 0.5, &right, rule, &mut |_| ());
     let message = refused.expect_err("a refusal").to_string();

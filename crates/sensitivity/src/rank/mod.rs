@@ -146,6 +146,7 @@ pub fn execute(mut arguments: RankArgs) -> Result<()> {
     if let Some(solution) = run.info.weights() {
         datasway_cli::tell(solution);
     }
+    datasway_cli::tell_if(run.info.weights_warning());
     tell_results(&results, &arguments.out.join("index.html"));
     ensure_finite(&results, arguments.through.through())
 }

@@ -61,7 +61,7 @@ impl RankArgs {
             samples: config.samples,
             parts: batches(config).collect(),
         };
-        let derivative = || solved(&learner, &groups, model, share);
+        let derivative = || solved(&learner, &groups, prepared, share);
         share.compute(run, &self.replay, derivative, |derivative, samples| {
             let device = &model.device;
             let results =
@@ -97,9 +97,10 @@ impl RankArgs {
 fn solved(
     learner: &Learner<'_>,
     groups: &[&dyn DataPoints],
-    model: &TrainedModel,
+    prepared: &Prepared,
     share: &Share,
 ) -> Result<WeightDerivative> {
+    let Prepared { model, config, .. } = prepared;
     let path = share.solution();
     if path.exists() {
         return weight_derivative::read(&path, groups.len(), &model.device);
@@ -108,7 +109,8 @@ fn solved(
     bar.set_style(ProgressStyle::with_template(
         "solving for the weights {bar:30} {percent} %  at most {eta} left",
     )?);
-    let derivative = learner.weight_derivative(groups, &mut |work| bar.inc(work as u64))?;
+    let mut advance = |work| bar.inc(work as u64);
+    let derivative = learner.weight_derivative(groups, config, &model.device, &mut advance)?;
     bar.finish_and_clear();
     weight_derivative::write(&path, &derivative)?;
     Ok(derivative)

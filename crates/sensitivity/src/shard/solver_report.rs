@@ -12,6 +12,7 @@ const DAMPING: &str = "solver/damping";
 const LARGEST_EIGENVALUE: &str = "solver/largest_eigenvalue";
 const RESIDUALS: &str = "solver/residuals";
 const ERRORS: &str = "solver/errors";
+const DELTA_CHANGES: &str = "solver/delta_changes";
 
 /// Adds a report to the arrays of a batch.
 pub fn put(report: &SolverReport, arrays: &mut BTreeMap<String, Array>) {
@@ -21,6 +22,7 @@ pub fn put(report: &SolverReport, arrays: &mut BTreeMap<String, Array>) {
     arrays.insert(LARGEST_EIGENVALUE.to_owned(), largest);
     put_histories(RESIDUALS, &report.residuals, arrays);
     put_histories(ERRORS, &report.errors, arrays);
+    arrays.insert(DELTA_CHANGES.to_owned(), wide(&report.delta_changes));
 }
 
 /// Reads the output of [`put`].
@@ -37,6 +39,7 @@ pub fn take(batch: &mut Reader<'_>) -> Result<SolverReport> {
         largest_eigenvalue,
         residuals: take_histories(RESIDUALS, batch)?,
         errors: take_histories(ERRORS, batch)?,
+        delta_changes: batch.take_wide(DELTA_CHANGES)?,
     })
 }
 
@@ -82,12 +85,14 @@ mod tests {
                 largest_eigenvalue: 1e300,
                 residuals: vec![vec![0.1, 5e-324], vec![], vec![f64::MAX]],
                 errors: vec![vec![1.0 / 7.0]; 3],
+                delta_changes: vec![1.0 / 11.0, 0.0, 5e-324],
             },
             SolverReport {
                 damping: None,
                 largest_eigenvalue: -0.0,
                 residuals: vec![],
                 errors: vec![vec![f64::INFINITY, 2.0_f64.sqrt()]],
+                delta_changes: vec![],
             },
         ];
         for report in reports {

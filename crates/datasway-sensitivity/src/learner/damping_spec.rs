@@ -1,0 +1,70 @@
+//! The regularisation of the derivative of the weights as experiment files describe it.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{Damping, LearnerConfig};
+use super::finite_training::FiniteTraining;
+
+/// The damping if the file names none.
+const DEFAULT_FRACTION: f64 = 1e-3;
+
+/// The regularisation of the derivative of the weights: a number, or `"training"`.
+///
+/// The serialised form is part of the keys of stored results.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "damping must be a number or \"training\", the length of the training"
+)]
+pub enum DampingSpec {
+    /// The damping λ, relative to the largest eigenvalue.
+    Fraction(f64),
+    /// The length of the training of the models that are predicted.
+    Training(TrainingLength),
+}
+
+/// Tells the length of a training from a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainingLength {
+    /// `"training"`.
+    Training,
+}
+
+impl Default for DampingSpec {
+    fn default() -> Self {
+        Self::Fraction(DEFAULT_FRACTION)
+    }
+}
+
+impl DampingSpec {
+    /// True if the length of a training decides the result.
+    pub fn depends_on_training(self) -> bool {
+        matches!(self, Self::Training(_))
+    }
+
+    /// The regularisation for models with this training.
+    pub fn resolve(self, training: FiniteTraining) -> Damping {
+        match self {
+            Self::Fraction(fraction) => Damping::Fraction(fraction),
+            Self::Training(_) => Damping::Training(training),
+        }
+    }
+
+    /// The damping λ, or the default one where a training is not known yet.
+    pub fn without_training(self) -> Damping {
+        match self {
+            Self::Fraction(fraction) => Damping::Fraction(fraction),
+            Self::Training(_) => LearnerConfig::default().damping,
+        }
+    }
+
+    /// Name in tables of the derivative of the weights with so many iterations of the solver.
+    pub fn label(self, iterations: usize) -> String {
+        let suffix = match self {
+            Self::Fraction(_) => "",
+            Self::Training(_) => "-training",
+        };
+        format!("weights-{iterations}{suffix}")
+    }
+}
