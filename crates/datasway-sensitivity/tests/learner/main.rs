@@ -6,3 +6,4 @@ mod minimum;
 mod models;
 mod noise;
 mod products;
+mod structured_inverse;
