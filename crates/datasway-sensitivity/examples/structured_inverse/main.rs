@@ -37,15 +37,13 @@ use sampled_gradients::SampledGradients;
 
 const GROUPS: [&str; 2] = ["attr:Eyeglasses", "attr:Blond_Hair"];
 /// Draws of G.
-const CURVATURE_DRAWS: usize = 512;
+const CURVATURE_DRAWS: usize = 128;
 /// Draws of each gradient of the loss.
-const GRADIENT_DRAWS: usize = 8_192;
+const GRADIENT_DRAWS: usize = 2_048;
 /// λ relative to the largest eigenvalue of G.
 const DAMPINGS: [f64; 2] = [1e-3, 1e-5];
-/// Random gradients of the small preconditioner.
-const FEW: usize = 64;
-/// Random gradients of the large preconditioners.
-const MANY: usize = 512;
+/// Random gradients of a preconditioner.
+const GRADIENTS: usize = 512;
 /// Draws of one random gradient.
 const DRAWS_OF_SAMPLE: usize = 8;
 /// Batches of the mean square gradient of Adam.
@@ -58,7 +56,7 @@ const ITERATIONS: usize = 48;
 const DELTA_AFTER: [usize; 6] = [0, 4, 8, 16, 24, 48];
 const SAMPLES: usize = 16;
 /// Largest number of iterations of the converged solution.
-const CONVERGED_AFTER: usize = 400;
+const CONVERGED_AFTER: usize = 150;
 /// Progress of the last eight iterations in the norm of `G + λ`, relative to the solution, below which it is converged.
 const CONVERGED: f64 = 1e-5;
 /// Seed of G and of the gradients.
@@ -70,7 +68,7 @@ const SAMPLE_SEED: u64 = 2;
 
 /// An approximate inverse of `G + λ` as a function of λ.
 struct Method {
-    name: String,
+    name: &'static str,
     /// Products of the network's Jacobian with single draws that its building takes.
     work: usize,
     /// True if it approximates the inverse itself, and not up to a factor.
@@ -149,7 +147,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// All methods.
 fn methods(learner: &Learner) -> Result<Vec<Method>, DiffusionError> {
     let plain = Method {
-        name: "plain".to_owned(),
+        name: "plain",
         work: 0,
         is_inverse: false,
         inverse: Box::new(|_, residual| residual.clone()),
@@ -158,7 +156,7 @@ fn methods(learner: &Learner) -> Result<Vec<Method>, DiffusionError> {
         model: learner.model,
         draws: LossDraws::random(
             learner.training_set,
-            2 * MANY * DRAWS_OF_SAMPLE,
+            2 * GRADIENTS * DRAWS_OF_SAMPLE,
             learner.noise,
             PRECONDITIONER_SEED,
         ),
@@ -167,19 +165,15 @@ fn methods(learner: &Learner) -> Result<Vec<Method>, DiffusionError> {
     };
     let mut moments = KroneckerMoments::default();
     let mut squares = ParameterTangents::new();
-    let mut bases = Vec::new();
-    for range in [0..FEW, FEW..MANY] {
-        gradients.read(range, &mut |gradient| {
-            moments.add(gradient);
-            squares = squares.add(&gradient.multiply(gradient));
-        })?;
-        bases.push(moments.basis());
-        eprintln!("{} bases", bases.len());
-    }
-    let [few, many] = [0, 1].map(|k: usize| bases[k].clone());
+    gradients.read(0..GRADIENTS, &mut |gradient| {
+        moments.add(gradient);
+        squares = squares.add(&gradient.multiply(gradient));
+    })?;
+    let basis = moments.basis();
+    eprintln!("the eigenbases are there");
     let mut projected = BTreeMap::<ParamId, Tensor<2>>::new();
     let mut read = |gradient: &ParameterTangents| {
-        for (id, squares) in many.squares(gradient) {
+        for (id, squares) in basis.squares(gradient) {
             let sum = match projected.remove(&id) {
                 Some(sum) => sum + squares,
                 None => squares,
@@ -187,19 +181,18 @@ fn methods(learner: &Learner) -> Result<Vec<Method>, DiffusionError> {
             projected.insert(id, sum);
         }
     };
-    gradients.read(MANY..2 * MANY, &mut read)?;
+    gradients.read(GRADIENTS..2 * GRADIENTS, &mut read)?;
     let eigenvalues = projected
         .into_iter()
-        .map(|(id, sum)| (id, sum / MANY as f64));
-    let corrected = many.with_eigenvalues(&eigenvalues.collect());
-    let diagonal = squares.scale(&[1.0 / MANY as f64]);
+        .map(|(id, sum)| (id, sum / GRADIENTS as f64));
+    let corrected = basis.with_eigenvalues(&eigenvalues.collect());
+    let diagonal = squares.scale(&[1.0 / GRADIENTS as f64]);
     Ok(vec![
         plain,
         adam(learner)?,
         jacobi(diagonal),
-        kronecker(format!("kronecker {FEW}"), FEW, few),
-        kronecker(format!("kronecker {MANY}"), MANY, many),
-        kronecker(format!("ekfac {MANY}"), 2 * MANY, corrected),
+        kronecker("kronecker", GRADIENTS, basis),
+        kronecker("ekfac", 2 * GRADIENTS, corrected),
     ])
 }
 
@@ -214,7 +207,7 @@ fn adam(learner: &Learner) -> Result<Method, DiffusionError> {
     }
     let metric = squares.map_entries(|sum| ((sum / ADAM_BATCHES as f64).sqrt() + 1e-8).recip());
     Ok(Method {
-        name: "adam".to_owned(),
+        name: "adam",
         work: ADAM_BATCHES * ADAM_BATCH,
         is_inverse: false,
         inverse: Box::new(move |_, residual| residual.multiply(&metric)),
@@ -224,8 +217,8 @@ fn adam(learner: &Learner) -> Result<Method, DiffusionError> {
 /// The damped inverse of the diagonal of G.
 fn jacobi(diagonal: ParameterTangents) -> Method {
     Method {
-        name: format!("jacobi {MANY}"),
-        work: MANY * DRAWS_OF_SAMPLE,
+        name: "jacobi",
+        work: GRADIENTS * DRAWS_OF_SAMPLE,
         is_inverse: true,
         inverse: Box::new(move |damping, residual| {
             residual.multiply(&diagonal.map_entries(|entries| (entries + damping).recip()))
@@ -234,7 +227,7 @@ fn jacobi(diagonal: ParameterTangents) -> Method {
 }
 
 /// The damped inverse of a Kronecker-factored G from so many random gradients.
-fn kronecker(name: String, gradients: usize, basis: KroneckerBasis) -> Method {
+fn kronecker(name: &'static str, gradients: usize, basis: KroneckerBasis) -> Method {
     Method {
         name,
         work: gradients * DRAWS_OF_SAMPLE,
