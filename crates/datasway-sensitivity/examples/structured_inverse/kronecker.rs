@@ -24,7 +24,6 @@ pub struct KroneckerMoments {
 }
 
 /// Every parameter's eigenbasis and eigenvalues.
-#[derive(Clone)]
 pub struct KroneckerBasis(BTreeMap<ParamId, Block>);
 
 #[derive(Clone)]

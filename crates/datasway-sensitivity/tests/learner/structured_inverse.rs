@@ -2,9 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn_jvp::ParameterTangents;
-use datasway_sensitivity::learner::{
-    Curvature, GaussNewton, LossDraws, StoppingRule, conjugate_gradients,
-};
+use datasway_sensitivity::learner::{GaussNewton, LossDraws, StoppingRule, conjugate_gradients};
 use nalgebra::{DMatrix, DVector};
 
 use super::models::{
@@ -17,6 +15,8 @@ use sampled_gradients::SampledGradients;
 
 #[path = "../../examples/structured_inverse/kronecker.rs"]
 mod kronecker;
+// The example reads the gains of the iterates, and these tests do not.
+#[allow(dead_code)]
 #[path = "../../examples/structured_inverse/preconditioned.rs"]
 mod preconditioned;
 #[path = "../../examples/structured_inverse/sampled_gradients.rs"]
