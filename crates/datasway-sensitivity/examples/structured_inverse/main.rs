@@ -73,8 +73,11 @@ struct Method {
     work: usize,
     /// True if it approximates the inverse itself, and not up to a factor.
     is_inverse: bool,
-    inverse: Box<dyn Fn(f64, &ParameterTangents) -> ParameterTangents>,
+    inverse: Box<Inverse>,
 }
+
+/// `(G + λ)⁻¹·b_k` of λ and the right-hand sides, approximately.
+type Inverse = dyn Fn(f64, &ParameterTangents) -> ParameterTangents;
 
 /// `(G + λ)·x_k = b_k` for one λ.
 struct Problem<'a> {
