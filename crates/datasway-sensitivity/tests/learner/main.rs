@@ -6,4 +6,8 @@ mod minimum;
 mod models;
 mod noise;
 mod products;
+<<<<<<< HEAD
 mod stopping;
+=======
+mod structured_inverse;
+>>>>>>> kron
