@@ -6,8 +6,5 @@ mod minimum;
 mod models;
 mod noise;
 mod products;
-<<<<<<< HEAD
 mod stopping;
-=======
 mod structured_inverse;
->>>>>>> kron

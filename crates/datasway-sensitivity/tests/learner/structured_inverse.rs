@@ -179,6 +179,7 @@ fn preconditioned_iterations_end_at_once_with_the_inverse_and_are_the_plain_ones
     let rule = StoppingRule {
         tolerance: 0.0,
         iterations: 3,
+        effect: None,
     };
     let plain = conjugate_gradients(&curvature, DAMPING, &right, rule, &mut |_| ());
     let plain = directions(&plain.expect("a solution").solutions);
