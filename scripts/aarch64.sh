@@ -21,12 +21,10 @@ export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$emulator"
 
-# The assembly of gemm-f16 compiles only if its functions are inlined into those that enable its instructions.
 arm() {
     command=$1
     shift
-    cargo "$command" --locked --target $target --target-dir target/aarch64 \
-        --config 'profile.dev.package.gemm-f16.opt-level=3' "$@"
+    cargo "$command" --locked --target $target --target-dir target/aarch64 "$@"
 }
 
 loops() {
