@@ -7,7 +7,7 @@
 //! `Gᵀ[Σ (A g Aᵀ) ⊙ (Bᵀ d B)]G`.
 //!
 //! Images are NCHW. They get a border of zeros and are cut into quads: four tiles side by side. Two or four quads
-//! fill a vector, up to three vectors a block, whose transforms stay in the cache of a core. The gradient of the weights sums
+//! fill a vector, up to four vectors a block, whose transforms stay in the cache of a core. The gradient of the weights sums
 //! over tiles, so there a vector has channels of one tile, and the images have the channels of a pixel side by side.
 //!
 //! Results do not depend on the number of threads: every output is one sum over the channels in their

@@ -4,8 +4,6 @@ use std::mem::MaybeUninit;
 
 use crate::simd::{Machine, Vector};
 
-/// Largest number of vectors of a row of a tile.
-const MAX_VECTORS: usize = 3;
 /// Number of rows of a tile of inner products.
 const ROWS: usize = 4;
 
@@ -68,7 +66,7 @@ pub(crate) fn multiply<M: Machine>(
         return;
     }
     let vectors = n.div_ceil(lanes);
-    let width = vectors.div_ceil(vectors.div_ceil(MAX_VECTORS));
+    let width = vectors.div_ceil(vectors.div_ceil(M::VECTORS));
     let mut first = 0;
     while first < vectors {
         let count = width.min(vectors - first);

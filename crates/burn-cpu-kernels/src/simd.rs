@@ -100,8 +100,14 @@ pub(crate) trait Machine {
     /// True if `mul_add` is one instruction. Elsewhere it would be a library call.
     const FUSED: bool;
 
-    /// Number of rows of a tile of a matrix product, 4 or 8: three vectors of each are summed in registers.
+    /// Number of rows of a tile of a matrix product, 4 or 8.
     const ROWS: usize;
+
+    /// Largest number of vectors of a row of such a tile, 2 or 3.
+    ///
+    /// The registers hold `ROWS·VECTORS` sums, `VECTORS` vectors of one factor and an entry of the other. One register at
+    /// least stays free: where all are taken, compilers move sums between registers and memory at each term.
+    const VECTORS: usize;
 
     /// The vector of the instruction set.
     type Vector: Vector;

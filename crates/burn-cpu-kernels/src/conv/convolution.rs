@@ -10,8 +10,8 @@ use super::tiles::{Blocks, Target, apart, border, transform_input, transform_out
 use super::weights::{CHANNELS, PackedWeights, round};
 use crate::simd::{Machine, Vector, multiversion};
 
-/// Largest number of vectors of a block.
-const MAX_VECTORS: usize = 3;
+/// Largest number of vectors of a block, which has whole tiles of the products only.
+const MAX_VECTORS: usize = 4;
 /// Largest number of input channels of a block. The products of more are added in their order.
 const MAX_INPUTS: usize = 128;
 /// Number of quads that fill a block of any machine.
@@ -137,7 +137,8 @@ fn convolve_body<M: Machine>(
         shape.images * shape.inputs * shape.plane(),
     );
     border(shape, (shape.inputs, shape.inputs), x, bordered);
-    let blocks = Blocks::new::<M::Vector>(shape, MAX_VECTORS);
+    let most = MAX_VECTORS / M::VECTORS * M::VECTORS;
+    let blocks = Blocks::new::<M::Vector>(shape, most);
     let (lanes, outputs) = (M::Vector::LANES, round(shape.outputs));
     let entry = apart(shape.inputs.min(MAX_INPUTS), blocks.vectors * lanes);
     let transformed = at_least(&mut buffers.transformed, ENTRIES * entry);
@@ -155,13 +156,21 @@ fn convolve_body<M: Machine>(
                 let input = &transformed[e * apart(channels, length)..][..channels * length];
                 let product = &mut products[e * apart(outputs, length)..][..outputs * length];
                 let weights = packed.chunks_exact(ENTRIES * shape.inputs * CHANNELS);
-                for (weights, product) in weights.zip(product.chunks_exact_mut(CHANNELS * length)) {
+                let weights = (0..).step_by(CHANNELS).zip(weights);
+                for ((o, weights), out) in weights.zip(product.chunks_exact_mut(CHANNELS * length))
+                {
                     let weights = &weights[(e * shape.inputs + start) * CHANNELS..];
-                    let weights = &weights[..channels * CHANNELS];
+                    let product = Product {
+                        weights: &weights[..channels * CHANNELS],
+                        input,
+                        rows: shape.outputs - o,
+                        add: start > 0,
+                    };
                     match vectors {
-                        1 => multiply::<M, 1>(weights, input, start > 0, product),
-                        2 => multiply::<M, 2>(weights, input, start > 0, product),
-                        _ => multiply::<M, 3>(weights, input, start > 0, product),
+                        1 => multiply::<M, 1>(product, out),
+                        2 => multiply::<M, 2>(product, out),
+                        3 => multiply::<M, 3>(product, out),
+                        _ => multiply::<M, 4>(product, out),
                     }
                 }
             }
@@ -172,41 +181,73 @@ fn convolve_body<M: Machine>(
     }
 }
 
-/// `out = weights·input`, added to what is there if `add`: eight rows of `N` vectors; `weights` is `[inputs, 8]`, `input`
-/// `[inputs, N, lanes]`.
-#[inline(always)]
-fn multiply<M: Machine, const N: usize>(
-    weights: &[f32],
-    input: &[f32],
+/// A product of the transformed weights of eight outputs with the transformed inputs of a block.
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    /// `[inputs, 8]`.
+    weights: &'a [f32],
+    /// `[inputs, vectors, lanes]`.
+    input: &'a [f32],
+    /// Number of rows of which a result is used. Those beyond may be left out.
+    rows: usize,
+    /// True if the product is added to what is there.
     add: bool,
-    out: &mut [f32],
-) {
-    if M::ROWS == CHANNELS {
-        rows::<M::Vector, CHANNELS, N>((weights, 0), input, add, out);
-    } else {
-        let (upper, lower) = out.split_at_mut(out.len() / 2);
-        rows::<M::Vector, 4, N>((weights, 0), input, add, upper);
-        rows::<M::Vector, 4, N>((weights, 4), input, add, lower);
+}
+
+/// `out = weights·input`, `[8, B, lanes]`: a product with `B` vectors, in tiles.
+#[inline(always)]
+fn multiply<M: Machine, const B: usize>(product: Product, out: &mut [f32]) {
+    let mut vector = 0;
+    while vector < B {
+        let width = (B - vector).min(M::VECTORS);
+        match width {
+            1 => multiply_vectors::<M, B, 1>(product, vector, out),
+            2 => multiply_vectors::<M, B, 2>(product, vector, out),
+            _ => multiply_vectors::<M, B, 3>(product, vector, out),
+        }
+        vector += width;
     }
 }
 
-/// `R` rows of the product, from `first` on.
+/// `N` vectors of a product, from one on.
 #[inline(always)]
-fn rows<V: Vector, const R: usize, const N: usize>(
-    (weights, first): (&[f32], usize),
-    input: &[f32],
-    add: bool,
+fn multiply_vectors<M: Machine, const B: usize, const N: usize>(
+    product: Product,
+    vector: usize,
     out: &mut [f32],
 ) {
-    assert!(first + R <= CHANNELS);
-    assert!(input.len() * CHANNELS == weights.len() * N * V::LANES);
-    assert!(out.len() == R * N * V::LANES);
+    if M::ROWS == CHANNELS {
+        multiply_tile::<M::Vector, CHANNELS, B, N>(product, (0, vector), out);
+    } else {
+        for row in (0..product.rows.min(CHANNELS)).step_by(4) {
+            multiply_tile::<M::Vector, 4, B, N>(product, (row, vector), out);
+        }
+    }
+}
+
+/// `R` rows of `N` vectors of a product, from a row and a vector on.
+#[inline(always)]
+fn multiply_tile<V: Vector, const R: usize, const B: usize, const N: usize>(
+    product: Product,
+    (row, vector): (usize, usize),
+    out: &mut [f32],
+) {
+    let Product {
+        weights,
+        input,
+        add,
+        ..
+    } = product;
+    assert!(row + R <= CHANNELS && vector + N <= B);
+    assert!(input.len() * CHANNELS == weights.len() * B * V::LANES);
+    assert!(out.len() == CHANNELS * B * V::LANES);
+    let place = |row: usize, v: usize| (row * B + vector + v) * V::LANES;
     let mut sums = [[V::splat(0.0); N]; R];
     if add {
         for o in 0..R {
             for v in 0..N {
-                // SAFETY: `out` holds R rows of N vectors, as checked.
-                sums[o][v] = unsafe { V::load(out.as_ptr().add((o * N + v) * V::LANES)) };
+                // SAFETY: `out` holds the rows and vectors of the tile, as checked.
+                sums[o][v] = unsafe { V::load(out.as_ptr().add(place(row + o, v))) };
             }
         }
     }
@@ -214,11 +255,11 @@ fn rows<V: Vector, const R: usize, const N: usize>(
     for (i, weights) in weights.iter().enumerate() {
         let mut x = [V::splat(0.0); N];
         for v in 0..N {
-            // SAFETY: `input` holds N vectors for each of the eight weights, as checked.
-            x[v] = unsafe { V::load(input.as_ptr().add((i * N + v) * V::LANES)) };
+            // SAFETY: `input` holds B vectors for each of the eight weights, as checked.
+            x[v] = unsafe { V::load(input.as_ptr().add(place(i, v))) };
         }
         for o in 0..R {
-            let weight = V::splat(weights[first + o]);
+            let weight = V::splat(weights[row + o]);
             for v in 0..N {
                 sums[o][v] = weight.fused(x[v], sums[o][v]);
             }
@@ -226,8 +267,8 @@ fn rows<V: Vector, const R: usize, const N: usize>(
     }
     for o in 0..R {
         for v in 0..N {
-            // SAFETY: `out` holds R rows of N vectors, as checked.
-            unsafe { sums[o][v].store(out.as_mut_ptr().add((o * N + v) * V::LANES)) };
+            // SAFETY: `out` holds the rows and vectors of the tile, as checked.
+            unsafe { sums[o][v].store(out.as_mut_ptr().add(place(row + o, v))) };
         }
     }
 }

@@ -10,12 +10,13 @@ use std::arch::aarch64::{
 
 use super::{MAX_PARTS, Machine, Vector};
 
-/// NEON, with 32 registers.
+/// NEON, with 32 registers. A tile of four rows by three vectors, two registers each, takes 31 of them.
 pub(crate) struct Neon;
 
 impl Machine for Neon {
     const FUSED: bool = true;
     const ROWS: usize = 4;
+    const VECTORS: usize = 3;
     type Vector = Pair;
 }
 

@@ -8,6 +8,7 @@ pub(crate) struct Portable;
 impl Machine for Portable {
     const FUSED: bool = false;
     const ROWS: usize = 4;
+    const VECTORS: usize = 3;
     type Vector = FloatArray;
 }
 

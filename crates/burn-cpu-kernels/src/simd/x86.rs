@@ -15,21 +15,23 @@ use std::arch::x86_64::{
 
 use super::{MAX_PARTS, Machine, Vector};
 
-/// AVX2 with fused multiplication and addition, and 16 registers.
+/// AVX2 with fused multiplication and addition, and 16 registers. A tile of four rows by two vectors takes 11 of them.
 pub(crate) struct Avx2;
 
 impl Machine for Avx2 {
     const FUSED: bool = true;
     const ROWS: usize = 4;
+    const VECTORS: usize = 2;
     type Vector = Ymm;
 }
 
-/// AVX-512, with 32 registers.
+/// AVX-512, with 32 registers. A tile of eight rows by three vectors takes 28 of them.
 pub(crate) struct Avx512;
 
 impl Machine for Avx512 {
     const FUSED: bool = true;
     const ROWS: usize = 8;
+    const VECTORS: usize = 3;
     type Vector = Zmm;
 }
 
