@@ -60,9 +60,9 @@ enum DampingArg {
 /// `--preconditioner`.
 #[derive(Clone, Copy, ValueEnum)]
 enum PreconditionerArg {
-    /// None: plain conjugate gradients
+    /// Plain conjugate gradients
     None,
-    /// The damped inverse of the curvature's Kronecker factors, from random gradients
+    /// The damped inverse of Kronecker factors, from random gradients
     Kronecker,
 }
 
