@@ -208,6 +208,7 @@ fn one_iteration_preconditioned_by_the_inverse_is_the_solution() {
 
 /// The solution of two groups for a perceptron in double precision, with the number of iterations of each.
 fn weight_tangent(
+    network: &Perceptron,
     preconditioner: PreconditionerKind,
     tolerance: f64,
     seed: u64,
@@ -215,7 +216,7 @@ fn weight_tangent(
     let (rho, nu, other): (Tensor<2>, Tensor<2>, Tensor<2>) =
         (draw(1, [30, D]), draw(2, [30, D]), draw(3, [30, D]));
     let (nu, other) = (nu * 0.5 + 0.7, other * 0.3 - 0.5);
-    let model = Perceptron::new(D, 8).denoiser(D);
+    let model = network.denoiser(D);
     let learner = Learner {
         model: &model,
         training_set: &rho,
@@ -237,32 +238,34 @@ fn weight_tangent(
 
 #[test]
 fn kronecker_factors_need_fewer_iterations_to_the_same_solution() {
-    let solve = |preconditioner| weight_tangent(preconditioner, 1e-10, 3);
-    let (plain, many) = solve(PreconditionerKind::None);
-    let (preconditioned, few) = solve(PreconditionerKind::Kronecker);
+    let network = Perceptron::new(D, 8);
+    let solve = |preconditioner, tolerance| weight_tangent(&network, preconditioner, tolerance, 3);
+    let kinds = [PreconditionerKind::None, PreconditionerKind::Kronecker];
+    let [(plain, _), (preconditioned, _)] = kinds.map(|kind| solve(kind, 1e-11));
     for k in 0..2 {
         let error = apart(&preconditioned[k], &plain[k]);
-        println!(
-            "{} iterations in place of {}, apart by {error:e}",
-            few[k], many[k]
-        );
+        println!("apart by {error:e}");
         assert!(error < 1e-8, "{error:e}");
-        assert!(3 * few[k] < 2 * many[k], "{few:?} {many:?}");
     }
-    // The estimate of the error ends the iterations at the tolerance that was asked for.
-    for preconditioner in [PreconditionerKind::None, PreconditionerKind::Kronecker] {
-        let (stopped, _) = weight_tangent(preconditioner, 1e-3, 3);
+    for tolerance in [0.1, 1e-3] {
+        let [(_, many), (stopped, few)] = kinds.map(|kind| solve(kind, tolerance));
         for k in 0..2 {
+            // The error in the norm of the curvature is below the tolerance; the length counts the other directions too.
             let error = apart(&stopped[k], &plain[k]);
-            println!("{preconditioner:?}: stopped at {error:e}");
-            assert!(error < 3e-2, "{error:e}");
+            println!(
+                "tolerance {tolerance}: {} iterations in place of {}, at {error:e}",
+                few[k], many[k]
+            );
+            assert!(error < 5.0 * tolerance, "{error:e}");
+            assert!(few[k] < many[k], "{few:?} {many:?}");
         }
     }
 }
 
 #[test]
 fn factors_of_a_seed_are_the_same_to_the_last_bit() {
-    let solve = |seed| weight_tangent(PreconditionerKind::Kronecker, 1e-2, seed);
+    let network = Perceptron::new(D, 8);
+    let solve = |seed| weight_tangent(&network, PreconditionerKind::Kronecker, 1e-2, seed);
     assert_eq!(solve(3), solve(3));
     assert_ne!(solve(3).0, solve(4).0);
 }
