@@ -96,6 +96,7 @@ fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_t
     assert_eq!(run["through"], "weights");
     assert!(run["density"].is_null());
     assert_eq!(run["weights"]["curvature_draws"], 12);
+    assert_eq!(run["weights"]["preconditioner"], "kronecker");
     assert_eq!(run["weights"]["residuals"][1].as_array().unwrap().len(), 3);
     assert!(
         folder

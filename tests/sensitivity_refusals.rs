@@ -104,7 +104,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             folder.run("sensitivity", &arguments).refused(1, says);
         }
     }
-    let cases: [(&[&str], &str); 33] = [
+    let cases: [(&[&str], &str); 35] = [
         (
             &["--add", "all", "--training-steps", "9"],
             "--through weights",
@@ -128,6 +128,23 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
         ),
         (&["--add", "all", "--draw-noise"], "--through weights"),
         (&["influence", "--damping", "1"], "--through weights"),
+        (
+            &["influence", "--preconditioner", "none"],
+            "--through weights",
+        ),
+        (
+            &[
+                "--add",
+                "all",
+                "--through",
+                "weights",
+                "--damping",
+                "training",
+                "--preconditioner",
+                "kronecker",
+            ],
+            "damping by a fraction",
+        ),
         (&["influence", "--image-draws", "4"], "--through weights"),
         (
             &["--add", "all", "--through", "weights", "--limit"],

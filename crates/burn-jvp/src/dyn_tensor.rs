@@ -76,7 +76,10 @@ impl DynTensor {
     }
 
     /// A float tensor in another shape with as many entries.
-    pub(crate) fn reshaped(self, shape: &[usize]) -> Self {
+    ///
+    /// # Panics
+    /// If the tensor holds no floats, or another number of entries.
+    pub fn reshaped(self, shape: &[usize]) -> Self {
         Self(reshape(self.0, shape))
     }
 

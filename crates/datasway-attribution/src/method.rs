@@ -207,6 +207,15 @@ mod tests {
             ),
             (
                 "weights",
+                "preconditioner = \"kronecker\"\niterations = 8",
+                "ours weights-8-kronecker",
+                json!({
+                    "kind": "weights", "draws": 1536, "image_draws": 64, "damping": 1e-3,
+                    "preconditioner": "kronecker", "iterations": 8,
+                }),
+            ),
+            (
+                "weights",
                 "damping = \"training\"\niterations = 8",
                 "ours weights-8-training",
                 json!({

@@ -4,7 +4,9 @@ use std::fmt;
 
 use datasway_fs::{grouped, plural};
 use datasway_sensitivity::density::{Bandwidth, DensityEstimator, DensityKind, TraceKind};
-use datasway_sensitivity::learner::{DELAY, Damping, FiniteTraining, LearnerConfig, SolverReport};
+use datasway_sensitivity::learner::{
+    DELAY, Damping, FiniteTraining, LearnerConfig, PreconditionerKind, SolverReport,
+};
 use datasway_sensitivity::{
     ClipDifference, ResolvedConfig, SensitivityConfig, Through, TrainedModel,
 };
@@ -59,6 +61,9 @@ pub struct LearnerInfo {
     /// The training whose length stands in for λ.
     #[serde(skip_serializing_if = "Option::is_none")]
     training: Option<TrainingInfo>,
+    /// The preconditioner of the solver with a λ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preconditioner: Option<PreconditionerKind>,
     tolerance: f64,
     largest_eigenvalue: f64,
     /// λ.
@@ -130,6 +135,7 @@ impl LearnerInfo {
             draw_noise: config.draw_noise,
             relative_damping,
             training,
+            preconditioner: relative_damping.map(|_| config.preconditioner),
             tolerance: config.tolerance,
             largest_eigenvalue: report.largest_eigenvalue,
             damping: report.damping,
@@ -181,8 +187,12 @@ impl LearnerInfo {
             let last = DELAY.min(self.iterations);
             format!(", of which the last {last} changed δ by {change:.3}")
         });
+        let preconditioner = match self.preconditioner {
+            Some(PreconditionerKind::Kronecker) => " preconditioned by Kronecker factors",
+            Some(PreconditionerKind::None) | None => "",
+        };
         format!(
-            "{} of the curvature{draws}; {regularization}; {} to an estimated error of {error:.3}{change}",
+            "{} of the curvature{draws}; {regularization}; {}{preconditioner} to an estimated error of {error:.3}{change}",
             plural(self.curvature_draws, "draw"),
             plural(self.iterations, "iteration")
         )

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count, real};
 use datasway_fs::plural;
-use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig};
+use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig, PreconditionerKind};
 use datasway_sensitivity::{Through, TrainedModel};
 
 /// The derivative, and the options of the one through the weights.
@@ -27,6 +27,9 @@ pub struct ThroughArgs {
     /// Learning rate of the training that damps [default: that of the checkpoint]
     #[arg(long, value_name = "RATE", value_parser = real(number::LEARNING_RATE))]
     training_rate: Option<f64>,
+    /// Preconditioner of the solver with a damping by a fraction, through weights [default: kronecker]
+    #[arg(long, value_enum)]
+    preconditioner: Option<PreconditionerArg>,
     /// Estimated relative error at which the solver stops, through weights: in the norm of the curvature, and in δ of a ranking
     /// [default: 0.1]
     #[arg(long, value_name = "FRACTION", value_parser = real(number::SHARE))]
@@ -52,6 +55,24 @@ enum DampingArg {
     Fraction(f64),
     /// The length of a training.
     Training,
+}
+
+/// `--preconditioner`.
+#[derive(Clone, Copy, ValueEnum)]
+enum PreconditionerArg {
+    /// Plain conjugate gradients
+    None,
+    /// The damped inverse of Kronecker factors, from random gradients
+    Kronecker,
+}
+
+impl From<PreconditionerArg> for PreconditionerKind {
+    fn from(argument: PreconditionerArg) -> Self {
+        match argument {
+            PreconditionerArg::None => Self::None,
+            PreconditionerArg::Kronecker => Self::Kronecker,
+        }
+    }
 }
 
 /// Parser of `--damping`.
@@ -97,6 +118,9 @@ impl ThroughArgs {
         Ok(LearnerConfig {
             curvature_draws: self.draws.unwrap_or(default.curvature_draws),
             damping,
+            preconditioner: self
+                .preconditioner
+                .map_or(default.preconditioner, PreconditionerKind::from),
             tolerance: self.tolerance.unwrap_or(default.tolerance),
             iterations: self.iterations.unwrap_or(default.iterations),
             batch,
@@ -150,6 +174,7 @@ impl ThroughArgs {
             ("--damping", self.damping.is_some()),
             ("--training-steps", self.training_steps.is_some()),
             ("--training-rate", self.training_rate.is_some()),
+            ("--preconditioner", self.preconditioner.is_some()),
             ("--tolerance", self.tolerance.is_some()),
             ("--iterations", self.iterations.is_some()),
         ];
@@ -166,6 +191,10 @@ impl ThroughArgs {
                 "{option} is for --damping training: leave it out or add that"
             );
         }
+        ensure!(
+            !by_training || self.preconditioner.is_none(),
+            "--preconditioner is for a damping by a fraction: leave it out, or --damping training"
+        );
         Ok(())
     }
 

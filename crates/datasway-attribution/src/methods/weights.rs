@@ -10,7 +10,7 @@ use datasway_diffusion::sampler::{FrozenNoise, Sampler};
 use datasway_diffusion::schedule;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::learner::{
-    Damping, DampingSpec, DataPoints, FiniteTraining, Learner, LearnerConfig,
+    Damping, DampingSpec, DataPoints, FiniteTraining, Learner, LearnerConfig, PreconditionerKind,
     sample_with_weight_tangents,
 };
 use datasway_sensitivity::sample_spec::SampleSpec;
@@ -43,6 +43,9 @@ pub struct WeightsMethod {
     /// The regularisation in directions of little curvature.
     #[serde(default)]
     damping: DampingSpec,
+    /// The preconditioner of the solver with a damping by a number.
+    #[serde(default, skip_serializing_if = "PreconditionerKind::is_none")]
+    preconditioner: PreconditionerKind,
     /// Iterations of the solver, all of which are done.
     #[serde(default = "default_iterations")]
     iterations: usize,
@@ -62,12 +65,14 @@ fn default_iterations() -> usize {
 
 impl Attributor for WeightsMethod {
     fn name(&self) -> String {
-        format!("ours {}", self.damping.label(self.iterations))
+        let label = self.damping.label(self.preconditioner, self.iterations);
+        format!("ours {label}")
     }
 
     fn check(&self) -> Result<(), AttributionError> {
         // The training of the models of parts is checked with them.
-        Ok(self.config(self.damping.without_training(), 1, 0).check()?)
+        self.config(self.damping.without_training(), 1, 0).check()?;
+        Ok(self.damping.check_preconditioner(self.preconditioner)?)
     }
 
     fn removal_forms(&self) -> Vec<String> {
@@ -160,6 +165,7 @@ impl WeightsMethod {
                 image_draws: 1,
                 iterations: 1,
                 damping: LearnerConfig::default().damping,
+                preconditioner: PreconditionerKind::None,
                 ..whole.config
             },
             ..whole
@@ -185,6 +191,7 @@ impl WeightsMethod {
             curvature_draws: self.draws,
             image_draws: self.image_draws,
             damping,
+            preconditioner: self.preconditioner,
             // The number of iterations alone decides, so that results of different numbers can be compared.
             tolerance: 0.0,
             iterations: self.iterations,

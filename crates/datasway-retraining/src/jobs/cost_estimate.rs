@@ -12,7 +12,9 @@ use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_sensitivity::density::checkpoint_moments;
-use datasway_sensitivity::learner::{Damping, DataPoints, Learner, LearnerConfig};
+use datasway_sensitivity::learner::{
+    Damping, DataPoints, Learner, LearnerConfig, PreconditionerKind,
+};
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities;
 use datasway_training::batches::Batches;
@@ -305,6 +307,7 @@ fn time_weights(
             gradient_draws: samples.batch,
             iterations: 1,
             damping: LearnerConfig::default().damping,
+            preconditioner: PreconditionerKind::None,
             ..config
         },
     };

@@ -3,7 +3,9 @@
 use datasway_diffusion::validate::{self, within};
 use datasway_sensitivity::Through;
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::learner::{Damping, DampingSpec, FiniteTraining, LearnerConfig};
+use datasway_sensitivity::learner::{
+    Damping, DampingSpec, FiniteTraining, LearnerConfig, PreconditionerKind,
+};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -57,7 +59,7 @@ fn weights(table: toml::Table) -> Result<SensitivityEstimator, toml::de::Error> 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightsSpec {
-    /// Name in tables; `weights-ITERATIONS` if absent.
+    /// Name in tables; made of the iterations and the solver if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     /// Tells this kind from an estimator of the density.
@@ -71,6 +73,9 @@ pub struct WeightsSpec {
     /// The regularisation in directions of little curvature.
     #[serde(default)]
     damping: DampingSpec,
+    /// The preconditioner of the solver with a damping by a number.
+    #[serde(default, skip_serializing_if = "PreconditionerKind::is_none")]
+    preconditioner: PreconditionerKind,
     /// Iterations of the solver, all of which are done.
     #[serde(default = "default_iterations")]
     iterations: usize,
@@ -103,6 +108,7 @@ impl WeightsSpec {
             curvature_draws: self.draws,
             gradient_draws: self.gradient_draws,
             damping,
+            preconditioner: self.preconditioner,
             // The number of iterations alone decides, so that results of different numbers can be compared.
             tolerance: 0.0,
             iterations: self.iterations,
@@ -145,7 +151,9 @@ impl SensitivityEstimator {
                 // The training of a variant is checked with it.
                 let damping = weights.damping.without_training();
                 let learner = weights.learner(damping, 1, 0).check();
-                learner.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
+                let preconditioner = weights.damping.check_preconditioner(weights.preconditioner);
+                let checked = learner.and(preconditioner);
+                checked.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
             }
             Self::Combination(combination) => {
                 within(&field("share"), combination.share, 0.0..=1.0)?;
@@ -174,7 +182,10 @@ impl SensitivityEstimator {
     pub fn label(&self) -> String {
         match self {
             Self::Density(estimator) => estimator.label(),
-            Self::Weights(weights) => weights.damping.label(weights.iterations),
+            Self::Weights(weights) => {
+                let preconditioner = weights.preconditioner;
+                weights.damping.label(preconditioner, weights.iterations)
+            }
             Self::Combination(CombinationSpec { combine, share, .. }) => {
                 format!("{}+{share}*{}", combine[0], combine[1])
             }
@@ -246,6 +257,23 @@ mod tests {
         sum.check(&earlier).unwrap();
         let error = sum.check(&earlier[..1]).unwrap_err().to_string();
         assert!(error.contains("empirical-h4 is no estimator"), "{error}");
+    }
+
+    /// A result that was stored before there were preconditioners keeps its key.
+    #[test]
+    fn a_preconditioner_has_a_name_and_its_absence_leaves_no_trace() {
+        let plain = read("through = \"weights\"").unwrap();
+        let form = serde_json::to_value(&plain).unwrap();
+        assert!(form.get("preconditioner").is_none(), "{form}");
+        let named = read("through = \"weights\"\npreconditioner = \"none\"").unwrap();
+        assert_eq!(named, plain);
+        let kronecker = read("through = \"weights\"\npreconditioner = \"kronecker\"").unwrap();
+        assert_eq!(kronecker.name(), "weights-24-kronecker");
+        kronecker.check(&[]).unwrap();
+        let training =
+            "through = \"weights\"\npreconditioner = \"kronecker\"\ndamping = \"training\"";
+        let error = read(training).unwrap().check(&[]).unwrap_err().to_string();
+        assert!(error.contains("a damping by a number"), "{error}");
     }
 
     #[test]

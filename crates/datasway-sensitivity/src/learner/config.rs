@@ -1,6 +1,7 @@
 //! Options of sensitivities through the weights.
 
 use datasway_diffusion::{DiffusionError, range};
+use serde::{Deserialize, Serialize};
 
 use super::finite_training::FiniteTraining;
 
@@ -18,6 +19,24 @@ pub enum Damping {
     Training(FiniteTraining),
 }
 
+/// The preconditioner of the solver with a damping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PreconditionerKind {
+    /// Plain conjugate gradients.
+    #[default]
+    None,
+    /// The damped inverse of the curvature's [Kronecker factors](super::KroneckerFactors).
+    Kronecker,
+}
+
+impl PreconditionerKind {
+    /// True for plain conjugate gradients.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 /// Options of the derivative of the weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LearnerConfig {
@@ -29,6 +48,8 @@ pub struct LearnerConfig {
     pub image_draws: usize,
     /// The regularisation.
     pub damping: Damping,
+    /// The preconditioner with a damping. A finite training has none: its solver works in the metric of Adam.
+    pub preconditioner: PreconditionerKind,
     /// The estimated relative error in the norm of `G + λ`, or of G with a finite training, at which the solver stops. Where δ is
     /// computed, the last iterations must not change it by more either.
     pub tolerance: f64,
@@ -49,6 +70,7 @@ impl Default for LearnerConfig {
             gradient_draws: 32_768,
             image_draws: 64,
             damping: Damping::Fraction(1e-3),
+            preconditioner: PreconditionerKind::Kronecker,
             tolerance: 0.1,
             iterations: 32,
             draw_noise: false,

@@ -4,6 +4,10 @@
 //! misses its minimum, and not the residual, which rises and falls. With `α_i`, `r_i` the step and the residual of iteration
 //! i the error obeys `‖x − x_k‖_A² = Σ_{i≥k} α_i·‖r_i‖²` (Hestenes and Stiefel, Theorem 6:1), of which the first few terms are an
 //! estimate from below (Strakoš and Tichý, ETNA 13, 2002).
+//!
+//! With a preconditioner `M ≈ A + λ` the iterations are those for `Â·x̂ = M^{−½}·b` with `Â = M^{−½}·(A + λ)·M^{−½}` and
+//! `x̂ = M^{½}·x`. The norm is the same, `‖x̂‖_Â = ‖x‖_A`, and the residuals are `r̂ = M^{−½}·r`, so that the terms of the error
+//! become `α_i·⟨r_i, M⁻¹·r_i⟩` (Strakoš and Tichý, BIT 45, 2005).
 
 use std::collections::VecDeque;
 
@@ -12,6 +16,43 @@ use datasway_diffusion::DiffusionError;
 
 use super::curvature::Curvature;
 use super::stopping::{DELAY, EffectChanges, StoppingRule};
+
+/// A symmetric and positive approximation of the inverse of a matrix that acts on directions of the weights.
+pub trait Preconditioner {
+    /// `M⁻¹·r_k` of K residuals.
+    fn precondition(&self, residuals: &ParameterTangents) -> ParameterTangents;
+}
+
+/// The matrix `A + λ` of a system of linear equations.
+#[derive(Clone, Copy)]
+pub struct DampedCurvature<'a> {
+    /// The curvature A.
+    pub curvature: &'a dyn Curvature,
+    /// The damping λ.
+    pub damping: f64,
+    /// An approximation of `(A + λ)⁻¹`; none for the identity.
+    pub preconditioner: Option<&'a dyn Preconditioner>,
+}
+
+impl DampedCurvature<'_> {
+    /// `(A + λ)·v_k` of K directions.
+    fn product(
+        &self,
+        directions: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        let product = self.curvature.product(directions, progress)?;
+        Ok(product.add(&directions.scale(&vec![self.damping; directions.k()])))
+    }
+
+    /// `M⁻¹·r_k` of K residuals.
+    fn precondition(&self, residuals: &ParameterTangents) -> ParameterTangents {
+        match self.preconditioner {
+            Some(preconditioner) => preconditioner.precondition(residuals),
+            None => residuals.clone(),
+        }
+    }
+}
 
 /// Solutions of `(A + λ)·x_k = b_k`.
 #[derive(Debug, Clone)]
@@ -36,8 +77,7 @@ pub struct Solution {
 /// # Errors
 /// If the curvature is not positive along a search direction, a number is not finite, or a product or the effect fails.
 pub fn conjugate_gradients(
-    curvature: &dyn Curvature,
-    damping: f64,
+    matrix: DampedCurvature<'_>,
     right: &ParameterTangents,
     rule: StoppingRule<'_>,
     progress: &mut dyn FnMut(usize),
@@ -45,20 +85,23 @@ pub fn conjugate_gradients(
     let size = right.dot(right);
     let zero = vec![0.0; size.len()];
     let mut solutions = right.scale(&zero);
-    let (mut residual, mut search) = (right.clone(), right.clone());
-    let mut squares = size.clone();
+    let mut residual = right.clone();
+    // z = M⁻¹·r, p = z
+    let mut improved = matrix.precondition(&residual);
+    let mut search = improved.clone();
+    let mut squares = residual.dot(&improved);
     let mut residuals = vec![Vec::new(); size.len()];
     let mut progresses = vec![Progress::default(); size.len()];
     let mut effects = EffectChanges::new(rule, size.len());
     let mut last_steps = LastSteps::new(rule);
-    let mut active: Vec<bool> = squares.iter().map(|square| *square > 0.0).collect();
+    check_finite(&squares)?;
+    let mut active: Vec<bool> = size.iter().map(|square| *square > 0.0).collect();
     for _ in 0..rule.iterations {
         if !active.contains(&true) {
             break;
         }
         // (A + λ)·p
-        let product = curvature.product(&search, progress)?;
-        let product = product.add(&search.scale(&vec![damping; size.len()]));
+        let product = matrix.product(&search, progress)?;
         let curvatures = search.dot(&product);
         if let Some(c) = lost(&curvatures, &active) {
             return Err(DiffusionError::NotFinite(format!(
@@ -66,26 +109,29 @@ pub fn conjugate_gradients(
                  diverged, or the damping is too small"
             )));
         }
-        // x ← x + α·p, r ← r − α·(A + λ)·p, α = ⟨r, r⟩/⟨p, (A + λ)·p⟩
+        // x ← x + α·p, r ← r − α·(A + λ)·p, α = ⟨r, z⟩/⟨p, (A + λ)·p⟩
         let steps = quotients(&squares, &curvatures, &active);
         let step = search.scale(&steps);
         solutions = solutions.add(&step);
         last_steps.push(step);
         let back: Vec<f64> = steps.iter().map(|step| -step).collect();
         residual = residual.add(&product.scale(&back));
-        let next = residual.dot(&residual);
+        improved = matrix.precondition(&residual);
+        let next = residual.dot(&improved);
         for (k, progress) in progresses.iter_mut().enumerate() {
             if active[k] {
                 progress.push(steps[k] * squares[k]);
             }
         }
-        // p ← r + β·p, β = ⟨r', r'⟩/⟨r, r⟩
+        // p ← z + β·p, β = ⟨r', z'⟩/⟨r, z⟩
         let ratios = quotients(&next, &squares, &active);
-        search = residual.add(&search.scale(&ratios));
+        search = improved.add(&search.scale(&ratios));
         squares = next;
+        check_finite(&squares)?;
+        let lengths = residual.dot(&residual);
         for (k, history) in residuals.iter_mut().enumerate() {
             if active[k] {
-                history.push((squares[k] / size[k]).sqrt());
+                history.push((lengths[k] / size[k]).sqrt());
             }
         }
         let errors: Vec<f64> = progresses.iter().map(Progress::error).collect();
@@ -135,7 +181,7 @@ impl LastSteps {
 /// The progress of one column in the norm of `A + λ`.
 #[derive(Clone, Default)]
 struct Progress {
-    /// `α_i·‖r_i‖²` of each iteration.
+    /// `α_i·⟨r_i, M⁻¹·r_i⟩` of each iteration.
     terms: Vec<f64>,
     /// Their sum, `‖x_k‖_A²`.
     sum: f64,
@@ -162,6 +208,16 @@ fn lost(curvatures: &[f64], active: &[bool]) -> Option<f64> {
     let mut columns = curvatures.iter().zip(active);
     let bad = columns.find(|(c, active)| **active && !(c.is_finite() && **c > 0.0));
     bad.map(|(c, _)| *c)
+}
+
+/// Checks that the squares of the residuals are finite.
+fn check_finite(squares: &[f64]) -> Result<(), DiffusionError> {
+    if squares.iter().all(|square| square.is_finite()) {
+        return Ok(());
+    }
+    Err(DiffusionError::NotFinite(
+        "a residual of the solver for the weights is not finite: the model has diverged".to_owned(),
+    ))
 }
 
 /// `a_k/b_k` of the active columns, 0 of the others.

@@ -1,8 +1,9 @@
 //! The regularisation of the derivative of the weights as experiment files describe it.
 
+use datasway_diffusion::DiffusionError;
 use serde::{Deserialize, Serialize};
 
-use super::config::{Damping, LearnerConfig};
+use super::config::{Damping, LearnerConfig, PreconditionerKind};
 use super::finite_training::FiniteTraining;
 
 /// The damping if the file names none.
@@ -59,11 +60,28 @@ impl DampingSpec {
         }
     }
 
+    /// Checks that the solver with this regularisation can have a preconditioner.
+    ///
+    /// # Errors
+    /// If the length of a training decides: its solver works in the metric of Adam.
+    pub fn check_preconditioner(
+        self,
+        preconditioner: PreconditionerKind,
+    ) -> Result<(), DiffusionError> {
+        if self.depends_on_training() && !preconditioner.is_none() {
+            return Err(DiffusionError::Invalid(
+                "a preconditioner is for a damping by a number: leave out preconditioner, or give the number".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Name in tables of the derivative of the weights with so many iterations of the solver.
-    pub fn label(self, iterations: usize) -> String {
-        let suffix = match self {
-            Self::Fraction(_) => "",
-            Self::Training(_) => "-training",
+    pub fn label(self, preconditioner: PreconditionerKind, iterations: usize) -> String {
+        let suffix = match (self, preconditioner) {
+            (Self::Training(_), _) => "-training",
+            (Self::Fraction(_), PreconditionerKind::None) => "",
+            (Self::Fraction(_), PreconditionerKind::Kronecker) => "-kronecker",
         };
         format!("weights-{iterations}{suffix}")
     }

@@ -201,6 +201,17 @@ impl<'a> LossDraws<'a> {
         }
     }
 
+    /// Standard normal numbers for each draw of a range, `[b, d]`, which are independent of its noise.
+    pub(super) fn cotangents(&self, range: Range<usize>, like: &Tensor<2>) -> Tensor<2> {
+        let shape = [range.len(), self.points.dim()];
+        let numbers = range.flat_map(|draw| {
+            let rng = generator(self.seed, RandomStream::LossDraw, [3, draw as u64]);
+            StandardNormal.sample_iter(rng).take(shape[1])
+        });
+        let data = TensorData::new(numbers.collect::<Vec<f64>>(), shape);
+        Tensor::from_data(data, (&like.device(), like.dtype()))
+    }
+
     /// The noise level of the noise number i: the quantile `u_i = (u + i·golden ratio) mod 1` of those of training.
     fn sigma(&self, number: usize) -> f64 {
         let quantile = (self.offset + number as f64 * GOLDEN).fract();

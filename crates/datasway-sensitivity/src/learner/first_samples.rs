@@ -60,8 +60,15 @@ impl Effect for FirstSamples<'_> {
         )?;
         let [k, ..] = delta.dims();
         // ‖δ‖² over all samples, [2K].
-        let squares = delta.powi_scalar(2).reshape([k as i32, -1]).sum_dim(1);
-        let squares: Vec<f64> = squares.into_data_dtype(DType::F64).iter().collect();
+        let squares = delta.cast(DType::F64).powi_scalar(2);
+        let squares = squares.reshape([k as i32, -1]).sum_dim(1).into_data();
+        let squares: Vec<f64> = squares.iter().collect();
+        if !squares.iter().all(|square| square.is_finite()) {
+            return Err(DiffusionError::NotFinite(
+                "δ of the first samples is not finite: the solution for the weights has diverged, and more damping may help"
+                    .to_owned(),
+            ));
+        }
         let (changes, solutions) = squares.split_at(k / 2);
         let ratios = changes.iter().zip(solutions).map(|(change, solution)| {
             if *change > 0.0 {

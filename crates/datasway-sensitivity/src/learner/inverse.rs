@@ -3,9 +3,10 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
-use super::conjugate_gradients::conjugate_gradients;
+use super::conjugate_gradients::{DampedCurvature, Preconditioner, conjugate_gradients};
 use super::curvature::{Curvature, GaussNewton};
 use super::finite_training::TrainingFilter;
+use super::kronecker::KroneckerInverse;
 use super::lanczos::KrylovSpaces;
 use super::stopping::{DELAY, Effect, EffectChanges, StoppingRule};
 
@@ -24,6 +25,8 @@ pub(super) enum Regularization {
         damping: f64,
         /// The largest eigenvalue of G.
         largest_eigenvalue: f64,
+        /// The preconditioner; none for plain conjugate gradients.
+        preconditioner: Option<KroneckerInverse>,
     },
     /// `P^½·f(P^½·G·P^½)·P^½`.
     Training {
@@ -97,9 +100,14 @@ impl CurvatureInverse<'_> {
             Regularization::Damping {
                 damping,
                 largest_eigenvalue,
+                preconditioner,
             } => {
-                let solution =
-                    conjugate_gradients(&self.curvature, *damping, right, self.rule, progress)?;
+                let matrix = DampedCurvature {
+                    curvature: &self.curvature,
+                    damping: *damping,
+                    preconditioner: preconditioner.as_ref().map(|m| m as &dyn Preconditioner),
+                };
+                let solution = conjugate_gradients(matrix, right, self.rule, progress)?;
                 Ok(CurvatureSolution {
                     solutions: solution.solutions,
                     report: SolverReport {

@@ -6,10 +6,11 @@ use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::training_noise::TrainingNoise;
 
 use super::adam::{metric_draws, metric_root};
-use super::config::{Damping, LearnerConfig};
+use super::config::{Damping, LearnerConfig, PreconditionerKind};
 use super::curvature::{Curvature as _, GaussNewton};
 use super::draws::{DataPoints, LossDraws};
 use super::inverse::{CurvatureInverse, CurvatureSolution, Regularization};
+use super::kronecker::{KroneckerFactors, KroneckerInverse, factor_draws};
 use super::loss::{loss_derivatives, loss_gradient};
 use super::spectrum::largest_eigenvalue;
 use super::stopping::{Effect, StoppingRule};
@@ -127,9 +128,11 @@ impl<'a> Learner<'a> {
         let regularization = match self.config.damping {
             Damping::Fraction(fraction) => {
                 let largest_eigenvalue = self.largest_eigenvalue(progress)?;
+                let damping = fraction * largest_eigenvalue;
                 Regularization::Damping {
-                    damping: fraction * largest_eigenvalue,
+                    damping,
                     largest_eigenvalue,
+                    preconditioner: self.preconditioner(damping, progress)?,
                 }
             }
             Damping::Training(training) => {
@@ -154,6 +157,22 @@ impl<'a> Learner<'a> {
                 effect: None,
             },
         })
+    }
+
+    /// The preconditioner of `G + λ`.
+    fn preconditioner(
+        &self,
+        damping: f64,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Option<KroneckerInverse>, DiffusionError> {
+        match self.config.preconditioner {
+            PreconditionerKind::None => Ok(None),
+            PreconditionerKind::Kronecker => {
+                let draws = self.random_draws(self.training_set, self.config.curvature_draws);
+                let factors = KroneckerFactors::new(self.model, &draws, progress)?;
+                factors.damped_inverse(damping).map(Some)
+            }
+        }
     }
 
     /// The largest eigenvalue of the Gauss–Newton matrix, to which the damping is relative.
@@ -199,13 +218,18 @@ impl<'a> Learner<'a> {
 
     /// The work of [`solve`](Self::solve) for K right-hand sides, at most.
     pub(super) fn solve_work(&self, right_hand_sides: usize) -> usize {
+        let draws = self.config.curvature_draws;
         let regularization = match self.config.damping {
             Damping::Fraction(_) => {
-                LANCZOS_ITERATIONS * self.config.curvature_draws.min(LANCZOS_DRAWS)
+                let factors = match self.config.preconditioner {
+                    PreconditionerKind::None => 0,
+                    PreconditionerKind::Kronecker => factor_draws(draws),
+                };
+                LANCZOS_ITERATIONS * draws.min(LANCZOS_DRAWS) + factors
             }
             Damping::Training(training) => metric_draws(training.batch),
         };
-        regularization + self.config.iterations * self.config.curvature_draws * right_hand_sides
+        regularization + self.config.iterations * draws * right_hand_sides
     }
 
     /// `a_j = −⟨∇ℓ_j − ∇L_ρ, u_k⟩` of every point j of the training set, `[K][m]`, for K solutions

@@ -58,7 +58,7 @@ impl<'a> EffectChanges<'a> {
     /// change. `last` gives the change by the last iterations and the solutions.
     ///
     /// # Errors
-    /// If the model fails.
+    /// If a change is not finite, or the model fails.
     pub fn done(
         &mut self,
         errors: &[f64],
@@ -81,7 +81,7 @@ impl<'a> EffectChanges<'a> {
     /// The changes by the last iterations; empty without an effect.
     ///
     /// # Errors
-    /// If the model fails.
+    /// If a change is not finite, or the model fails.
     pub fn finish(
         mut self,
         active: &[bool],
@@ -106,10 +106,24 @@ impl<'a> EffectChanges<'a> {
             let measured = effect.relative(&changes, &solutions)?;
             for ((change, measured), active) in self.changes.iter_mut().zip(measured).zip(active) {
                 if *active {
-                    *change = measured;
+                    *change = finite(measured)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// A relative change of the effect.
+///
+/// # Errors
+/// If it is not finite.
+fn finite(change: f64) -> Result<f64, DiffusionError> {
+    if change.is_finite() {
+        return Ok(change);
+    }
+    Err(DiffusionError::NotFinite(format!(
+        "the relative change of the effect of a solution for the weights by the last iterations is {change}: the solution has \
+         no effect or has diverged"
+    )))
 }

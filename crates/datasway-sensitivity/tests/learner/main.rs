@@ -2,9 +2,9 @@
 
 mod adjoint;
 mod finite_training;
+mod kronecker;
 mod minimum;
 mod models;
 mod noise;
 mod products;
 mod stopping;
-mod structured_inverse;

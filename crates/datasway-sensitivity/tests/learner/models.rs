@@ -13,7 +13,7 @@ use datasway_diffusion::random::{RandomStream, generator, normal};
 use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_diffusion::unet::UNet;
-use datasway_sensitivity::learner::{Curvature, Damping, LearnerConfig};
+use datasway_sensitivity::learner::{Curvature, Damping, LearnerConfig, PreconditionerKind};
 use nalgebra::{DMatrix, DVector};
 
 pub const SAMPLERS: [Sampler; 3] = [
@@ -40,6 +40,7 @@ pub const EXACT: LearnerConfig = LearnerConfig {
     gradient_draws: 120,
     image_draws: 4,
     damping: Damping::Fraction(0.0),
+    preconditioner: PreconditionerKind::None,
     tolerance: 1e-13,
     iterations: 400,
     draw_noise: false,

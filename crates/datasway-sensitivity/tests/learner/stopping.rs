@@ -8,8 +8,8 @@ use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::learner::{
-    Curvature, DELAY, Damping, Effect, FiniteTraining, Learner, LearnerConfig, SolverReport,
-    StoppingRule, conjugate_gradients,
+    Curvature, DELAY, DampedCurvature, Damping, Effect, FiniteTraining, Learner, LearnerConfig,
+    SolverReport, StoppingRule, conjugate_gradients,
 };
 use datasway_training::optimization::Optimization;
 
@@ -176,13 +176,18 @@ fn an_effect_that_the_norm_hardly_sees_is_waited_for() {
     let right = powers.map(|power| curvatures.iter().map(|h| h.powf(power)).collect());
     let right = from_entries(&like, &right);
     let curvature = Diagonal(from_entries(&like, &[curvatures]));
+    let matrix = DampedCurvature {
+        curvature: &curvature,
+        damping: 0.0,
+        preconditioner: None,
+    };
     let solve = |effect: Option<&dyn Effect>| {
         let rule = StoppingRule {
             tolerance: 0.05,
             iterations: 100,
             effect,
         };
-        conjugate_gradients(&curvature, 0.0, &right, rule, &mut |_| ()).expect("solutions")
+        conjugate_gradients(matrix, &right, rule, &mut |_| ()).expect("solutions")
     };
     let (by_norm, by_effect) = (solve(None), solve(Some(&LastComponent)));
     assert!(by_norm.changes.is_empty());
@@ -197,4 +202,80 @@ fn an_effect_that_the_norm_hardly_sees_is_waited_for() {
         assert!(norm.0 < effect.0 && effect.0 < 30, "{norm:?} {effect:?}");
         assert!(by_effect.changes[k] <= 0.05, "{:?}", by_effect.changes);
     }
+}
+
+/// An effect of solutions that is too large for a number.
+struct Overflow;
+
+impl Effect for Overflow {
+    fn relative(
+        &self,
+        changes: &ParameterTangents,
+        _solutions: &ParameterTangents,
+    ) -> Result<Vec<f64>, DiffusionError> {
+        Ok(vec![f64::NAN; changes.k()])
+    }
+}
+
+#[test]
+fn a_change_that_is_not_a_number_is_refused() {
+    let right = random_directions(&LinearModel::new(D), 1);
+    let curvature = Diagonal(right.map_entries(|entries| entries.powi_scalar(2) + 0.1));
+    let matrix = DampedCurvature {
+        curvature: &curvature,
+        damping: 0.1,
+        preconditioner: None,
+    };
+    let rule = StoppingRule {
+        tolerance: 0.1,
+        iterations: 6,
+        effect: Some(&Overflow),
+    };
+    let refused = conjugate_gradients(matrix, &right, rule, &mut |_| ());
+    let message = refused.expect_err("a refusal").to_string();
+    assert!(message.contains("NaN"), "{message}");
+}
+
+/// A network whose weight has an infinite effect at the noise levels at which samples start, and none at those of training.
+#[derive(Module, Debug)]
+struct InfiniteAtHighNoise {
+    inner: Perceptron,
+}
+
+impl SmallNetwork for InfiniteAtHighNoise {
+    fn forward(&self, x: Tensor<2>, level: Tensor<1>) -> Tensor<2> {
+        // c_noise = ln(σ)/4 is above 1 from σ = e⁴ up.
+        let excess = burn::tensor::activation::relu(level.clone() - 1.0) * 1e30 * 1e30;
+        let denoised = self.inner.forward(x, level);
+        denoised.clone() + denoised * excess.unsqueeze_dim::<2>(1)
+    }
+}
+
+#[test]
+fn delta_that_is_not_finite_is_refused() {
+    let single = |seed| draw::<2>(seed, [30, D]).cast(DType::F32);
+    let (rho, nu) = (single(1), single(2) * 0.5 + 0.7);
+    let inner = Perceptron::new(D, 8);
+    let network = InfiniteAtHighNoise { inner }.map(&mut ToSingle);
+    let model = network.denoiser(D);
+    let learner = Learner {
+        model: &model,
+        training_set: &rho,
+        noise: NOISE,
+        config: LearnerConfig {
+            damping: Damping::Fraction(1e-3),
+            iterations: 5,
+            ..EXACT
+        },
+    };
+    let config = SensitivityConfig {
+        samples: 2,
+        batch: 2,
+        sampler: Sampler::Euler,
+        sigmas: karras(6, 0.02, 80.0, 7.0),
+        ..SensitivityConfig::default()
+    };
+    let derivative = learner.weight_derivative(&[&nu], &config, &Device::flex(), &mut |_| ());
+    let message = derivative.expect_err("a refusal").to_string();
+    assert!(message.contains("δ of the first samples"), "{message}");
 }
