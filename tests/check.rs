@@ -90,6 +90,52 @@ fn the_estimated_memory_is_that_of_the_run() {
 }
 
 #[test]
+fn the_estimated_memory_of_influences_is_that_of_the_run() {
+    let folder = Folder::new();
+    let of = ["--of", "region:4,4,8,8", "--of", "principal"];
+    let options = ["--batch", "16", "--bandwidth", "1", "--steps", "4"];
+    let options = [&["--samples", "40"], &of[..], &options].concat();
+    let check = [&["check", "--images", "32", "--out", "out"], &options[..]].concat();
+    folder.run("sensitivity", &check).succeeded();
+    let cost = &folder.json("out/summary.json")["influence_cost"];
+    folder
+        .run("sensitivity", &[&["influence"], &options[..]].concat())
+        .succeeded();
+    let summary = folder.json("runs/influence/summary.json");
+    // Seven evaluations of a path; four multiplications of the power method go back and forth along it.
+    let products = cost["products"].as_array().unwrap();
+    let product = |name: &str, vectors: usize| {
+        let product = (products.iter())
+            .find(|product| product["product"] == name && product["vectors"] == vectors);
+        product.map(|product| product["evaluations"].as_f64().unwrap())
+    };
+    assert_eq!(product("forward", 0), Some(7.0));
+    assert_eq!(product("jvp", 1), Some(28.0));
+    assert_eq!(product("vjp", 1), Some(28.0));
+    assert_eq!(product("vjp", 2), Some(7.0));
+    let [estimated, seconds] = [&cost["seconds"], &summary["seconds"]].map(|v| v.as_f64().unwrap());
+    println!("estimated {estimated:.2} s, measured {seconds:.2} s");
+    let [estimated, peak] = [&cost["memory"], &summary["peak_memory_bytes"]].map(|v| v.as_f64());
+    let (Some(estimated), Some(peak)) = (estimated, peak) else {
+        return;
+    };
+    let ratio = estimated / peak;
+    println!("estimated {estimated:.0} bytes, peak {peak:.0}: {ratio:.2}");
+    assert!(
+        (1.0 / MEMORY_FACTOR..MEMORY_FACTOR).contains(&ratio),
+        "{ratio}"
+    );
+}
+
+#[test]
+fn a_functional_that_is_not_understood_is_refused_before_the_model_is_timed() {
+    let folder = Folder::new();
+    folder
+        .run("sensitivity", &[&CHECK[..], &["--of", "smile"]].concat())
+        .refused(1, "--of smile");
+}
+
+#[test]
 fn a_sidecar_is_for_models_of_other_libraries() {
     let folder = Folder::new();
     let data = ["--data", "faces:100", "--write"];

@@ -1,6 +1,6 @@
 //! Other devices agree with the CPU backend on a network of diffusers: values, products with J and its transpose, and a sample.
 //!
-//! The test needs a cargo feature: `cargo test --workspace --features datasway-diffusion/wgpu --test devices`, or `ndarray`.
+//! The test needs a cargo feature: `cargo test -p datasway-pretrained --features datasway-diffusion/wgpu --test devices`, or `ndarray`.
 //! Without one, it prints that it was skipped.
 
 use std::path::Path;

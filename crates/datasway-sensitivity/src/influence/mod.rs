@@ -22,5 +22,6 @@ pub use functional::{Distance, Functional, FunctionalContext, Linear, ValueAndGr
 pub use log_odds::LogOdds;
 pub use principal::Principal;
 pub use ranked::RankedImage;
+pub use stacked::MAX_KEPT;
 pub use through_weights::{WeightInfluenceSolver, compute_through_weights, solved_together};
 pub use warning::{CLEAR_OF_RESIDUAL, InfluenceWarning, MAX_IMBALANCE};

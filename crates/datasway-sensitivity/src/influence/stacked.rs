@@ -26,7 +26,7 @@ use crate::trajectory::Trajectory;
 const MAX_ROWS: usize = 2048;
 
 /// Bytes that a pass keeps for its rows and all images; one path is taken in any case.
-const MAX_KEPT: usize = 256 << 20;
+pub const MAX_KEPT: usize = 256 << 20;
 
 /// The images of a set beside some paths.
 pub(super) struct StackedImages {

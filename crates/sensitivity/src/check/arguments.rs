@@ -10,12 +10,15 @@ use crate::model_arguments::ModelArgs;
 /// denoiser reaches, samples, and the time and memory of a run. Ends with exit code 1 if the model does not fit the data.
 #[derive(clap::Args)]
 pub struct CheckArgs {
-    /// Samples of the run whose time is estimated
+    /// Samples of the ranking and of the influences whose time is estimated
     #[arg(long, default_value_t = 64, value_parser = count(number::SAMPLES))]
     pub(super) samples: usize,
-    /// Changes of the data in that run
+    /// Changes of the data in that ranking
     #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = count(number::PROBES))]
     pub(super) changes: usize,
+    /// Functional whose influences are estimated, as in `influence`; repeatable
+    #[arg(long = "of", value_name = "FUNCTIONAL", default_value = "principal")]
+    pub(super) functionals: Vec<String>,
     /// Images whose loss is measured [default: 256, or as many as --minutes allows, but 8 at least]
     #[arg(long, value_parser = count(number::IMAGES))]
     pub(super) images: Option<usize>,

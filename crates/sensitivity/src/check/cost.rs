@@ -1,4 +1,4 @@
-//! Time and memory of a model, and of the run that is asked for.
+//! Time and memory of a model, and of the ranking that is asked for.
 
 use anyhow::Result;
 use datasway_diffusion::DiffusionError;
@@ -13,6 +13,7 @@ use datasway_sensitivity::{
 };
 use serde::Serialize;
 
+use super::peaks::Peaks;
 use super::plan::duration;
 use super::progress::CheckProgress;
 
@@ -45,6 +46,9 @@ pub struct RunCost {
     /// The bandwidth that was chosen; none where the density is not blurred.
     #[serde(skip)]
     bandwidth: Option<f64>,
+    /// Peak memory of loading the model in bytes; none where the system does not tell.
+    #[serde(skip)]
+    peak_of_loading: Option<u64>,
 }
 
 /// The place of the step that is measured.
@@ -89,12 +93,8 @@ impl RunCost {
         let results = 3 * 4 * config.samples * (3 + changes) * model.images.shape.dim();
         let per_sample = trial.per_sample;
         let path = per_sample.evaluation * (config.samples * evaluations) as f64;
-        let clipped = CLIPPED_SAMPLES.min(config.samples) * evaluations;
-        let clipped = model
-            .clip
-            .map_or(0.0, |_| per_sample.forward * clipped as f64);
         let run_batch = config.batch.min(config.samples);
-        Ok(Some(Self {
+        let mut cost = Self {
             seconds_per_forward: per_sample.forward,
             seconds_with_products: per_sample.with_products,
             measured_batch: batch,
@@ -103,13 +103,33 @@ impl RunCost {
             samples: config.samples,
             changes,
             evaluations,
-            seconds: trial.before + path + clipped,
+            seconds: path,
             bandwidth: trial.bandwidth,
+            peak_of_loading: loading,
             memory: trial.peak(run_batch).map(|peak| {
                 let running = peak + results as u64;
                 loading.map_or(running, |loading| loading.max(running))
             }),
-        }))
+        };
+        cost.seconds += cost.seconds_beside_samples(model, config);
+        Ok(Some(cost))
+    }
+
+    /// Seconds of the bandwidth, and of the samples with clamped denoised images.
+    pub fn seconds_beside_samples(&self, model: &TrainedModel, config: &SensitivityConfig) -> f64 {
+        let clipped = CLIPPED_SAMPLES.min(config.samples) * self.evaluations;
+        let clipped = (model.clip).map_or(0.0, |_| self.seconds_per_forward * clipped as f64);
+        self.seconds_before + clipped
+    }
+
+    /// Evaluations of the network for each sample of the run.
+    pub fn evaluations(&self) -> usize {
+        self.evaluations
+    }
+
+    /// Peak memory of loading the model in bytes; none where the system does not tell.
+    pub fn peak_of_loading(&self) -> Option<u64> {
+        self.peak_of_loading
     }
 
     /// The bandwidth that was chosen; none where the density is not blurred.
@@ -129,7 +149,7 @@ impl RunCost {
             format!(" and {} MiB of memory", bytes >> 20)
         });
         format!(
-            "{:.4} s a sample forward, {:.4} s with {}: {} by {} take about {}{memory}",
+            "ranking: {:.4} s a sample forward, {:.4} s with {}: {} by {} take about {}{memory}",
             self.seconds_per_forward,
             self.seconds_with_products,
             counted(self.changes, "product with J", "products with J"),
@@ -158,10 +178,9 @@ struct Trial {
     before: f64,
     bandwidth: Option<f64>,
     per_sample: SampleSeconds,
-    /// Samples of the batch.
-    batch: usize,
-    /// Peaks of what comes before, of one sample, and of the batch, in bytes; none where the system does not tell.
-    peaks: [Option<u64>; 3],
+    /// Peak of the choice of the bandwidth, in bytes; none where the system does not tell.
+    peak_before: Option<u64>,
+    peaks: Peaks,
 }
 
 /// Seconds of one evaluation of a sample in a batch.
@@ -217,18 +236,13 @@ impl Trial {
                 with_products: per_sample(with_products),
                 evaluation: per_sample(evaluation),
             },
-            batch: samples,
-            peaks: [choice, alone, together].map(|cost| cost.peak),
+            peak_before: choice.peak,
+            peaks: Peaks::new(alone, together, samples),
         }))
     }
 
     /// The estimated peak with a batch of so many samples, at least that of the trial.
     fn peak(&self, batch: usize) -> Option<u64> {
-        let [before, alone, together] = self.peaks;
-        let (alone, together) = (alone?, together?);
-        let added = together.saturating_sub(alone);
-        let more = batch.saturating_sub(self.batch) as u64;
-        let more = added * more / self.batch.saturating_sub(1).max(1) as u64;
-        Some((together + more).max(alone).max(before?))
+        Some(self.peaks.with_batch(batch)?.max(self.peak_before?))
     }
 }

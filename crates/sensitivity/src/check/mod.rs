@@ -2,9 +2,12 @@
 
 mod arguments;
 mod cost;
+mod influence_cost;
 mod noise_range;
 mod parts;
+mod peaks;
 mod plan;
+mod products;
 mod progress;
 mod report;
 mod run;
@@ -13,8 +16,11 @@ use anyhow::{Result, bail, ensure};
 use datasway_fs::output::Kind;
 use datasway_sensitivity::SIDECAR;
 
+use crate::influence::functional_spec;
+
 pub use arguments::CheckArgs;
 use cost::RunCost;
+use influence_cost::InfluenceCost;
 use parts::Check;
 use run::CheckRun;
 
@@ -33,6 +39,7 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
     let model_arguments = &arguments.model;
     let config = model_arguments.config(arguments.samples, false);
     model_arguments.check(&config)?;
+    datasway_cli::distinct("--of", &arguments.functionals, functional_spec::meaning)?;
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let candidate = model_arguments.model_with_any_data()?;
     ensure!(
@@ -54,6 +61,7 @@ pub fn execute(arguments: &CheckArgs) -> Result<()> {
     report::write(folder.path(), &run, &samples, model.images.shape)?;
     folder.finish()?;
     datasway_cli::tell_if(run.cost.as_ref().map(RunCost::text));
+    datasway_cli::tell_if(run.influence_cost.as_ref().map(InfluenceCost::text));
     let page = arguments.out.join("index.html");
     datasway_cli::tell(format!("open {}", page.display()));
     if let Some(misfit) = misfit {

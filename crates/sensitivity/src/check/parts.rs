@@ -1,4 +1,6 @@
-//! The parts of a check, one after the other: a step of the run, precision, losses, samples.
+//! The parts of a check, one after the other: trials of the runs, precision, losses, samples.
+
+use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use burn::tensor::{DType, Tensor};
@@ -8,16 +10,19 @@ use datasway_diffusion::device::widest_float;
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_sensitivity::density::Bandwidth;
 use datasway_sensitivity::fit::{self, FitOptions, ModelFit, PathPrecision, References};
+use datasway_sensitivity::influence::Functional;
 use datasway_sensitivity::{CLIPPED_SAMPLES, ClipDifference, SensitivityConfig};
 
 use super::arguments::CheckArgs;
 use super::cost::{RunCost, TrialPlace};
+use super::influence_cost::{InfluenceCost, InfluenceTrial};
 use super::noise_range::noise_range;
 use super::plan::{
-    CheckPlan, CheckSize, Speed, clip_seconds, duration, loss_seconds, precision_seconds,
-    sample_seconds,
+    CheckPlan, CheckSize, Speed, TimeLimit, clip_seconds, duration, loss_seconds,
+    precision_seconds, sample_seconds, trial_seconds,
 };
 use super::progress::{CheckProgress, Watched};
+use crate::influence::functional_spec;
 use crate::model_arguments::Candidate;
 
 /// Noise levels of equal ratio, beside those around the scale of the data.
@@ -35,6 +40,9 @@ pub struct Check<'a> {
     speed: Speed,
     /// The bandwidth, once it has been chosen.
     bandwidth: Option<f64>,
+    /// The functionals of the influences that are estimated.
+    functionals: Vec<Box<dyn Functional>>,
+    limit: TimeLimit,
     progress: CheckProgress,
 }
 
@@ -42,8 +50,10 @@ pub struct Check<'a> {
 pub struct CheckResults {
     /// The images and samples.
     pub plan: CheckPlan,
-    /// Time and memory of the run that is asked for; none if the model's output is not finite.
+    /// Time and memory of the ranking that is asked for; none if the model's output is not finite.
     pub cost: Option<RunCost>,
+    /// Time and memory of the influences that are asked for; none if the model's output is not finite.
+    pub influence_cost: Option<InfluenceCost>,
     /// The effect of single precision on one path; none if it was not measured, or a sample is not finite.
     pub precision: Option<PathPrecision>,
     /// The losses.
@@ -58,15 +68,19 @@ impl<'a> Check<'a> {
     /// The check of a model on data. The bar begins, and the model's speed is measured.
     ///
     /// # Errors
-    /// If the model fails.
+    /// If a functional is not understood or does not fit the model, or the model fails.
     pub fn new(
         arguments: &'a CheckArgs,
         candidate: &'a Candidate,
         config: &'a SensitivityConfig,
     ) -> Result<Self> {
+        let model = &candidate.model;
+        let functionals = arguments.functionals.iter();
+        let functionals = functionals
+            .map(|text| functional_spec::parse(text, config.samples, model))
+            .collect::<Result<Vec<_>>>()?;
         let progress = CheckProgress::new()?;
         progress.begin("timing the model", 0.0, 0);
-        let model = &candidate.model;
         let scale = fit::data_scale(&model.images);
         let losses = FitOptions {
             sigmas: fit::sigma_grid(noise_range(config), scale, LEVELS),
@@ -82,6 +96,8 @@ impl<'a> Check<'a> {
             batch: config.batch,
             run_batch: config.batch.min(config.samples),
             changes: arguments.changes,
+            functionals: functionals.len(),
+            needs_products: functionals.iter().any(|f| f.needs_density()),
             clips: model.clip.is_some(),
             has_double: widest_float(&model.device) == DType::F64,
         };
@@ -95,6 +111,11 @@ impl<'a> Check<'a> {
             size,
             speed,
             bandwidth: None,
+            functionals,
+            limit: TimeLimit {
+                minutes: arguments.minutes,
+                trials: 0.0,
+            },
             progress,
         })
     }
@@ -105,7 +126,7 @@ impl<'a> Check<'a> {
     /// If the model or the comparison fails.
     pub fn run(mut self) -> Result<CheckResults> {
         // Before the comparison, whose memory a run does not need.
-        let cost = self.cost()?;
+        let (cost, influence_cost) = self.costs()?;
         let plan = self.plan();
         let precision = if plan.precision {
             self.precision()?
@@ -120,6 +141,7 @@ impl<'a> Check<'a> {
         Ok(CheckResults {
             plan,
             cost,
+            influence_cost,
             precision,
             fit,
             samples,
@@ -128,34 +150,34 @@ impl<'a> Check<'a> {
     }
 
     fn plan(&self) -> CheckPlan {
-        let arguments = self.arguments;
-        CheckPlan::new(&self.size, &self.speed, arguments.minutes, arguments.images)
+        CheckPlan::new(&self.size, &self.speed, self.limit, self.arguments.images)
     }
 
-    /// Time and memory of the run that is asked for. The speed is then that of a batch of it, and the bar has its plan.
-    fn cost(&mut self) -> Result<Option<RunCost>> {
-        let (size, speed) = (&self.size, &self.speed);
-        let batch = size.trial(speed, 60.0 * self.arguments.minutes);
-        let trial = size.trial_seconds(speed, batch);
-        let planned = trial + self.plan().seconds;
+    /// Time and memory of the ranking and of the influences that are asked for. The speed is then that of a batch of the ranking, and
+    /// the bar has its plan.
+    fn costs(&mut self) -> Result<(Option<RunCost>, Option<InfluenceCost>)> {
+        let (size, speed) = (self.size, self.speed);
+        let trial = |evaluations: f64| {
+            let batch = size.trial(&speed, evaluations, self.limit.seconds());
+            (batch, trial_seconds(&speed, evaluations, batch))
+        };
+        let (ranked, ranking_seconds) = trial(size.evaluations_of_ranking());
+        let (influenced, influence_seconds) = trial(size.evaluations_of_influences());
+        self.limit.trials = ranking_seconds + influence_seconds;
+        let planned = self.limit.trials + self.plan().seconds;
         self.progress.plan(planned);
         self.progress.tell(format!(
             "{:.4} s a sample forward: the check takes about {}",
             speed.forward,
             duration(planned)
         ));
-        // A path, a forward and one with products for the first sample and for the batch.
-        self.progress
-            .begin("a step of the run", trial, 3 * (1 + batch));
-        let model = &self.candidate.model;
-        let watched = self.watched(model.score_model.denoiser());
-        let sizes = [batch, self.arguments.changes];
-        let place = TrialPlace {
-            denoiser: &watched,
-            sigma: self.scale,
-            progress: &self.progress,
+        let started = Instant::now();
+        let cost = self.ranking_cost(ranked, ranking_seconds)?;
+        let influence_cost = match &cost {
+            Some(ranking) => Some(self.influence_cost(ranking, influenced, influence_seconds)?),
+            None => None,
         };
-        let cost = RunCost::measure(model, self.config, &place, sizes)?;
+        self.limit.trials = started.elapsed().as_secs_f64();
         if let Some(cost) = &cost {
             let [forward, comparison] = cost.seconds_per_evaluation();
             self.bandwidth = cost.bandwidth();
@@ -166,9 +188,51 @@ impl<'a> Check<'a> {
             };
         }
         let plan = self.plan();
-        self.progress.plan(trial + plan.seconds);
+        (self.progress).plan(ranking_seconds + influence_seconds + plan.seconds);
         self.progress.tell(plan.text());
-        Ok(cost)
+        Ok((cost, influence_cost))
+    }
+
+    /// Time and memory of the ranking, from a step of `batch` samples.
+    fn ranking_cost(&self, batch: usize, seconds: f64) -> Result<Option<RunCost>> {
+        // A path, a forward and one with products for the first sample and for the batch.
+        self.progress
+            .begin("a step of the run", seconds, 3 * (1 + batch));
+        let model = &self.candidate.model;
+        let watched = self.watched(model.score_model.denoiser());
+        let sizes = [batch, self.arguments.changes];
+        RunCost::measure(model, self.config, &self.trial_place(&watched), sizes)
+    }
+
+    /// Time and memory of the influences, from the network's products with `batch` samples.
+    fn influence_cost(
+        &self,
+        ranking: &RunCost,
+        batch: usize,
+        seconds: f64,
+    ) -> Result<InfluenceCost> {
+        let products = 2 + if self.size.needs_products { 2 } else { 0 };
+        self.progress
+            .begin("influences", seconds, products * (1 + batch));
+        let model = &self.candidate.model;
+        let watched = self.watched(model.score_model.denoiser());
+        let trial = InfluenceTrial {
+            model,
+            config: self.config,
+            functionals: &self.functionals,
+            ranking,
+        };
+        let place = self.trial_place(&watched);
+        trial.measure(&place, batch, self.limit.seconds_of_images())
+    }
+
+    /// The place of what is tried: the scale of the data.
+    fn trial_place<'b>(&'b self, denoiser: &'b dyn Denoiser) -> TrialPlace<'b> {
+        TrialPlace {
+            denoiser,
+            sigma: self.scale,
+            progress: &self.progress,
+        }
     }
 
     /// The denoising losses of the model, of the best linear denoiser and of the blurred training images.

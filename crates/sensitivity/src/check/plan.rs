@@ -19,12 +19,16 @@ const SHOWN: usize = 32;
 const LEAST_SHOWN: usize = 8;
 /// Largest share of the time for one path in single and in double precision.
 const SHARE_OF_PRECISION: f64 = 0.25;
-/// Largest share of the time for a step of the run that is asked for.
+/// Largest share of the time for a step of the ranking, and for the network's products of influences.
 const SHARE_OF_TRIAL: f64 = 0.125;
+/// Largest share of the time for what influences do with the images.
+const SHARE_OF_IMAGES: f64 = 0.0625;
 /// Seconds of an evaluation in double precision for each second in single precision, about.
 const DOUBLE: f64 = 3.0;
 /// Seconds of a product with J for each second of an evaluation, about.
 const PRODUCT: f64 = 1.0;
+/// Seconds of a product with Jᵀ for each second of an evaluation, about.
+const TRANSPOSED: f64 = 3.0;
 /// Seconds after which larger batches are not tried.
 const TIMED: f64 = 0.3;
 
@@ -86,8 +90,12 @@ pub struct CheckSize {
     pub batch: usize,
     /// Samples of the first batch of the run.
     pub run_batch: usize,
-    /// Changes of the data in the run.
+    /// Changes of the data in the ranking.
     pub changes: usize,
+    /// Functionals of the influences.
+    pub functionals: usize,
+    /// True if a functional needs products of its own, with J and with Jᵀ.
+    pub needs_products: bool,
     /// True if samples are drawn again with clamped denoised images.
     pub clips: bool,
     /// True if the device has double precision.
@@ -95,25 +103,57 @@ pub struct CheckSize {
 }
 
 impl CheckSize {
-    /// Samples in the step of the run that is measured: a batch, or the power of two that the time allows.
-    pub fn trial(&self, speed: &Speed, seconds: f64) -> usize {
-        let allowed = SHARE_OF_TRIAL * seconds / (speed.forward * self.evaluations_of_trial());
+    /// Evaluations for each sample of a step of the ranking, with products with J counted as such: itself, and one forward and one
+    /// with products to tell their time.
+    pub fn evaluations_of_ranking(&self) -> f64 {
+        3.0 + 2.0 * PRODUCT * self.changes as f64
+    }
+
+    /// Evaluations for each sample of the products of influences, each with an evaluation in it, and of one forward.
+    pub fn evaluations_of_influences(&self) -> f64 {
+        let pulled = 1.0 + TRANSPOSED * self.functionals as f64;
+        let own = if self.needs_products {
+            2.0 + PRODUCT + TRANSPOSED
+        } else {
+            0.0
+        };
+        1.0 + pulled + own
+    }
+
+    /// Samples in a trial that has so many evaluations for each: a batch, or the power of two that the time allows.
+    pub fn trial(&self, speed: &Speed, evaluations: f64, seconds: f64) -> usize {
+        let allowed = SHARE_OF_TRIAL * seconds / (speed.forward * evaluations);
         if allowed >= self.run_batch as f64 {
             return self.run_batch;
         }
         let power = allowed.max(2.0).log2() as u32;
         (1 << power).min(self.run_batch)
     }
+}
 
-    /// Planned seconds of the step for so many samples, which one sample alone precedes.
-    pub fn trial_seconds(&self, speed: &Speed, samples: usize) -> f64 {
-        (1 + samples) as f64 * self.evaluations_of_trial() * speed.forward
+/// Planned seconds of a trial of so many samples, which one sample alone precedes.
+pub fn trial_seconds(speed: &Speed, evaluations: f64, samples: usize) -> f64 {
+    (1 + samples) as f64 * evaluations * speed.forward
+}
+
+/// The time that a check may take.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeLimit {
+    /// The limit.
+    pub minutes: f64,
+    /// Seconds of it that the trials take.
+    pub trials: f64,
+}
+
+impl TimeLimit {
+    /// The limit in seconds.
+    pub fn seconds(&self) -> f64 {
+        60.0 * self.minutes
     }
 
-    /// Evaluations for each sample of the step, with products with J counted as such: itself, and one forward and one with products
-    /// to tell their time.
-    fn evaluations_of_trial(&self) -> f64 {
-        3.0 + 2.0 * PRODUCT * self.changes as f64
+    /// Seconds for what influences do with the images, if that is not more for a single sample.
+    pub fn seconds_of_images(&self) -> f64 {
+        SHARE_OF_IMAGES * self.seconds()
     }
 }
 
@@ -126,7 +166,7 @@ pub struct CheckPlan {
     pub samples: usize,
     /// True if one path is computed in double precision too.
     pub precision: bool,
-    /// Planned seconds of all parts but the step of the run.
+    /// Planned seconds of all parts but the trials of the runs.
     pub seconds: f64,
     /// Planned seconds without a limit, if that is more.
     pub unlimited_seconds: Option<f64>,
@@ -135,10 +175,9 @@ pub struct CheckPlan {
 }
 
 impl CheckPlan {
-    /// The most work that takes no longer than so many minutes, or else the least: images and samples are halved until it does.
-    /// `images` are a number that is asked for.
-    pub fn new(size: &CheckSize, speed: &Speed, minutes: f64, images: Option<usize>) -> Self {
-        let limit = 60.0 * minutes;
+    /// The most work that takes no longer than the limit with the trials, or else the least: images and samples are halved until it
+    /// does. `images` are a number that is asked for.
+    pub fn new(size: &CheckSize, speed: &Speed, limit: TimeLimit, images: Option<usize>) -> Self {
         let precision_seconds = precision_seconds(size, speed);
         let plan = |halvings: u32, precision: bool| {
             let measured = images.unwrap_or((IMAGES >> halvings).max(LEAST_IMAGES));
@@ -156,15 +195,16 @@ impl CheckPlan {
                 precision,
                 seconds: parts.iter().sum(),
                 unlimited_seconds: None,
-                minutes,
+                minutes: limit.minutes,
             }
         };
-        let precision = size.has_double && precision_seconds <= SHARE_OF_PRECISION * limit;
+        let precision =
+            size.has_double && precision_seconds <= SHARE_OF_PRECISION * limit.seconds();
         let unlimited = plan(0, size.has_double);
         let most_halvings = (IMAGES / LEAST_IMAGES).ilog2();
         let mut plans = (0..=most_halvings).map(|halvings| plan(halvings, precision));
         let plan = plans
-            .find(|plan| plan.seconds <= limit)
+            .find(|plan| plan.seconds + limit.trials <= limit.seconds())
             .unwrap_or_else(|| plan(most_halvings, precision));
         let is_limited = plan.seconds < unlimited.seconds;
         Self {
@@ -245,8 +285,17 @@ mod tests {
             batch: 64,
             run_batch: 64,
             changes: 2,
+            functionals: 1,
+            needs_products: true,
             clips: true,
             has_double: true,
+        }
+    }
+
+    fn limit(minutes: f64) -> TimeLimit {
+        TimeLimit {
+            minutes,
+            trials: 0.0,
         }
     }
 
@@ -260,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_fast_model_has_all_images_and_samples() {
-        let plan = CheckPlan::new(&size(), &speed(0.03), 5.0, None);
+        let plan = CheckPlan::new(&size(), &speed(0.03), limit(5.0), None);
         assert_eq!((plan.images, plan.samples, plan.precision), (256, 32, true));
         assert_eq!(plan.unlimited_seconds, None);
         assert_eq!(plan.text(), "losses of 256 images, 32 samples");
@@ -268,7 +317,7 @@ mod tests {
             comparison: 0.05,
             ..speed(0.03)
         };
-        let plan = CheckPlan::new(&size(), &comparison, 5.0, None);
+        let plan = CheckPlan::new(&size(), &comparison, limit(5.0), None);
         assert!(plan.images < 256 && plan.seconds <= 300.0, "{plan:?}");
     }
 
@@ -276,7 +325,7 @@ mod tests {
     fn a_slow_model_has_fewer_and_takes_no_longer_than_allowed() {
         let mut images = 256;
         for forward in [0.06, 0.1, 0.15, 0.2, 0.3] {
-            let plan = CheckPlan::new(&size(), &speed(forward), 5.0, None);
+            let plan = CheckPlan::new(&size(), &speed(forward), limit(5.0), None);
             assert!(plan.seconds <= 300.0, "{forward}: {plan:?}");
             assert!(plan.images <= images && plan.images >= 8, "{plan:?}");
             assert!(plan.unlimited_seconds > Some(300.0), "{plan:?}");
@@ -284,34 +333,46 @@ mod tests {
             images = plan.images;
         }
         assert!(images < 64);
-        let all = CheckPlan::new(&size(), &speed(0.3), 60.0, None);
+        let all = CheckPlan::new(&size(), &speed(0.3), limit(60.0), None);
         assert_eq!((all.images, all.unlimited_seconds), (256, None));
     }
 
     #[test]
     fn the_least_work_is_done_where_the_time_allows_none() {
-        let plan = CheckPlan::new(&size(), &speed(10.0), 0.0, None);
+        let plan = CheckPlan::new(&size(), &speed(10.0), limit(0.0), None);
         assert_eq!((plan.images, plan.samples, plan.precision), (8, 8, false));
         assert!(plan.text().contains("nothing in double precision"));
     }
 
     #[test]
+    fn the_trials_are_part_of_the_time() {
+        let limit = TimeLimit {
+            minutes: 5.0,
+            trials: 200.0,
+        };
+        let plan = CheckPlan::new(&size(), &speed(0.03), limit, None);
+        assert!(plan.images < 256 && plan.seconds <= 100.0, "{plan:?}");
+    }
+
+    #[test]
     fn images_that_are_asked_for_are_measured() {
         for (images, measured) in [(2, 2), (100, 100), (4000, 4000), (6000, 5000)] {
-            let plan = CheckPlan::new(&size(), &speed(0.5), 5.0, Some(images));
+            let plan = CheckPlan::new(&size(), &speed(0.5), limit(5.0), Some(images));
             assert_eq!(plan.images, measured);
         }
     }
 
     #[test]
     fn the_step_that_is_measured_is_a_batch_or_a_smaller_power_of_two() {
-        let samples = |forward: f64| size().trial(&speed(forward), 300.0);
+        let evaluations = size().evaluations_of_ranking();
+        assert_eq!(evaluations, 7.0);
+        let samples = |forward: f64| size().trial(&speed(forward), evaluations, 300.0);
         assert_eq!([0.001, 0.08].map(samples), [64, 64]);
         assert_eq!([0.1, 0.2, 0.5, 1.0, 9.0].map(samples), [32, 16, 8, 4, 2]);
         let small = CheckSize {
             run_batch: 1,
             ..size()
         };
-        assert_eq!(small.trial(&speed(9.0), 300.0), 1);
+        assert_eq!(small.trial(&speed(9.0), evaluations, 300.0), 1);
     }
 }

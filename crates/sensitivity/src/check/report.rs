@@ -193,7 +193,13 @@ fn rows(run: &CheckRun) -> Vec<(String, String)> {
         ("Seed", run.seed.to_string()),
         ("Datasway", run.datasway.to_owned()),
     ];
-    rows.extend(run.cost.as_ref().map(|cost| ("Cost", cost.text())));
+    rows.extend(
+        run.cost
+            .as_ref()
+            .map(|cost| ("Cost of a ranking", cost.text())),
+    );
+    let influence_cost = run.influence_cost.as_ref();
+    rows.extend(influence_cost.map(|cost| ("Cost of influences", cost.text())));
     rows.extend(run.precision.map(|gap| ("Precision", gap.text())));
     rows.extend(run.clip_sample.map(|clip| ("clip_sample", clip.text())));
     let named = rows

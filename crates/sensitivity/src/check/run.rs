@@ -6,6 +6,7 @@ use datasway_sensitivity::{ClipDifference, SIDECAR, SensitivityConfig};
 use serde::Serialize;
 
 use super::cost::RunCost;
+use super::influence_cost::InfluenceCost;
 use super::noise_range::noise_range;
 use super::parts::CheckResults;
 use super::plan::CheckPlan;
@@ -39,8 +40,10 @@ pub struct CheckRun {
     pub linear_directions: Option<usize>,
     pub losses: Vec<Level>,
     pub told: Vec<(f64, f64)>,
-    /// Time and memory of the run that is asked for; none if the model's output is not finite.
+    /// Time and memory of the ranking that is asked for; none if the model's output is not finite.
     pub cost: Option<RunCost>,
+    /// Time and memory of the influences that are asked for; none if the model's output is not finite.
+    pub influence_cost: Option<InfluenceCost>,
     /// The effect of single precision on one path; none if there is no other, or a sample is not finite.
     pub precision: Option<PathPrecision>,
     /// The difference that the `clip_sample` of the scheduler would make to the samples.
@@ -100,6 +103,7 @@ impl CheckRun {
             told: fit.told,
             plan: results.plan,
             cost: results.cost,
+            influence_cost: results.influence_cost,
             precision: results.precision,
             clip_sample: results.clip_sample,
             fits: misfit.is_none(),

@@ -1,6 +1,6 @@
 //! `sensitivity influence`: the influence of training images on functionals of samples.
 
-mod functional_spec;
+pub mod functional_spec;
 mod groups;
 mod output;
 pub mod page;
