@@ -72,7 +72,9 @@ impl Effect for Recorder<'_> {
         let now = seconds();
         let mut records = self.records.borrow_mut();
         let iterations = records.len() + 1;
-        let delta = (iterations.is_multiple_of(DELTA_EVERY)).then(|| delta(self.learner, solutions));
+        let delta = iterations
+            .is_multiple_of(DELTA_EVERY)
+            .then(|| delta(self.learner, solutions));
         let record = Record {
             seconds: now - *self.idle.borrow(),
             square: self.right.dot(solutions)[0],
