@@ -17,6 +17,8 @@ matrices in the same round (the products of the textbook algorithm, so that a be
 peak memory. Before anything is timed, values, tangents
 and gradients are compared. Threads: as many as the machine has, each library's own default.
 
+With `--before PROGRAM` another build of Datasway's process takes part, for the ratio of both.
+
 With `--processor-time` each library has one thread on one core, and its time is that for which its threads had a processor:
 the measure for a machine that other work shares, where the wall clock says more of that work.
 """
@@ -436,6 +438,7 @@ def main():
     parser.add_argument("--no-check", action="store_true", help="do not compare values first")
     parser.add_argument("--until", type=float, default=math.inf, help="seconds after which no row is begun")
     parser.add_argument("--datasway", default="target/release/examples/benchmark")
+    parser.add_argument("--before", type=Path, help="another build of the same program, timed and compared too")
     parser.add_argument("--csv", type=Path, help="write the raw times here")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -444,7 +447,7 @@ def main():
 
     begun = time.perf_counter()
     card = options.device != "cpu"
-    titles = {"torch": "PyTorch", "compiled": "torch.compile", "jax": "JAX"}
+    titles = {"before": "before", "torch": "PyTorch", "compiled": "torch.compile", "jax": "JAX"}
     with tempfile.TemporaryDirectory() as folder:
         size, peers = str(options.size), options.peers
         program = str(ROOT / options.datasway)
@@ -453,6 +456,9 @@ def main():
         datasway = Process([program, options.device if card else "flex", size], options.processor_time)
         print("U-Net of", datasway.ask("export", folder))
         processes = {"datasway": datasway} | {name: start(name) for name in peers}
+        if options.before:
+            before = Process([str(options.before.absolute()), options.device if card else "flex", size], options.processor_time)
+            processes = {"datasway": datasway, "before": before} | processes
         if not options.no_check:
             # On a card everything is compared with Datasway's CPU, in turn: products are of TF32 there.
             cpu = {"cpu": Process([program, "flex", size])} if card else {}
@@ -463,7 +469,9 @@ def main():
         raw = []
         # The processor's time is that of all repeats.
         repeated = options.repeats if options.processor_time else 1
-        head = ["operation", "batch", "Datasway, ms", *(f"{titles[name]}, ms" for name in peers), "Datasway / faster peer"]
+        others = [name for name in processes if name != "datasway"]
+        head = ["operation", "batch", "Datasway, ms", *(f"{titles[name]}, ms" for name in others), "Datasway / faster peer"]
+        head += ["Datasway / before"] if options.before else []
         print("\n| " + " | ".join([*head, "of GEMM's rate"]) + " |")
         print("| --- " * (len(head) + 1) + "|")
         flops = float(processes[peers[0]].ask("flops", 1))
@@ -479,7 +487,9 @@ def main():
                 for i in range(options.warm + options.rounds):
                     if i == options.warm:
                         warming = time.perf_counter() - warming
-                    times = {name: p.time(operation, batch, options.repeats) / repeated for name, p in processes.items()}
+                    # Every round in another order.
+                    turn = [*processes][i % len(processes) :] + [*processes][: i % len(processes)]
+                    times = {name: processes[name].time(operation, batch, options.repeats) / repeated for name in turn}
                     gemm = 2 * side**3 / (processes[peers[0]].time("gemm", 1, options.repeats) / repeated)
                     if i >= options.warm:
                         rounds.append(times | {"gemm": gemm})
@@ -492,7 +502,10 @@ def main():
                 fastest = max(fastest, *(r["gemm"] for r in rounds))
                 digits = 2 if card else 1
                 cells = [f"{middle[name]:.{digits}f}" for name in processes]
-                print(f"| {operation} | {batch} | {' | '.join(cells)} | {ratio:.2f} | {share:.2f} |", end="")
+                ratios = [f"{ratio:.2f}"]
+                if options.before:
+                    ratios += [f"{statistics.median(r['datasway'] / r['before'] for r in rounds):.2f}"]
+                print(f"| {operation} | {batch} | {' | '.join(cells + ratios)} | {share:.2f} |", end="")
                 print(f" <!-- warm after {warming:.0f} s -->" if card else "", flush=True)
                 raw += [
                     ",".join([operation, str(batch), str(i), *(f"{r[name]:.3f}" for name in processes), f"{r['gemm'] / 1e6:.1f}"])

@@ -21,6 +21,10 @@ With --products it prints the rate of PyTorch's product of 560 points with 1,024
 
 Runs are in turn, each in a process of its own. Printed are the medians of the rounds' ratios: of seconds, of processor time, and of
 peak memory. Processor time is what can be compared on a machine that does other work.
+
+With --touch GIB a process touches that much memory and ends, before each that is timed. The host of a virtual machine may have to find
+memory that the machine has not used for a while, which takes ten times as long as the system's own work for a page; so every side finds
+memory that is at hand.
 """
 
 import argparse
@@ -226,22 +230,30 @@ def measured(arguments):
     return output, time.perf_counter() - started, cpu, usage.ru_maxrss / 1024
 
 
-def run(job, binary, work, images):
+def touch(gib):
+    """A process that writes to every page of so much memory and ends."""
+    if gib:
+        measured([sys.executable, "-c", f"bytearray({int(gib * 2**30)})[::4096] = b'1' * {int(gib * 2**18)}"])
+
+
+def run(job, binary, work, images, gib):
     """Seconds of a run, of its start, of the processors, and its peak memory."""
+    touch(gib)
     _, wall, cpu, peak = measured(command(job, binary, work, images // 10))
     seconds = json.loads((work / f"out-{job}/summary.json").read_text())["seconds"]
     seconds = seconds["total"] if job == "ranking" else seconds
     return seconds, wall - seconds, cpu, peak
 
 
-def ours(job, binary, work, images):
+def ours(job, binary, work, images, gib):
     """The same of a run without that of a run over few images, which has the same network and page."""
-    seconds, start, cpu, peak = run(job, binary, work, images)
-    without, _, cpu_without, _ = run(job, binary, work / "few", FEW)
+    seconds, start, cpu, peak = run(job, binary, work, images, gib)
+    without, _, cpu_without, _ = run(job, binary, work / "few", FEW, gib)
     return seconds - without, start, cpu - cpu_without, peak
 
 
-def theirs(job, work):
+def theirs(job, work, gib):
+    touch(gib)
     output, _, _, peak = measured([sys.executable, __file__, "--peer", job, "--work", str(work)])
     seconds, cpu = map(float, output.split()[-2:])
     return seconds, cpu, peak
@@ -265,6 +277,7 @@ def main():
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of both sides; as many as there are processors if absent")
+    parser.add_argument("--touch", type=float, metavar="GIB", help="touch so much memory before each process that is timed")
     parser.add_argument("--before", type=Path)
     parser.add_argument("--binaries", type=Path, default=ROOT / "target/debug")
     parser.add_argument("--work", type=Path)
@@ -292,10 +305,10 @@ def main():
             sides = {"datasway": arguments.binaries / "sensitivity", "before": arguments.before}
             for side, binary in sides.items():
                 if binary:
-                    seconds, start, cpu, peak = ours(job, binary, work, arguments.images)
+                    seconds, start, cpu, peak = ours(job, binary, work, arguments.images, arguments.touch)
                     rows.append([k, job, side, arguments.images, seconds, start, cpu, peak])
                     print(*rows[-1], flush=True)
-            seconds, cpu, peak = theirs(job, work)
+            seconds, cpu, peak = theirs(job, work, arguments.touch)
             rows.append([k, job, "torch", arguments.images, seconds, "", cpu, peak])
             print(*rows[-1], flush=True)
     if arguments.csv:
