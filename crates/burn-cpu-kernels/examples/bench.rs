@@ -12,7 +12,7 @@ use burn::nn::GroupNormConfig;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor, activation};
-use burn_cpu_kernels::GroupNormOptions;
+use burn_cpu_kernels::{GroupNormOptions, Stride};
 
 const ROUNDS: usize = 15;
 
@@ -27,7 +27,10 @@ fn main() -> std::io::Result<()> {
         (128, 64, 8),
         (32, 32, 28),
     ] {
-        convolution(inputs, outputs, side, &mut raw);
+        convolution(inputs, outputs, side, Stride::One, &mut raw);
+    }
+    for (channels, side) in [(32, 32), (64, 16), (128, 16)] {
+        convolution(channels, channels, side, Stride::Two, &mut raw);
     }
     silu(&mut raw);
     group_norm(&mut raw);
@@ -44,11 +47,16 @@ fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
 }
 
 /// Value, and value with all gradients, of a convolution.
-fn convolution(inputs: usize, outputs: usize, side: usize, raw: &mut String) {
+fn convolution(inputs: usize, outputs: usize, side: usize, stride: Stride, raw: &mut String) {
     let n = 64;
-    let name = format!("conv {inputs} to {outputs}, {side}×{side}");
-    let giga = (2 * 9 * n * inputs * outputs * side * side) as f64 / 1e9;
-    let burns = |x, w, b| conv2d(x, w, Some(b), ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
+    let (step, of_stride) = match stride {
+        Stride::One => (1, ""),
+        Stride::Two | Stride::TwoFromCorner => (2, ", stride 2"),
+    };
+    let name = format!("conv {inputs} to {outputs}, {side}×{side}{of_stride}");
+    let giga = (2 * 9 * n * inputs * outputs * (side / step).pow(2)) as f64 / 1e9;
+    let options = || ConvOptions::new([step, step], [1, 1], [1, 1], 1);
+    let burns = |x, w, b| conv2d(x, w, Some(b), options());
     let tensors = |device: &Device| {
         let x = random([n, inputs, side, side], device);
         (
@@ -59,7 +67,14 @@ fn convolution(inputs: usize, outputs: usize, side: usize, raw: &mut String) {
     };
     let (x, w, b) = tensors(&Device::flex());
     let row = b.clone().unsqueeze::<2>();
-    let ours = || drop(burn_cpu_kernels::conv3x3(x.clone(), w.clone(), row.clone()));
+    let ours = || {
+        drop(burn_cpu_kernels::conv3x3(
+            x.clone(),
+            w.clone(),
+            row.clone(),
+            stride,
+        ))
+    };
     compare(
         &name,
         giga,
@@ -76,7 +91,7 @@ fn convolution(inputs: usize, outputs: usize, side: usize, raw: &mut String) {
         || drop(burns(x.clone(), w.clone(), b.clone()).sum().backward()),
         || {
             drop(
-                burn_cpu_kernels::conv3x3(x.clone(), w.clone(), b.clone().unsqueeze())
+                burn_cpu_kernels::conv3x3(x.clone(), w.clone(), b.clone().unsqueeze(), stride)
                     .sum()
                     .backward(),
             )

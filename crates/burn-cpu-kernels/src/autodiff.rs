@@ -10,6 +10,7 @@ use burn::backend::{Autodiff, Shape, TensorMetadata};
 
 use crate::backend::KernelBackend;
 use crate::norm::GroupNormOptions;
+use crate::stride::Stride;
 
 impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
     fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -52,18 +53,24 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        stride: Stride,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
-        match Conv3x3.prepare::<C>(nodes).compute_bound().stateful() {
+        match Conv3x3(stride)
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => {
                 let state = [&x, &weight, &bias].map(|tensor| tensor.primitive().clone());
                 let [x, weight, bias] = state.clone();
-                prep.finish(state, B::conv3x3(x, weight, bias))
+                prep.finish(state, B::conv3x3(x, weight, bias, stride))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::conv3x3(
                 x.into_primitive(),
                 weight.into_primitive(),
                 bias.into_primitive(),
+                stride,
             )),
         }
     }
@@ -148,7 +155,7 @@ impl<B: KernelBackend> Backward<B, 3> for GroupNorm {
 }
 
 #[derive(Debug)]
-struct Conv3x3;
+struct Conv3x3(Stride);
 
 impl<B: KernelBackend> Backward<B, 3> for Conv3x3 {
     /// x, weight, bias.
@@ -174,11 +181,12 @@ impl<B: KernelBackend> Backward<B, 3> for Conv3x3 {
             grads.register::<B>(node.id, sums);
         }
         if let Some(node) = on_x {
-            let pulled = B::conv3x3_input_gradient(weight.clone(), grad.clone());
+            let size = [x.shape()[2], x.shape()[3]];
+            let pulled = B::conv3x3_input_gradient(weight.clone(), grad.clone(), self.0, size);
             grads.register::<B>(node.id, pulled);
         }
         if let Some(node) = on_weight {
-            grads.register::<B>(node.id, B::conv3x3_weight_gradient(x, weight, grad));
+            grads.register::<B>(node.id, B::conv3x3_weight_gradient(x, weight, grad, self.0));
         }
     }
 }

@@ -6,6 +6,7 @@ use burn::backend::{Backend, backend_extension};
 use crate::norm::GroupNormOptions;
 use crate::norm_directions::{NormDirections, NormGradientDirections};
 use crate::reference;
+use crate::stride::Stride;
 
 /// The operations of this crate on a backend. Flex has kernels; the default bodies are the reference implementations.
 #[backend_extension(
@@ -78,24 +79,26 @@ pub trait KernelBackend: Backend {
         reference::group_norm_gradient_tangent::<Self>(x, gamma, beta, grad, directions, options)
     }
 
-    /// 3×3 convolution, stride 1, one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias
-    /// `[1, o]` or `[n, o]`, result `[n, o, h, w]`.
+    /// 3×3 convolution: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias `[1, o]` or `[n, o]`.
     #[fusion(default)]
     fn conv3x3(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        stride: Stride,
     ) -> FloatTensor<Self> {
-        reference::conv3x3::<Self>(x, weight, bias)
+        reference::conv3x3::<Self>(x, weight, bias, stride)
     }
 
-    /// Gradient of [`conv3x3`](Self::conv3x3) in x, from that of the result.
+    /// Gradient of [`conv3x3`](Self::conv3x3) in x, of so many rows and columns, from that of the result.
     #[fusion(default)]
     fn conv3x3_input_gradient(
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
+        stride: Stride,
+        size: [usize; 2],
     ) -> FloatTensor<Self> {
-        reference::conv3x3_input_gradient::<Self>(weight, grad)
+        reference::conv3x3_input_gradient::<Self>(weight, grad, stride, size)
     }
 
     /// Gradient of [`conv3x3`](Self::conv3x3) in the weight, from that of the result.
@@ -104,8 +107,9 @@ pub trait KernelBackend: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
+        stride: Stride,
     ) -> FloatTensor<Self> {
-        reference::conv3x3_weight_gradient::<Self>(x, weight, grad)
+        reference::conv3x3_weight_gradient::<Self>(x, weight, grad, stride)
     }
 
     /// A linear map of the channels: x `[n, i, h, w]`, weight `[i, o]`, bias `[o]`, result `[n, o, h, w]`.

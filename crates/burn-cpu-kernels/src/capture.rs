@@ -9,12 +9,13 @@ use burn_router::RouterClient;
 
 use crate::backend::KernelBackend;
 use crate::norm::GroupNormOptions;
+use crate::stride::Stride;
 
 /// Name of a recorded [`KernelBackend::silu`], with the input x.
 pub const SILU: &str = "burn_cpu_kernels.silu";
 /// Name of a recorded [`KernelBackend::group_norm`], with the inputs x, γ, β and the scalars of a [`GroupNormOptions`].
 pub const GROUP_NORM: &str = "burn_cpu_kernels.group_norm";
-/// Name of a recorded [`KernelBackend::conv3x3`], with the inputs x, weight, bias.
+/// Name of a recorded [`KernelBackend::conv3x3`], with the inputs x, weight, bias and the scalar of a [`Stride`].
 pub const CONV3X3: &str = "burn_cpu_kernels.conv3x3";
 /// Name of a recorded [`KernelBackend::pointwise`], with the inputs x, weight, bias.
 pub const POINTWISE: &str = "burn_cpu_kernels.pointwise";
@@ -23,9 +24,11 @@ pub const ATTENTION: &str = "burn_cpu_kernels.attention";
 /// Name of a recorded [`KernelBackend::group_norm_gradient`], with the inputs x, γ, β, the gradient of the result, and the
 /// scalars of a [`GroupNormOptions`].
 pub const GROUP_NORM_GRADIENT: &str = "burn_cpu_kernels.group_norm_gradient";
-/// Name of a recorded [`KernelBackend::conv3x3_input_gradient`], with the inputs weight and gradient of the result.
+/// Name of a recorded [`KernelBackend::conv3x3_input_gradient`], with the inputs weight and gradient of the result
+/// and the scalar of a [`Stride`].
 pub const CONV3X3_INPUT_GRADIENT: &str = "burn_cpu_kernels.conv3x3_input_gradient";
-/// Name of a recorded [`KernelBackend::conv3x3_weight_gradient`], with the inputs x, weight, gradient of the result.
+/// Name of a recorded [`KernelBackend::conv3x3_weight_gradient`], with the inputs x, weight, gradient of the result
+/// and the scalar of a [`Stride`].
 pub const CONV3X3_WEIGHT_GRADIENT: &str = "burn_cpu_kernels.conv3x3_weight_gradient";
 /// Name of a recorded [`KernelBackend::pointwise_input_gradient`], with the inputs weight and gradient of the result.
 pub const POINTWISE_INPUT_GRADIENT: &str = "burn_cpu_kernels.pointwise_input_gradient";
@@ -66,15 +69,26 @@ impl KernelBackend for CaptureBackend {
         (on_x, on_gamma, on_beta)
     }
 
-    fn conv3x3_input_gradient(weight: Recorded, grad: Recorded) -> Recorded {
-        let shape = with_channels(&grad, weight.shape()[1]);
-        record(CONV3X3_INPUT_GRADIENT, [weight, grad], shape, Vec::new())
+    fn conv3x3_input_gradient(
+        weight: Recorded,
+        grad: Recorded,
+        stride: Stride,
+        [height, width]: [usize; 2],
+    ) -> Recorded {
+        let shape = Shape::new([grad.shape()[0], weight.shape()[1], height, width]);
+        let inputs = [weight, grad];
+        record(CONV3X3_INPUT_GRADIENT, inputs, shape, stride.scalars())
     }
 
-    fn conv3x3_weight_gradient(x: Recorded, weight: Recorded, grad: Recorded) -> Recorded {
+    fn conv3x3_weight_gradient(
+        x: Recorded,
+        weight: Recorded,
+        grad: Recorded,
+        stride: Stride,
+    ) -> Recorded {
         let shape = weight.shape();
         let inputs = [x, weight, grad];
-        record(CONV3X3_WEIGHT_GRADIENT, inputs, shape, Vec::new())
+        record(CONV3X3_WEIGHT_GRADIENT, inputs, shape, stride.scalars())
     }
 
     fn pointwise_input_gradient(weight: Recorded, grad: Recorded) -> Recorded {
@@ -92,9 +106,11 @@ impl KernelBackend for CaptureBackend {
         record(CHANNEL_SUMS, [x], shape, Vec::new())
     }
 
-    fn conv3x3(x: Recorded, weight: Recorded, bias: Recorded) -> Recorded {
-        let shape = with_channels(&x, weight.shape()[0]);
-        record(CONV3X3, [x, weight, bias], shape, Vec::new())
+    fn conv3x3(x: Recorded, weight: Recorded, bias: Recorded, stride: Stride) -> Recorded {
+        let image = x.shape();
+        let [height, width] = [image[2], image[3]].map(|pixels| stride.outputs(pixels));
+        let shape = Shape::new([image[0], weight.shape()[0], height, width]);
+        record(CONV3X3, [x, weight, bias], shape, stride.scalars())
     }
 
     fn pointwise(x: Recorded, weight: Recorded, bias: Recorded) -> Recorded {
@@ -135,6 +151,26 @@ impl GroupNormOptions {
             epsilon,
             silu,
         })
+    }
+}
+
+impl Stride {
+    /// All strides, at the number that records have for them.
+    const ALL: [Self; 3] = [Self::One, Self::Two, Self::TwoFromCorner];
+
+    /// The scalar of a recorded convolution.
+    fn scalars(self) -> Vec<ScalarIr> {
+        let number = Self::ALL.iter().position(|stride| *stride == self);
+        vec![ScalarIr::UInt(number.expect("one of all") as u64)]
+    }
+
+    /// The stride of a recorded convolution, from its scalars.
+    #[cfg(feature = "jvp")]
+    pub(crate) fn from_scalars(scalars: &[ScalarIr]) -> Option<Self> {
+        let &[ScalarIr::UInt(number)] = scalars else {
+            return None;
+        };
+        Self::ALL.get(number as usize).copied()
     }
 }
 

@@ -17,6 +17,7 @@ mod buffers;
 mod convolution;
 mod pixels;
 mod shape;
+mod stride2;
 mod tile_rows;
 mod tiles;
 mod weight_gradient;
@@ -24,5 +25,9 @@ mod weights;
 
 pub use convolution::{forward, input_gradient};
 pub use shape::ConvShape;
+pub use stride2::{
+    Stride2Shape, forward as forward_stride2, input_gradient as input_gradient_stride2,
+    weight_gradient as weight_gradient_stride2,
+};
 pub use weight_gradient::weight_gradient;
 pub use weights::PackedWeights;

@@ -7,11 +7,12 @@ use burn::backend::{Bytes, DType, Flex, Shape, TensorMetadata};
 
 use crate::attention::{self, AttentionShape};
 use crate::backend::KernelBackend;
-use crate::conv::{self, ConvShape};
+use crate::conv::{self, ConvShape, Stride2Shape};
 use crate::norm::{self, GroupNormOptions, NormShape};
 use crate::norm_directions::{NormDirections, NormGradientDirections};
 use crate::packed::{Purpose, packed};
 use crate::pointwise::{self, PointwiseShape};
+use crate::stride::Stride;
 use crate::uninit::written;
 use crate::{reference, silu};
 
@@ -157,9 +158,9 @@ impl KernelBackend for Flex {
         )
     }
 
-    fn conv3x3(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+    fn conv3x3(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, stride: Stride) -> FlexTensor {
         if !single(&[&x, &weight, &bias]) {
-            return reference::conv3x3::<Self>(x, weight, bias);
+            return reference::conv3x3::<Self>(x, weight, bias, stride);
         }
         let (x, weight, bias) = (
             x.to_contiguous(),
@@ -167,6 +168,17 @@ impl KernelBackend for Flex {
             bias.to_contiguous(),
         );
         let shape = conv_shape(&x, &weight);
+        if stride != Stride::One {
+            let shape = stride2_shape(shape, stride);
+            let [height, width] = shape.result();
+            let result = [shape.images, shape.outputs, height, width];
+            let (x, weight, bias) = (values(&x), values(&weight), values(&bias));
+            let forward =
+                |out: &mut [MaybeUninit<f32>]| conv::forward_stride2(shape, x, weight, bias, out);
+            // SAFETY: the kernel writes every entry.
+            let out = unsafe { written(result.iter().product(), forward) };
+            return tensor(out, Shape::new(result));
+        }
         let count = shape.images * shape.outputs * shape.height * shape.width;
         let packed = packed(&weight, values(&weight), Purpose::Forward);
         let forward = |out: &mut [MaybeUninit<f32>]| {
@@ -180,17 +192,37 @@ impl KernelBackend for Flex {
         )
     }
 
-    fn conv3x3_input_gradient(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+    fn conv3x3_input_gradient(
+        weight: FlexTensor,
+        grad: FlexTensor,
+        stride: Stride,
+        size: [usize; 2],
+    ) -> FlexTensor {
         if !single(&[&weight, &grad]) {
-            return reference::conv3x3_input_gradient::<Self>(weight, grad);
+            return reference::conv3x3_input_gradient::<Self>(weight, grad, stride, size);
         }
         let (weight, grad) = (weight.to_contiguous(), grad.to_contiguous());
         let shape = ConvShape {
             inputs: weight.shape()[1],
             outputs: weight.shape()[0],
+            height: size[0],
+            width: size[1],
             ..conv_shape(&grad, &weight)
         };
         let count = shape.images * shape.inputs * shape.height * shape.width;
+        if stride != Stride::One {
+            let shape = stride2_shape(shape, stride);
+            let (grad, weight) = (values(&grad), values(&weight));
+            let gradient = |out: &mut [MaybeUninit<f32>]| {
+                conv::input_gradient_stride2(shape, grad, weight, out)
+            };
+            // SAFETY: the kernel writes every entry.
+            let out = unsafe { written(count, gradient) };
+            return tensor(
+                out,
+                Shape::new([shape.images, shape.inputs, shape.height, shape.width]),
+            );
+        }
         let turned = packed(&weight, values(&weight), Purpose::InputGradient);
         let gradient = |out: &mut [MaybeUninit<f32>]| {
             conv::input_gradient(shape, values(&grad), &turned, out);
@@ -203,14 +235,24 @@ impl KernelBackend for Flex {
         )
     }
 
-    fn conv3x3_weight_gradient(x: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+    fn conv3x3_weight_gradient(
+        x: FlexTensor,
+        weight: FlexTensor,
+        grad: FlexTensor,
+        stride: Stride,
+    ) -> FlexTensor {
         if !single(&[&x, &weight, &grad]) {
-            return reference::conv3x3_weight_gradient::<Self>(x, weight, grad);
+            return reference::conv3x3_weight_gradient::<Self>(x, weight, grad, stride);
         }
         let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
         let shape = conv_shape(&x, &weight);
         let mut out = vec![0.0; shape.outputs * shape.inputs * 9];
-        conv::weight_gradient(shape, values(&x), values(&grad), &mut out);
+        if stride == Stride::One {
+            conv::weight_gradient(shape, values(&x), values(&grad), &mut out);
+        } else {
+            let shape = stride2_shape(shape, stride);
+            conv::weight_gradient_stride2(shape, values(&x), values(&grad), &mut out);
+        }
         tensor(out, weight.shape())
     }
 
@@ -317,6 +359,25 @@ fn conv_shape(image: &FlexTensor, weight: &FlexTensor) -> ConvShape {
         outputs: weight[0],
         height: image[2],
         width: image[3],
+    }
+}
+
+/// The shape of a convolution with stride 2 of an image `[n, i, h, w]`.
+fn stride2_shape(shape: ConvShape, stride: Stride) -> Stride2Shape {
+    let ConvShape {
+        images,
+        inputs,
+        outputs,
+        height,
+        width,
+    } = shape;
+    Stride2Shape {
+        images,
+        inputs,
+        outputs,
+        height,
+        width,
+        stride,
     }
 }
 

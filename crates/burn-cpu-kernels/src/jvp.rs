@@ -17,10 +17,11 @@ use crate::backend::KernelBackend;
 use crate::capture::{ATTENTION, CONV3X3, GROUP_NORM, POINTWISE, SILU};
 use crate::norm::GroupNormOptions;
 use crate::norm_directions::NormDirections;
+use crate::stride::Stride;
 
 use gradients::{
-    ChannelSumsRule, Conv3x3WeightGradientRule, GroupNormGradientRule, InputGradientRule,
-    PointwiseWeightGradientRule,
+    ChannelSumsRule, Conv3x3InputGradientRule, Conv3x3WeightGradientRule, GroupNormGradientRule,
+    PointwiseInputGradientRule, PointwiseWeightGradientRule,
 };
 
 /// The rules of all operations of this crate and of the gradients that it has kernels for.
@@ -31,9 +32,9 @@ pub static RULES: &[&dyn CustomRule] = &[
     &PointwiseRule,
     &AttentionRule,
     &GroupNormGradientRule,
-    &InputGradientRule::CONV3X3,
+    &Conv3x3InputGradientRule,
     &Conv3x3WeightGradientRule,
-    &InputGradientRule::POINTWISE,
+    &PointwiseInputGradientRule,
     &PointwiseWeightGradientRule,
     &ChannelSumsRule,
 ];
@@ -94,6 +95,7 @@ impl CustomRule for Conv3x3Rule {
     }
 
     fn jvp(&self, op: &CustomOpIr, inputs: Vec<Dual>, k: usize) -> Result<Vec<Dual>, Refusal> {
+        let stride = Stride::from_scalars(&op.scalars).ok_or_else(Refusal::unknown)?;
         let [x, weight, bias] = take(inputs)?;
         let (x, w, b, tangent) = (x.primal, weight.primal, bias.primal, x.tangent);
         let shape = dims(&w);
@@ -105,7 +107,7 @@ impl CustomRule for Conv3x3Rule {
             // One convolution with K times the outputs, so that the images are transformed once.
             let weights = reshape(t, &[k * outputs, shape[1], shape[2], shape[3]]);
             let biases = bias.tangent.map_or_else(|| no_bias(1, k * outputs), joined);
-            separated(Dispatch::conv3x3(x.clone(), weights, biases), k)
+            separated(Dispatch::conv3x3(x.clone(), weights, biases, stride), k)
         });
         // Without tangents of the weights those of the biases are the same at every pixel.
         let along_biases = biases.filter(|_| along_weights.is_none()).map(|t| {
@@ -113,7 +115,7 @@ impl CustomRule for Conv3x3Rule {
             reshape(t, &[k, rows, outputs, 1, 1])
         });
         let y = match tangent {
-            None => Dual::constant(Dispatch::conv3x3(x, w, b)),
+            None => Dual::constant(Dispatch::conv3x3(x, w, b, stride)),
             // The weights are transformed at every call: where they outnumber the pixels, once for primal and tangents.
             Some(t) if num_elements(&x) < num_elements(&w) => {
                 let bias = concat(vec![
@@ -121,7 +123,9 @@ impl CustomRule for Conv3x3Rule {
                     no_bias(k * n, outputs),
                 ]);
                 let stack = concat(vec![lift(&x), t]);
-                let y = on_batch(stack, |x| Dispatch::conv3x3(x, w.clone(), bias.clone()));
+                let y = on_batch(stack, |x| {
+                    Dispatch::conv3x3(x, w.clone(), bias.clone(), stride)
+                });
                 Dual {
                     primal: reshape(narrow(y.clone(), 0..1), &op.outputs[0].shape.to_vec()),
                     tangent: Some(narrow(y, 1..1 + k)),
@@ -129,9 +133,9 @@ impl CustomRule for Conv3x3Rule {
             }
             Some(t) => Dual {
                 tangent: Some(on_batch(t, |t| {
-                    Dispatch::conv3x3(t, w.clone(), no_bias(1, outputs))
+                    Dispatch::conv3x3(t, w.clone(), no_bias(1, outputs), stride)
                 })),
-                primal: Dispatch::conv3x3(x, w, b),
+                primal: Dispatch::conv3x3(x, w, b, stride),
             },
         };
         let tangent = sum([y.tangent, along_weights, along_biases], op, k);

@@ -25,6 +25,7 @@ mod pointwise;
 mod reference;
 mod silu;
 mod simd;
+mod stride;
 mod uninit;
 
 use burn::backend::Dispatch;
@@ -37,6 +38,7 @@ pub use capture::{
 };
 pub use norm::GroupNormOptions;
 pub use norm_directions::{NormDirections, NormGradientDirections};
+pub use stride::Stride;
 
 /// `x·s(x)`, `s(x) = 1/(1 + e⁻ˣ)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -58,13 +60,14 @@ pub fn group_norm<const D: usize>(
     ))
 }
 
-/// 3×3 convolution with stride 1 and one pixel of zeros around: x `[n, i, h, w]`, weight `[o, i, 3, 3]`,
-/// bias `[1, o]` for all images or `[n, o]` for each, result `[n, o, h, w]`.
-pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<2>) -> Tensor<4> {
+/// 3×3 convolution: x `[n, i, h, w]`, weight `[o, i, 3, 3]`, bias `[1, o]` for all images or `[n, o]` for each, result
+/// `[n, o, h, w]` with [`Stride::One`] and about half as many rows and columns with the others.
+pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<2>, stride: Stride) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::conv3x3(
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
+        stride,
     ))
 }
 

@@ -66,22 +66,31 @@ pub fn input_gradient(
 
 /// The gradient of the weight, `[i, o]`.
 pub fn weight_gradient(shape: PointwiseShape, x: &[f32], grad: &[f32], out: &mut [f32]) {
-    let images = shape.images.div_ceil(PARTS);
+    let dims = (shape.inputs, shape.pixels, shape.outputs);
+    let lengths = [shape.inputs * shape.pixels, shape.outputs * shape.pixels];
+    added_parts(shape.images, lengths, x, grad, out, |x, grad, sum| {
+        outer(dims, x, grad, sum);
+    });
+}
+
+/// `out = Σ f(x, grad)` over the images, whose entries in x and in the gradient have these lengths; `f` adds to its last argument.
+pub(crate) fn added_parts(
+    images: usize,
+    [length, grad_length]: [usize; 2],
+    x: &[f32],
+    grad: &[f32],
+    out: &mut [f32],
+    f: impl Fn(&[f32], &[f32], &mut [f32]) + Sync,
+) {
+    let images = images.div_ceil(PARTS);
     let parts = x
-        .par_chunks(images * shape.inputs * shape.pixels)
-        .zip(grad.par_chunks(images * shape.outputs * shape.pixels));
+        .par_chunks(images * length)
+        .zip(grad.par_chunks(images * grad_length));
     let partial: Vec<Vec<f32>> = parts
         .map(|(x, grad)| {
             let mut sum = vec![0.0; out.len()];
-            let images = x.chunks_exact(shape.inputs * shape.pixels);
-            for (x, grad) in images.zip(grad.chunks_exact(shape.outputs * shape.pixels)) {
-                outer(
-                    (shape.inputs, shape.pixels, shape.outputs),
-                    x,
-                    grad,
-                    &mut sum,
-                );
-            }
+            let images = x.chunks_exact(length).zip(grad.chunks_exact(grad_length));
+            images.for_each(|(x, grad)| f(x, grad, &mut sum));
             sum
         })
         .collect();
@@ -94,7 +103,8 @@ pub fn weight_gradient(shape: PointwiseShape, x: &[f32], grad: &[f32], out: &mut
 }
 
 multiversion! {
-    fn product(
+    /// [`multiply`].
+    pub(crate) fn product(
         dims: (usize, usize, usize),
         a: Matrix<'_>,
         b: &[f32],
@@ -104,7 +114,8 @@ multiversion! {
 }
 
 multiversion! {
-    fn outer(dims: (usize, usize, usize), a: &[f32], b: &[f32], out: &mut [f32]) = correlate
+    /// [`correlate`].
+    pub(crate) fn outer(dims: (usize, usize, usize), a: &[f32], b: &[f32], out: &mut [f32]) = correlate
 }
 
 /// The sum of each channel of each image: `[n, channels]`.

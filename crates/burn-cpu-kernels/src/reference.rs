@@ -7,6 +7,8 @@ use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Shape, Slice, TensorMetadata};
 
+use crate::stride::Stride;
+
 pub(crate) use norm::{
     group_norm, group_norm_gradient, group_norm_gradient_tangent, group_norm_tangent,
 };
@@ -49,36 +51,68 @@ pub(crate) fn conv3x3<B: Backend>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
+    stride: Stride,
 ) -> FloatTensor<B> {
+    let (x, options) = extended::<B>(x, stride);
     let shape = bias.shape();
     if shape[0] == 1 {
         let bias = B::float_reshape(bias, Shape::new([shape[1]]));
-        return B::conv2d(x, weight, Some(bias), same_resolution());
+        return B::conv2d(x, weight, Some(bias), options);
     }
     let bias = B::float_reshape(bias, Shape::new([shape[0], shape[1], 1, 1]));
-    B::float_add(B::conv2d(x, weight, None, same_resolution()), bias)
+    B::float_add(B::conv2d(x, weight, None, options), bias)
 }
 
-/// The same convolution of the gradient, with the kernel transposed and turned round.
+/// With stride 1 the same convolution of the gradient, with the kernel transposed and turned round.
 pub(crate) fn conv3x3_input_gradient<B: Backend>(
     weight: FloatTensor<B>,
     grad: FloatTensor<B>,
+    stride: Stride,
+    [height, width]: [usize; 2],
 ) -> FloatTensor<B> {
-    let turned = B::float_flip(B::float_swap_dims(weight, 0, 1), &[2, 3]);
-    B::conv2d(grad, turned, None, same_resolution())
+    if stride == Stride::One {
+        let turned = B::float_flip(B::float_swap_dims(weight, 0, 1), &[2, 3]);
+        let (grad, options) = extended::<B>(grad, stride);
+        return B::conv2d(grad, turned, None, options);
+    }
+    let shape = Shape::new([grad.shape()[0], weight.shape()[1], height, width]);
+    // Burn reads the shape of the image alone.
+    let image = B::float_zeros(shape, &grad.device(), grad.dtype().into());
+    let (image, options) = extended::<B>(image, stride);
+    let whole = B::conv2d_x_backward(image, weight, grad, options);
+    B::float_slice(
+        whole,
+        &[
+            Slice::full(),
+            Slice::full(),
+            Slice::from(0..height),
+            Slice::from(0..width),
+        ],
+    )
 }
 
 pub(crate) fn conv3x3_weight_gradient<B: Backend>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     grad: FloatTensor<B>,
+    stride: Stride,
 ) -> FloatTensor<B> {
-    B::conv2d_weight_backward(x, weight, grad, same_resolution())
+    let (x, options) = extended::<B>(x, stride);
+    B::conv2d_weight_backward(x, weight, grad, options)
 }
 
-/// Stride 1 and one pixel of zeros around.
-fn same_resolution() -> ConvOptions<2> {
-    ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
+/// An image with the zeros that Burn's convolutions cannot add themselves, on one side alone, and the options of the convolution.
+fn extended<B: Backend>(x: FloatTensor<B>, stride: Stride) -> (FloatTensor<B>, ConvOptions<2>) {
+    let (step, before) = (stride.step(), stride.zeros_before());
+    let options = ConvOptions::new([step, step], [before, before], [1, 1], 1);
+    if before == 1 {
+        return (x, options);
+    }
+    let [n, c, h, w] = x.shape().dims();
+    let zeros = |shape| B::float_zeros(Shape::new(shape), &x.device(), x.dtype().into());
+    let (right, bottom) = (zeros([n, c, h, 1]), zeros([n, c, 1, w + 1]));
+    let wide = B::float_cat(vec![x, right], 3);
+    (B::float_cat(vec![wide, bottom], 2), options)
 }
 
 pub(crate) fn pointwise<B: Backend>(

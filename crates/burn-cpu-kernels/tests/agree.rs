@@ -7,8 +7,8 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use burn_cpu_kernels::{
-    GroupNormOptions, KernelBackend, NormDirections, NormGradientDirections, attention, conv3x3,
-    group_norm, pointwise, silu,
+    GroupNormOptions, KernelBackend, NormDirections, NormGradientDirections, Stride, attention,
+    conv3x3, group_norm, pointwise, silu,
 };
 
 /// Numbers that look random, the same everywhere.
@@ -42,8 +42,18 @@ fn close<const D: usize>(what: &str, ours: Tensor<D>, theirs: Tensor<D>) {
     assert!(error < 1e-5 * size, "{what}: {error} of {size}");
 }
 
-fn burns_conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<2>) -> Tensor<4> {
-    let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+fn burns_conv(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<2>, stride: Stride) -> Tensor<4> {
+    let [n, c, h, w] = x.dims();
+    let zeros = |shape| Tensor::<4>::zeros(shape, (&x.device(), x.dtype()));
+    let (x, options) = match stride {
+        Stride::One => (x, ConvOptions::new([1, 1], [1, 1], [1, 1], 1)),
+        Stride::Two => (x, ConvOptions::new([2, 2], [1, 1], [1, 1], 1)),
+        Stride::TwoFromCorner => {
+            let wide = Tensor::cat(vec![x.clone(), zeros([n, c, h, 1])], 3);
+            let whole = Tensor::cat(vec![wide, zeros([n, c, 1, w + 1])], 2);
+            (whole, ConvOptions::new([2, 2], [0, 0], [1, 1], 1))
+        }
+    };
     conv2d(x, weight, None, options) + bias.unsqueeze_dims(&[2, 3])
 }
 
@@ -66,14 +76,22 @@ const SIZES: [[usize; 5]; 12] = [
 #[test]
 fn convolutions_agree_over_odd_sizes() {
     let device = Device::flex().autodiff();
-    for ([n, i, o, h, w], per_image) in SIZES.into_iter().flat_map(|s| [(s, false), (s, true)]) {
-        let what = format!("{n} images, {i} to {o} channels, {h}×{w}, bias of each {per_image}");
+    let strides = [Stride::One, Stride::Two, Stride::TwoFromCorner];
+    let cases = SIZES.into_iter().flat_map(|s| [(s, false), (s, true)]);
+    let cases = cases.flat_map(|(s, per_image)| strides.map(|stride| (s, per_image, stride)));
+    for ([n, i, o, h, w], per_image, stride) in cases {
+        if stride == Stride::TwoFromCorner && h.min(w) < 2 {
+            continue;
+        }
+        let what = format!(
+            "{n} images, {i} to {o} channels, {h}×{w}, bias of each {per_image}, {stride:?}"
+        );
         let x = numbers([n, i, h, w], 1, &device).require_grad();
         let weight = numbers([o, i, 3, 3], 2, &device).require_grad();
         let bias = numbers([if per_image { n } else { 1 }, o], 3, &device).require_grad();
-        let pull = numbers([n, o, h, w], 4, &device);
-        let ours = conv3x3(x.clone(), weight.clone(), bias.clone());
-        let theirs = burns_conv(x.clone(), weight.clone(), bias.clone());
+        let ours = conv3x3(x.clone(), weight.clone(), bias.clone(), stride);
+        let theirs = burns_conv(x.clone(), weight.clone(), bias.clone(), stride);
+        let pull = numbers(theirs.dims(), 4, &device);
         close(&what, ours.clone().inner(), theirs.clone().inner());
         let (a, b) = (
             (ours * pull.clone()).sum().backward(),
@@ -136,8 +154,15 @@ fn views_are_read_in_their_own_order() {
         let ours = group_norm(view.clone(), gamma.clone(), beta.clone(), options);
         let theirs = burns_norm(copy.clone(), gamma, beta, options);
         close("group norm", ours, theirs);
-        let theirs = burns_conv(copy.clone(), weight.clone(), bias.clone());
-        close("conv3x3", conv3x3(view.clone(), weight, bias), theirs);
+        for stride in [Stride::One, Stride::Two] {
+            let (weight, bias) = (weight.clone(), bias.clone());
+            let theirs = burns_conv(copy.clone(), weight.clone(), bias.clone(), stride);
+            close(
+                "conv3x3",
+                conv3x3(view.clone(), weight, bias, stride),
+                theirs,
+            );
+        }
         let map = numbers([6, i], 12, &device).transpose();
         let none = Tensor::zeros([6], &device);
         let (a, b) = (
@@ -154,11 +179,12 @@ fn other_precisions_are_burns_own() {
     let x = numbers([2, 3, 5, 5], 1, &device).cast(DType::F64);
     let weight = numbers([2, 3, 3, 3], 2, &device).cast(DType::F64);
     let bias = numbers([1, 2], 3, &device).cast(DType::F64);
-    let ours = conv3x3(x.clone(), weight.clone(), bias.clone());
-    assert_eq!(
-        ours.into_data(),
-        burns_conv(x.clone(), weight, bias).into_data()
-    );
+    for stride in [Stride::One, Stride::Two, Stride::TwoFromCorner] {
+        let (weight, bias) = (weight.clone(), bias.clone());
+        let ours = conv3x3(x.clone(), weight.clone(), bias.clone(), stride);
+        let theirs = burns_conv(x.clone(), weight, bias, stride);
+        assert_eq!(ours.into_data(), theirs.into_data());
+    }
     let exact = |x: f64| x / (1.0 + (-x).exp());
     let truth: Vec<f64> = x.to_data().iter::<f64>().map(exact).collect();
     let ours: Vec<f64> = silu(x).into_data().iter::<f64>().collect();
@@ -416,6 +442,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         for n in [1, 2, 37] {
             let x = numbers([n, 12, 9, 10], 1, &device).require_grad();
             let weight = numbers([8, 12, 3, 3], 2, &device).require_grad();
+            let half = numbers([8, 8, 3, 3], 9, &device).require_grad();
             let map = numbers([8, 24], 7, &device).require_grad();
             let (gamma, beta) = (numbers([12], 3, &device), numbers([12], 4, &device));
             let (gamma, beta) = (gamma.require_grad(), beta.require_grad());
@@ -425,12 +452,14 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 silu: true,
             };
             let y = group_norm(x.clone(), gamma.clone(), beta.clone(), options);
-            let y = conv3x3(y, weight.clone(), numbers([1, 8], 5, &device));
+            let y = conv3x3(y, weight.clone(), numbers([1, 8], 5, &device), Stride::One);
+            let y = conv3x3(y, half.clone(), numbers([n, 8], 8, &device), Stride::Two);
             let y = attention(pointwise(y, map.clone(), numbers([24], 6, &device)), 2);
             let gradients = silu(y.clone()).sum().backward();
             results.push(values(y.inner()));
             results.push(values(x.grad(&gradients).unwrap()));
             results.push(values(weight.grad(&gradients).unwrap()));
+            results.push(values(half.grad(&gradients).unwrap()));
             results.push(values(map.grad(&gradients).unwrap()));
             results.push(values(gamma.grad(&gradients).unwrap()));
         }

@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData, s};
 use burn_cpu_kernels::jvp::RULES;
 use burn_cpu_kernels::{
-    GroupNormOptions, KernelBackend, attention, conv3x3, group_norm, pointwise, silu,
+    GroupNormOptions, KernelBackend, Stride, attention, conv3x3, group_norm, pointwise, silu,
 };
 use burn_jvp::check::{CheckOptions, check_jvp, random_tangents};
 use burn_jvp::{DynTensor, Jvp};
@@ -95,14 +95,19 @@ fn options(silu: bool) -> GroupNormOptions {
 }
 
 rules! {
-    kernel_convolution: |x, c, w| conv3x3(x * c, w.w.val(), biases(w).slice(s![0..1]));
-    kernel_convolution_with_biases_of_each: |x, c, w| conv3x3(x * c, w.w.val(), biases(w));
+    kernel_convolution: |x, c, w| conv3x3(x * c, w.w.val(), biases(w).slice(s![0..1]), Stride::One);
+    kernel_convolution_with_biases_of_each: |x, c, w| conv3x3(x * c, w.w.val(), biases(w), Stride::One);
     kernel_convolution_of_few_pixels: |x, c, w| {
         let corner = (x * c).slice(s![.., .., 0..2, 1..4]);
-        conv3x3(corner, w.w.val(), biases(w).slice(s![0..1]))
+        conv3x3(corner, w.w.val(), biases(w).slice(s![0..1]), Stride::One)
     };
     kernel_convolution_of_few_pixels_with_biases_of_each: |x, c, w| {
-        conv3x3((x * c).slice(s![.., .., 0..2, 1..4]), w.w.val(), biases(w))
+        conv3x3((x * c).slice(s![.., .., 0..2, 1..4]), w.w.val(), biases(w), Stride::One)
+    };
+    kernel_convolution_of_stride_2: |x, c, w| conv3x3(x * c, w.w.val(), biases(w), Stride::Two);
+    kernel_convolution_of_stride_2_of_few_pixels: |x, c, w| {
+        let corner = (x * c).slice(s![.., .., 0..3, 1..3]);
+        conv3x3(corner, w.w.val(), biases(w).slice(s![0..1]), Stride::TwoFromCorner)
     };
     kernel_silu: |x, c, _| silu((x - 0.6) * c * 4.0);
     kernel_group_norm: |x, c, w| group_norm(x * c, per_channel(w, 0), per_channel(w, 1), options(false));
@@ -158,15 +163,25 @@ macro_rules! weights {
 }
 
 weights! {
-    weights_of_a_convolution: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+    weights_of_a_convolution: |i| conv3x3(i[0].get(), i[1].get(), i[2].get(), Stride::One).into(),
         [random([2, 4, 6, 5], 2).into(), random([3, 4, 3, 3], 3).into(), random([1, 3], 4).into()];
-    weights_of_a_convolution_with_biases_of_each: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+    weights_of_a_convolution_with_biases_of_each: |i| conv3x3(i[0].get(), i[1].get(), i[2].get(), Stride::One).into(),
         [random([2, 4, 6, 5], 2).into(), random([3, 4, 3, 3], 3).into(), random([2, 3], 4).into()];
-    weights_of_a_convolution_of_few_pixels: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+    weights_of_a_convolution_of_few_pixels: |i| conv3x3(i[0].get(), i[1].get(), i[2].get(), Stride::One).into(),
         [random([2, 4, 2, 2], 2).into(), random([3, 4, 3, 3], 3).into(), random([1, 3], 4).into()];
-    weights_of_a_convolution_of_one_image_and_channel: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+    weights_of_a_convolution_of_one_image_and_channel: |i| conv3x3(i[0].get(), i[1].get(), i[2].get(), Stride::One).into(),
         [random([1, 1, 3, 3], 2).into(), random([1, 1, 3, 3], 3).into(), random([1, 1], 4).into()];
-    weights_of_a_convolution_that_is_not_contiguous: |i| conv3x3(i[0].get(), i[1].get(), i[2].get()).into(),
+    weights_of_a_convolution_that_is_not_contiguous: |i| conv3x3(i[0].get(), i[1].get(), i[2].get(), Stride::One).into(),
+        [
+            random([5, 6, 4, 2], 2).permute([3, 2, 1, 0]).into(),
+            random([3, 3, 4, 3], 3).permute([3, 2, 1, 0]).into(),
+            transposed([3, 2], 4),
+        ];
+    weights_of_a_convolution_of_stride_2: |i| conv3x3(i[0].get(), i[1].get(), i[2].get(), Stride::Two).into(),
+        [random([2, 4, 6, 5], 2).into(), random([3, 4, 3, 3], 3).into(), random([1, 3], 4).into()];
+    weights_of_a_convolution_of_stride_2_from_the_corner: |i| conv3x3(i[0].get(), i[1].get(), i[2].get(), Stride::TwoFromCorner).into(),
+        [random([2, 4, 6, 5], 2).into(), random([3, 4, 3, 3], 3).into(), random([2, 3], 4).into()];
+    weights_of_a_convolution_of_stride_2_that_is_not_contiguous: |i| conv3x3(i[0].get(), i[1].get(), i[2].get(), Stride::Two).into(),
         [
             random([5, 6, 4, 2], 2).permute([3, 2, 1, 0]).into(),
             random([3, 3, 4, 3], 3).permute([3, 2, 1, 0]).into(),
@@ -204,11 +219,12 @@ fn norm_gradients<const D: usize>(i: &[DynTensor], silu: bool) -> DynTensor {
 
 /// The gradient of a kernel as a function of what it depends on, of these ranks.
 macro_rules! gradient {
-    ($gradient:ident: $($rank:literal)+ => $out:literal) => {
+    ($gradient:ident$(($($options:expr),+))?: $($rank:literal)+ => $out:literal) => {
         |i| {
             let mut inputs = i.iter();
             let gradient = Dispatch::$gradient(
                 $(inputs.next().expect("an input").get::<$rank>().into_dispatch()),+
+                $(, $($options),+)?
             );
             Tensor::<$out>::from_dispatch(gradient).into()
         }
@@ -216,19 +232,32 @@ macro_rules! gradient {
 }
 
 weights! {
-    gradient_of_a_convolution_in_images: gradient!(conv3x3_input_gradient: 4 4 => 4),
+    gradient_of_a_convolution_in_images: gradient!(conv3x3_input_gradient(Stride::One, [6, 5]): 4 4 => 4),
         [random([3, 4, 3, 3], 2).into(), random([2, 3, 6, 5], 3).into()];
-    gradient_of_a_convolution_in_images_that_is_not_contiguous: gradient!(conv3x3_input_gradient: 4 4 => 4),
+    gradient_of_a_convolution_in_images_that_is_not_contiguous: gradient!(conv3x3_input_gradient(Stride::One, [6, 5]): 4 4 => 4),
         [
             random([3, 3, 4, 3], 2).permute([3, 2, 1, 0]).into(),
             random([5, 6, 3, 2], 3).permute([3, 2, 1, 0]).into(),
         ];
-    gradient_of_a_convolution_in_weights: gradient!(conv3x3_weight_gradient: 4 4 4 => 4),
+    gradient_of_a_convolution_in_weights: gradient!(conv3x3_weight_gradient(Stride::One): 4 4 4 => 4),
         [
             random([2, 4, 6, 5], 2).into(),
             random([3, 4, 3, 3], 3).into(),
             random([5, 6, 3, 2], 4).permute([3, 2, 1, 0]).into(),
         ];
+    gradient_of_a_convolution_of_stride_2_in_images: gradient!(conv3x3_input_gradient(Stride::Two, [6, 5]): 4 4 => 4),
+        [random([3, 4, 3, 3], 2).into(), random([2, 3, 3, 3], 3).into()];
+    gradient_of_a_convolution_of_stride_2_from_the_corner_in_images:
+        gradient!(conv3x3_input_gradient(Stride::TwoFromCorner, [6, 5]): 4 4 => 4),
+        [
+            random([3, 3, 4, 3], 2).permute([3, 2, 1, 0]).into(),
+            random([2, 3, 3, 2], 3).permute([3, 2, 1, 0]).into(),
+        ];
+    gradient_of_a_convolution_of_stride_2_in_weights: gradient!(conv3x3_weight_gradient(Stride::Two): 4 4 4 => 4),
+        [random([2, 4, 6, 5], 2).into(), random([3, 4, 3, 3], 3).into(), random([2, 3, 3, 3], 4).into()];
+    gradient_of_a_convolution_of_stride_2_from_the_corner_in_weights:
+        gradient!(conv3x3_weight_gradient(Stride::TwoFromCorner): 4 4 4 => 4),
+        [random([2, 4, 6, 5], 2).into(), random([3, 4, 3, 3], 3).into(), random([2, 3, 3, 2], 4).into()];
     gradient_of_a_pointwise_map_in_images: gradient!(pointwise_input_gradient: 2 4 => 4),
         [transposed([5, 4], 2), random([2, 5, 3, 2], 3).into()];
     gradient_of_a_pointwise_map_in_weights: gradient!(pointwise_weight_gradient: 4 4 => 2),

@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
-use burn_cpu_kernels::GroupNormOptions;
+use burn_cpu_kernels::{GroupNormOptions, Stride};
 use datasway_data::Shape;
 
 /// Resolution at or below which it is no longer halved.
@@ -78,7 +78,7 @@ fn conv(input: usize, output: usize, device: &Device) -> Conv2d {
 
 fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     let bias = conv.bias.as_ref().expect("every convolution has a bias");
-    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias.val().unsqueeze())
+    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias.val().unsqueeze(), Stride::One)
 }
 
 fn norm(channels: usize, device: &Device) -> GroupNorm {

@@ -16,11 +16,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::nn::PaddingConfig2d;
-use burn::nn::conv::Conv2dConfig;
 use burn::nn::interpolate::{Interpolate2dConfig, InterpolateMode};
 use burn::tensor::{Device, Tensor, TensorData};
-use burn_cpu_kernels::{GroupNormOptions, attention, conv3x3, group_norm, pointwise, silu};
+use burn_cpu_kernels::{GroupNormOptions, Stride, attention, conv3x3, group_norm, pointwise, silu};
 use burn_jvp::{DynTensor, Jvp};
 use datasway_diffusion::config::UNetConfig;
 use datasway_diffusion::device::device;
@@ -267,6 +265,7 @@ fn conv(n: usize, side: usize, i: usize, o: usize) -> Operation {
                 inputs[0].clone(),
                 inputs[1].clone(),
                 inputs[2].clone().reshape([n, o]),
+                Stride::One,
             )
         },
     )
@@ -280,13 +279,8 @@ fn halving(n: usize, side: usize, c: usize) -> Operation {
         format!("conv3x3 of stride 2, {c} at {side}"),
         inputs,
         move |inputs| {
-            let conv = Conv2dConfig::new([c, c], [3, 3])
-                .with_stride([2, 2])
-                .with_bias(false);
-            let conv = conv.with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1));
-            let mut conv = conv.init(&inputs[0].device());
-            conv.weight = conv.weight.map(|_| inputs[1].clone());
-            conv.forward(inputs[0].clone())
+            let no_bias = Tensor::zeros([1, c], &inputs[0].device());
+            conv3x3(inputs[0].clone(), inputs[1].clone(), no_bias, Stride::Two)
         },
     )
 }

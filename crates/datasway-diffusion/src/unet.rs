@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::interpolate::{Interpolate2d, Interpolate2dConfig, InterpolateMode};
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
-use burn_cpu_kernels::{GroupNormOptions, silu};
+use burn_cpu_kernels::{GroupNormOptions, Stride, silu};
 
 use crate::DiffusionError;
 use crate::config::UNetConfig;
@@ -122,7 +122,7 @@ impl UNet {
                 skips.push(x.clone());
             }
             if let Some(halve) = &level.resample {
-                x = halve.forward(x);
+                x = burn_cpu_kernels::conv3x3(x, halve.weight.val(), bias(halve), Stride::Two);
                 skips.push(x.clone());
             }
         }
@@ -187,7 +187,12 @@ impl Block {
     fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {
         let shift = self.embedding.forward(embedding);
         let h = normalize(&self.norm1, x.clone(), true);
-        let h = burn_cpu_kernels::conv3x3(h, self.conv1.weight.val(), bias(&self.conv1) + shift);
+        let h = burn_cpu_kernels::conv3x3(
+            h,
+            self.conv1.weight.val(),
+            bias(&self.conv1) + shift,
+            Stride::One,
+        );
         let h = convolve(&self.conv2, normalize(&self.norm2, h, true));
         let x = match &self.skip {
             Some(skip) => skip.forward(x),
@@ -292,9 +297,9 @@ fn conv(input: usize, output: usize) -> Conv2dConfig {
     Conv2dConfig::new([input, output], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
 }
 
-/// A [`conv`] with stride 1, computed by its CPU kernel.
+/// A [`conv`] with stride 1.
 fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias(conv))
+    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias(conv), Stride::One)
 }
 
 /// The bias of a convolution, `[1, channels]`.

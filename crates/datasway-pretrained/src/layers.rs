@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::Tensor;
-use burn_cpu_kernels::GroupNormOptions;
+use burn_cpu_kernels::{GroupNormOptions, Stride};
 
 use crate::state_dict::StateScope;
 
@@ -52,13 +52,22 @@ pub fn conv3x3(scope: &StateScope<'_>, channels: [usize; 2]) -> Conv2d {
 
 /// The convolution of [`conv3x3`], with a shift `[n, outputs]` of each picture beside its bias.
 pub fn convolve(conv: &Conv2d, x: Tensor<4>, shift: Option<Tensor<2>>) -> Tensor<4> {
-    let bias = conv.bias.as_ref().expect("every convolution has a bias");
-    let bias = bias.val().unsqueeze();
     let bias = match shift {
-        Some(shift) => bias + shift,
-        None => bias,
+        Some(shift) => bias(conv) + shift,
+        None => bias(conv),
     };
-    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias)
+    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias, Stride::One)
+}
+
+/// A convolution with weights of [`conv3x3`] that halves the resolution.
+pub fn halve(conv: &Conv2d, x: Tensor<4>, stride: Stride) -> Tensor<4> {
+    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias(conv), stride)
+}
+
+/// The bias of a convolution, `[1, outputs]`.
+fn bias(conv: &Conv2d) -> Tensor<2> {
+    let bias = conv.bias.as_ref().expect("every convolution has a bias");
+    bias.val().unsqueeze()
 }
 
 /// The normalisation of [`group_norm`], optionally followed by SiLU.

@@ -15,42 +15,52 @@ use crate::capture::{
 };
 use crate::norm::GroupNormOptions;
 use crate::norm_directions::NormGradientDirections;
+use crate::stride::Stride;
 
-/// `x̄ = f(w, ȳ)`, the gradient of a layer in its images, from its weight and the gradient of its result.
-pub(super) struct InputGradientRule {
-    id: &'static str,
-    f: fn(RawTensor, RawTensor) -> RawTensor,
-}
+/// `x̄ = f(w, ȳ)`, the gradient of a convolution in its images, from its weight and the gradient of its result.
+pub(super) struct Conv3x3InputGradientRule;
 
-impl InputGradientRule {
-    pub const CONV3X3: Self = Self {
-        id: CONV3X3_INPUT_GRADIENT,
-        f: |weight, grad| Dispatch::conv3x3_input_gradient(weight, grad),
-    };
-    pub const POINTWISE: Self = Self {
-        id: POINTWISE_INPUT_GRADIENT,
-        f: |weight, grad| Dispatch::pointwise_input_gradient(weight, grad),
-    };
-}
-
-impl CustomRule for InputGradientRule {
+impl CustomRule for Conv3x3InputGradientRule {
     fn id(&self) -> &str {
-        self.id
+        CONV3X3_INPUT_GRADIENT
+    }
+
+    fn jvp(&self, op: &CustomOpIr, inputs: Vec<Dual>, _k: usize) -> Result<Vec<Dual>, Refusal> {
+        let stride = Stride::from_scalars(&op.scalars).ok_or_else(Refusal::unknown)?;
+        let image = &op.outputs[0].shape;
+        let size = [image[2], image[3]];
+        let [weight, grad] = take(inputs)?;
+        let f = |weight, grad| Dispatch::conv3x3_input_gradient(weight, grad, stride, size);
+        Ok(vec![of_each_image(weight, grad, f)])
+    }
+}
+
+/// `x̄ = f(w, ȳ)`, the gradient of a 1×1 convolution in its images, from its weight and the gradient of its result.
+pub(super) struct PointwiseInputGradientRule;
+
+impl CustomRule for PointwiseInputGradientRule {
+    fn id(&self) -> &str {
+        POINTWISE_INPUT_GRADIENT
     }
 
     fn jvp(&self, _op: &CustomOpIr, inputs: Vec<Dual>, _k: usize) -> Result<Vec<Dual>, Refusal> {
         let [weight, grad] = take(inputs)?;
-        // Gradients of images are batches, so all K go through the weight at once.
-        let along_grad = grad
-            .tangent
-            .map(|t| on_batch(t, |grad| (self.f)(weight.primal.clone(), grad)));
-        let along_weight = weight
-            .tangent
-            .map(|t| one_by_one(&t, |weight| (self.f)(weight, grad.primal.clone())));
-        Ok(vec![Dual {
-            primal: (self.f)(weight.primal, grad.primal),
-            tangent: added([along_grad, along_weight]),
-        }])
+        let f = |weight, grad| Dispatch::pointwise_input_gradient(weight, grad);
+        Ok(vec![of_each_image(weight, grad, f)])
+    }
+}
+
+/// A bilinear function of a weight and the gradients of images, which are batches, so that all K go through the weight at once.
+fn of_each_image(weight: Dual, grad: Dual, f: impl Fn(RawTensor, RawTensor) -> RawTensor) -> Dual {
+    let along_grad = grad
+        .tangent
+        .map(|t| on_batch(t, |grad| f(weight.primal.clone(), grad)));
+    let along_weight = weight
+        .tangent
+        .map(|t| one_by_one(&t, |weight| f(weight, grad.primal.clone())));
+    Dual {
+        primal: f(weight.primal, grad.primal),
+        tangent: added([along_grad, along_weight]),
     }
 }
 
@@ -62,10 +72,11 @@ impl CustomRule for Conv3x3WeightGradientRule {
         CONV3X3_WEIGHT_GRADIENT
     }
 
-    fn jvp(&self, _op: &CustomOpIr, inputs: Vec<Dual>, _k: usize) -> Result<Vec<Dual>, Refusal> {
+    fn jvp(&self, op: &CustomOpIr, inputs: Vec<Dual>, _k: usize) -> Result<Vec<Dual>, Refusal> {
+        let stride = Stride::from_scalars(&op.scalars).ok_or_else(Refusal::unknown)?;
         // The gradient depends on the shape of the weight alone.
         let [x, weight, grad] = take(inputs)?;
-        let f = |x, grad| Dispatch::conv3x3_weight_gradient(x, weight.primal.clone(), grad);
+        let f = |x, grad| Dispatch::conv3x3_weight_gradient(x, weight.primal.clone(), grad, stride);
         Ok(vec![sum_over_images(x, grad, f)])
     }
 }

@@ -1,15 +1,16 @@
 //! The step from a level to the next one.
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{GroupNorm, PaddingConfig2d};
-use burn::tensor::{Tensor, TensorData};
+use burn::nn::GroupNorm;
+use burn::nn::conv::Conv2d;
+use burn::tensor::Tensor;
+use burn_cpu_kernels::Stride;
 
 use super::block_type::LevelStep;
 use super::config::UNet2DConfig;
 use super::plan::{BOX, FILTER, ResnetPlan, UNetLevelPlan};
 use super::resnet::ResnetBlock;
-use crate::layers::{self, Pointwise, conv3x3, convolve, group_norm, normalize};
+use crate::layers::{Pointwise, conv3x3, convolve, group_norm, halve, normalize};
 use crate::resampling::{Resampling, ScaleChange};
 use crate::state_dict::StateScope;
 
@@ -21,8 +22,9 @@ pub struct StepDown {
     /// From the filtered picture to the channels of the level.
     skip: Option<Pointwise>,
     picture: Resampling,
-    /// True if zeros are only at the right and the bottom of the convolution.
-    asymmetric: bool,
+    /// The stride of the convolution.
+    #[module(skip)]
+    stride: Stride,
 }
 
 impl StepDown {
@@ -36,25 +38,21 @@ impl StepDown {
         let channels = level.channels;
         let is_skip = level.kind.step == LevelStep::Skip;
         let downsampler = scope.at("downsamplers.0");
-        let padding = config.downsample_padding;
         let resnet = match level.kind.step {
             LevelStep::Conv => None,
             LevelStep::Resnet => Some(downsampler.clone()),
             LevelStep::Skip => Some(scope.at("resnet_down")),
         };
         Self {
-            conv: (level.kind.step == LevelStep::Conv).then(|| {
-                let config = Conv2dConfig::new([channels, channels], [3, 3])
-                    .with_stride([2, 2])
-                    .with_padding(PaddingConfig2d::Explicit(
-                        padding, padding, padding, padding,
-                    ));
-                layers::conv(&downsampler.at("conv"), &config)
-            }),
+            conv: (level.kind.step == LevelStep::Conv)
+                .then(|| conv3x3(&downsampler.at("conv"), [channels, channels])),
             resnet: resnet.map(|scope| ResnetBlock::load(&scope, config, step)),
             skip: is_skip.then(|| Pointwise::new(&scope.at("skip_conv"), [3, channels])),
             picture: Resampling::new(FILTER.to_vec(), ScaleChange::Down),
-            asymmetric: padding == 0,
+            stride: match config.downsample_padding {
+                0 => Stride::TwoFromCorner,
+                _ => Stride::Two,
+            },
         }
     }
 
@@ -66,8 +64,7 @@ impl StepDown {
         picture: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
         if let Some(conv) = &self.conv {
-            let x = if self.asymmetric { padded(x) } else { x };
-            return (conv.forward(x), picture);
+            return (halve(conv, x, self.stride), picture);
         }
         let resnet = self.resnet.as_ref().expect("a convolution or a block");
         let x = resnet.forward(x, embedding);
@@ -77,17 +74,6 @@ impl StepDown {
         let picture = self.picture.forward(picture);
         (skip.forward(picture.clone()) + x, picture)
     }
-}
-
-/// A pixel of zeros at the right and the bottom.
-fn padded(x: Tensor<4>) -> Tensor<4> {
-    let [n, c, h, w] = x.dims();
-    let zeros = |shape: [usize; 4]| -> Tensor<4> {
-        let data = TensorData::zeros::<f32, _>(shape);
-        Tensor::from_data(data, (&x.device(), x.dtype()))
-    };
-    let (right, bottom) = (zeros([n, c, h, 1]), zeros([n, c, 1, w + 1]));
-    Tensor::cat(vec![Tensor::cat(vec![x, right], 3), bottom], 2)
 }
 
 /// The step to the next finer level.
