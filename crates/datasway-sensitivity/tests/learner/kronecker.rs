@@ -206,6 +206,48 @@ fn one_iteration_preconditioned_by_the_inverse_is_the_solution() {
     }
 }
 
+/// The identity.
+struct Identity;
+
+impl Preconditioner for Identity {
+    fn precondition(&self, residuals: &ParameterTangents) -> ParameterTangents {
+        residuals.clone()
+    }
+}
+
+#[test]
+fn iterations_without_a_preconditioner_are_those_with_the_identity_to_the_last_bit() {
+    let model = Perceptron::new(D, 6);
+    let denoiser = model.denoiser(D);
+    let points: Tensor<2> = draw(1, [5, D]);
+    let curvature = GaussNewton {
+        model: &denoiser,
+        draws: LossDraws::random(&points, 60, NOISE, 5),
+        batch: 60,
+    };
+    let right = random_directions(&model, 2);
+    let rule = StoppingRule {
+        tolerance: 1e-2,
+        iterations: 20,
+        effect: None,
+    };
+    let solve = |preconditioner| {
+        let matrix = DampedCurvature {
+            curvature: &curvature,
+            damping: 0.01,
+            preconditioner,
+        };
+        let solution = conjugate_gradients(matrix, &right, rule, &mut |_| ());
+        solution.expect("a solution")
+    };
+    let (plain, identity) = (solve(None), solve(Some(&Identity as &dyn Preconditioner)));
+    assert!(plain.residuals[0].len() > 5, "{:?}", plain.residuals);
+    assert_eq!(plain.residuals, identity.residuals);
+    assert_eq!(plain.errors, identity.errors);
+    let [plain, identity] = [plain, identity].map(|solution| directions(&solution.solutions));
+    assert_eq!(plain, identity);
+}
+
 /// The solution of two groups for a perceptron in double precision, with the number of iterations of each.
 fn weight_tangent(
     network: &Perceptron,
