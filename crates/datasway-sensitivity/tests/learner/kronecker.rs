@@ -83,12 +83,12 @@ fn factors_invert_a_covariance_that_is_a_kronecker_product() {
     let covariance: DMatrix<f64> = outer.sum();
     let right = directions(&like).remove(0);
     let expected = block_solution(&covariance, &right, &blocks(&like), DAMPING);
-    let error = apart(&preconditioned(&factors, DAMPING, &like), &expected);
+    let error = apart(&preconditioned(factors, DAMPING, &like), &expected);
     assert!(error < 1e-12, "{error:e}");
 }
 
 /// `M⁻¹·b` of one direction.
-fn preconditioned(factors: &KroneckerFactors, damping: f64, b: &ParameterTangents) -> Vec<f64> {
+fn preconditioned(factors: KroneckerFactors, damping: f64, b: &ParameterTangents) -> Vec<f64> {
     let inverse = factors.damped_inverse(damping).expect("finite moments");
     directions(&inverse.precondition(b)).remove(0)
 }
@@ -108,7 +108,7 @@ fn the_moments_of_a_long_side_are_its_diagonal() {
     };
     let mut factors = KroneckerFactors::default();
     factors.add(&stack(d.clone() * b.clone()));
-    let found = preconditioned(&factors, DAMPING, &stack(x.clone()));
+    let found = preconditioned(factors, DAMPING, &stack(x.clone()));
     let (d, b, x) = (values(d), values(b), values(x));
     let length = b[0] * b[0] + b[1] * b[1];
     for (i, d) in d.iter().enumerate() {
@@ -161,7 +161,7 @@ fn random_gradients_have_the_curvature_as_covariance() {
     let damping = 0.01 * exact.norm();
     let right = directions(&like).remove(0);
     let expected = block_solution(&exact, &right, &blocks(&like), damping);
-    let error = apart(&preconditioned(&factors, damping, &like), &expected);
+    let error = apart(&preconditioned(factors, damping, &like), &expected);
     assert!(error < 0.1, "{error}");
 }
 
@@ -311,6 +311,17 @@ fn factors_of_a_seed_are_the_same_to_the_last_bit() {
     let solve = |seed| weight_tangent(&network, PreconditionerKind::Kronecker, 1e-2, seed);
     assert_eq!(solve(3), solve(3));
     assert_ne!(solve(3).0, solve(4).0);
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_the_factors() {
+    let network = Perceptron::new(D, 8);
+    let solve = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let pool = pool.build().expect("a pool");
+        pool.install(|| weight_tangent(&network, PreconditionerKind::Kronecker, 1e-2, 3))
+    };
+    assert_eq!(solve(1), solve(3));
 }
 
 fn random_matrix(n: usize, seed: u64) -> DMatrix<f64> {
