@@ -410,8 +410,10 @@ fn a_solver_that_needs_more_memory_than_there_is_is_refused_with_its_option() {
         let hundred: Vec<&str> = hundred.iter().map(String::as_str).collect();
         let arguments = [command, &hundred, &solver, &iterations].concat();
         let said = folder.run("sensitivity", &arguments);
-        said.refused(1, "10,000 iterations of the solver with a vector of ");
-        said.refused(1, " each for 100 right-hand sides need ");
-        said.refused(1, "choose fewer --iterations");
+        said.refused(
+            1,
+            "the vectors of the solver for 100 right-hand sides and 10,000 iterations need ",
+        );
+        said.refused(1, "choose fewer --iterations, or fewer ");
     }
 }

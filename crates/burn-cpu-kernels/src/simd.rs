@@ -43,11 +43,16 @@ pub(crate) trait Vector: Copy {
     /// `target` points to `LANES` writable values.
     unsafe fn store(self, target: *mut f32);
 
-    /// Parts from different places; a vector of one part reads the first only.
+    /// Parts from different places. The default is that of a vector of one part, which reads the first only.
     ///
     /// # Safety
     /// The first `PARTS` sources point to eight readable values each.
-    unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self;
+    #[inline(always)]
+    unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self {
+        const { assert!(Self::PARTS == 1) };
+        // SAFETY: as the caller promises for the first source.
+        unsafe { Self::load(sources[0]) }
+    }
 
     /// Four values from each of as many places as there are lanes, `pitch` apart: vector `i` has value `i` of every place.
     ///
@@ -70,11 +75,16 @@ pub(crate) trait Vector: Copy {
         vectors
     }
 
-    /// Writes one part to `target`.
+    /// Writes one part to `target`. The default is that of a vector of one part, which has no other.
     ///
     /// # Safety
-    /// `part` is below `PARTS`, and `target` points to eight writable values.
-    unsafe fn store_part(self, part: usize, target: *mut f32);
+    /// The part is below `PARTS`, and `target` points to eight writable values.
+    #[inline(always)]
+    unsafe fn store_part(self, _part: usize, target: *mut f32) {
+        const { assert!(Self::PARTS == 1) };
+        // SAFETY: as the caller promises.
+        unsafe { self.store(target) }
+    }
 
     /// `self + b`.
     fn plus(self, b: Self) -> Self;

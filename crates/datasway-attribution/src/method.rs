@@ -1,7 +1,7 @@
 //! The methods of this crate, as experiment files describe them.
 
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::learner::{FiniteTraining, LearnerConfig};
+use datasway_sensitivity::learner::{FiniteTraining, LearnerConfig, SolverBytes};
 use datasway_sensitivity::sample_spec::SampleSpec;
 use serde::{Deserialize, Serialize};
 
@@ -86,20 +86,23 @@ impl Method {
             .is_some_and(WeightsMethod::depends_on_training)
     }
 
-    /// The options of the solver of a method through the weights for models of parts with this training, and the largest number of
-    /// right-hand sides that are solved together; none for other methods.
+    /// The options of the solver of a method through the weights for models of parts with this training and parameters of these
+    /// shapes, and the bytes that it takes; none for other methods.
     pub fn solver(
         &self,
         training: FiniteTraining,
         samples: &SampleSpec,
         parts: usize,
-    ) -> Option<(LearnerConfig, usize)> {
-        let right_hand_sides = match self {
-            Self::WeightsPrincipal(method) => method.right_hand_sides(samples),
-            _ => parts,
+        shapes: &[Vec<usize>],
+    ) -> Option<(LearnerConfig, SolverBytes)> {
+        let learner = self.weights()?.solver(training, samples);
+        let bytes = match self {
+            Self::WeightsPrincipal(method) => {
+                learner.solution_bytes(shapes, method.right_hand_sides(samples))
+            }
+            _ => learner.subset_bytes(shapes, parts),
         };
-        let solver = self.weights()?.solver(training, samples);
-        Some((solver, right_hand_sides))
+        Some((learner, bytes))
     }
 
     /// The derivative of the weights of the method, if it has one.

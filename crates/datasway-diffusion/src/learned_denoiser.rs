@@ -7,6 +7,7 @@ use burn_jvp::{DynTensor, JvpError, ParameterTangents, Tangents, Variables};
 use crate::DiffusionError;
 use crate::denoiser::{Denoiser, check_points, check_tangents};
 use crate::network::NetworkDenoiser;
+use crate::weights;
 
 /// A denoiser `D_θ(x, σ)` that is the minimum of a denoising loss in its weights θ.
 ///
@@ -15,6 +16,9 @@ use crate::network::NetworkDenoiser;
 pub trait LearnedDenoiser: Denoiser {
     /// The weight `w(σ)` of the squared error in the training loss.
     fn loss_weight(&self, sigma: f64) -> f64;
+
+    /// The shape of every parameter in θ.
+    fn weight_shapes(&self) -> Vec<Vec<usize>>;
 
     /// `D(x_i, σ_i)` for points x `[n, d]` and n noise levels.
     ///
@@ -49,6 +53,10 @@ pub trait LearnedDenoiser: Denoiser {
 impl<M: Module + 'static> LearnedDenoiser for NetworkDenoiser<M> {
     fn loss_weight(&self, sigma: f64) -> f64 {
         self.parameterization.loss_weight(sigma)
+    }
+
+    fn weight_shapes(&self) -> Vec<Vec<usize>> {
+        weights::shapes(&self.network).into_values().collect()
     }
 
     fn denoise_each(&self, x: Tensor<2>, sigmas: &[f64]) -> Result<Tensor<2>, DiffusionError> {

@@ -104,6 +104,10 @@ impl<D: LearnedDenoiser> LearnedDenoiser for CentredPixels<D> {
         UNIT.scale().powi(2) * self.0.loss_weight(UNIT.scale() * sigma)
     }
 
+    fn weight_shapes(&self) -> Vec<Vec<usize>> {
+        self.0.weight_shapes()
+    }
+
     fn denoise_each(&self, x: Tensor<2>, sigmas: &[f64]) -> Result<Tensor<2>, DiffusionError> {
         let sigmas = in_unit_pixels(sigmas);
         let denoised = self.0.denoise_each(UNIT.from_centred(x), &sigmas)?;

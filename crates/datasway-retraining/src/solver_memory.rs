@@ -3,7 +3,7 @@
 use datasway_attribution::Attributor;
 use datasway_diffusion::unet::UNet;
 use datasway_diffusion::weights;
-use datasway_sensitivity::learner::LearnerConfig;
+use datasway_sensitivity::learner::{Damping, LearnerConfig, SolverBytes};
 
 use crate::RetrainError;
 use crate::prepared::PreparedExperiment;
@@ -13,10 +13,10 @@ use crate::spec::SensitivityEstimator;
 pub struct SolverMemory {
     /// Name in tables, with the kind of the entry.
     pub name: String,
-    /// Iterations of its solver.
-    pub iterations: usize,
-    /// Bytes that it keeps.
-    pub bytes: u128,
+    /// Iterations of its solver, if each takes memory.
+    pub iterations: Option<usize>,
+    /// Bytes at its peak.
+    pub bytes: SolverBytes,
 }
 
 impl PreparedExperiment {
@@ -25,11 +25,14 @@ impl PreparedExperiment {
     /// # Errors
     /// If the network of the configuration cannot be built, or the training of the benchmark's parts is invalid.
     pub fn solver_memory(&self) -> Result<Vec<SolverMemory>, RetrainError> {
-        let weights = self.number_of_weights()?;
-        let memory = |name: String, learner: LearnerConfig, right_hand_sides: usize| SolverMemory {
+        let shapes = self.weight_shapes()?;
+        let memory = |name: String, learner: &LearnerConfig, bytes: SolverBytes| SolverMemory {
             name,
-            iterations: learner.iterations,
-            bytes: learner.krylov_bytes(weights, right_hand_sides),
+            iterations: match learner.damping {
+                Damping::Fraction(_) => None,
+                Damping::Training(_) => Some(learner.iterations),
+            },
+            bytes,
         };
         let (training, samples) = (self.config.finite_training(), &self.spec.samples);
         let right_hand_sides = self.distinct_images().0.len();
@@ -38,29 +41,29 @@ impl PreparedExperiment {
             if let SensitivityEstimator::Weights(spec) = estimator {
                 let learner = spec.learner(spec.damping(training), samples.batch, samples.seed);
                 let name = format!("estimator {}", estimator.name());
-                solvers.push(memory(name, learner, right_hand_sides));
+                let bytes = learner.derivative_bytes(&shapes, right_hand_sides);
+                solvers.push(memory(name, &learner, bytes));
             }
         }
         if let Some(benchmark) = &self.benchmark {
             let training = self.training_of_parts()?;
             let parts = benchmark.subsets.len() + benchmark.groups.len();
             for method in &benchmark.spec.methods {
-                if let Some((learner, together)) = method.solver(training, samples, parts) {
+                if let Some((learner, bytes)) = method.solver(training, samples, parts, &shapes) {
                     let name = format!("method {}", method.name());
-                    solvers.push(memory(name, learner, together));
+                    solvers.push(memory(name, &learner, bytes));
                 }
             }
         }
         Ok(solvers)
     }
 
-    /// The number of weights of a model. No weight is drawn.
-    fn number_of_weights(&self) -> Result<usize, RetrainError> {
+    /// The shape of every parameter of a model. No weight is drawn.
+    fn weight_shapes(&self) -> Result<Vec<Vec<usize>>, RetrainError> {
         let shapes = match self.config.own() {
             Some(own) => weights::shapes(&UNet::new(&own.network, &self.device)?),
             None => self.given()?.weight_shapes(),
         };
-        let sizes = shapes.values().map(|shape| shape.iter().product::<usize>());
-        Ok(sizes.sum())
+        Ok(shapes.into_values().collect())
     }
 }

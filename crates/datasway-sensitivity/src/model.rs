@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, TensorData};
+use burn::tensor::Device;
 use datasway_data::{Dataset, LoadOptions, PixelMoments, Selected, Selection, Source};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
@@ -60,8 +60,6 @@ pub struct TrainingRecord {
     pub noise: Option<TrainingNoise>,
     /// The settings of the optimiser and the batch, if they are known.
     pub run: Option<FiniteTraining>,
-    /// Number of weights of a network of Datasway; none of a model of another library, whose optimiser is not known.
-    pub weights: Option<usize>,
     /// SHA-256 of the files of a model of another library, in hexadecimal.
     pub model_fingerprint: Option<String>,
     /// Lowest and highest noise level, if there are limits.
@@ -172,7 +170,6 @@ impl TrainedModel {
                 moments: checkpoint_moments(&checkpoint),
                 noise: training_noise(header)?,
                 run: training_run(header),
-                weights: Some(checkpoint.ema.values().map(TensorData::num_elements).sum()),
                 model_fingerprint: None,
                 sigma_range: None,
             },
@@ -283,6 +280,16 @@ impl TrainedModel {
         let model = self.score_model.denoiser();
         let results = sensitivities::compute(model, &measures, config, &self.device, progress)?;
         Ok(RankedSensitivities::new(directions, results))
+    }
+
+    /// The shape of every parameter.
+    ///
+    /// # Errors
+    /// If it is a combination of models.
+    pub fn weight_shapes(&self) -> Result<Vec<Vec<usize>>, SensitivityError> {
+        let learned = self.score_model.learned();
+        let combined = || SensitivityError::CombinedModel(self.name.clone());
+        Ok(learned.ok_or_else(combined)?.weight_shapes())
     }
 
     /// The model as a learner of its training images, which are `image_points`.

@@ -74,7 +74,6 @@ impl TrainedModel {
                 moments,
                 noise: Some(noise),
                 run: None,
-                weights: None,
                 model_fingerprint: Some(pretrained.fingerprint),
                 sigma_range: Some(pretrained.sigma_range),
             },

@@ -9,6 +9,7 @@ use datasway_diffusion::device::{DEVICES, caution};
 use datasway_fs::plural;
 use datasway_retraining::jobs::{Job, Plan, Store, Workspace, plan};
 use datasway_retraining::prepared::{PreparedExperiment, RunEnvironment, prepare};
+use datasway_retraining::solver_memory::SolverMemory;
 use datasway_retraining::spec::Experiment;
 
 /// Arguments of every subcommand.
@@ -64,12 +65,7 @@ impl ExperimentArgs {
         datasway_cli::tell_if(caution(&self.device));
         datasway_cli::tell(&prepared.data_summary);
         for solver in prepared.solver_memory()? {
-            let what = format!(
-                "{}: {} of the solver",
-                solver.name,
-                plural(solver.iterations, "iteration")
-            );
-            ensure_room(solver.bytes, &what, "choose fewer iterations")?;
+            ensure_solver_room(&solver)?;
         }
         let plan = plan(&prepared)?;
         let store = Store::open(&out, &plan.jobs)?;
@@ -80,6 +76,32 @@ impl ExperimentArgs {
             out,
         })
     }
+}
+
+/// Checks that there is room for a solver.
+///
+/// # Errors
+/// If there is not, with what needs less.
+fn ensure_solver_room(solver: &SolverMemory) -> Result<()> {
+    let (what, advice) = match solver.iterations {
+        Some(iterations) => (
+            format!("{} of the solver", plural(iterations, "iteration")),
+            "choose fewer iterations",
+        ),
+        None if solver.bytes.factors > 0 => (
+            "Kronecker factors and the vectors of the solver".to_owned(),
+            "choose preconditioner = \"none\", or fewer groups",
+        ),
+        None => (
+            "the vectors of the solver".to_owned(),
+            "choose a smaller network or fewer groups",
+        ),
+    };
+    ensure_room(
+        solver.bytes.total(),
+        &format!("{}: {what}", solver.name),
+        advice,
+    )
 }
 
 impl OpenExperiment {

@@ -5,8 +5,10 @@ use clap::{Args, ValueEnum};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count, real};
 use datasway_fs::plural;
-use datasway_sensitivity::learner::{Damping, FiniteTraining, LearnerConfig, PreconditionerKind};
-use datasway_sensitivity::{Through, TrainedModel};
+use datasway_sensitivity::Through;
+use datasway_sensitivity::learner::{
+    Damping, FiniteTraining, LearnerConfig, PreconditionerKind, SolverBytes,
+};
 
 /// The derivative, and the options of the one through the weights.
 #[derive(Args)]
@@ -129,25 +131,36 @@ impl ThroughArgs {
         })
     }
 
-    /// Checks that there is room for what the solver keeps for right-hand sides that are solved together.
+    /// Checks that there is room for what the solver keeps for right-hand sides that are solved together, which takes `bytes`.
+    ///
+    /// `fewer` says how to have fewer of them.
     ///
     /// # Errors
-    /// If there is not, with the number of iterations.
+    /// If there is not, with what needs less.
     pub fn ensure_room(
         learner: &LearnerConfig,
-        model: &TrainedModel,
+        bytes: SolverBytes,
         right_hand_sides: usize,
+        fewer: &str,
     ) -> Result<()> {
-        // Of a model with an unknown number of weights the length of a training is not known either.
-        let weights = model.training.weights.unwrap_or(0);
-        let what = format!(
-            "{} of the solver with a vector of {} each for {}",
-            plural(learner.iterations, "iteration"),
-            plural(weights, "weight"),
-            plural(right_hand_sides, "right-hand side"),
+        let vectors = format!(
+            "the vectors of the solver for {}",
+            plural(right_hand_sides, "right-hand side")
         );
-        let bytes = learner.krylov_bytes(weights, right_hand_sides);
-        ensure_room(bytes, &what, "choose fewer --iterations")
+        let (what, advice) = match (learner.damping, learner.preconditioner) {
+            (Damping::Training(_), _) => (
+                format!("{vectors} and {}", plural(learner.iterations, "iteration")),
+                format!("choose fewer --iterations, or {fewer}"),
+            ),
+            (Damping::Fraction(_), PreconditionerKind::None) => {
+                (vectors, format!("choose {fewer}"))
+            }
+            (Damping::Fraction(_), PreconditionerKind::Kronecker) => (
+                format!("Kronecker factors and {vectors}"),
+                format!("choose --preconditioner none, or {fewer}"),
+            ),
+        };
+        ensure_room(bytes.total(), &what, &advice)
     }
 
     /// The training that damps: that of the model, with the given length and learning rate.
@@ -208,5 +221,48 @@ impl ThroughArgs {
             "{option} is for --through weights: leave it out or add that"
         );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The refusal of a solver that needs more than any machine has.
+    fn refusal(preconditioner: PreconditionerKind) -> String {
+        let learner = LearnerConfig {
+            preconditioner,
+            ..LearnerConfig::default()
+        };
+        let bytes = SolverBytes {
+            vectors: 1 << 60,
+            factors: 1 << 60,
+        };
+        let room = ThroughArgs::ensure_room(&learner, bytes, 3, "fewer directions at a time");
+        room.expect_err("a refusal").to_string()
+    }
+
+    #[test]
+    fn a_refusal_for_memory_names_what_needs_less() {
+        let kronecker = refusal(PreconditionerKind::Kronecker);
+        assert!(
+            kronecker.starts_with(
+                "Kronecker factors and the vectors of the solver for 3 right-hand sides need 2147483648.0 GiB"
+            ),
+            "{kronecker}"
+        );
+        assert!(
+            kronecker.ends_with(": choose --preconditioner none, or fewer directions at a time"),
+            "{kronecker}"
+        );
+        let plain = refusal(PreconditionerKind::None);
+        assert!(
+            plain.starts_with("the vectors of the solver for "),
+            "{plain}"
+        );
+        assert!(
+            plain.ends_with(": choose fewer directions at a time"),
+            "{plain}"
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::arch::aarch64::{
     vuzp1q_f32, vuzp2q_f32, vzip1q_f32, vzip2q_f32,
 };
 
-use super::{MAX_PARTS, Machine, Vector};
+use super::{Machine, Vector};
 
 /// NEON, with 32 registers. A tile of four rows by three vectors, two registers each, takes 31 of them.
 pub(crate) struct Neon;
@@ -46,18 +46,6 @@ impl Vector for Pair {
             vst1q_f32(target, self.0);
             vst1q_f32(target.add(4), self.1);
         }
-    }
-
-    #[inline(always)]
-    unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self {
-        // SAFETY: as the caller promises for the first source.
-        unsafe { Self::load(sources[0]) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(self, _part: usize, target: *mut f32) {
-        // SAFETY: as the caller promises.
-        unsafe { self.store(target) }
     }
 
     #[inline(always)]

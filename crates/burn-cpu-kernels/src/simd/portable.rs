@@ -1,6 +1,6 @@
 //! The vector of every machine, an array.
 
-use super::{MAX_PARTS, Machine, PART, Vector};
+use super::{Machine, PART, Vector};
 
 /// The machine of which nothing is known.
 pub(crate) struct Portable;
@@ -34,18 +34,6 @@ impl Vector for FloatArray {
     unsafe fn store(self, target: *mut f32) {
         // SAFETY: the caller promises eight writable values; an array of f32 needs no more alignment.
         unsafe { target.cast::<[f32; PART]>().write(self.0) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self {
-        // SAFETY: as the caller promises for the first source.
-        unsafe { Self::load(sources[0]) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(self, _part: usize, target: *mut f32) {
-        // SAFETY: as the caller promises.
-        unsafe { self.store(target) }
     }
 
     #[inline(always)]

@@ -89,12 +89,6 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn load_parts(sources: [*const f32; MAX_PARTS]) -> Self {
-        // SAFETY: as the caller promises for the first source.
-        unsafe { Self::load(sources[0]) }
-    }
-
-    #[inline(always)]
     unsafe fn load_transposed(source: *const f32, pitch: usize) -> [Self; 4] {
         let mut vectors = [Self::splat(0.0); 4];
         for i in 0..4 {
@@ -103,12 +97,6 @@ impl Vector for Ymm {
             vectors[i] = unsafe { fours(place, pitch) };
         }
         transpose(vectors)
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(self, _part: usize, target: *mut f32) {
-        // SAFETY: as the caller promises.
-        unsafe { self.store(target) }
     }
 
     #[inline(always)]

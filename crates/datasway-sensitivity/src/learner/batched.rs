@@ -86,7 +86,7 @@ impl Learner<'_> {
     ) -> Result<WeightDerivative, DiffusionError> {
         let samples = FirstSamples::new(self.model, config, device)?;
         if self.config.draw_noise {
-            let halved = self.halved_weight_tangent_for(groups, Some(&samples), progress)?;
+            let halved = self.halved_weight_tangent(groups, Some(&samples), progress)?;
             Ok(WeightDerivative {
                 solution: halved.mean,
                 noise: Some(halved.noise),

@@ -81,27 +81,6 @@ impl Default for LearnerConfig {
 }
 
 impl LearnerConfig {
-    /// Bytes of the solver's Krylov spaces for right-hand sides that are solved together, each of so many weights in single
-    /// precision; 0 with a damping, whose solver keeps few vectors.
-    ///
-    /// Every iteration keeps one vector for each right-hand side. The start, and the product that becomes the next vector, are
-    /// two more.
-    pub fn krylov_bytes(&self, weights: usize, right_hand_sides: usize) -> u128 {
-        if matches!(self.damping, Damping::Fraction(_)) {
-            return 0;
-        }
-        let factors = [
-            self.iterations.saturating_add(2),
-            right_hand_sides,
-            weights,
-            size_of::<f32>(),
-        ];
-        factors
-            .into_iter()
-            .map(|factor| factor as u128)
-            .fold(1, u128::saturating_mul)
-    }
-
     /// Checks that every number is in its range.
     ///
     /// # Errors

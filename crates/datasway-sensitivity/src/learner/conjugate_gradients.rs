@@ -45,13 +45,35 @@ impl DampedCurvature<'_> {
         Ok(product.add(&directions.scale(&vec![self.damping; directions.k()])))
     }
 
-    /// `M⁻¹·r_k` of K residuals.
-    fn precondition(&self, residuals: &ParameterTangents) -> ParameterTangents {
+    /// `z_k = M⁻¹·r_k`, `⟨r_k, z_k⟩` and `⟨r_k, r_k⟩` of K residuals, which are one number without a preconditioner.
+    fn improve(&self, residuals: &ParameterTangents) -> Improved {
+        let lengths = residuals.dot(residuals);
         match self.preconditioner {
-            Some(preconditioner) => preconditioner.precondition(residuals),
-            None => residuals.clone(),
+            Some(preconditioner) => {
+                let directions = preconditioner.precondition(residuals);
+                Improved {
+                    squares: residuals.dot(&directions),
+                    directions,
+                    lengths,
+                }
+            }
+            None => Improved {
+                directions: residuals.clone(),
+                squares: lengths.clone(),
+                lengths,
+            },
         }
     }
+}
+
+/// Residuals r with their preconditioned directions.
+struct Improved {
+    /// `z_k = M⁻¹·r_k`.
+    directions: ParameterTangents,
+    /// `⟨r_k, z_k⟩`.
+    squares: Vec<f64>,
+    /// `⟨r_k, r_k⟩`.
+    lengths: Vec<f64>,
 }
 
 /// Solutions of `(A + λ)·x_k = b_k`.
@@ -82,14 +104,14 @@ pub fn conjugate_gradients(
     rule: StoppingRule<'_>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Solution, DiffusionError> {
-    let size = right.dot(right);
-    let zero = vec![0.0; size.len()];
-    let mut solutions = right.scale(&zero);
+    let mut solutions = right.scale(&vec![0.0; right.k()]);
     let mut residual = right.clone();
     // z = M⁻¹·r, p = z
-    let mut improved = matrix.precondition(&residual);
-    let mut search = improved.clone();
-    let mut squares = residual.dot(&improved);
+    let Improved {
+        directions: mut search,
+        mut squares,
+        lengths: size,
+    } = matrix.improve(&residual);
     let mut residuals = vec![Vec::new(); size.len()];
     let mut progresses = vec![Progress::default(); size.len()];
     let mut effects = EffectChanges::new(rule, size.len());
@@ -116,22 +138,20 @@ pub fn conjugate_gradients(
         last_steps.push(step);
         let back: Vec<f64> = steps.iter().map(|step| -step).collect();
         residual = residual.add(&product.scale(&back));
-        improved = matrix.precondition(&residual);
-        let next = residual.dot(&improved);
+        let improved = matrix.improve(&residual);
         for (k, progress) in progresses.iter_mut().enumerate() {
             if active[k] {
                 progress.push(steps[k] * squares[k]);
             }
         }
         // p ← z + β·p, β = ⟨r', z'⟩/⟨r, z⟩
-        let ratios = quotients(&next, &squares, &active);
-        search = improved.add(&search.scale(&ratios));
-        squares = next;
+        let ratios = quotients(&improved.squares, &squares, &active);
+        search = improved.directions.add(&search.scale(&ratios));
+        squares = improved.squares;
         check_finite(&squares)?;
-        let lengths = residual.dot(&residual);
         for (k, history) in residuals.iter_mut().enumerate() {
             if active[k] {
-                history.push((lengths[k] / size[k]).sqrt());
+                history.push((improved.lengths[k] / size[k]).sqrt());
             }
         }
         let errors: Vec<f64> = progresses.iter().map(Progress::error).collect();

@@ -24,22 +24,13 @@ pub struct HalvedSolution {
 
 impl Learner<'_> {
     /// [`weight_tangent`](Self::weight_tangent) from two solutions with half of the draws of the curvature and of each gradient,
-    /// and seeds of their own.
+    /// and seeds of their own. Each is solved until an effect of it stands still too, if one is given.
     ///
     /// The cost is that of a single solution with all draws.
     ///
     /// # Errors
     /// As [`weight_tangent`](Self::weight_tangent).
     pub fn halved_weight_tangent(
-        &self,
-        groups: &[&dyn DataPoints],
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<HalvedSolution, DiffusionError> {
-        self.halved_weight_tangent_for(groups, None, progress)
-    }
-
-    /// [`halved_weight_tangent`](Self::halved_weight_tangent), each half solved until an effect of it stands still too.
-    pub(super) fn halved_weight_tangent_for(
         &self,
         groups: &[&dyn DataPoints],
         effect: Option<&dyn Effect>,

@@ -10,6 +10,7 @@
 //! The curvature between two parameters is left out. Of a side of more than [`MAX_SIDE`] entries the diagonal stands for the
 //! moments.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use burn::module::ParamId;
@@ -18,13 +19,14 @@ use burn_jvp::{DynTensor, ParameterTangents};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 use super::conjugate_gradients::Preconditioner;
 use super::draws::LossDraws;
 use super::random_gradients::read_random_gradients;
 
 /// Largest number of entries of a side whose moments are a matrix: its eigenvectors take 16 MiB in single precision.
-const MAX_SIDE: usize = 2_048;
+pub(super) const MAX_SIDE: usize = 2_048;
 /// Draws of one random gradient.
 const DRAWS_OF_GRADIENT: usize = 8;
 /// Largest number of draws of all random gradients.
@@ -63,6 +65,15 @@ struct Spectrum {
     eigenvalues: Vec<f64>,
     eigenvectors: Option<Tensor<3>>,
 }
+
+/// The mean moments of a side in double precision, on the host.
+enum HostMoments {
+    Matrix(DMatrix<f64>),
+    Diagonal(Vec<f64>),
+}
+
+/// The eigenvalues of moments, and their eigenvectors as columns, `[1, m, m]`; none for the unit vectors.
+type HostSpectrum = (Vec<f64>, Option<TensorData>);
 
 /// Draws that [`KroneckerFactors::new`] reads of a list of this length.
 pub(super) fn factor_draws(draws: usize) -> usize {
@@ -109,43 +120,74 @@ impl KroneckerFactors {
 
     /// The inverse with a damping λ, at least 10⁻⁷ of the largest eigenvalue.
     ///
+    /// The eigenvectors take the place of the moments, as many at a time as there are threads.
+    ///
     /// # Errors
     /// If a moment is not finite.
-    pub fn damped_inverse(&self, damping: f64) -> Result<KroneckerInverse, DiffusionError> {
-        let mut spectra = BTreeMap::new();
-        let mut largest = 0.0_f64;
-        for (id, sums) in &self.sums {
-            let [left, right] = sums;
-            let sides = [
-                left.spectrum(self.gradients)?,
-                right.spectrum(self.gradients)?,
-            ];
-            let eigenvalues = products(&sides);
-            largest = eigenvalues.iter().copied().fold(largest, f64::max);
-            spectra.insert(*id, (sides, eigenvalues, left.like()));
-        }
-        let damping = damping.max(LEAST_DAMPING * largest);
-        let blocks = spectra.into_iter().map(|(id, (sides, eigenvalues, like))| {
-            let shape = [1, sides[0].eigenvalues.len(), sides[1].eigenvalues.len()];
-            let inverses: Vec<f64> = eigenvalues.iter().map(|s| 1.0 / (s + damping)).collect();
-            let block = Block {
-                eigenvectors: sides.map(|side| side.eigenvectors),
-                inverses: Tensor::from_data(TensorData::new(inverses, shape), (&like.0, like.1)),
-            };
+    pub fn damped_inverse(self, damping: f64) -> Result<KroneckerInverse, DiffusionError> {
+        let likes = self.sums.iter().map(|(id, [left, _])| (*id, left.like()));
+        let likes: BTreeMap<ParamId, (Device, DType)> = likes.collect();
+        let spectra = self.spectra()?;
+        let largest = spectra.values().map(largest_eigenvalue);
+        let damping = damping.max(LEAST_DAMPING * largest.fold(0.0, f64::max));
+        let blocks = spectra.into_iter().map(|(id, sides)| {
+            let block = Block::new(sides, damping, &likes[&id]);
             (id, block)
         });
         Ok(KroneckerInverse(blocks.collect()))
     }
+
+    /// The spectra of both sides of every parameter.
+    ///
+    /// # Errors
+    /// If a moment is not finite.
+    fn spectra(self) -> Result<BTreeMap<ParamId, [Spectrum; 2]>, DiffusionError> {
+        let gradients = self.gradients;
+        let parameters: Vec<ParamId> = self.sums.keys().copied().collect();
+        let sums = self.sums.into_iter();
+        let sides = sums.flat_map(|(id, [left, right])| [((id, 0), left), ((id, 1), right)]);
+        let mut sides: Vec<((ParamId, usize), Moments)> = sides.collect();
+        // Matrices of equal size take equally long.
+        sides.sort_by_key(|(_, sum)| Reverse(sum.side()));
+        let mut sides = sides.into_iter().peekable();
+        let mut spectra = BTreeMap::new();
+        while sides.peek().is_some() {
+            let together = sides.by_ref().take(rayon::current_num_threads());
+            let means = together.map(|(place, sum)| {
+                let like = sum.like();
+                Ok((place, like, sum.mean(gradients)?))
+            });
+            let means = means.collect::<Result<Vec<_>, DiffusionError>>()?;
+            let solved = means.into_par_iter();
+            let solved = solved.map(|(place, like, mean)| (place, like, mean.spectrum()));
+            for (place, (device, dtype), spectrum) in solved.collect::<Vec<_>>() {
+                let (eigenvalues, vectors) = spectrum;
+                let spectrum = Spectrum {
+                    eigenvalues,
+                    eigenvectors: vectors.map(|data| Tensor::from_data(data, (&device, dtype))),
+                };
+                spectra.insert(place, spectrum);
+            }
+        }
+        let mut spectrum = |place| spectra.remove(&place).expect("every side has a spectrum");
+        let pairs = parameters.into_iter();
+        let pairs = pairs.map(|id| (id, [spectrum((id, 0)), spectrum((id, 1))]));
+        Ok(pairs.collect())
+    }
+}
+
+/// The largest `s_ij`.
+fn largest_eigenvalue(sides: &[Spectrum; 2]) -> f64 {
+    products(sides).fold(0.0, f64::max)
 }
 
 /// `s_ij = l_i·r_j/tr L`, row by row; 0 where the moments are.
-fn products([left, right]: &[Spectrum; 2]) -> Vec<f64> {
+fn products([left, right]: &[Spectrum; 2]) -> impl Iterator<Item = f64> + '_ {
     let trace: f64 = left.eigenvalues.iter().sum();
-    let rows = left.eigenvalues.iter().flat_map(|l| {
+    left.eigenvalues.iter().flat_map(move |l| {
         let share = if trace > 0.0 { l / trace } else { 0.0 };
         right.eigenvalues.iter().map(move |r| share * r)
-    });
-    rows.collect()
+    })
 }
 
 impl Moments {
@@ -176,40 +218,53 @@ impl Moments {
         }
     }
 
-    /// The spectrum of the mean over so many gradients, computed in double precision.
+    /// Number of entries of the side if its moments are a matrix, whose eigenvectors take time; 0 of a diagonal.
+    fn side(&self) -> usize {
+        match self {
+            Self::Matrix(sum) => sum.dims()[0],
+            Self::Diagonal(_) => 0,
+        }
+    }
+
+    /// The mean over so many gradients, on the host.
     ///
     /// # Errors
     /// If a moment is not finite.
-    fn spectrum(&self, gradients: usize) -> Result<Spectrum, DiffusionError> {
-        let (device, dtype) = self.like();
-        let data = match self {
-            Self::Matrix(sum) => sum.clone().into_data_dtype(DType::F64),
-            Self::Diagonal(sum) => sum.clone().into_data_dtype(DType::F64),
+    fn mean(self, gradients: usize) -> Result<HostMoments, DiffusionError> {
+        let side = self.side();
+        let (data, is_matrix) = match self {
+            Self::Matrix(sum) => (sum.into_data_dtype(DType::F64), true),
+            Self::Diagonal(sum) => (sum.into_data_dtype(DType::F64), false),
         };
-        let moments: Vec<f64> = data
-            .iter::<f64>()
-            .map(|sum| sum / gradients as f64)
-            .collect();
+        let sums = data.iter::<f64>();
+        let moments: Vec<f64> = sums.map(|sum| sum / gradients as f64).collect();
         if !moments.iter().all(|moment| moment.is_finite()) {
             return Err(DiffusionError::NotFinite(
                 "a gradient of the training loss is not finite: the model has diverged".to_owned(),
             ));
         }
-        let Self::Matrix(sum) = self else {
-            return Ok(Spectrum {
-                eigenvalues: moments,
-                eigenvectors: None,
-            });
-        };
-        let [n, _] = sum.dims();
-        let eigen = DMatrix::from_vec(n, n, moments).symmetric_eigen();
-        // nalgebra stores columns, Burn rows.
-        let vectors = eigen.eigenvectors.transpose().as_slice().to_vec();
-        let vectors = Tensor::from_data(TensorData::new(vectors, [1, n, n]), (&device, dtype));
-        Ok(Spectrum {
-            eigenvalues: eigen.eigenvalues.iter().map(|l| l.max(0.0)).collect(),
-            eigenvectors: Some(vectors),
+        Ok(if is_matrix {
+            HostMoments::Matrix(DMatrix::from_vec(side, side, moments))
+        } else {
+            HostMoments::Diagonal(moments)
         })
+    }
+}
+
+impl HostMoments {
+    /// The spectrum. Rounding leaves no eigenvalue below 0.
+    fn spectrum(self) -> HostSpectrum {
+        match self {
+            Self::Matrix(moments) => {
+                let n = moments.nrows();
+                let eigen = moments.symmetric_eigen();
+                let eigenvalues = eigen.eigenvalues.iter().map(|l| l.max(0.0)).collect();
+                // nalgebra stores columns, Burn rows.
+                let rows: Vec<f64> = eigen.eigenvectors.transpose().data.into();
+                (eigenvalues, Some(TensorData::new(rows, [1, n, n])))
+            }
+            Self::Diagonal(moments) => (moments, None),
+        }
     }
 }
 
@@ -229,6 +284,16 @@ impl Preconditioner for KroneckerInverse {
 }
 
 impl Block {
+    /// The block of a parameter, for tensors on a device and of an element type.
+    fn new(sides: [Spectrum; 2], damping: f64, (device, dtype): &(Device, DType)) -> Self {
+        let shape = [1, sides[0].eigenvalues.len(), sides[1].eigenvalues.len()];
+        let inverses: Vec<f64> = products(&sides).map(|s| 1.0 / (s + damping)).collect();
+        Self {
+            inverses: Tensor::from_data(TensorData::new(inverses, shape), (device, *dtype)),
+            eigenvectors: sides.map(|side| side.eigenvectors),
+        }
+    }
+
     /// `U·((Uᵀ·X·V)_ij/(s_ij + λ))·Vᵀ` of matrices `[K, m, n]`.
     fn solve(&self, matrices: Tensor<3>) -> Tensor<3> {
         let [left, right] = &self.eigenvectors;
@@ -254,11 +319,18 @@ fn product(left: Option<Tensor<3>>, x: Tensor<3>, right: Option<Tensor<3>>) -> T
 /// A stack of parameters as matrices, `[K, m, n]`.
 fn matrices(stack: &DynTensor) -> Tensor<3> {
     let shape = stack.shape();
-    let (k, entries) = (shape[0], shape[1..].iter().product::<usize>());
-    let rows = match shape[1..] {
+    let [rows, columns] = sides(&shape[1..]);
+    stack
+        .clone()
+        .reshaped(&[shape[0], rows, columns])
+        .get::<3>()
+}
+
+/// Rows and columns of a parameter of this shape as a matrix.
+pub(super) fn sides(shape: &[usize]) -> [usize; 2] {
+    let rows = match shape {
         [] | [_] => 1,
-        _ => shape[1],
+        _ => shape[0],
     };
-    let columns = entries / rows.max(1);
-    stack.clone().reshaped(&[k, rows, columns]).get::<3>()
+    [rows, shape.iter().product::<usize>() / rows.max(1)]
 }

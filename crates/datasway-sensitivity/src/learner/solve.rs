@@ -64,8 +64,8 @@ impl<'a> Learner<'a> {
         effect: Option<&dyn Effect>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
-        let difference = self.gradient_difference(groups, progress)?;
-        let right = difference.scale(&vec![-1.0; groups.len()]);
+        let back = vec![-1.0; groups.len()];
+        let right = self.gradient_difference(groups, progress)?.scale(&back);
         let mut inverse: CurvatureInverse<'_> = self.inverse(progress)?;
         inverse.rule.effect = effect;
         inverse.apply(&right, progress)

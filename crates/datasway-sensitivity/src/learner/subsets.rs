@@ -10,7 +10,7 @@ use super::loss::loss_gradient;
 use super::solve::Learner;
 
 /// Gradients of single points that are held until they are added to those of the subsets.
-const BLOCK: usize = 32;
+pub(super) const POINTS_TOGETHER: usize = 32;
 
 /// One point of a set.
 struct SinglePoint<'a> {
@@ -46,8 +46,8 @@ impl Learner<'_> {
         subsets: &[Vec<usize>],
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
-        let difference = self.subset_differences(subsets, progress)?;
-        let right = difference.scale(&vec![-1.0; subsets.len()]);
+        let back = vec![-1.0; subsets.len()];
+        let right = self.subset_differences(subsets, progress)?.scale(&back);
         self.solve(&right, progress)
     }
 
@@ -76,8 +76,8 @@ impl Learner<'_> {
             }
         }
         let mut differences = ParameterTangents::new();
-        for first in (0..m).step_by(BLOCK) {
-            let block = first..(first + BLOCK).min(m);
+        for first in (0..m).step_by(POINTS_TOGETHER) {
+            let block = first..(first + POINTS_TOGETHER).min(m);
             let gradients = block
                 .clone()
                 .map(|index| self.point_gradient(index, progress));

@@ -226,22 +226,6 @@ fn the_longest_run_has_a_filter_at_once() {
 }
 
 #[test]
-fn krylov_spaces_take_a_vector_for_each_iteration_and_right_hand_side() {
-    let config = LearnerConfig {
-        damping: Damping::Training(training(10, 1e-3)),
-        iterations: 30,
-        ..EXACT
-    };
-    assert_eq!(config.krylov_bytes(1000, 3), 32 * 3 * 1000 * 4);
-    assert_eq!(config.krylov_bytes(usize::MAX, usize::MAX), u128::MAX);
-    let damped = LearnerConfig {
-        damping: Damping::Fraction(0.1),
-        ..config
-    };
-    assert_eq!(damped.krylov_bytes(1000, 3), 0);
-}
-
-#[test]
 fn a_batch_that_no_training_has_is_refused() {
     for (batch, is_right) in [(0, false), (1, true), (65_536, true), (65_537, false)] {
         let training = FiniteTraining {

@@ -83,12 +83,12 @@ fn factors_invert_a_covariance_that_is_a_kronecker_product() {
     let covariance: DMatrix<f64> = outer.sum();
     let right = directions(&like).remove(0);
     let expected = block_solution(&covariance, &right, &blocks(&like), DAMPING);
-    let error = apart(&preconditioned(&factors, DAMPING, &like), &expected);
+    let error = apart(&preconditioned(factors, DAMPING, &like), &expected);
     assert!(error < 1e-12, "{error:e}");
 }
 
 /// `M⁻¹·b` of one direction.
-fn preconditioned(factors: &KroneckerFactors, damping: f64, b: &ParameterTangents) -> Vec<f64> {
+fn preconditioned(factors: KroneckerFactors, damping: f64, b: &ParameterTangents) -> Vec<f64> {
     let inverse = factors.damped_inverse(damping).expect("finite moments");
     directions(&inverse.precondition(b)).remove(0)
 }
@@ -108,7 +108,7 @@ fn the_moments_of_a_long_side_are_its_diagonal() {
     };
     let mut factors = KroneckerFactors::default();
     factors.add(&stack(d.clone() * b.clone()));
-    let found = preconditioned(&factors, DAMPING, &stack(x.clone()));
+    let found = preconditioned(factors, DAMPING, &stack(x.clone()));
     let (d, b, x) = (values(d), values(b), values(x));
     let length = b[0] * b[0] + b[1] * b[1];
     for (i, d) in d.iter().enumerate() {
@@ -161,7 +161,7 @@ fn random_gradients_have_the_curvature_as_covariance() {
     let damping = 0.01 * exact.norm();
     let right = directions(&like).remove(0);
     let expected = block_solution(&exact, &right, &blocks(&like), damping);
-    let error = apart(&preconditioned(&factors, damping, &like), &expected);
+    let error = apart(&preconditioned(factors, damping, &like), &expected);
     assert!(error < 0.1, "{error}");
 }
 
@@ -204,6 +204,48 @@ fn one_iteration_preconditioned_by_the_inverse_is_the_solution() {
         let error = apart(found, expected);
         assert!(error < 1e-10, "{error:e}");
     }
+}
+
+/// The identity.
+struct Identity;
+
+impl Preconditioner for Identity {
+    fn precondition(&self, residuals: &ParameterTangents) -> ParameterTangents {
+        residuals.clone()
+    }
+}
+
+#[test]
+fn iterations_without_a_preconditioner_are_those_with_the_identity_to_the_last_bit() {
+    let model = Perceptron::new(D, 6);
+    let denoiser = model.denoiser(D);
+    let points: Tensor<2> = draw(1, [5, D]);
+    let curvature = GaussNewton {
+        model: &denoiser,
+        draws: LossDraws::random(&points, 60, NOISE, 5),
+        batch: 60,
+    };
+    let right = random_directions(&model, 2);
+    let rule = StoppingRule {
+        tolerance: 1e-2,
+        iterations: 20,
+        effect: None,
+    };
+    let solve = |preconditioner| {
+        let matrix = DampedCurvature {
+            curvature: &curvature,
+            damping: 0.01,
+            preconditioner,
+        };
+        let solution = conjugate_gradients(matrix, &right, rule, &mut |_| ());
+        solution.expect("a solution")
+    };
+    let (plain, identity) = (solve(None), solve(Some(&Identity as &dyn Preconditioner)));
+    assert!(plain.residuals[0].len() > 5, "{:?}", plain.residuals);
+    assert_eq!(plain.residuals, identity.residuals);
+    assert_eq!(plain.errors, identity.errors);
+    let [plain, identity] = [plain, identity].map(|solution| directions(&solution.solutions));
+    assert_eq!(plain, identity);
 }
 
 /// The solution of two groups for a perceptron in double precision, with the number of iterations of each.
@@ -269,6 +311,17 @@ fn factors_of_a_seed_are_the_same_to_the_last_bit() {
     let solve = |seed| weight_tangent(&network, PreconditionerKind::Kronecker, 1e-2, seed);
     assert_eq!(solve(3), solve(3));
     assert_ne!(solve(3).0, solve(4).0);
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_the_factors() {
+    let network = Perceptron::new(D, 8);
+    let solve = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let pool = pool.build().expect("a pool");
+        pool.install(|| weight_tangent(&network, PreconditionerKind::Kronecker, 1e-2, 3))
+    };
+    assert_eq!(solve(1), solve(3));
 }
 
 fn random_matrix(n: usize, seed: u64) -> DMatrix<f64> {

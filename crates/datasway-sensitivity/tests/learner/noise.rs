@@ -25,7 +25,7 @@ fn half_the_difference_of_two_halves_is_as_long_as_the_error_of_their_mean() {
             noise: NOISE,
             config,
         };
-        let halved = learner.halved_weight_tangent(&[&nu], &mut |_| ());
+        let halved = learner.halved_weight_tangent(&[&nu], None, &mut |_| ());
         let halved = halved.expect("two solutions");
         let first = |tangents| directions(tangents).remove(0);
         [first(&halved.mean.solutions), first(&halved.noise)]

@@ -130,7 +130,8 @@ impl InfluenceTrial<'_> {
     /// A run of 1, 2, 4, … samples up to a batch with a linear denoiser, while the next would take no more than about so many seconds.
     fn image_work(&self, scale: f64, seconds: f64) -> Result<ImageWork> {
         let resolved = self.resolved()?;
-        let denoiser = CountingDenoiser::new(self.model.images.shape.dim(), scale);
+        let (dim, device) = (self.model.images.shape.dim(), &self.model.device);
+        let denoiser = CountingDenoiser::new(dim, scale, device)?;
         let images = self.model.image_points();
         let run = |samples: usize| {
             let config = ResolvedConfig {

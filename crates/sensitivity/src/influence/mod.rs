@@ -221,7 +221,14 @@ impl InfluenceArgs {
                 self.functionals.len(),
                 config.samples.min(self.model.batch()),
             );
-            ThroughArgs::ensure_room(&self.learner(&model)?, &model, together)?;
+            let (learner, shapes) = (self.learner(&model)?, model.weight_shapes()?);
+            let bytes = learner.solution_bytes(&shapes, together);
+            ThroughArgs::ensure_room(
+                &learner,
+                bytes,
+                together,
+                "fewer questions at a time or a smaller --batch",
+            )?;
         }
         Ok(Prepared {
             model,

@@ -39,7 +39,9 @@ impl RankArgs {
         )?;
         if self.through.through() == Through::Weights {
             let changes = self.add.len() + self.remove.len();
-            ThroughArgs::ensure_room(&self.learner(&model)?, &model, changes)?;
+            let (learner, shapes) = (self.learner(&model)?, model.weight_shapes()?);
+            let bytes = learner.derivative_bytes(&shapes, changes);
+            ThroughArgs::ensure_room(&learner, bytes, changes, "fewer directions at a time")?;
         }
         let directions = directions::resolve(&self.add, &self.remove, &config, &model)?;
         Ok(Prepared {
