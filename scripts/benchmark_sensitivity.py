@@ -12,8 +12,8 @@ The peers' side is the paper's method as their users would write it: `jvp` under
 direction in closed form over all its images, in single precision with the closed form's distances in double. JAX compiles the slopes of a
 step by `jit`. First all compute δ with the training set's density, from the same noise, and must agree. Then whole runs are timed in turn:
 Datasway's process from start to end, with its page and files, against a peer's computation alone, without the import of the library. JAX
-computes twice in its process: the first time with compilation, the second without. Printed are the rounds, their medians, the median of
-the rounds' ratios to the faster peer without and with JAX's compilation, and each process's peak memory, which has JAX's compilation in it.
+computes twice in its process: the first time with compilation, the second without. Printed are the rounds and the medians of all columns:
+seconds, Datasway's ratio to the faster peer without and with JAX's compilation, and each process's peak memory, JAX's with compilation.
 
 With `--device cuda` Datasway and PyTorch use the graphics card; then Datasway's CPU computes the same first, and must rank the samples
 alike. JAX is compared on the processor only.
@@ -43,16 +43,20 @@ COMPARED, TIMED = ("empirical", 0.5), ("probability-flow", 0.002)
 # JAX's first computation in a process compiles.
 COMPUTATIONS = {"torch": 1, "jax": 2}
 PEERS = {"torch": "PyTorch", "jax": "JAX"}
-# Heads of the columns of times, and of the ratios without and with JAX's compilation.
+# What a round measures: head and digits of its column.
 COLUMNS = {
-    "datasway_s": "Datasway, s",
-    "torch_s": "PyTorch, s",
-    "torch_with_import_s": "with its import, s",
-    "jax_s": "JAX, s",
-    "jax_with_compilation_s": "with compilation, s",
-    "jax_with_import_s": "with compilation and import, s",
+    "datasway_s": ("Datasway, s", 1),
+    "torch_s": ("PyTorch, s", 1),
+    "torch_with_import_s": ("with its import, s", 1),
+    "jax_s": ("JAX, s", 1),
+    "jax_with_compilation_s": ("with compilation, s", 1),
+    "jax_with_import_s": ("with compilation and import, s", 1),
+    "ratio": ("Datasway / faster peer", 2),
+    "ratio_with_compilation": ("the same with JAX's compilation", 2),
+    "datasway_peak_mib": ("Datasway, MiB", 0),
+    "torch_peak_mib": ("PyTorch, MiB", 0),
+    "jax_peak_mib": ("JAX, MiB", 0),
 }
-RATIOS = ["Datasway / faster peer", "Datasway / faster peer, JAX with compilation"]
 
 
 def decoded(folder):
@@ -165,11 +169,11 @@ def peer(name, checkpoint, cache, results, density, computations, out, device):
     with safe_open(checkpoint, "numpy") as file:
         metadata = file.metadata()
         header = json.loads(metadata.get("datasway") or metadata["sway"])
-        tensors = {name: lib.constant(file.get_tensor(name)) for name in file.keys()}
+        tensors = {key: lib.constant(file.get_tensor(key)) for key in file.keys()}
     network = header["network"]
     benchmark.HEAD, benchmark.WIDTH = network["head_channels"], network["channels"]
     benchmark.LEVELS = len(network["multipliers"])
-    weights = {name[4:]: t for name, t in tensors.items() if name.startswith("ema/")}
+    weights = {key[4:]: t for key, t in tensors.items() if key.startswith("ema/")}
     images, has = decoded(cache)
     rho, nu = lib.constant(images), lib.constant(images[np.array(has, bool)])
     arrays = load_file(results)
@@ -232,21 +236,18 @@ def agree(who, ours, theirs, limit):
             sys.exit("the two do not compute the same")
 
 
-def ratio(row, peers, compilation):
-    """Datasway's seconds relative to those of the faster peer, with or without JAX's compilation."""
-    column = lambda name: "jax_with_compilation_s" if name == "jax" and compilation else f"{name}_s"
-    return row["datasway_s"] / min(row[column(name)] for name in peers)
+def ratios(row, peers):
+    """Datasway's seconds relative to those of the faster peer, without and with JAX's compilation."""
+    faster = min(row[f"{name}_s"] for name in peers)
+    if "jax" not in peers:
+        return {"ratio": row["datasway_s"] / faster}
+    compiling = min(row["jax_with_compilation_s"], *(row[f"{name}_s"] for name in peers if name != "jax"))
+    return {"ratio": row["datasway_s"] / faster, "ratio_with_compilation": row["datasway_s"] / compiling}
 
 
-def show(rounds, peers):
-    """Prints the last round as a line of a table, under its head if it is the first."""
-    row = rounds[-1]
-    columns = [column for column in COLUMNS if column in row]
-    compilations = [False, True] if "jax" in peers else [False]
-    if len(rounds) == 1:
-        heads = ["round", *(COLUMNS[c] for c in columns), *RATIOS[: len(compilations)]]
-        print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
-    cells = [str(len(rounds)), *(f"{row[c]:.1f}" for c in columns), *(f"{ratio(row, peers, c):.2f}" for c in compilations)]
+def show(label, row):
+    """Prints a line of the table."""
+    cells = [label, *(f"{row[column]:.{digits}f}" for column, (_, digits) in COLUMNS.items() if column in row)]
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
@@ -297,18 +298,20 @@ def main():
             _, seconds, peak = process(list(map(str, command)))
             return folder / out / "sensitivities.safetensors", {"datasway_s": seconds, "datasway_peak_mib": peak}
 
-        def other(name, results, density, computations):
+        def contender(name, results, density, computations):
             out = folder / f"{name}.safetensors"
             words = [name, checkpoint, cache, results, density, computations, out, options.device]
             output, whole, peak = process([sys.executable, __file__, "--peer", *map(str, words)])
             first, *again = map(float, output.split())
-            measured = {f"{name}_s": [first, *again][-1], f"{name}_with_import_s": whole - sum(again), f"{name}_peak_mib": peak}
-            return out, measured | ({f"{name}_with_compilation_s": first} if again else {})
+            row = {f"{name}_s": first, f"{name}_with_import_s": whole - sum(again), f"{name}_peak_mib": peak}
+            if again:
+                row |= {f"{name}_with_compilation_s": first, f"{name}_s": again[-1]}
+            return out, row
 
         density, sigma_min = COMPARED
         ours, _ = datasway(density, sigma_min, "compared")
         for name in options.peers:
-            theirs, _ = other(name, ours, density, 1)
+            theirs, _ = contender(name, ours, density, 1)
             agree(PEERS[name], ours, theirs, 5e-2 if card else 1e-3)
         if card:
             cpu, _ = datasway(density, sigma_min, "cpu", "flex")
@@ -318,20 +321,17 @@ def main():
 
         density, sigma_min = TIMED
         rounds = []
-        for _ in range(options.rounds):
+        for i in range(options.rounds):
             results, row = datasway(density, sigma_min, "timed")
             for name in options.peers:
-                row |= other(name, results, density, COMPUTATIONS[name])[1]
-            rounds.append(row)
-            show(rounds, options.peers)
+                row |= contender(name, results, density, COMPUTATIONS[name])[1]
+            rounds.append(row | ratios(row, options.peers))
+            if i == 0:
+                heads = ["round", *(head for column, (head, _) in COLUMNS.items() if column in rounds[0])]
+                print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
+            show(str(i + 1), rounds[-1])
             write(options.csv, rounds)
-        for compilation in [False, True] if "jax" in options.peers else [False]:
-            middle = statistics.median(ratio(row, options.peers, compilation) for row in rounds)
-            print(f"Datasway / faster peer{', JAX with compilation' if compilation else ''}: {middle:.2f}")
-        for name, title in {"datasway": "Datasway", **PEERS}.items():
-            if name == "datasway" or name in options.peers:
-                print(f"peak memory of {title}: {statistics.median(row[f'{name}_peak_mib'] for row in rounds):.0f} MiB")
-
+        show("median", {column: statistics.median(row[column] for row in rounds) for column in rounds[0]})
 
 
 if __name__ == "__main__":
