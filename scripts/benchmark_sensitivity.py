@@ -255,7 +255,8 @@ def write(path, rounds):
     """The raw times, if there is a file for them."""
     if path:
         with open(path, "w", newline="") as file:
-            table = csv.DictWriter(file, ["round", *rounds[0]], lineterminator="\n")
+            columns = [column for column in COLUMNS if column in rounds[0]]
+            table = csv.DictWriter(file, ["round", *columns], lineterminator="\n")
             table.writeheader()
             table.writerows({"round": i} | {key: f"{value:.3f}" for key, value in row.items()} for i, row in enumerate(rounds))
 
