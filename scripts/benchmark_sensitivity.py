@@ -236,13 +236,14 @@ def agree(who, ours, theirs, limit):
             sys.exit("the two do not compute the same")
 
 
-def ratios(row, peers):
+def relative(row, peers):
     """Datasway's seconds relative to those of the faster peer, without and with JAX's compilation."""
-    faster = min(row[f"{name}_s"] for name in peers)
-    if "jax" not in peers:
-        return {"ratio": row["datasway_s"] / faster}
-    compiling = min(row["jax_with_compilation_s"], *(row[f"{name}_s"] for name in peers if name != "jax"))
-    return {"ratio": row["datasway_s"] / faster, "ratio_with_compilation": row["datasway_s"] / compiling}
+    seconds = {name: row[f"{name}_s"] for name in peers}
+    ratios = {"ratio": row["datasway_s"] / min(seconds.values())}
+    if "jax" in peers:
+        seconds["jax"] = row["jax_with_compilation_s"]
+        ratios["ratio_with_compilation"] = row["datasway_s"] / min(seconds.values())
+    return ratios
 
 
 def show(label, row):
@@ -326,7 +327,7 @@ def main():
             results, row = datasway(density, sigma_min, "timed")
             for name in options.peers:
                 row |= contender(name, results, density, COMPUTATIONS[name])[1]
-            rounds.append(row | ratios(row, options.peers))
+            rounds.append(row | relative(row, options.peers))
             if i == 0:
                 heads = ["round", *(head for column, (head, _) in COLUMNS.items() if column in rounds[0])]
                 print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
