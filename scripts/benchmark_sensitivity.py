@@ -128,10 +128,10 @@ def slopes(lib, header, density, weights, rho, nu, x, delta, q, sigma, probe):
         return x * (sd2 / root**2) + raw * (sigma * math.sqrt(sd2) / root)
 
     def empirical(points):
-        """q = log p + (d/2)·log 2πσ² and D in closed form."""
+        """q = log p + (d/2)·log 2πσ², in double precision until two are subtracted, and D in closed form."""
         logs = -lib.square_distances(lib.float64(x), lib.float64(points)) / (2 * sigma**2)
         q = lib.logsumexp(logs, 1) - math.log(len(points))
-        return lib.float32(q), lib.float32(lib.softmax(logs)) @ points
+        return q, lib.float32(lib.softmax(logs)) @ points
 
     product = lambda v: lib.jvp(denoise, (x,), (v,))
     if density == "empirical":
@@ -141,7 +141,7 @@ def slopes(lib, header, density, weights, rho, nu, x, delta, q, sigma, probe):
         center, products = lib.vmap(product, 0, (None, 0))(lib.stack([delta, probe]))
         carried, trace = products[0], (probe * products[1]).sum(1)
     q_nu, d_nu = empirical(nu)
-    forcing = lib.exp(q_nu - q)[:, None] * (d_nu - center)
+    forcing = lib.float32(lib.exp(q_nu - q))[:, None] * (d_nu - center)
     return (x - center) / sigma, (delta - carried - forcing) / sigma, trace / sigma
 
 
