@@ -246,24 +246,16 @@ class Jax:
 
     def __init__(self, folder, device="cpu"):
         import jax
-        import jax.numpy as jnp
         from safetensors.numpy import load_file
 
-        self.jax, self.jnp = jax, jnp
+        self.borrow(jax)
+        jnp = self.jnp
         load = lambda name: {k: jnp.asarray(v) for k, v in load_file(folder / name).items()}
         self.w, self.inputs = load("weights.safetensors"), load("inputs.safetensors")
         directions = [load(f"direction{k}.safetensors") for k in range(DIRECTIONS)]
         self.directions = {k: jnp.stack([d[k] for d in directions]) for k in self.w}
         self.direction = directions[0]
         self.trained = (self.w, *({k: jnp.zeros_like(v) for k, v in self.w.items()} for _ in range(2)), 0.0)
-        self.silu, self.cos, self.sin = jax.nn.silu, jnp.cos, jnp.sin
-        self.cat = lambda xs: jnp.concatenate(xs, 1)
-        self.softmax = lambda x: jax.nn.softmax(x, -1)
-        self.transpose = lambda x: x.swapaxes(-1, -2)
-        self.constant = jnp.asarray
-        self.linear = lambda x, w, b: x @ w + b
-        self.double = lambda x: x.repeat(2, 2).repeat(2, 3)
-        self.pointwise = lambda x, w, b: jnp.einsum("nihw,io->nohw", x, w) + b[None, :, None, None]
         f = lambda w, x, level: unet(self, w, x, level)
         tangent = lambda w, x, level, t: jax.jvp(lambda x: f(w, x, level), (x,), (t,))[1]
         self.compiled = {
@@ -276,6 +268,19 @@ class Jax:
             "hvp": jax.jit(self.hessian_product),
             "gauss_newton": jax.jit(self.gauss_newton),
         }
+
+    def borrow(self, jax):
+        """The functions that the network is written in."""
+        jnp = jax.numpy
+        self.jax, self.jnp = jax, jnp
+        self.silu, self.cos, self.sin = jax.nn.silu, jnp.cos, jnp.sin
+        self.cat = lambda xs: jnp.concatenate(xs, 1)
+        self.softmax = lambda x: jax.nn.softmax(x, -1)
+        self.transpose = lambda x: x.swapaxes(-1, -2)
+        self.constant = lambda values: jnp.asarray(values, jnp.float32)
+        self.linear = lambda x, w, b: x @ w + b
+        self.double = lambda x: x.repeat(2, 2).repeat(2, 3)
+        self.pointwise = lambda x, w, b: jnp.einsum("nihw,io->nohw", x, w) + b[None, :, None, None]
 
     def conv(self, x, w, b, stride=1):
         y = self.jax.lax.conv_general_dilated(x, w, (stride, stride), [(1, 1), (1, 1)])

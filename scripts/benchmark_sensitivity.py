@@ -1,19 +1,22 @@
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["torch", "numpy", "safetensors"]
+# dependencies = ["torch", "jax", "numpy", "safetensors"]
 # ///
-"""A whole `sensitivity` run beside the same in PyTorch: 64 samples, 18 Heun steps, one probe, one direction.
+"""A whole `sensitivity` run beside the same in PyTorch and JAX: 64 samples, 18 Heun steps, one probe, one direction.
 
     cargo build --release --workspace --bins
-    python3 scripts/benchmark_sensitivity.py --csv sensitivity-cpu.csv
+    python3 scripts/benchmark_sensitivity.py --csv sensitivity-cpu.csv      # or --peers torch
 
 The model is a preset after one step of training on drawn faces: how long a run takes does not depend on what the weights are.
-PyTorch's side is the paper's method as its users would write it: `torch.func.jvp` under `vmap` for the sensitivity and the probe together, the
-direction in closed form over all its images. First both compute δ with the training set's density, from the same noise, and must agree. Then
-whole runs are timed in turn: Datasway's process from start to end, with its page and files, against PyTorch's computation alone, without
-the import of the library. Printed are medians, the median of the rounds' ratios, and each process's peak memory.
+The peers' side is the paper's method as their users would write it: `jvp` under `vmap` for the sensitivity and the probe together, the
+direction in closed form over all its images, in single precision with the closed form's distances in double. JAX compiles the slopes of a
+step by `jit`. First all compute δ with the training set's density, from the same noise, and must agree. Then whole runs are timed in turn:
+Datasway's process from start to end, with its page and files, against a peer's computation alone, without the import of the library. JAX
+computes twice in its process: the first time with compilation, the second without. Printed are the rounds and the medians of all columns:
+seconds, Datasway's ratio to the faster peer without and with JAX's compilation, and each process's peak memory, JAX's with compilation.
 
-With `--device cuda` both use the graphics card; then Datasway's CPU computes the same first, and must rank the samples alike.
+With `--device cuda` Datasway and PyTorch use the graphics card; then Datasway's CPU computes the same first, and must rank the samples
+alike. JAX is compared on the processor only.
 """
 
 import argparse
@@ -27,13 +30,33 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
-SAMPLES, STEPS, RHO = 64, 18, 7.0
 ATTRIBUTE = "Eyeglasses"
+NAME = f"sensitivity/add attr:{ATTRIBUTE}"
+# Density and last noise level of the run that is compared, and of the one that is timed.
+COMPARED, TIMED = ("empirical", 0.5), ("probability-flow", 0.002)
+# JAX's first computation in a process compiles.
+COMPUTATIONS = {"torch": 1, "jax": 2}
+PEERS = {"torch": "PyTorch", "jax": "JAX"}
+# What a round measures: head and digits of its column.
+COLUMNS = {
+    "datasway_s": ("Datasway, s", 1),
+    "torch_s": ("PyTorch, s", 1),
+    "torch_with_import_s": ("with its import, s", 1),
+    "jax_s": ("JAX, s", 1),
+    "jax_with_compilation_s": ("with compilation, s", 1),
+    "jax_with_import_s": ("with compilation and import, s", 1),
+    "ratio": ("Datasway / faster peer", 2),
+    "ratio_with_compilation": ("the same with JAX's compilation", 2),
+    "datasway_peak_mib": ("Datasway, MiB", 0),
+    "torch_peak_mib": ("PyTorch, MiB", 0),
+    "jax_peak_mib": ("JAX, MiB", 0),
+}
 
 
 def decoded(folder):
@@ -50,85 +73,127 @@ def decoded(folder):
     return pixels.reshape(len(header["names"]), -1), [v[column] for v in attributes["values"]]
 
 
-def pytorch(checkpoint, cache, noise, density, sigma_min, out, device):
-    """The sensitivities of samples from `noise`; prints the seconds that they took."""
-    import torch
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
+class Torch(benchmark.Torch):
+    """PyTorch, without a graph for gradients."""
 
-    with safe_open(checkpoint, "pt") as file:
+    def __init__(self, device):
+        import torch
+
+        self.borrow(torch, device)
+        torch.set_grad_enabled(False)
+        self.jit = lambda f: f
+        self.jvp, self.vmap = torch.func.jvp, torch.vmap
+        self.stack, self.exp, self.log, self.logsumexp = torch.stack, torch.exp, torch.log, torch.logsumexp
+        self.float32, self.float64 = torch.Tensor.float, torch.Tensor.double
+        self.full = lambda n, value: torch.full((n,), value, device=device)
+        self.signs = lambda shape: torch.randint(0, 2, shape, device=device).float() * 2 - 1
+        self.square_distances = lambda x, y: torch.cdist(x, y) ** 2
+
+
+class Jax(benchmark.Jax):
+    """JAX with double precision where it is asked for; Python's numbers take the precision of the arrays beside them."""
+
+    def __init__(self, device):
+        import jax
+
+        jax.config.update("jax_platforms", device)
+        jax.config.update("jax_enable_x64", True)
+        self.borrow(jax)
+        jnp = self.jnp
+        self.jit, self.jvp, self.vmap = jax.jit, jax.jvp, jax.vmap
+        self.stack, self.exp, self.log, self.logsumexp = jnp.stack, jnp.exp, jnp.log, jax.nn.logsumexp
+        self.float32, self.float64 = jnp.float32, jnp.float64
+        self.full = lambda n, value: jnp.full(n, value, jnp.float32)
+        self.key = jax.random.key(0)
+
+    def signs(self, shape):
+        self.key, key = self.jax.random.split(self.key)
+        return self.jax.random.rademacher(key, shape, self.jnp.float32)
+
+    def square_distances(self, x, y):
+        """|x|² − 2⟨x, y⟩ + |y|², as PyTorch's cdist computes it."""
+        return (x**2).sum(1)[:, None] - 2 * x @ y.T + (y**2).sum(1)
+
+
+def slopes(lib, header, density, weights, rho, nu, x, delta, q, sigma, probe):
+    """dx/dσ, dδ/dσ and dq/dσ at n points [n, d], in the functions of `lib`."""
+    n, d = x.shape
+    network, sd2 = header["network"], header["sigma_data"] ** 2
+    shape = (n, network["image_channels"], network["image_size"], network["image_size"])
+
+    def denoise(x):
+        root = (sigma**2 + sd2) ** 0.5
+        level = lib.log(lib.full(n, sigma)) / 4
+        raw = benchmark.unet(lib, weights, (x / root).reshape(shape), level).reshape(n, d)
+        return x * (sd2 / root**2) + raw * (sigma * math.sqrt(sd2) / root)
+
+    def empirical(points):
+        """q = log p + (d/2)·log 2πσ², in double precision until two are subtracted, and D in closed form."""
+        logs = -lib.square_distances(lib.float64(x), lib.float64(points)) / (2 * sigma**2)
+        q = lib.logsumexp(logs, 1) - math.log(len(points))
+        return q, lib.float32(lib.softmax(logs)) @ points
+
+    product = lambda v: lib.jvp(denoise, (x,), (v,))
+    if density == "empirical":
+        center, carried = product(delta)
+        q, trace = empirical(rho)[0], lib.full(n, 0.0)
+    else:
+        center, products = lib.vmap(product, 0, (None, 0))(lib.stack([delta, probe]))
+        carried, trace = products[0], (probe * products[1]).sum(1)
+    q_nu, d_nu = empirical(nu)
+    forcing = lib.float32(lib.exp(q_nu - q))[:, None] * (d_nu - center)
+    return (x - center) / sigma, (delta - carried - forcing) / sigma, trace / sigma
+
+
+def heun(lib, slopes, state, sigmas):
+    """x, δ and q at σ = 0, with a new probe at every step."""
+    for sigma, after in zip(sigmas, [*sigmas[1:], 0.0]):
+        probe = lib.signs(state[0].shape)
+        h = after - sigma
+        first = slopes(*state, sigma, probe)
+        moved = [v + h * s for v, s in zip(state, first)]
+        if after > 0:
+            second = slopes(*moved, after, probe)
+            moved = [v + h * (a + b) / 2 for v, a, b in zip(state, first, second)]
+        state = moved
+    return state
+
+
+def peer(name, checkpoint, cache, results, density, computations, out, device):
+    """Samples and sensitivities from the noise of Datasway's results; prints the seconds of each computation."""
+    import numpy as np
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    lib = {"torch": Torch, "jax": Jax}[name](device)
+    with safe_open(checkpoint, "numpy") as file:
         metadata = file.metadata()
         header = json.loads(metadata.get("datasway") or metadata["sway"])
-        tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}
+        tensors = {key: lib.constant(file.get_tensor(key)) for key in file.keys()}
     network = header["network"]
     benchmark.HEAD, benchmark.WIDTH = network["head_channels"], network["channels"]
     benchmark.LEVELS = len(network["multipliers"])
-    lib = benchmark.Torch.__new__(benchmark.Torch)
-    lib.borrow(torch, device)
-    weights = {name[4:]: t for name, t in tensors.items() if name.startswith("ema/")}
+    weights = {key[4:]: t for key, t in tensors.items() if key.startswith("ema/")}
     images, has = decoded(cache)
-    images = torch.tensor(images, device=device)
-    nu = images[torch.tensor(has, device=device)]
-    z = load_file(noise)["noise"].to(device)
-    if device != "cpu":
-        # The context, and the choice of kernels for this network.
-        lib.wait()
+    rho, nu = lib.constant(images), lib.constant(images[np.array(has, bool)])
+    arrays = load_file(results)
+    noise, sigmas = lib.constant(arrays["noise"]), arrays["sigmas"].tolist()
+    compiled = lib.jit(partial(slopes, lib, header, density))
 
-    started = time.perf_counter()
-    n, d = z.shape
-    shape = (network["image_channels"], network["image_size"], network["image_size"])
-    sd2 = header["sigma_data"] ** 2
-
-    def denoise(x, sigma):
-        root = math.sqrt(sigma**2 + sd2)
-        level = torch.full((n,), math.log(sigma) / 4, device=device)
-        raw = benchmark.unet(lib, weights, (x / root).reshape(n, *shape), level).reshape(n, d)
-        return x * (sd2 / root**2) + raw * (sigma * math.sqrt(sd2) / root)
-
-    def empirical(points, x, sigma):
-        """q = log p + (d/2)·log 2πσ² and D in closed form."""
-        logs = -torch.cdist(x.double(), points.double()) ** 2 / (2 * sigma**2)
-        q = logs.logsumexp(1) - math.log(len(points))
-        return q.float(), logs.softmax(1).float() @ points
-
-    def start_density(x, sigma):
+    def start_density(x):
         mean, variance = tensors["data_mean"], tensors["data_variance"]
-        total = variance + sigma**2
-        return (-((x - mean) ** 2) / (2 * total)).sum(1) + 0.5 * (sigma**2 / total).log().sum()
+        total = variance + sigmas[0] ** 2
+        return (-((x - mean) ** 2) / (2 * total)).sum(1) + 0.5 * lib.log(sigmas[0] ** 2 / total).sum()
 
-    def slopes(x, delta, q, sigma, probe):
-        jvp = lambda v: torch.func.jvp(lambda x: denoise(x, sigma), (x,), (v,))
-        if density == "empirical":
-            center, carried = jvp(delta)
-            q, trace = empirical(images, x, sigma)[0], torch.zeros(n, device=device)
-        else:
-            center, products = torch.vmap(jvp, out_dims=(None, 0))(torch.stack([delta, probe]))
-            carried, trace = products[0], (probe * products[1]).sum(1)
-        q_nu, d_nu = empirical(nu, x, sigma)
-        forcing = (q_nu - q).exp()[:, None] * (d_nu - center)
-        return (x - center) / sigma, (delta - carried - forcing) / sigma, trace / sigma
-
-    ramp = torch.linspace(0, 1, STEPS, dtype=torch.float64)
-    low, high = sigma_min ** (1 / RHO), 80 ** (1 / RHO)
-    sigmas = ((high + ramp * (low - high)) ** RHO).tolist() + [0.0]
-    with torch.no_grad():
-        x, delta = z * sigmas[0], torch.zeros_like(z)
-        q = start_density(x, sigmas[0])
-        for sigma, after in zip(sigmas, sigmas[1:]):
-            probe = torch.randint(0, 2, (n, d), device=device).float() * 2 - 1
-            first = slopes(x, delta, q, sigma, probe)
-            h = after - sigma
-            x1, delta1, q1 = (v + h * s for v, s in zip((x, delta, q), first))
-            if after > 0:
-                second = slopes(x1, delta1, q1, after, probe)
-                mean = [(a + b) / 2 for a, b in zip(first, second)]
-                x1, delta1, q1 = (v + h * s for v, s in zip((x, delta, q), mean))
-            x, delta, q = x1, delta1, q1
-    lib.wait()
-    seconds = time.perf_counter() - started
-    if out:
-        save_file({"samples": x.cpu(), "sensitivity": delta.cpu()}, out)
-    print(seconds)
+    for _ in range(int(computations)):
+        # On a card: the context, and the choice of kernels for this network.
+        lib.wait()
+        started = time.perf_counter()
+        x = noise * sigmas[0]
+        x, delta, _ = heun(lib, partial(compiled, weights, rho, nu), [x, 0 * x, start_density(x)], sigmas)
+        samples, sensitivity = lib.numpy(x), lib.numpy(delta)
+        print(time.perf_counter() - started)
+    save_file({"samples": samples, NAME: sensitivity}, out)
 
 
 def ranks(file):
@@ -159,21 +224,63 @@ def process(command, accepted=(0,), one_thread=False):
     return output, seconds, usage.ru_maxrss / 1024
 
 
+def agree(who, ours, theirs, limit):
+    """Ends the program if samples or sensitivities differ."""
+    from safetensors.numpy import load_file
+
+    ours, theirs = load_file(ours), load_file(theirs)
+    for what in ("samples", NAME):
+        error = abs(ours[what] - theirs[what]).max() / abs(theirs[what]).max()
+        print(f"{what}: differ from {who} by {error:.1e} of the largest entry", flush=True)
+        if not error < limit:
+            sys.exit("the two do not compute the same")
+
+
+def relative(row, peers):
+    """Datasway's seconds relative to those of the faster peer, without and with JAX's compilation."""
+    seconds = {name: row[f"{name}_s"] for name in peers}
+    ratios = {"ratio": row["datasway_s"] / min(seconds.values())}
+    if "jax" in peers:
+        seconds["jax"] = row["jax_with_compilation_s"]
+        ratios["ratio_with_compilation"] = row["datasway_s"] / min(seconds.values())
+    return ratios
+
+
+def show(label, row):
+    """Prints a line of the table."""
+    cells = [label, *(f"{row[column]:.{digits}f}" for column, (_, digits) in COLUMNS.items() if column in row)]
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def write(path, rounds):
+    """The raw times, if there is a file for them."""
+    if path:
+        with open(path, "w", newline="") as file:
+            columns = [column for column in COLUMNS if column in rounds[0]]
+            table = csv.DictWriter(file, ["round", *columns], lineterminator="\n")
+            table.writeheader()
+            table.writerows({"round": i} | {key: f"{value:.3f}" for key, value in row.items()} for i, row in enumerate(rounds))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="celeba32")
     parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=18)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
     parser.add_argument("--bin", type=Path, default=ROOT / "target/release")
     parser.add_argument("--csv", type=Path, help="write the raw times here")
     parser.add_argument("--set", nargs="*", default=[], help="FIELD=VALUE of the training configuration")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda for a graphics card")
-    parser.add_argument("--pytorch", nargs=7, help=argparse.SUPPRESS)
+    parser.add_argument("--peer", nargs=8, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.pytorch:
-        checkpoint, cache, noise, density, sigma_min, out, device = options.pytorch
-        return pytorch(checkpoint, cache, noise, density, float(sigma_min), out if out != "-" else None, device)
+    if options.peer:
+        return peer(*options.peer)
     card = options.device != "cpu"
+    if card and "jax" in options.peers:
+        parser.error("JAX is compared on the processor only: add --peers torch")
 
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -186,56 +293,47 @@ def main():
         checkpoint = run / "checkpoint.safetensors"
 
         def datasway(density, sigma_min, out, device=options.device if card else "flex"):
-            command = [options.bin / "sensitivity", "--checkpoint", checkpoint, "--cache", cache, "--out", out]
-            command += ["--add", f"attr:{ATTRIBUTE}", "--samples", SAMPLES, "--steps", STEPS]
+            command = [options.bin / "sensitivity", "--checkpoint", checkpoint, "--cache", cache, "--out", folder / out]
+            command += ["--add", f"attr:{ATTRIBUTE}", "--samples", options.samples, "--steps", options.steps]
             command += ["--density", density, "--sigma-min", sigma_min, "--device", device]
             command += ["--probes", 1] if density == "probability-flow" else []
             _, seconds, peak = process(list(map(str, command)))
-            return seconds, peak
+            return folder / out / "sensitivities.safetensors", {"datasway_s": seconds, "datasway_peak_mib": peak}
 
-        def torch(density, sigma_min, out):
-            noise = folder / "check" / "sensitivities.safetensors"
-            words = [checkpoint, cache, noise, density, sigma_min, out, options.device]
-            command = [sys.executable, __file__, "--pytorch", *words]
-            output, whole, peak = process(list(map(str, command)))
-            return float(output), whole, peak
+        def contender(name, results, density, computations):
+            out = folder / f"{name}.safetensors"
+            words = [name, checkpoint, cache, results, density, computations, out, options.device]
+            output, whole, peak = process([sys.executable, __file__, "--peer", *map(str, words)])
+            first, *again = map(float, output.split())
+            row = {f"{name}_s": first, f"{name}_with_import_s": whole - sum(again), f"{name}_peak_mib": peak}
+            if again:
+                row |= {f"{name}_with_compilation_s": first, f"{name}_s": again[-1]}
+            return out, row
 
-        from safetensors.numpy import load_file
-
-        name = f"sensitivity/add attr:{ATTRIBUTE}"
-
-        def compare(who, ours, theirs, limit):
-            for what, mine, other in [("samples", "samples", "samples"), ("sensitivity", name, "sensitivity")]:
-                error = abs(ours[mine] - theirs[other]).max() / abs(theirs[other]).max()
-                print(f"{what}: differ from {who} by {error:.1e} of the largest entry", flush=True)
-                if not error < limit:
-                    sys.exit("the two do not compute the same")
-
-        datasway("empirical", 0.5, folder / "check")
-        torch("empirical", 0.5, folder / "theirs.safetensors")
-        ours = load_file(folder / "check" / "sensitivities.safetensors")
-        compare("PyTorch", ours, load_file(folder / "theirs.safetensors"), 5e-2 if card else 1e-3)
+        density, sigma_min = COMPARED
+        ours, _ = datasway(density, sigma_min, "compared")
+        for name in options.peers:
+            theirs, _ = contender(name, ours, density, 1)
+            agree(PEERS[name], ours, theirs, 5e-2 if card else 1e-3)
         if card:
-            datasway("empirical", 0.5, folder / "cpu", "flex")
-            theirs = load_file(folder / "cpu" / "sensitivities.safetensors")
-            compare("the CPU", ours, theirs | {"sensitivity": theirs[name]}, 5e-2)
-            mine, other = (ranks(folder / run / "ranking.csv") for run in ("check", "cpu"))
-            print(f"ranking: correlation {correlation(mine, other):.5f} with the CPU's, the first of both {mine[0]} and {other[0]}")
+            cpu, _ = datasway(density, sigma_min, "cpu", "flex")
+            agree("the CPU", ours, cpu, 5e-2)
+            mine, theirs = (ranks(file.parent / "ranking.csv") for file in (ours, cpu))
+            print(f"ranking: correlation {correlation(mine, theirs):.5f} with the CPU's, the first of both {mine[0]} and {theirs[0]}")
 
+        density, sigma_min = TIMED
         rounds = []
-        for _ in range(options.rounds):
-            mine, peak = datasway("probability-flow", 0.002, folder / "timed")
-            theirs, whole, their_peak = torch("probability-flow", 0.002, "-")
-            rounds.append((mine, theirs, whole, peak, their_peak))
-            print(f"Datasway {mine:.1f} s; PyTorch {theirs:.1f} s, with the import {whole:.1f} s", flush=True)
-            if options.csv:
-                header = "round,datasway_s,torch_s,torch_with_import_s,datasway_peak_mib,torch_peak_mib"
-                lines = [",".join([str(i), *(f"{v:.3f}" for v in r)]) for i, r in enumerate(rounds)]
-                options.csv.write_text("\n".join([header, *lines]) + "\n")
-        ratio = statistics.median(mine / theirs for mine, theirs, *_ in rounds)
-        middle = [statistics.median(column) for column in zip(*rounds)]
-        print(f"Datasway {middle[0]:.1f} s, PyTorch {middle[1]:.1f} s, ratio {ratio:.2f}")
-        print(f"peak memory: Datasway {middle[3]:.0f} MiB, PyTorch {middle[4]:.0f} MiB")
+        for i in range(options.rounds):
+            results, row = datasway(density, sigma_min, "timed")
+            for name in options.peers:
+                row |= contender(name, results, density, COMPUTATIONS[name])[1]
+            rounds.append(row | relative(row, options.peers))
+            if i == 0:
+                heads = ["round", *(head for column, (head, _) in COLUMNS.items() if column in rounds[0])]
+                print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
+            show(str(i + 1), rounds[-1])
+            write(options.csv, rounds)
+        show("median", {column: statistics.median(row[column] for row in rounds) for column in rounds[0]})
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ for size in 32 64; do
   [ -x "$bin/sensitivity" ] && [ "$(left)" -gt 60 ] || continue
   deeper=()
   [ $size = 32 ] || deeper=(network.image_size=64 'network.multipliers=[1,2,2,2]')
-  timeout "$(left)" python3 "$scripts/benchmark_sensitivity.py" --device cuda --bin "$bin" --rounds 2 --set "${deeper[@]}" \
-    --csv "$out/sensitivity-$size.csv" 2>&1 | tee "$out/sensitivity-$size.txt" || status=$?
+  timeout "$(left)" python3 "$scripts/benchmark_sensitivity.py" --device cuda --peers torch --bin "$bin" --rounds 2 \
+    --set "${deeper[@]}" --csv "$out/sensitivity-$size.csv" 2>&1 | tee "$out/sensitivity-$size.txt" || status=$?
 done
 exit $status
