@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every measurement of the images' part in one run: scripts/benchmark_measures.sh prepare|measure WORK [BIN_DIR]
 # `prepare` draws the sets, which is most of the time, and may run on a busy machine. `measure` takes about twelve minutes of a quiet one and
-# writes measures-50000.csv, cost-law.csv and products.txt to WORK. BEFORE=OLD/sensitivity is measured too. PYTHON has PyTorch.
+# writes measures-50000.csv, cost-law.csv and products.txt to WORK. BEFORE=OLD/sensitivity is measured too. TOUCH=7 touches 7 GiB before each process. PYTHON has PyTorch.
 set -euo pipefail
 step=${1:?prepare or measure}
 work=${2:?WORK}
@@ -33,7 +33,7 @@ measure)
         OMP_NUM_THREADS=$threads "$python" "$here/benchmark_measures.py" --products >> "$work/products.txt"
     done
     "$python" "$here/benchmark_measures.py" --images 50000 --rounds "${ROUNDS:-2}" --work "$work/peers" --binaries "$bin" \
-        ${BEFORE:+--before "$BEFORE"} --csv "$work/measures-50000.csv" | tee "$work/measures-50000.txt"
+        ${BEFORE:+--before "$BEFORE"} ${TOUCH:+--touch "$TOUCH"} --csv "$work/measures-50000.csv" | tee "$work/measures-50000.txt"
     rm -f "$work/cost-law.csv"
     "$python" "$here/cost_law.py" --work "$work/law" --binaries "$bin" --csv "$work/cost-law.csv"
     "$python" "$here/cost_law.py" --only large --model "$work/large/model" --cache "$work/large/cache" --binaries "$bin" \
