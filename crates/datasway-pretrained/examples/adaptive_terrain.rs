@@ -19,7 +19,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, Linear, PaddingConfig2d};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use burn_cpu_kernels::{GroupNormOptions, silu};
+use burn_cpu_kernels::{GroupNormOptions, Stride, silu};
 use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
@@ -307,7 +307,7 @@ fn map_channels(layer: &Linear, x: Tensor<4>) -> Tensor<4> {
 
 fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     let bias = conv.bias.as_ref().expect("every layer has a bias");
-    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias.val().unsqueeze())
+    burn_cpu_kernels::conv3x3(x, conv.weight.val(), bias.val().unsqueeze(), Stride::One)
 }
 
 fn normalize(norm: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
