@@ -19,12 +19,14 @@ mod kernels {
     pub mod pointwise;
     pub mod silu;
     pub mod simd;
+    pub mod stride;
     pub mod uninit;
 }
 
 use kernels::simd::limit;
+use kernels::stride::Stride;
 use kernels::uninit::overwritten;
-use kernels::{attention, conv, matrix, norm, pointwise, silu, simd, uninit};
+use kernels::{attention, conv, matrix, norm, pointwise, silu, simd, stride, uninit};
 
 /// Numbers that look random, the same everywhere.
 fn numbers(count: usize, seed: u32) -> Box<[f32]> {
@@ -126,6 +128,86 @@ fn convolutions() {
                 .for_each(|(out, truth)| close(out, truth));
             conv::forward(shape, &x, &packed, Some(&bias), overwritten(&mut out[0]));
             close(&out[0], &biased);
+            out.map(|out| out.into_vec())
+        };
+        limit::each(|_| {
+            let with_threads = [1, 4].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                pool.build().unwrap().install(check)
+            });
+            assert_eq!(with_threads[0], with_threads[1]);
+        });
+    }
+}
+
+/// Places of outputs, inputs and weights of a convolution with stride 2, of the products that are summed, and rows and columns of
+/// its result.
+fn products_of_stride_2(
+    [n, i, o, h, w]: [usize; 5],
+    stride: Stride,
+) -> (Vec<[usize; 3]>, [usize; 2]) {
+    let before = if stride == Stride::Two { 1 } else { 0 };
+    let result = [h, w].map(|pixels| (pixels + before - 2) / 2 + 1);
+    let mut places = Vec::new();
+    for (image, y, x) in all([n, result[0], result[1]]) {
+        for (to, from, tap) in all([o, i, 9]) {
+            let (row, column) = (2 * y + tap / 3, 2 * x + tap % 3);
+            let inside = |place: usize, pixels| (before..pixels + before).contains(&place);
+            if inside(row, h) && inside(column, w) {
+                let output = ((image * o + to) * result[0] + y) * result[1] + x;
+                let input = ((image * i + from) * h + row - before) * w + column - before;
+                places.push([output, input, (to * i + from) * 9 + tap]);
+            }
+        }
+    }
+    (places, result)
+}
+
+/// All triples below the given numbers.
+fn all([a, b, c]: [usize; 3]) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..a * b * c).map(move |place| (place / (b * c), place / c % b, place % c))
+}
+
+#[test]
+fn convolutions_of_stride_2() {
+    let cases = SIZES
+        .into_iter()
+        .flat_map(|size| [Stride::Two, Stride::TwoFromCorner].map(|stride| (size, stride)));
+    for (shape @ [images, inputs, outputs, height, width], stride) in cases {
+        if stride == Stride::TwoFromCorner && height.min(width) < 2 {
+            continue;
+        }
+        let (places, result) = products_of_stride_2(shape, stride);
+        let x = numbers(images * inputs * height * width, 1);
+        let grad = numbers(images * outputs * result[0] * result[1], 2);
+        let weights = numbers(outputs * inputs * 9, 3);
+        let bias = numbers(images * outputs, 4);
+        let mut truth = [grad.len(), x.len(), weights.len()].map(|count| vec![0.0; count]);
+        for (place, y) in truth[0].iter_mut().enumerate() {
+            *y = f64::from(bias[place / (result[0] * result[1])]);
+        }
+        for [y, from, tap] in places {
+            let [x, grad, weight] = [x[from], grad[y], weights[tap]].map(f64::from);
+            truth[0][y] += weight * x;
+            truth[1][from] += weight * grad;
+            truth[2][tap] += x * grad;
+        }
+        let shape = conv::Stride2Shape {
+            images,
+            inputs,
+            outputs,
+            height,
+            width,
+            stride,
+        };
+        assert_eq!(shape.result(), result);
+        let check = || {
+            let mut out = [grad.len(), x.len(), weights.len()].map(unwritten);
+            conv::forward_stride2(shape, &x, &weights, &bias, overwritten(&mut out[0]));
+            conv::input_gradient_stride2(shape, &grad, &weights, overwritten(&mut out[1]));
+            conv::weight_gradient_stride2(shape, &x, &grad, &mut out[2]);
+            let results = out.iter().zip(&truth);
+            results.for_each(|(out, truth)| close(out, truth));
             out.map(|out| out.into_vec())
         };
         limit::each(|_| {
