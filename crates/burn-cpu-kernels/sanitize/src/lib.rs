@@ -76,6 +76,17 @@ const SIZES: [[usize; 5]; 10] = [
     [2, 131, 9, 4, 9],
 ];
 
+/// Runs a check with every instruction set, on one thread and on four, whose results are the same.
+fn everywhere(check: impl Fn() -> [Vec<f32>; 3] + Copy + Send) {
+    limit::each(|_| {
+        let with_threads = [1, 4].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(check)
+        });
+        assert_eq!(with_threads[0], with_threads[1]);
+    });
+}
+
 /// Every product of a convolution: positions of output, input and weight.
 fn products([n, i, o, h, w]: [usize; 5]) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..n * o * h * w).flat_map(move |y| {
@@ -130,13 +141,7 @@ fn convolutions() {
             close(&out[0], &biased);
             out.map(|out| out.into_vec())
         };
-        limit::each(|_| {
-            let with_threads = [1, 4].map(|threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-                pool.build().unwrap().install(check)
-            });
-            assert_eq!(with_threads[0], with_threads[1]);
-        });
+        everywhere(check);
     }
 }
 
@@ -210,13 +215,7 @@ fn convolutions_of_stride_2() {
             results.for_each(|(out, truth)| close(out, truth));
             out.map(|out| out.into_vec())
         };
-        limit::each(|_| {
-            let with_threads = [1, 4].map(|threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-                pool.build().unwrap().install(check)
-            });
-            assert_eq!(with_threads[0], with_threads[1]);
-        });
+        everywhere(check);
     }
 }
 
