@@ -169,9 +169,12 @@ impl KernelBackend for Flex {
         );
         let shape = conv_shape(&x, &weight);
         if stride != Stride::One {
-            let shape = stride2_shape(shape, stride);
+            let shape = Stride2Shape {
+                conv: shape,
+                stride,
+            };
             let [height, width] = shape.result();
-            let result = [shape.images, shape.outputs, height, width];
+            let result = [shape.conv.images, shape.conv.outputs, height, width];
             let (x, weight, bias) = (values(&x), values(&weight), values(&bias));
             let forward =
                 |out: &mut [MaybeUninit<f32>]| conv::forward_stride2(shape, x, weight, bias, out);
@@ -211,17 +214,18 @@ impl KernelBackend for Flex {
         };
         let count = shape.images * shape.inputs * shape.height * shape.width;
         if stride != Stride::One {
-            let shape = stride2_shape(shape, stride);
+            let result = [shape.images, shape.inputs, shape.height, shape.width];
+            let shape = Stride2Shape {
+                conv: shape,
+                stride,
+            };
             let (grad, weight) = (values(&grad), values(&weight));
             let gradient = |out: &mut [MaybeUninit<f32>]| {
                 conv::input_gradient_stride2(shape, grad, weight, out)
             };
             // SAFETY: the kernel writes every entry.
             let out = unsafe { written(count, gradient) };
-            return tensor(
-                out,
-                Shape::new([shape.images, shape.inputs, shape.height, shape.width]),
-            );
+            return tensor(out, Shape::new(result));
         }
         let turned = packed(&weight, values(&weight), Purpose::InputGradient);
         let gradient = |out: &mut [MaybeUninit<f32>]| {
@@ -250,7 +254,10 @@ impl KernelBackend for Flex {
         if stride == Stride::One {
             conv::weight_gradient(shape, values(&x), values(&grad), &mut out);
         } else {
-            let shape = stride2_shape(shape, stride);
+            let shape = Stride2Shape {
+                conv: shape,
+                stride,
+            };
             conv::weight_gradient_stride2(shape, values(&x), values(&grad), &mut out);
         }
         tensor(out, weight.shape())
@@ -359,25 +366,6 @@ fn conv_shape(image: &FlexTensor, weight: &FlexTensor) -> ConvShape {
         outputs: weight[0],
         height: image[2],
         width: image[3],
-    }
-}
-
-/// The shape of a convolution with stride 2 of an image `[n, i, h, w]`.
-fn stride2_shape(shape: ConvShape, stride: Stride) -> Stride2Shape {
-    let ConvShape {
-        images,
-        inputs,
-        outputs,
-        height,
-        width,
-    } = shape;
-    Stride2Shape {
-        images,
-        inputs,
-        outputs,
-        height,
-        width,
-        stride,
     }
 }
 

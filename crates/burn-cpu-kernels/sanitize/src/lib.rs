@@ -197,14 +197,14 @@ fn convolutions_of_stride_2() {
             truth[1][from] += weight * grad;
             truth[2][tap] += x * grad;
         }
-        let shape = conv::Stride2Shape {
+        let conv = conv::ConvShape {
             images,
             inputs,
             outputs,
             height,
             width,
-            stride,
         };
+        let shape = conv::Stride2Shape { conv, stride };
         assert_eq!(shape.result(), result);
         let check = || {
             let mut out = [grad.len(), x.len(), weights.len()].map(unwritten);

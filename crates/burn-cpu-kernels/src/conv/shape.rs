@@ -5,7 +5,7 @@ pub(super) const ENTRIES: usize = 16;
 /// Number of tiles side by side that are loaded together.
 pub(super) const QUAD: usize = 4;
 
-/// Shape of a convolution: images `[n, i, h, w]` to `[n, o, h, w]`.
+/// Shape of a convolution: images `[n, i, h, w]` to `[n, o, h, w]`, or to fewer pixels with stride 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvShape {
     /// Number of images.

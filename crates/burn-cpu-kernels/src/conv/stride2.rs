@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::buffers::{BUFFERS, at_least};
+use super::shape::ConvShape;
 use crate::matrix::Matrix;
 use crate::pointwise::{added_parts, outer, product};
 use crate::stride::Stride;
@@ -17,19 +18,11 @@ use crate::uninit::{assume_written, overwritten};
 /// Entries of a kernel.
 const TAPS: usize = 9;
 
-/// Shape of a convolution with stride 2 of images `[n, i, h, w]` to o channels.
+/// Shape of a convolution with stride 2.
 #[derive(Debug, Clone, Copy)]
 pub struct Stride2Shape {
-    /// Number of images.
-    pub images: usize,
-    /// Number of channels in.
-    pub inputs: usize,
-    /// Number of channels out.
-    pub outputs: usize,
-    /// Number of rows of an image.
-    pub height: usize,
-    /// Number of columns of an image.
-    pub width: usize,
+    /// Numbers of images and channels, and rows and columns of an image.
+    pub conv: ConvShape,
     /// Not [`Stride::One`].
     pub stride: Stride,
 }
@@ -37,11 +30,7 @@ pub struct Stride2Shape {
 impl Stride2Shape {
     /// Rows and columns of the result.
     pub fn result(&self) -> [usize; 2] {
-        [self.height, self.width].map(|pixels| self.stride.outputs(pixels))
-    }
-
-    fn pixels_in(&self) -> usize {
-        self.height * self.width
+        [self.conv.height, self.conv.width].map(|pixels| self.stride.outputs(pixels))
     }
 
     fn pixels_out(&self) -> usize {
@@ -50,7 +39,7 @@ impl Stride2Shape {
 
     /// Channels of an image that one task has, of so many: all, but where the threads outnumber the images.
     fn channels_of_task(&self, channels: usize) -> usize {
-        channels.div_ceil(rayon::current_num_threads().div_ceil(self.images))
+        channels.div_ceil(rayon::current_num_threads().div_ceil(self.conv.images))
     }
 }
 
@@ -62,17 +51,17 @@ pub fn forward(
     bias: &[f32],
     out: &mut [MaybeUninit<f32>],
 ) {
-    let (pixels, taps) = (shape.pixels_out(), TAPS * shape.inputs);
+    let (pixels, taps) = (shape.pixels_out(), TAPS * shape.conv.inputs);
     let (rows, of_image) = (
-        shape.channels_of_task(shape.outputs),
-        shape.outputs * pixels,
+        shape.channels_of_task(shape.conv.outputs),
+        shape.conv.outputs * pixels,
     );
-    let images = x.par_chunks(shape.inputs * shape.pixels_in());
+    let images = x.par_chunks(shape.conv.inputs * shape.conv.pixels());
     let images = images.zip(out.par_chunks_mut(of_image)).enumerate();
     images.for_each(|(image, (x, out))| {
-        let bias = match bias.len() / shape.outputs {
+        let bias = match bias.len() / shape.conv.outputs {
             1 => bias,
-            _ => &bias[image * shape.outputs..][..shape.outputs],
+            _ => &bias[image * shape.conv.outputs..][..shape.conv.outputs],
         };
         let parts = out.par_chunks_mut(rows * pixels).zip(bias.par_chunks(rows));
         let parts = parts.zip(weight.par_chunks(rows * taps));
@@ -100,18 +89,20 @@ pub fn input_gradient(
     weight: &[f32],
     out: &mut [MaybeUninit<f32>],
 ) {
-    let (pixels, taps) = (shape.pixels_out(), TAPS * shape.inputs);
-    let channels = shape.channels_of_task(shape.inputs);
-    let images = out.par_chunks_mut(shape.inputs * shape.pixels_in());
-    let images = images.zip(grad.par_chunks(shape.outputs * pixels));
+    let (pixels, taps) = (shape.pixels_out(), TAPS * shape.conv.inputs);
+    let channels = shape.channels_of_task(shape.conv.inputs);
+    let images = out.par_chunks_mut(shape.conv.inputs * shape.conv.pixels());
+    let images = images.zip(grad.par_chunks(shape.conv.outputs * pixels));
     images.for_each(|(out, grad)| {
-        let parts = out.par_chunks_mut(channels * shape.pixels_in()).enumerate();
+        let parts = out
+            .par_chunks_mut(channels * shape.conv.pixels())
+            .enumerate();
         parts.for_each(|(part, out)| {
             let mut buffers = BUFFERS.take();
-            let rows = TAPS * (out.len() / shape.pixels_in());
+            let rows = TAPS * (out.len() / shape.conv.pixels());
             let patches = at_least(&mut buffers.transformed, rows * pixels);
             let by_tap = Matrix::columns(&weight[part * TAPS * channels..], taps);
-            let dims = (rows, shape.outputs, pixels);
+            let dims = (rows, shape.conv.outputs, pixels);
             product(dims, by_tap, grad, None, overwritten(patches));
             out.fill(MaybeUninit::new(0.0));
             // SAFETY: every entry was written in the line above.
@@ -123,13 +114,16 @@ pub fn input_gradient(
 
 /// The gradient of the weight, `[o, i, 3, 3]`.
 pub fn weight_gradient(shape: Stride2Shape, x: &[f32], grad: &[f32], out: &mut [f32]) {
-    let (pixels, taps) = (shape.pixels_out(), TAPS * shape.inputs);
-    let lengths = [shape.inputs * shape.pixels_in(), shape.outputs * pixels];
-    added_parts(shape.images, lengths, x, grad, out, |x, grad, sum| {
+    let (pixels, taps) = (shape.pixels_out(), TAPS * shape.conv.inputs);
+    let lengths = [
+        shape.conv.inputs * shape.conv.pixels(),
+        shape.conv.outputs * pixels,
+    ];
+    added_parts(shape.conv.images, lengths, x, grad, out, |x, grad, sum| {
         let mut buffers = BUFFERS.take();
         let patches = at_least(&mut buffers.transformed, taps * pixels);
         extract(shape, x, patches);
-        outer((shape.outputs, pixels, taps), grad, patches, sum);
+        outer((shape.conv.outputs, pixels, taps), grad, patches, sum);
         BUFFERS.set(buffers);
     });
 }
@@ -139,13 +133,13 @@ fn extract(shape: Stride2Shape, x: &[f32], patches: &mut [f32]) {
     let before = shape.stride.zeros_before();
     let [_, columns] = shape.result();
     let channels = patches.chunks_exact_mut(TAPS * shape.pixels_out());
-    for (x, patches) in x.chunks_exact(shape.pixels_in()).zip(channels) {
+    for (x, patches) in x.chunks_exact(shape.conv.pixels()).zip(channels) {
         for (tap, patch) in patches.chunks_exact_mut(shape.pixels_out()).enumerate() {
             for (i, out) in patch.chunks_exact_mut(columns).enumerate() {
                 // One more than the row of the image.
                 let row = 2 * i + tap / 3 + 1 - before;
-                if (1..=shape.height).contains(&row) {
-                    let row = &x[(row - 1) * shape.width..][..shape.width];
+                if (1..=shape.conv.height).contains(&row) {
+                    let row = &x[(row - 1) * shape.conv.width..][..shape.conv.width];
                     every_second(row, (tap % 3, before), out);
                 } else {
                     out.fill(0.0);
@@ -160,12 +154,12 @@ fn add_back(shape: Stride2Shape, patches: &[f32], x: &mut [f32]) {
     let before = shape.stride.zeros_before();
     let [_, columns] = shape.result();
     let channels = patches.chunks_exact(TAPS * shape.pixels_out());
-    for (x, patches) in x.chunks_exact_mut(shape.pixels_in()).zip(channels) {
+    for (x, patches) in x.chunks_exact_mut(shape.conv.pixels()).zip(channels) {
         for (tap, patch) in patches.chunks_exact(shape.pixels_out()).enumerate() {
             for (i, values) in patch.chunks_exact(columns).enumerate() {
                 let row = 2 * i + tap / 3 + 1 - before;
-                if (1..=shape.height).contains(&row) {
-                    let row = &mut x[(row - 1) * shape.width..][..shape.width];
+                if (1..=shape.conv.height).contains(&row) {
+                    let row = &mut x[(row - 1) * shape.conv.width..][..shape.conv.width];
                     add_to_every_second(values, (tap % 3, before), row);
                 }
             }
