@@ -9,6 +9,9 @@ use crate::simd::{Machine, Vector, multiversion};
 /// Columns of a panel.
 pub const PANEL: usize = 32;
 
+/// f64 of a line of a cache.
+const LINE: usize = 8;
+
 /// A matrix in panels of [`PANEL`] columns, in which rows lie one after the other. The last panel is filled up with zeros.
 #[derive(Debug, Clone)]
 pub struct Panels {
@@ -133,20 +136,38 @@ multiversion! {
 
 #[inline(always)]
 fn transposed_body<M: Machine>(a: &[f32], n: usize, b: &Panels, out: &mut [f64]) {
-    let k = b.columns;
-    let left = Left::<1> {
-        values: a,
-        term: n,
-        panel: n * PANEL,
-    };
+    let (k, terms, height) = (b.columns, a.len() / n, tallest::<M>());
+    let groups = groups(a, n, height);
     for first in (0..k).step_by(PANEL) {
-        let factors = Factors {
-            left,
-            right: &b.values[first / PANEL * pitch(b.rows)..],
-            terms: a.len() / n,
-        };
-        add_panel::<M, 1>(factors, n, PANEL.min(k - first), &mut out[first..], k);
+        for (group, values) in groups.chunks_exact(terms * height).enumerate() {
+            let row = group * height;
+            let factors = Factors {
+                left: Left::<1> {
+                    values,
+                    term: height,
+                    panel: height * PANEL,
+                },
+                right: &b.values[first / PANEL * pitch(b.rows)..],
+                terms,
+            };
+            let out = &mut out[row * k + first..];
+            add_panel::<M, 1>(factors, height.min(n - row), PANEL.min(k - first), out, k);
+        }
     }
+}
+
+/// The columns of rows of n numbers in groups of `height`, in which rows lie one after the other: a tile reads them in the
+/// order of memory. The last group is filled up with zeros.
+fn groups(rows: &[f32], n: usize, height: usize) -> Vec<f32> {
+    let terms = rows.len() / n;
+    let mut groups = vec![0.0; n.div_ceil(height) * height * terms];
+    for (row, values) in rows.chunks_exact(n).enumerate() {
+        for (group, values) in values.chunks(height).enumerate() {
+            let place = (group * terms + row) * height;
+            groups[place..place + values.len()].copy_from_slice(values);
+        }
+    }
+    groups
 }
 
 /// The left factor: entry (i, l) is at `i·ROW + l % PANEL · term + l / PANEL · panel`.
@@ -211,6 +232,11 @@ struct Tile<'a, const ROW: usize> {
     row: usize,
 }
 
+/// Rows of a tile of two vectors that fit into the registers.
+const fn tallest<M: Machine>() -> usize {
+    if M::ROWS == 8 { 12 } else { 6 }
+}
+
 /// Adds a tile of as many rows as fit into the registers, and returns their number.
 ///
 /// # Safety
@@ -224,10 +250,10 @@ unsafe fn add_tallest<M: Machine, const ROW: usize, const N: usize>(
 ) -> usize {
     // SAFETY: as the caller promises, in each case for as many rows as there are.
     unsafe {
-        if M::ROWS == 8 && rows >= 12 {
+        if tallest::<M>() == 12 && rows >= 12 {
             add_tile::<M::Vector, ROW, 12, N>(tile, out, pitch);
             12
-        } else if M::ROWS == 4 && rows >= 6 {
+        } else if tallest::<M>() == 6 && rows >= 6 {
             add_tile::<M::Vector, ROW, 6, N>(tile, out, pitch);
             6
         } else if rows >= 4 {
@@ -251,6 +277,12 @@ unsafe fn add_tile<V: Vector, const ROW: usize, const R: usize, const N: usize>(
     pitch: usize,
 ) {
     let Factors { left, right, terms } = tile.factors;
+    // What the products are added to arrives while they are computed.
+    for r in 0..R {
+        for sums in out[r * pitch..r * pitch + tile.width].chunks(LINE) {
+            V::prefetch(sums.as_ptr());
+        }
+    }
     let mut sums = [[V::splat(0.0); N]; R];
     let mut right = right[tile.first..].as_ptr();
     for start in (0..terms).step_by(PANEL) {

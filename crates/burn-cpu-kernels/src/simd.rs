@@ -86,6 +86,11 @@ pub(crate) trait Vector: Copy {
         unsafe { self.store(target) }
     }
 
+    /// Asks for the memory at `place`, which is soon read. Nothing happens where it is not readable, or the instruction set has no
+    /// such request.
+    #[inline(always)]
+    fn prefetch(_place: *const f64) {}
+
     /// `self + b`.
     fn plus(self, b: Self) -> Self;
 

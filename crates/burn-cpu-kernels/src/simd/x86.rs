@@ -4,13 +4,13 @@
 //! their instructions and runs after those were detected.
 
 use std::arch::x86_64::{
-    __m256, __m512, _mm_add_ps, _mm_loadu_ps, _mm256_add_ps, _mm256_castps128_ps256,
-    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_hadd_ps,
-    _mm256_insertf128_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
-    _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_ps, _mm512_castps256_ps512,
-    _mm512_castps512_ps256, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_insertf32x8,
-    _mm512_loadu_ps, _mm512_set1_ps, _mm512_shuffle_ps, _mm512_storeu_ps, _mm512_sub_ps,
-    _mm512_unpackhi_ps, _mm512_unpacklo_ps,
+    __m256, __m512, _MM_HINT_T0, _mm_add_ps, _mm_loadu_ps, _mm_prefetch, _mm256_add_ps,
+    _mm256_castps128_ps256, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps,
+    _mm256_hadd_ps, _mm256_insertf128_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_shuffle_ps,
+    _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_ps,
+    _mm512_castps256_ps512, _mm512_castps512_ps256, _mm512_extractf32x8_ps, _mm512_fmadd_ps,
+    _mm512_insertf32x8, _mm512_loadu_ps, _mm512_set1_ps, _mm512_shuffle_ps, _mm512_storeu_ps,
+    _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 
 use super::{MAX_PARTS, Machine, Vector};
@@ -33,6 +33,13 @@ impl Machine for Avx512 {
     const ROWS: usize = 8;
     const VECTORS: usize = 3;
     type Vector = Zmm;
+}
+
+/// Asks for the line of memory at `place`.
+#[inline(always)]
+fn request(place: *const f64) {
+    // SAFETY: every processor of this architecture has the instruction, which does nothing where a place is not readable.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
 }
 
 /// Four values of 0, 2 of `a` and of `b`, and those of 1, 3.
@@ -97,6 +104,11 @@ impl Vector for Ymm {
             vectors[i] = unsafe { fours(place, pitch) };
         }
         transpose(vectors)
+    }
+
+    #[inline(always)]
+    fn prefetch(place: *const f64) {
+        request(place);
     }
 
     #[inline(always)]
@@ -221,6 +233,11 @@ impl Vector for Zmm {
     unsafe fn store_part(self, part: usize, target: *mut f32) {
         // SAFETY: as the caller promises.
         unsafe { self.parts()[part].store(target) }
+    }
+
+    #[inline(always)]
+    fn prefetch(place: *const f64) {
+        request(place);
     }
 
     #[inline(always)]
