@@ -364,7 +364,7 @@ fn functionals(data: &Dataset, device: &Device) -> Vec<Box<dyn Functional>> {
         weights,
     };
     vec![
-        Box::new(Principal { iterations: 4 }),
+        Box::new(Principal::default()),
         Box::new(linear(
             "region",
             (0..d).map(|j| f32::from(u8::from(j % 16 < 4))).collect(),

@@ -12,16 +12,6 @@ use crate::AttributionError;
 use crate::attributor::{AttributionContext, Attributor, ScoreColumns, Scores};
 use crate::target::AttributionTarget;
 
-/// Iterations of the power method.
-const ITERATIONS: usize = 4;
-
-/// The functional of the methods.
-pub(super) fn principal() -> Principal {
-    Principal {
-        iterations: ITERATIONS,
-    }
-}
-
 /// Influence on the functional [`Principal`] of each sample, by the adjoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -50,7 +40,7 @@ impl Attributor for PrincipalMethod {
     fn attribute(&self, context: &AttributionContext<'_>) -> Result<Vec<Scores>, AttributionError> {
         let config = context.sensitivity_config(&self.0)?;
         let images = ImagePoints::new(context.images, context.mirrored, context.device);
-        let principal = principal();
+        let principal = Principal::default();
         let [total, _] = context.samples.dims();
         let mut rows = Vec::new();
         for first in (0..total).step_by(config.batch) {
@@ -61,6 +51,7 @@ impl Attributor for PrincipalMethod {
                 first,
                 images: &images,
                 precision: widest_float(context.device),
+                own: None,
             })?;
             let gradients = direction.gradients.unsqueeze_dim(0);
             let pulled = trajectory.pull_back(context.model, gradients)?;

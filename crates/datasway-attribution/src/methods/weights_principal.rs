@@ -3,12 +3,13 @@
 use burn::tensor::{Tensor, TensorData};
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::influence::{Functional, compute_through_weights, solved_together};
+use datasway_sensitivity::influence::{
+    Functional, Principal, compute_through_weights, solved_together,
+};
 use datasway_sensitivity::measure::ImagePoints;
 use datasway_sensitivity::sample_spec::SampleSpec;
 use serde::{Deserialize, Serialize};
 
-use super::principal::principal;
 use super::weights::WeightsMethod;
 use crate::AttributionError;
 use crate::attributor::{AttributionContext, Attributor, ScoreColumns, Scores};
@@ -71,7 +72,7 @@ impl Attributor for WeightsPrincipalMethod {
         let images = ImagePoints::new(context.images, context.mirrored, context.device);
         let noise = TrainingNoise::LogNormal(context.training_noise);
         let learner = self.weights.learner(context, &images, &noise);
-        let functionals: [Box<dyn Functional>; 1] = [Box::new(principal())];
+        let functionals: [Box<dyn Functional>; 1] = [Box::new(Principal::default())];
         let (influences, _) =
             compute_through_weights(&learner, &images, None, &functionals, &config, 0, |_| ())?;
         let shape = [config.samples, context.images.len()];

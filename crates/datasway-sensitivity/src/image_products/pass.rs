@@ -1,15 +1,11 @@
 //! One pass over images: the softmax sums of points over the parts of a set.
 
 use super::layout::ImageTiles;
-use super::products::{add_moments, add_one};
 use super::rows::Rows;
 use super::strip::{Masses, StripBuffers};
 use super::sums::Sums;
 use super::tile::TILE;
 use super::waves::{STRIP, in_waves, of_threads, round};
-
-/// The share of the masses of all images so far from which an image is added in f64.
-const HEAVY: f64 = 1.0 / 32.0;
 
 /// Some images of a storage.
 pub(crate) struct Part {
@@ -68,8 +64,6 @@ struct PassBuffers {
     masses: Vec<f32>,
     /// Of the odd parts, `[c, R]`.
     differences: Vec<f32>,
-    /// The smallest mass that counts as heavy, `[R]`.
-    heavy: Vec<f64>,
 }
 
 impl PassBuffers {
@@ -78,7 +72,6 @@ impl PassBuffers {
             strip: StripBuffers::new(&images.layout),
             masses: Vec::new(),
             differences: Vec::new(),
-            heavy: Vec::new(),
         }
     }
 
@@ -103,40 +96,8 @@ impl PassBuffers {
             };
             self.strip
                 .next_tile(images, rows, places, &mut masses, |_| ());
-            if moments && self.masses.iter().any(|mass| *mass != 0.0) {
-                self.add_images();
-            }
-        }
-    }
-
-    /// Adds the images of the tile, weighted by their masses.
-    fn add_images(&mut self) {
-        self.add_heavy();
-        let (tile, sums) = (&self.strip.tile, &mut self.strip.sums);
-        let r = sums.totals.len();
-        add_moments(&self.masses, r, &tile.even, &mut sums.even);
-        add_moments(&self.differences, r, &tile.odd, &mut sums.odd);
-    }
-
-    /// Moves the images with a large share of the masses so far into the moments, which are in f64: where few images decide a mean,
-    /// its rounding is that of the pixels.
-    fn add_heavy(&mut self) {
-        self.heavy.clear();
-        let totals = self.strip.totals_so_far();
-        self.heavy.extend(totals.map(|total| HEAVY * total));
-        let (tile, sums) = (&self.strip.tile, &mut self.strip.sums);
-        let r = sums.totals.len();
-        for image in 0..tile.count() {
-            for (row, heavy) in self.heavy.iter().enumerate() {
-                let place = image * r + row;
-                if f64::from(self.masses[place]) > *heavy {
-                    let mass = std::mem::take(&mut self.masses[place]);
-                    add_one(row, mass, image, &tile.even, &mut sums.even);
-                    if let Some(mass) = self.differences.get_mut(place) {
-                        let mass = std::mem::take(mass);
-                        add_one(row, mass, image, &tile.odd, &mut sums.odd);
-                    }
-                }
+            if moments && masses.sums.iter().any(|mass| *mass != 0.0) {
+                self.strip.add_images(&mut masses);
             }
         }
     }

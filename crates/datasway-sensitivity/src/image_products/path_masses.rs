@@ -15,7 +15,9 @@ use super::waves::{STRIP, in_rounds, in_waves, of_threads};
 pub(crate) struct PathMasses {
     tiles: Vec<KeptTile>,
     /// q of the images as equal masses at each row, `[R]`.
-    pub(super) log_densities: Vec<f64>,
+    pub(crate) log_densities: Vec<f64>,
+    /// D of the images as equal masses at each row, `[R, d]`, if it was asked for.
+    pub(crate) means: Option<Vec<f64>>,
 }
 
 /// The masses of a tile of c images.
@@ -43,14 +45,12 @@ pub(super) fn log_densities(sums: &Sums, terms: usize) -> Vec<f64> {
 }
 
 impl PathMasses {
-    /// The masses of the images at some places. `progress` receives the number of images that are done.
-    pub(crate) fn new(
-        path: &PathRows<'_>,
-        places: &[usize],
-        mut progress: impl FnMut(usize),
-    ) -> Self {
+    /// The masses of the images at some places, and their means if `means`.
+    pub(crate) fn new(path: &PathRows<'_>, places: &[usize], means: bool) -> Self {
         let images = path.images;
-        let (mut sums, mut tiles, mut done) = (Sums::none(path.count(), 0, 0), Vec::new(), 0);
+        let asked = usize::from(means);
+        let (even, odd) = (images.layout.even() * asked, images.layout.odd() * asked);
+        let (mut sums, mut tiles) = (Sums::none(path.count(), even, odd), Vec::new());
         let strips = places.chunks(STRIP).map(|places| (places, Vec::new()));
         let mut strips: Vec<(&[usize], Vec<KeptTile>)> = strips.collect();
         let mut buffers = of_threads(strips.len(), || StripBuffers::new(&images.layout));
@@ -59,18 +59,20 @@ impl PathMasses {
             in_waves(
                 of_round,
                 &mut buffers,
-                |(places, tiles), buffers| *tiles = tiles_of_strip(path, places, &earlier, buffers),
-                |(places, of_strip), buffers| {
+                |(places, tiles), buffers| {
+                    buffers.begin(&images.layout, &earlier, means);
+                    *tiles = tiles_of_strip(path, places, means, buffers);
+                },
+                |(_, of_strip), buffers| {
                     sums.add(&buffers.sums);
                     tiles.append(of_strip);
-                    done += places.len();
-                    progress(done);
                 },
             );
         }
         Self {
             tiles,
             log_densities: log_densities(&sums, places.len() * images.copies()),
+            means: means.then(|| sums.means(images)),
         }
     }
 
@@ -86,14 +88,13 @@ impl PathMasses {
     }
 }
 
-/// The masses of the images of a strip. Known are the logarithms of the sums over earlier strips, `[R]`.
+/// The masses of the images of a strip that was begun. The images are added to its moments if `means`.
 fn tiles_of_strip(
     path: &PathRows<'_>,
     places: &[usize],
-    earlier: &[f64],
+    means: bool,
     buffers: &mut StripBuffers,
 ) -> Vec<KeptTile> {
-    buffers.begin(&path.images.layout, earlier, false);
     let tiles = places.chunks(TILE).map(|places| {
         let entries = places.len() * path.count();
         let mut tile = KeptTile {
@@ -108,6 +109,12 @@ fn tiles_of_strip(
         buffers.next_tile(path.images, &path.rows, places, &mut masses, |pair| {
             tile.exact.push(ExactPlace::of(&pair));
         });
+        if means {
+            buffers.add_images(&mut Masses {
+                sums: &mut tile.sums.clone(),
+                differences: &mut tile.differences.clone(),
+            });
+        }
         tile.tops.clone_from(&buffers.sums.tops);
         tile
     });

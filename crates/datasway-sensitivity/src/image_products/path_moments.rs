@@ -1,11 +1,14 @@
 //! The change of the denoiser along some paths if every image gets its influence as mass.
 
-use super::layout::LEVELS;
-use super::path_loops::contributions;
+use rayon::prelude::*;
+
+use super::layout::{LEVELS, Layout};
+use super::path_loops::{add, contributions};
 use super::path_masses::PathMasses;
 use super::path_rows::{PathGradients, PathRows};
 use super::path_terms::{Reference, TermBuffers, TileFactors};
 use super::products::add_moments;
+use super::sums::{ENTRIES, row};
 use super::tile::{TILE, Tile};
 use super::tile_masses::TileMasses;
 use super::waves::{STRIP, in_waves, of_threads};
@@ -26,51 +29,80 @@ pub(crate) fn path_moments(
     let log_densities = reference.densities(masses.log_densities.clone());
     let at_center = reference.centers(gradients);
     let at_center = at_center.unwrap_or_else(|| unreachable!("the caller has D"));
-    let (mut moments, mut totals) = (vec![0.0; r * d], vec![0.0; r]);
+    let mut sums = WeightedSums::none(layout, r);
     let mut strips: Vec<(usize, &[usize])> = places.chunks(STRIP).enumerate().collect();
     let mut buffers = of_threads(strips.len(), || StripMoments::new(path));
     in_waves(
         &mut strips,
         &mut buffers,
-        |(strip, places), sums| {
-            sums.begin();
+        |(strip, places), buffers| {
+            buffers.sums.clear();
             for (tile, places) in places.chunks(TILE).enumerate() {
                 let masses = masses.tile(*strip * (STRIP / TILE) + tile);
                 let factors = (&log_densities[..], &at_center[..]);
-                sums.add_tile(path, gradients, masses, factors, places);
+                buffers.add_tile(path, gradients, masses, factors, places);
             }
         },
-        |_, strip| {
-            for (total, of_strip) in totals.iter_mut().zip(&strip.totals) {
-                *total += of_strip;
-            }
-            for (i, moment) in moments.chunks_exact_mut(d).enumerate() {
-                let row = |sums: &[f64]| -> Vec<f64> {
-                    let length = sums.len() / r;
-                    sums[i * length..(i + 1) * length].to_vec()
-                };
-                let pixels = layout.pixels(&row(&strip.even), &row(&strip.odd));
-                for (sum, pixel) in moment.iter_mut().zip(pixels) {
-                    *sum += pixel;
-                }
-            }
-        },
+        |_, buffers| sums.add(&buffers.sums),
     );
+    let mut moments = sums.moments(layout);
     for (i, moment) in moments.chunks_exact_mut(d).enumerate() {
         let center = centers[i * d..(i + 1) * d].iter().zip(&layout.center);
         for (moment, (denoised, middle)) in moment.iter_mut().zip(center) {
             let levels = (denoised + 1.0) * LEVELS - f64::from(*middle);
-            *moment = (*moment - levels * totals[i]) / LEVELS;
+            *moment = (*moment - levels * sums.totals[i]) / LEVELS;
         }
     }
     moments
 }
 
-/// `Σ_y mass·y` about the centre, `[R, k]`, and `Σ_y mass`, `[R]`, over a strip, with the buffers of a thread.
-struct StripMoments {
+/// Weighted sums of images at R rows.
+struct WeightedSums {
+    /// The even parts of `Σ_y mass·y` in grey levels about the centre, `[R, k_e]`.
     even: Vec<f64>,
+    /// The odd parts, `[R, k_o]`.
     odd: Vec<f64>,
+    /// `Σ_y mass`, `[R]`.
     totals: Vec<f64>,
+}
+
+impl WeightedSums {
+    /// Sums over no image.
+    fn none(layout: &Layout, rows: usize) -> Self {
+        Self {
+            even: vec![0.0; rows * layout.even()],
+            odd: vec![0.0; rows * layout.odd()],
+            totals: vec![0.0; rows],
+        }
+    }
+
+    fn clear(&mut self) {
+        for sums in [&mut self.even, &mut self.odd, &mut self.totals] {
+            sums.fill(0.0);
+        }
+    }
+
+    /// Adds sums over other images.
+    fn add(&mut self, other: &Self) {
+        add(&other.totals, &mut self.totals);
+        for (sums, other) in [(&mut self.even, &other.even), (&mut self.odd, &other.odd)] {
+            let tasks = sums.par_chunks_mut(ENTRIES);
+            let tasks = tasks.zip(other.par_chunks(ENTRIES));
+            tasks.for_each(|(sums, other)| add(other, sums));
+        }
+    }
+
+    /// `Σ_y mass·y` in grey levels about the centre, `[R, d]`.
+    fn moments(&self, layout: &Layout) -> Vec<f64> {
+        let rows = self.totals.len();
+        let moment = |i| layout.pixels(row(&self.even, i, rows), row(&self.odd, i, rows));
+        (0..rows).flat_map(moment).collect()
+    }
+}
+
+/// The sums of a strip, with the buffers of a thread.
+struct StripMoments {
+    sums: WeightedSums,
     tile: Tile,
     terms: TermBuffers,
     /// `P − b·S` of the tile, `[c, R]`.
@@ -85,20 +117,12 @@ impl StripMoments {
     fn new(path: &PathRows<'_>) -> Self {
         let (layout, r) = (&*path.images.layout, path.count());
         Self {
-            even: vec![0.0; r * layout.even()],
-            odd: vec![0.0; r * layout.odd()],
-            totals: vec![0.0; r],
+            sums: WeightedSums::none(layout, r),
             tile: Tile::new(layout),
             terms: TermBuffers::new(path),
             terms_of_tile: Vec::new(),
             masses: Default::default(),
             of_image: vec![0.0; r],
-        }
-    }
-
-    fn begin(&mut self) {
-        for sums in [&mut self.even, &mut self.odd, &mut self.totals] {
-            sums.fill(0.0);
         }
     }
 
@@ -135,7 +159,7 @@ impl StripMoments {
             let scale = |row: usize| influences[row % n] * shares[row];
             for (row, mass) in image.iter().enumerate() {
                 let mass = scale(row) * f64::from(*mass);
-                self.totals[row] += mass;
+                self.sums.totals[row] += mass;
                 even.push(mass as f32);
             }
             if !masses.differences.is_empty() {
@@ -143,7 +167,7 @@ impl StripMoments {
                 odd.extend(differences.map(|(row, mass)| (scale(row) * f64::from(*mass)) as f32));
             }
         }
-        add_moments(even, r, &self.tile.even, &mut self.even);
-        add_moments(odd, r, &self.tile.odd, &mut self.odd);
+        add_moments(even, r, &self.tile.even, &mut self.sums.even);
+        add_moments(odd, r, &self.tile.odd, &mut self.sums.odd);
     }
 }

@@ -217,8 +217,23 @@ fn check(count: usize, size: usize, mirrored: bool, own: bool) {
             }
         }
     }
-    let masses = PathMasses::new(&rows, &places, |_| ());
+    let masses = PathMasses::new(&rows, &places, true);
+    check_densities(&plain, &masses);
     check_moments(&rows, &plain, &masses, &references, &places);
+}
+
+/// q and D of the images themselves.
+fn check_densities(plain: &Plain, masses: &PathMasses) {
+    let means = masses.means.as_ref().unwrap();
+    for row in 0..Plain::rows() {
+        let (q, center) = plain.own(row);
+        let gap = (masses.log_densities[row] - q).abs();
+        assert!(gap <= 1e-5 * q.abs().max(1.0), "q of row {row}: {gap:e}");
+        for (found, plain) in plain.row(means, row).iter().zip(center) {
+            let gap = (found - plain).abs();
+            assert!(gap <= 1e-5, "D of row {row}: {gap:e}");
+        }
+    }
 }
 
 /// The changes of the denoiser by all images, with the influences on the first functional as masses.

@@ -2,11 +2,14 @@
 
 use super::layout::{ImageTiles, Layout};
 use super::log_weights::{ExactPair, LogWeights, Reached};
-use super::products::Products;
+use super::products::{Products, add_moments, add_one};
 use super::rows::Rows;
 use super::simd::{exp, multiversion};
 use super::sums::{Sums, factor};
 use super::tile::Tile;
+
+/// The share of the masses of all images so far from which an image is added in f64.
+const HEAVY: f64 = 1.0 / 32.0;
 
 /// Buffers of one thread, and the sums over the images of a strip so far.
 pub(super) struct StripBuffers {
@@ -16,6 +19,8 @@ pub(super) struct StripBuffers {
     pub sums: Sums,
     /// `ln Σ_j e^{l_j}` of images of earlier strips, `[R]`.
     earlier: Vec<f64>,
+    /// The smallest mass that counts as heavy, `[R]`.
+    heavy: Vec<f64>,
 }
 
 /// The masses of the images of a tile at R points: the sums and the differences of `e^{l − top}` of an image and its mirror
@@ -35,6 +40,7 @@ impl StripBuffers {
             weights: LogWeights::default(),
             sums: Sums::none(0, 0, 0),
             earlier: Vec::new(),
+            heavy: Vec::new(),
         }
     }
 
@@ -79,8 +85,41 @@ impl StripBuffers {
         masses.fill(&self.weights.logs, sums);
     }
 
+    /// Adds the images of the tile to the moments of the strip, weighted by their masses, which are used up.
+    pub fn add_images(&mut self, masses: &mut Masses<'_>) {
+        self.add_heavy(masses);
+        let (tile, sums) = (&self.tile, &mut self.sums);
+        let r = sums.totals.len();
+        add_moments(masses.sums, r, &tile.even, &mut sums.even);
+        add_moments(masses.differences, r, &tile.odd, &mut sums.odd);
+    }
+
+    /// Moves the images with a large share of the masses so far into the moments, which are in f64: where few images decide a mean,
+    /// its rounding is that of the pixels.
+    fn add_heavy(&mut self, masses: &mut Masses<'_>) {
+        let mut heavy = std::mem::take(&mut self.heavy);
+        heavy.clear();
+        heavy.extend(self.totals_so_far().map(|total| HEAVY * total));
+        let (tile, sums) = (&self.tile, &mut self.sums);
+        let r = sums.totals.len();
+        for image in 0..tile.count() {
+            for (row, heavy) in heavy.iter().enumerate() {
+                let place = image * r + row;
+                if f64::from(masses.sums[place]) > *heavy {
+                    let mass = std::mem::take(&mut masses.sums[place]);
+                    add_one(row, mass, image, &tile.even, &mut sums.even);
+                    if let Some(mass) = masses.differences.get_mut(place) {
+                        let mass = std::mem::take(mass);
+                        add_one(row, mass, image, &tile.odd, &mut sums.odd);
+                    }
+                }
+            }
+        }
+        self.heavy = heavy;
+    }
+
     /// The sums of the masses of all images so far relative to the tops of the strip, `[R]`.
-    pub fn totals_so_far(&self) -> impl Iterator<Item = f64> {
+    fn totals_so_far(&self) -> impl Iterator<Item = f64> {
         let of_strip = self.sums.totals.iter().zip(&self.sums.tops);
         let earlier = self.earlier.iter().zip(of_strip);
         earlier.map(|(earlier, (total, top))| total + (earlier - top).exp())

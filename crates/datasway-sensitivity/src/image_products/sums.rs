@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::layout::{ImageTiles, LEVELS};
 
 /// Entries of a task of additions.
-const ENTRIES: usize = 1 << 15;
+pub(super) const ENTRIES: usize = 1 << 15;
 
 /// `Σ_j e^{l_ij}` and `Σ_j e^{l_ij}·y_j` of R points over images, relative to the largest terms.
 #[derive(Debug, Clone)]
@@ -114,7 +114,8 @@ pub(super) fn factor(old: f64, new: f64) -> f64 {
     }
 }
 
-fn row(values: &[f64], i: usize, rows: usize) -> &[f64] {
+/// Row i of so many.
+pub(super) fn row(values: &[f64], i: usize, rows: usize) -> &[f64] {
     let length = values.len() / rows;
     &values[i * length..(i + 1) * length]
 }

@@ -139,10 +139,10 @@ pub fn compute_with_candidates(
         };
         let own = own_comparison(&batch, images);
         // The density of these images themselves is found together with their influences.
-        let needed = functionals.iter().any(|f| f.needs_density());
-        let compared = own.is_none() || needed;
-        let trajectory = sample(model, images, &batch, compared, config)?;
-        let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
+        let trajectory = sample(model, images, &batch, own.is_none(), config)?;
+        let own_of = own.as_ref();
+        let pulled =
+            results.append_samples(model, images, functionals, &batch, &trajectory, own_of)?;
         progress(fraction(0.5));
         let by_step = config.by_step;
         let images_done = |done| progress(fraction(0.5 + done / 2.0));
@@ -277,7 +277,8 @@ impl Influences {
         }
     }
 
-    /// Appends the samples of a batch and the functionals of them, and pulls their gradients back to the `G_p`.
+    /// Appends the samples of a batch and the functionals of them, and pulls their gradients back to the `G_p`. The comparison with the
+    /// images themselves is given where the paths have none.
     pub(super) fn append_samples(
         &mut self,
         model: &dyn Denoiser,
@@ -285,6 +286,7 @@ impl Influences {
         functionals: &[Box<dyn Functional>],
         batch: &Batch<'_>,
         trajectory: &Trajectory,
+        own: Option<&MeasureComparison<'_>>,
     ) -> Result<Vec<Tensor<3>>, DiffusionError> {
         let samples = trajectory.samples.clone();
         self.samples.extend(finite_samples(samples, batch.first)?);
@@ -296,6 +298,7 @@ impl Influences {
             first: batch.first,
             images,
             precision,
+            own,
         };
         let mut gradients = Vec::new();
         for (results, functional) in self.functionals.iter_mut().zip(functionals) {

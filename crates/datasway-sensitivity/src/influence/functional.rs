@@ -4,6 +4,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
 
+use crate::density::MeasureComparison;
 use crate::measure::ImagePoints;
 use crate::trajectory::Trajectory;
 
@@ -12,8 +13,9 @@ pub trait Functional {
     /// The name in files and on pages.
     fn name(&self) -> &str;
 
-    /// True if f depends on what the paths are compared with, [`TrajectoryPoint::reference`](crate::trajectory::TrajectoryPoint).
-    /// Where no functional does, it is not evaluated along the paths.
+    /// True if f depends on what the paths are compared with: [`FunctionalContext::own`], or else
+    /// [`TrajectoryPoint::reference`](crate::trajectory::TrajectoryPoint). Where no functional does, it is not evaluated along the
+    /// paths.
     fn needs_density(&self) -> bool {
         false
     }
@@ -40,6 +42,8 @@ pub struct FunctionalContext<'a> {
     pub images: &'a ImagePoints,
     /// Precision of distances between points and images.
     pub precision: DType,
+    /// The comparison with the training images themselves, where the points of the paths do not have what they are compared with.
+    pub own: Option<&'a MeasureComparison<'a>>,
 }
 
 /// Value and gradient of a functional at a batch of n samples.

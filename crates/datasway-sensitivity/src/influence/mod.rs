@@ -8,6 +8,7 @@ mod functional;
 mod log_odds;
 mod principal;
 mod ranked;
+mod ritz;
 mod running_sum;
 mod stacked;
 mod stacked_changes;

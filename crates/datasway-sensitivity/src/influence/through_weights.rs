@@ -124,7 +124,8 @@ impl<'a> WeightInfluenceSolver<'a> {
         for batch in config.batches() {
             let compared = functionals.iter().any(|f| f.needs_density());
             let trajectory = sample(model, images, &batch, compared, config)?;
-            let pulled = results.append_samples(model, images, functionals, &batch, &trajectory)?;
+            let pulled =
+                results.append_samples(model, images, functionals, &batch, &trajectory, None)?;
             for first in (0..batch.count).step_by(together) {
                 let samples = first..(first + together).min(batch.count);
                 let right = weight_gradients(model, &trajectory, &pulled, samples)?;

@@ -14,9 +14,6 @@ use safetensors::tensor::Dtype;
 
 use crate::default_model;
 
-/// Multiplications of the power method. The top eigenvalue is far above the others.
-const ITERATIONS: usize = 4;
-
 /// Range of the largest absolute entry of a direction, in which inner products neither overflow nor lose digits.
 const LENGTHS: RangeInclusive<f32> = 1e-12..=1e12;
 
@@ -49,9 +46,7 @@ pub fn parse(text: &str, samples: usize, model: &TrainedModel) -> Result<Box<dyn
     let (kind, argument) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
     let name = text.to_owned();
     Ok(match kind {
-        "principal" if argument.is_empty() => Box::new(Principal {
-            iterations: ITERATIONS,
-        }),
+        "principal" if argument.is_empty() => Box::new(Principal::default()),
         "region" => {
             let weights = region(argument, model.images.shape).with_context(|| name.clone())?;
             Box::new(Linear { name, weights })
