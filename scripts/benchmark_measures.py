@@ -8,7 +8,7 @@
     python3 scripts/benchmark_measures.py --images 10000 --csv measures-cpu.csv [--before OLD/sensitivity]
 
 Three runs over drawn faces of 32×32, mirrored: the ranking of 64 samples by two groups of a tenth of the images each; the influence of all
-images on one region of 16 samples; and their influence on `principal` of 4 samples, whose direction takes four multiplications. 18 Heun
+images on one region of 16 samples; and their influence on `principal` of 4 samples, whose direction takes seven multiplications. 18 Heun
 steps, which are 35 evaluations, and a blur of h = 12. The network has one step of training and few channels. The time of the same run over
 64 images is subtracted, which is that of the network and the page. PyTorch's side has no network.
 
@@ -44,7 +44,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZE, STEPS, RHO, BANDWIDTH = 32, 18, 7.0, 12.0
 CHUNK, FEW = 1024, 64
 SAMPLES = {"ranking": 64, "influence": 16, "principal": 4}
-MULTIPLICATIONS = 4
+# Datasway's rule ends after so many with the network of these runs.
+MULTIPLICATIONS = 7
 
 
 def evaluations():
@@ -136,7 +137,7 @@ def halves(total, images):
 
 
 def principal(torch, points, squares, x, sigmas, weights, images):
-    """The products of the power method and of the influences that follow; the gradients are random in place of the network's."""
+    """The products that find the direction and of the influences that follow; the gradients are random in place of the network's."""
     rows, m, n = len(x), len(points), SAMPLES["principal"]
     share = softmax(torch, points, squares, x, sigmas)
     center = torch.zeros_like(x)
