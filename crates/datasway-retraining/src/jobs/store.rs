@@ -23,6 +23,9 @@ const LABEL_CHARACTERS: usize = 60;
 /// With kind and key the name is shorter than file systems allow.
 const LABEL_BYTES: usize = 180;
 
+/// The folder of all jobs in that of the experiment.
+const JOBS: &str = "jobs";
+
 /// Message for a result file that cannot be read.
 const CANNOT_BE_READ: &str = "cannot be read; delete it and run the experiment again";
 
@@ -43,7 +46,7 @@ impl Store {
     /// # Errors
     /// If the folder exists but cannot be read.
     pub fn open(out: &Path, jobs: &[Job]) -> Result<Self, RetrainError> {
-        let root = out.join("jobs");
+        let root = out.join(JOBS);
         let entries = match std::fs::read_dir(&root) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             entries => Some(entries.map_err(RetrainError::file(&root, "cannot be read"))?),
@@ -76,8 +79,7 @@ impl Store {
         let out = datasway_fs::folder_of(&self.root);
         let foreign = |entry: std::io::Result<std::fs::DirEntry>| {
             let name = entry.ok()?.file_name().to_string_lossy().into_owned();
-            // Tables may have been written before the first job.
-            (!name.starts_with('.') && name != "table").then_some(name)
+            is_foreign(&name).then_some(name)
         };
         if !self.root.exists()
             && let Ok(entries) = std::fs::read_dir(out)
@@ -122,6 +124,13 @@ impl Store {
     pub fn checkpoint(&self, job: JobId) -> PathBuf {
         self.folder(job).join("checkpoint.safetensors")
     }
+}
+
+/// True if an entry of the folder of an experiment is not of one.
+///
+/// Tables may have been written before the first job, and another runner may have made the folder of all jobs since it was looked for.
+fn is_foreign(name: &str) -> bool {
+    !name.starts_with('.') && name != "table" && name != JOBS
 }
 
 /// A label as a part of the name of a folder.
@@ -176,5 +185,36 @@ fn with_advice(error: ArrayError) -> RetrainError {
         ArrayError::Unsuitable { path, reason } => {
             RetrainError::file(&path, CANNOT_BE_USED)(reason)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn runners_that_begin_together_make_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let out = folder.path().join(round.to_string());
+            std::fs::create_dir(&out).unwrap();
+            let begin = Barrier::new(8);
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        let store = Store::open(&out, &[]).unwrap();
+                        begin.wait();
+                        store.make().unwrap();
+                    });
+                }
+            });
+        }
+        let out = folder.path().join("other");
+        std::fs::create_dir(&out).unwrap();
+        std::fs::write(out.join("photo.png"), "").unwrap();
+        let error = Store::open(&out, &[]).unwrap().make().unwrap_err();
+        assert!(matches!(error, RetrainError::ForeignFolder { name, .. } if name == "photo.png"));
     }
 }
