@@ -18,7 +18,7 @@ use super::stacked_changes::StackedChanges;
 /// with M needs no single δ_j: the adjoint gives all `a_j = ⟨δ_j, v⟩` at once, and the tangent of the weighted images gives
 /// `M·v = (1/m)·Σ_j a_j·δ_j`. The sign of u is such that its entries have a positive sum.
 ///
-/// u is M times the top [Ritz vector](RitzVectors) of the Krylov space of a random start. The iteration stops when M turns no
+/// u is M times the top Ritz vector of the Krylov space of a random start (Lanczos's method). The iteration stops when M turns no
 /// sample's Ritz vector by an angle with a sine above 0.01, and after a number of multiplications in any case.
 #[derive(Debug, Clone, Copy)]
 pub struct Principal {
