@@ -379,6 +379,25 @@ fn functionals(data: &Dataset, device: &Device) -> Vec<Box<dyn Functional>> {
     ]
 }
 
+/// Samples need different numbers of products, so that a rule for the batch would show.
+#[test]
+fn the_principal_direction_of_a_sample_does_not_depend_on_its_batch() {
+    let (scene, data) = (Scene::new(), faces(120));
+    let functionals: [Box<dyn Functional>; 1] = [Box::new(Principal::default())];
+    for (form, sampler) in combinations().take(2) {
+        let mut settings = scene.settings(form, sampler, &data, true);
+        (settings.samples, settings.batch) = (6, 6);
+        let together = scene.influences(&settings, &functionals, &data, true);
+        settings.batch = 1;
+        let alone = scene.influences(&settings, &functionals, &data, true);
+        let [together, alone] =
+            [together, alone].map(|found| wide(&found.functionals[0].gradients));
+        for (a, b) in together.iter().zip(&alone) {
+            close((a - b).abs(), &("direction", form, sampler));
+        }
+    }
+}
+
 /// Identities of the influences `a_j` over groups of the training images.
 ///
 /// - The mean of `a_j` over a group is `⟨∇f, δ⟩`, and over all images it is the residual.

@@ -1,6 +1,6 @@
 //! The direction along which training images move a sample most.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor, TensorData};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::device::has_own_memory;
 use datasway_diffusion::random::{RandomStream, generator, normal};
@@ -18,8 +18,8 @@ use super::stacked_changes::StackedChanges;
 /// with M needs no single δ_j: the adjoint gives all `a_j = ⟨δ_j, v⟩` at once, and the tangent of the weighted images gives
 /// `M·v = (1/m)·Σ_j a_j·δ_j`. The sign of u is such that its entries have a positive sum.
 ///
-/// u is M times the top Ritz vector of the Krylov space of a random start (Lanczos's method). The iteration stops when M turns no
-/// sample's Ritz vector by an angle with a sine above 0.01, and after a number of multiplications in any case.
+/// u is M times the top Ritz vector of the Krylov space of a random start (Lanczos's method). It is found when M turns the Ritz
+/// vector by an angle with a sine of at most 0.01, and after a number of multiplications in any case.
 #[derive(Debug, Clone, Copy)]
 pub struct Principal {
     /// Largest number of multiplications by M, each a backward and a forward pass and one pass over the images. Their masses along the paths are kept if they fit.
@@ -58,14 +58,22 @@ impl Functional for Principal {
             None => Some(StackedChanges::new(&images, context.trajectory)?),
         };
         let mut space = RitzVectors::new(start(context));
+        let mut u = space.multiplied();
+        let mut found = vec![false; x.dims()[0]];
         for _ in 0..self.iterations {
             let product = multiply(context, stacked.as_ref(), space.newest().clone())?;
             let turned = space.extend(product)?;
-            if turned.into_iter().all(|sine| sine <= SETTLED) {
+            // What was found stays, so that a sample does not depend on the others of its batch.
+            let kept = TensorData::new(found.clone(), [found.len(), 1]);
+            let kept = Tensor::<2, Bool>::from_data(kept, &x.device()).expand(x.shape());
+            u = space.multiplied().mask_where(kept, u);
+            for (found, sine) in found.iter_mut().zip(turned) {
+                *found |= sine <= SETTLED;
+            }
+            if found.iter().all(|found| *found) {
                 break;
             }
         }
-        let u = space.multiplied();
         let sign = u.clone().sum_dim(1).sign();
         Ok(ValueAndGradient {
             values: Tensor::zeros([x.dims()[0]], (&x.device(), x.dtype())),
