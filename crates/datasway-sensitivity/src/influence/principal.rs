@@ -27,7 +27,7 @@ pub struct Principal {
 }
 
 impl Default for Principal {
-    /// Eight multiplications at most. Five or six find u of drawn faces.
+    /// Eight multiplications at most. Six find u of eight samples of the shipped model.
     fn default() -> Self {
         Self { iterations: 8 }
     }
