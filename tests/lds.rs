@@ -1,6 +1,8 @@
 //! `retrain` on an attribution benchmark of a minute: scores of every method, and tables.
 
 mod common;
+#[path = "common/stored_numbers.rs"]
+mod stored_numbers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,6 +43,9 @@ fn a_benchmark_scores_every_image_by_every_method() {
     folder.run("retrain", &["run", "lds.toml"]).succeeded();
     let table = folder.run("retrain", &["table", "lds.toml"]);
     let markdown = table.succeeded().output;
+
+    let pinned = include_str!("experiments/lds_scores.txt");
+    stored_numbers::check(&folder.join("runs/lds/jobs"), &["attribution"], pinned);
 
     // Every functional of every image, by every method; two ridges are two forms.
     for (job, shape) in [

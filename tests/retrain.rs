@@ -1,6 +1,8 @@
 //! `retrain` on experiments of a minute: jobs, what becomes of them when runners are killed or many, and tables.
 
 mod common;
+#[path = "common/stored_numbers.rs"]
+mod stored_numbers;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -69,6 +71,15 @@ fn unfinished(folder: &Folder, out: &str) -> bool {
 fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     let folder = folder();
     succeed(&folder, &["run", "tiny.toml"]);
+    let (jobs, pinned) = (
+        folder.join("runs/tiny/jobs"),
+        include_str!("experiments/tiny_predictions.txt"),
+    );
+    stored_numbers::check(
+        &jobs,
+        &["sensitivity", "baseline", "weight-alignment"],
+        pinned,
+    );
     let (markdown, _) = succeed(&folder, &["table", "tiny.toml"]);
     assert!(markdown.contains("| paper | "), "{markdown}");
     let json = folder.json("runs/tiny/table/statistics.json");

@@ -21,8 +21,10 @@ use crate::{allocation, place};
 const CASES: u64 = 10_000;
 /// Seed of the damage.
 const SEED: u64 = 19;
-/// Time for one input, on a machine that has other things to do.
+/// Processor time for one input.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Time of the clock for one input, which a process that waits for ever exceeds, and one on a busy machine does not.
+const WAIT: Duration = Duration::from_secs(300);
 /// Processes that may end early before the trial is given up.
 const DEATHS: usize = 20;
 /// Inputs that may hang before the trial is given up.
@@ -174,21 +176,37 @@ fn watch_once(name: &str, folder: &Path, first: u64) -> Option<String> {
         .stderr(output("stderr"))
         .spawn()
         .expect("this test starts");
-    let (mut since, mut last) = (Instant::now(), String::new());
+    let mut last = String::new();
+    let (mut since, mut used) = (Instant::now(), Duration::ZERO);
     loop {
         if let Some(status) = child.try_wait().expect("the process can be waited for") {
             return (!status.success()).then(|| ended(folder, status));
         }
         let case = std::fs::read_to_string(folder.join("case")).unwrap_or_default();
+        let time = processor_time(child.id()).unwrap_or_default();
         if case != last {
-            (since, last) = (Instant::now(), case);
-        } else if since.elapsed() > PATIENCE {
+            (since, used, last) = (Instant::now(), time, case);
+        }
+        let limits = [
+            (time.saturating_sub(used), PATIENCE),
+            (since.elapsed(), WAIT),
+        ];
+        if let Some((_, limit)) = limits.into_iter().find(|(time, limit)| time > limit) {
             child.kill().expect("the process can be ended");
             child.wait().expect("the process can be waited for");
-            return Some(format!("{HANGING} {} s", PATIENCE.as_secs()));
+            return Some(format!("{HANGING} {} s", limit.as_secs()));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The processor time of a process so far, where the system says it in `/proc`: fields 14 and 15 of `stat`, in hundredths of a second.
+fn processor_time(process: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // A name in parentheses, which may hold anything, is field 2.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
 }
 
 fn ended(folder: &Path, status: ExitStatus) -> String {

@@ -65,6 +65,12 @@ pub trait Attributor {
         Ok(())
     }
 
+    /// Revision of the scores, from 1. Keys of stored scores contain it: it is raised whenever the same options begin to give
+    /// other scores, so that old ones are not found.
+    fn revision(&self) -> u32 {
+        1
+    }
+
     /// Names of the forms ([`Scores::name`]) that can select images for counterfactuals.
     /// They score [`removal_target`](Self::removal_target).
     fn removal_forms(&self) -> Vec<String> {

@@ -135,6 +135,10 @@ impl Attributor for Method {
         self.attributor().check()
     }
 
+    fn revision(&self) -> u32 {
+        self.attributor().revision()
+    }
+
     fn removal_forms(&self) -> Vec<String> {
         self.attributor().removal_forms()
     }

@@ -33,6 +33,10 @@ impl Attributor for PrincipalMethod {
         Ok(self.0.check()?)
     }
 
+    fn revision(&self) -> u32 {
+        Principal::REVISION
+    }
+
     fn removal_target(&self) -> AttributionTarget {
         AttributionTarget::Principal
     }

@@ -58,6 +58,10 @@ impl Attributor for WeightsPrincipalMethod {
         self.weights.check()
     }
 
+    fn revision(&self) -> u32 {
+        Principal::REVISION
+    }
+
     fn removal_target(&self) -> AttributionTarget {
         AttributionTarget::Principal
     }

@@ -135,6 +135,10 @@ impl<'p, 'a> BenchmarkPlanner<'p, 'a> {
             settings["groups"] = json!(groups);
         }
         add_bandwidth_revision(&mut settings, options.estimator());
+        // Keys of first revisions do not have it.
+        if options.revision() > 1 {
+            settings["revision"] = json!(options.revision());
+        }
         if options.depends_on_training() {
             add_training(&mut settings, self.config.finite_training());
         }

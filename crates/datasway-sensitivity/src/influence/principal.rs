@@ -26,6 +26,13 @@ pub struct Principal {
     pub iterations: usize,
 }
 
+impl Principal {
+    /// Revision of the direction. Keys of stored influences contain it. A change that returns another u for the same samples and
+    /// images raises it.
+    // 2: Lanczos's method (it was the power method).
+    pub const REVISION: u32 = 2;
+}
+
 impl Default for Principal {
     /// Eight multiplications at most. Six find u of eight samples of the shipped model.
     fn default() -> Self {
