@@ -12,9 +12,7 @@ use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::network::NetworkDenoiser;
 use datasway_diffusion::sampler::{FrozenNoise, Sampler, sample};
 use datasway_sensitivity::density::checkpoint_moments;
-use datasway_sensitivity::learner::{
-    Damping, DataPoints, Learner, LearnerConfig, PreconditionerKind,
-};
+use datasway_sensitivity::learner::{Damping, Learner, LearnerConfig, PreconditionerKind};
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities;
 use datasway_training::batches::Batches;
@@ -23,6 +21,7 @@ use datasway_training::trainer::ScoreTrainer;
 use super::job::{JobId, Task};
 use super::plan::Plan;
 use super::trainer::JobTrainer;
+use super::weight_changes::WeightChanges;
 use crate::RetrainError;
 use crate::baselines::BaselineContext;
 use crate::prepared::PreparedExperiment;
@@ -293,8 +292,7 @@ fn time_weights(
     damping: Damping,
 ) -> Result<f64, RetrainError> {
     let samples = &experiment.spec.samples;
-    let groups = experiment.groups().0;
-    let k = groups.len();
+    let changes = WeightChanges::new(experiment, weights);
     let training_set = experiment.image_points(&experiment.images);
     let noise = experiment.training_noise()?;
     let config = weights.learner(damping, samples.batch, samples.seed);
@@ -311,13 +309,12 @@ fn time_weights(
             ..config
         },
     };
-    let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
     let (timed, whole) = (learner, Learner { config, ..learner });
     let started = Instant::now();
-    timed.weight_tangent(&groups, &mut |_| ())?;
-    let seconds = started.elapsed().as_secs_f64() / timed.weight_tangent_work(k) as f64;
-    let sampling = (k * samples.count) as f64 * evaluations(samples.steps);
-    Ok(seconds * (whole.weight_tangent_work(k) as f64 + sampling))
+    let solutions = changes.solve(&timed)?.solutions;
+    let seconds = started.elapsed().as_secs_f64() / changes.work(&timed) as f64;
+    let sampling = (solutions.k() * samples.count) as f64 * evaluations(samples.steps);
+    Ok(seconds * (changes.work(&whole) as f64 + sampling))
 }
 
 /// Seconds of a whole job, extrapolated from one draw of noise.

@@ -17,10 +17,8 @@ use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::density::checkpoint_moments;
-use datasway_sensitivity::learner::{
-    CurvatureSolution, DataPoints, FiniteTraining, Learner, LearnerConfig,
-};
-use datasway_sensitivity::measure::{ImagePoints, Measure, points};
+use datasway_sensitivity::learner::{FiniteTraining, Learner, WeightDerivative};
+use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
 use super::job::{JobId, Task};
@@ -28,12 +26,12 @@ use super::progress::Progress;
 use super::store::write_arrays;
 use super::trainer::JobTrainer;
 use super::weight_alignment::{self, Models};
+use super::weight_changes::WeightChanges;
 use super::workspace::Workspace;
 use crate::RetrainError;
 use crate::baselines::BaselineContext;
 use crate::cost;
-use crate::prepared::PreparedExperiment;
-use crate::spec::SensitivityEstimator;
+use crate::spec::{SensitivityEstimator, WeightsSpec};
 
 /// Executes the jobs of a workspace.
 #[derive(Clone, Copy)]
@@ -153,10 +151,7 @@ impl Executor<'_> {
         let estimator = match &experiment.spec.estimators[estimator] {
             SensitivityEstimator::Density(estimator) => estimator,
             SensitivityEstimator::Weights(weights) => {
-                let samples = &experiment.spec.samples;
-                let damping = weights.damping(training);
-                let config = weights.learner(damping, samples.batch, samples.seed);
-                return self.weight_sensitivity(job, model.as_ref(), config);
+                return self.weight_sensitivity(job, model.as_ref(), weights, training);
             }
             SensitivityEstimator::Combination(_) => {
                 unreachable!("a combination has a task of its own")
@@ -190,30 +185,53 @@ impl Executor<'_> {
         ]))
     }
 
-    /// `delta`, `[directions, n, d]`, and `error`, the estimated relative error after each iteration for each set of images.
+    /// `delta`, `[directions, n, d]`, and `error`, the estimated relative error after each iteration for each solution.
     fn weight_sensitivity(
         &self,
         job: JobId,
         model: &dyn LearnedDenoiser,
-        config: LearnerConfig,
+        weights: &WeightsSpec,
+        training: FiniteTraining,
     ) -> Result<Arrays, RetrainError> {
-        let (groups, group_of_direction) = self.workspace.experiment.groups();
         let experiment = self.workspace.experiment;
-        let (result, solution) = through_weights(experiment, model, config, &groups)?;
+        let samples = &experiment.spec.samples;
+        let (damping, noise) = (weights.damping(training), experiment.training_noise()?);
+        let learner = Learner {
+            model,
+            training_set: &experiment.image_points(&experiment.images),
+            noise: &noise,
+            config: weights.learner(damping, samples.batch, samples.seed),
+        };
+        let changes = WeightChanges::new(experiment, weights);
+        let derivative = WeightDerivative {
+            solution: changes.solve(&learner)?,
+            noise: None,
+        };
+        let config = SensitivityConfig {
+            samples: samples.count,
+            batch: samples.batch,
+            sampler: Sampler::Heun,
+            sigmas: experiment.sigmas(samples.steps),
+            seed: samples.seed,
+            ..SensitivityConfig::default()
+        };
+        let (all, device) = (0..samples.count, &experiment.device);
+        let result = learner.sensitivities_along(&derivative, &config, all, device, &mut |_| ())?;
         if !result.deltas.iter().all(|delta| all_finite(delta)) {
             return Err(self.not_finite(job, "the solution diverged; try more damping"));
         }
-        let samples = experiment.spec.samples.count;
-        let shape = vec![group_of_direction.len(), samples, model.dim()];
-        let values = group_of_direction.iter().flat_map(|&k| &result.deltas[k]);
-        let errors = &solution.report.errors;
+        let change_of_direction = changes.of_directions();
+        let shape = vec![change_of_direction.len(), samples.count, model.dim()];
+        let values = change_of_direction.iter();
+        let values = values.flat_map(|&k| &result.deltas[k]);
+        let errors = &derivative.solution.report.errors;
         let iterations = errors.first().map_or(0, Vec::len);
         let values_of_errors = errors.concat().into_iter().map(|error| error as f32);
         Ok(named([
             ("delta", shape, values.copied().collect()),
             (
                 "error",
-                vec![groups.len(), iterations],
+                vec![errors.len(), iterations],
                 values_of_errors.collect(),
             ),
         ]))
@@ -251,19 +269,18 @@ impl Executor<'_> {
             noise: &noise,
             config: weights.learner(damping, samples.batch, samples.seed),
         };
-        let (groups, group_of_direction) = experiment.groups();
-        let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
-        let solution = learner.weight_tangent(&groups, &mut |_| ())?;
+        let changes = WeightChanges::new(experiment, weights);
+        let solutions = changes.solve(&learner)?.solutions;
         // p = η·dθ/dη of every direction.
-        let directions = experiment.directions.iter().zip(&group_of_direction);
+        let directions = experiment.directions.iter().zip(changes.of_directions());
         let masses: Vec<Vec<f64>> = directions
-            .map(|(direction, &group)| {
-                let mut row = vec![0.0; groups.len()];
-                row[group] = direction.spec.signed_mass();
+            .map(|(direction, k)| {
+                let mut row = vec![0.0; solutions.k()];
+                row[k] = direction.spec.signed_mass();
                 row
             })
             .collect();
-        let predicted = solution.solutions.combine(&masses);
+        let predicted = solutions.combine(&masses);
         Ok(weight_alignment::products(
             &learner,
             &models,
@@ -404,35 +421,6 @@ fn named<const N: usize>(arrays: [(&str, Vec<usize>, Vec<f32>); N]) -> Arrays {
     arrays
         .map(|(name, shape, values)| (name.to_owned(), Array { shape, values }))
         .collect()
-}
-
-/// The sensitivities of all samples to groups of images through the weights, and the solution for these.
-fn through_weights(
-    experiment: &PreparedExperiment,
-    model: &dyn LearnedDenoiser,
-    learner: LearnerConfig,
-    groups: &[ImagePoints],
-) -> Result<(Sensitivities, CurvatureSolution), RetrainError> {
-    let samples = &experiment.spec.samples;
-    let training_set = experiment.image_points(&experiment.images);
-    let noise = experiment.training_noise()?;
-    let learner = Learner {
-        model,
-        training_set: &training_set,
-        noise: &noise,
-        config: learner,
-    };
-    let config = SensitivityConfig {
-        samples: samples.count,
-        batch: samples.batch,
-        sampler: Sampler::Heun,
-        sigmas: experiment.sigmas(samples.steps),
-        seed: samples.seed,
-        ..SensitivityConfig::default()
-    };
-    let groups: Vec<&dyn DataPoints> = groups.iter().map(|g| g as &dyn DataPoints).collect();
-    let device = &experiment.device;
-    Ok(learner.sensitivities(&groups, &config, device, &mut |_| ())?)
 }
 
 fn norm(values: &[f32]) -> f64 {

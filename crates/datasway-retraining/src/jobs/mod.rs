@@ -17,6 +17,7 @@ mod store;
 mod trainer;
 mod training;
 pub(crate) mod weight_alignment;
+mod weight_changes;
 mod workspace;
 
 pub use cost_estimate::estimate_seconds;

@@ -1,7 +1,7 @@
 //! Plans the jobs of variants: models of changed data, their samples and the predictions of them.
 
 use datasway_sensitivity::learner::FiniteTraining;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::builder::{PlanBuilder, Training, add_bandwidth_revision, add_training};
 use super::job::{JobId, JobKind, Task, TrainingData};
@@ -105,6 +105,7 @@ impl PlanBuilder<'_> {
             "data": self.experiment.images.fingerprint,
             "directions": self.direction_fingerprints(),
         });
+        self.add_masses(&mut settings, options);
         if options.depends_on_training() {
             add_training(&mut settings, training);
         }
@@ -136,6 +137,7 @@ impl PlanBuilder<'_> {
             "directions": self.direction_fingerprints(),
         });
         add_bandwidth_revision(&mut settings, options.density());
+        self.add_masses(&mut settings, options);
         if options.depends_on_training() {
             add_training(&mut settings, training);
         }
@@ -184,6 +186,15 @@ impl PlanBuilder<'_> {
         let label = format!("s{seed} {}", options.name());
         let task = Task::Baseline { samples, baseline };
         self.add(JobKind::Baseline, label, settings, vec![samples], task)
+    }
+
+    /// Adds the masses of the directions to the settings of a job whose result they decide.
+    fn add_masses(&self, settings: &mut Value, options: &SensitivityEstimator) {
+        if options.depends_on_masses() {
+            let directions = self.experiment.directions.iter();
+            let masses = directions.map(|direction| direction.spec.signed_mass());
+            settings["masses"] = json!(masses.collect::<Vec<f64>>());
+        }
     }
 
     /// Fingerprints of the images of each direction, in order.

@@ -79,9 +79,29 @@ pub struct WeightsSpec {
     /// Iterations of the solver, all of which are done.
     #[serde(default = "default_iterations")]
     iterations: usize,
+    /// The data whose curvature limits the change.
+    #[serde(default, skip_serializing_if = "CurvatureData::is_unchanged")]
+    curvature: CurvatureData,
     /// Compares the real changes of the weights with their derivative.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alignment: bool,
+}
+
+/// The data whose curvature limits the change of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum CurvatureData {
+    /// The training data: the derivative at mass 0.
+    #[default]
+    Unchanged,
+    /// The training data with the mass of the direction: its change, relative to the mass.
+    Changed,
+}
+
+impl CurvatureData {
+    fn is_unchanged(&self) -> bool {
+        *self == Self::Unchanged
+    }
 }
 
 fn default_draws() -> usize {
@@ -97,6 +117,11 @@ fn default_iterations() -> usize {
 }
 
 impl WeightsSpec {
+    /// True if each direction is predicted with the curvature of its own changed data.
+    pub fn has_changed_curvature(&self) -> bool {
+        !self.curvature.is_unchanged()
+    }
+
     /// The regularisation for a variant with this training.
     pub fn damping(&self, training: FiniteTraining) -> Damping {
         self.damping.resolve(training)
@@ -184,7 +209,11 @@ impl SensitivityEstimator {
             Self::Density(estimator) => estimator.label(),
             Self::Weights(weights) => {
                 let preconditioner = weights.preconditioner;
-                weights.damping.label(preconditioner, weights.iterations)
+                let label = weights.damping.label(preconditioner, weights.iterations);
+                match weights.curvature {
+                    CurvatureData::Unchanged => label,
+                    CurvatureData::Changed => format!("{label}-changed"),
+                }
             }
             Self::Combination(CombinationSpec { combine, share, .. }) => {
                 format!("{}+{share}*{}", combine[0], combine[1])
@@ -221,6 +250,11 @@ impl SensitivityEstimator {
     /// True if the length of a variant's training decides the result.
     pub fn depends_on_training(&self) -> bool {
         matches!(self, Self::Weights(weights) if weights.damping.depends_on_training())
+    }
+
+    /// True if the masses of the directions decide the result.
+    pub fn depends_on_masses(&self) -> bool {
+        matches!(self, Self::Weights(weights) if weights.has_changed_curvature())
     }
 
     /// True if the real changes of the weights are compared with their derivative.
@@ -274,6 +308,17 @@ mod tests {
             "through = \"weights\"\npreconditioner = \"kronecker\"\ndamping = \"training\"";
         let error = read(training).unwrap().check(&[]).unwrap_err().to_string();
         assert!(error.contains("a damping by a number"), "{error}");
+    }
+
+    #[test]
+    fn the_curvature_of_changed_data_has_a_name_and_its_absence_leaves_no_trace() {
+        let plain = read("through = \"weights\"").unwrap();
+        let form = serde_json::to_value(&plain).unwrap();
+        assert!(form.get("curvature").is_none(), "{form}");
+        assert!(!plain.depends_on_masses());
+        let changed = read("through = \"weights\"\ncurvature = \"changed\"").unwrap();
+        assert_eq!(changed.name(), "weights-24-changed");
+        assert!(changed.depends_on_masses());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
 use super::conjugate_gradients::{DampedCurvature, Preconditioner, conjugate_gradients};
-use super::curvature::{Curvature, GaussNewton};
+use super::curvature::Curvature;
 use super::finite_training::TrainingFilter;
 use super::kronecker::KroneckerInverse;
 use super::lanczos::KrylovSpaces;
@@ -12,7 +12,7 @@ use super::stopping::{DELAY, Effect, EffectChanges, StoppingRule};
 
 /// The regularised inverse of the Gauss–Newton matrix.
 pub struct CurvatureInverse<'a> {
-    pub(super) curvature: GaussNewton<'a>,
+    pub(super) curvature: Box<dyn Curvature + 'a>,
     pub(super) regularization: Regularization,
     pub(super) rule: StoppingRule<'a>,
 }
@@ -103,7 +103,7 @@ impl CurvatureInverse<'_> {
                 preconditioner,
             } => {
                 let matrix = DampedCurvature {
-                    curvature: &self.curvature,
+                    curvature: &*self.curvature,
                     damping: *damping,
                     preconditioner: preconditioner.as_ref().map(|m| m as &dyn Preconditioner),
                 };
@@ -121,7 +121,7 @@ impl CurvatureInverse<'_> {
             }
             Regularization::Training { root, filter } => {
                 let curvature = Rescaled {
-                    inner: &self.curvature,
+                    inner: &*self.curvature,
                     root,
                 };
                 let response = |h: f64| filter.response(h);
@@ -152,7 +152,7 @@ struct Rescaled<'a, T: ?Sized> {
     root: &'a ParameterTangents,
 }
 
-impl Curvature for Rescaled<'_, GaussNewton<'_>> {
+impl Curvature for Rescaled<'_, dyn Curvature + '_> {
     fn product(
         &self,
         directions: &ParameterTangents,

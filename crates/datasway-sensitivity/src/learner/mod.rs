@@ -27,6 +27,7 @@ mod conjugate_gradients;
 mod curvature;
 mod damping_spec;
 mod draws;
+mod finite_mass;
 mod finite_training;
 mod first_samples;
 mod halves;
@@ -50,6 +51,7 @@ pub use conjugate_gradients::{DampedCurvature, Preconditioner, Solution, conjuga
 pub use curvature::{Curvature, GaussNewton};
 pub use damping_spec::{DampingSpec, TrainingLength};
 pub use draws::{DataPoints, DrawBatch, LossDraws};
+pub use finite_mass::GroupMass;
 pub use finite_training::{FiniteTraining, TrainingFilter};
 pub use halves::HalvedSolution;
 pub use inverse::{CurvatureInverse, CurvatureSolution, SolverReport};

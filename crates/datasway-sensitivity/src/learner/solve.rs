@@ -149,7 +149,7 @@ impl<'a> Learner<'a> {
             ..
         } = self.config;
         Ok(CurvatureInverse {
-            curvature: self.curvature(),
+            curvature: Box::new(self.curvature()),
             regularization,
             rule: StoppingRule {
                 tolerance,
@@ -208,7 +208,7 @@ impl<'a> Learner<'a> {
     }
 
     /// The Gauss–Newton matrix.
-    fn curvature(&self) -> GaussNewton<'a> {
+    pub(super) fn curvature(&self) -> GaussNewton<'a> {
         GaussNewton {
             model: self.model,
             draws: self.random_draws(self.training_set, self.config.curvature_draws),
@@ -291,7 +291,7 @@ impl<'a> Learner<'a> {
         self.solve_work(functionals) + products
     }
 
-    fn random_draws<'p>(&self, points: &'p dyn DataPoints, count: usize) -> LossDraws<'p>
+    pub(super) fn random_draws<'p>(&self, points: &'p dyn DataPoints, count: usize) -> LossDraws<'p>
     where
         'a: 'p,
     {

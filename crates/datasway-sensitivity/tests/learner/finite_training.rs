@@ -3,7 +3,8 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::ema;
 use datasway_sensitivity::learner::{
-    Damping, FiniteTraining, GaussNewton, Learner, LearnerConfig, LossDraws, loss_gradient,
+    Damping, FiniteTraining, GaussNewton, GroupMass, Learner, LearnerConfig, LossDraws,
+    loss_gradient,
 };
 use datasway_training::optimization::Optimization;
 
@@ -132,6 +133,18 @@ fn the_change_is_the_difference_of_two_trainings() {
         .collect();
     let error = apart(&directions(&predicted.solutions)[0], &real);
     assert!(error < 0.005, "{error}");
+    // With the curvature of the changed data it is that of a finite mass.
+    let group = GroupMass {
+        points: &nu,
+        mass: 1.0,
+    };
+    let change = learner.weight_change(&[group], &mut |_| ()).expect("Δθ/η");
+    let finite = run(1.0);
+    let finite: Vec<f64> = finite.iter().zip(&unchanged).map(|(a, b)| a - b).collect();
+    let error = apart(&directions(&change.solutions)[0], &finite);
+    assert!(error < 0.005, "{error}");
+    let error = apart(&real, &finite);
+    assert!(error > 0.1, "the derivative, too: {error}");
     // It is neither the change of a long training nor that of the first step.
     let long = LearnerConfig {
         damping: Damping::Fraction(0.0),

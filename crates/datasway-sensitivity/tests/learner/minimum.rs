@@ -8,7 +8,7 @@ use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::learner::{
-    Curvature, Damping, DataPoints, Learner, LearnerConfig, LossDraws, loss_gradient,
+    Curvature, Damping, DataPoints, GroupMass, Learner, LearnerConfig, LossDraws, loss_gradient,
     sample_with_weight_tangents,
 };
 
@@ -189,6 +189,50 @@ fn the_weights_of_a_linear_model_move_as_its_minimum() {
     let alone = learner.weight_tangent(&[&nu], &mut |_| ()).expect("dθ/dη");
     let error = error_of_samples(&trained, &alone.solutions, &neighbours, h);
     assert!(error < 1e-6, "δ: {error:e}");
+}
+
+/// The loss of a linear model is quadratic, so that one step with its curvature ends in the minimum, however large the mass is.
+#[test]
+fn a_finite_mass_moves_a_linear_model_to_its_new_minimum() {
+    let trained = minimum(LinearModel::new(D), 0.0);
+    let [rho, nu] = data();
+    let model = trained.denoiser(D);
+    let learner = Learner {
+        model: &model,
+        training_set: &rho,
+        noise: NOISE,
+        config: EXACT,
+    };
+    let group = |points, mass| GroupMass { points, mass };
+    // At mass 1 both have the same draws. The training set itself moves nothing.
+    let groups = [group(&nu, 1.0), group(&rho, 1.0)];
+    let (mut done, work) = (0, learner.weight_change_work(&groups));
+    let change = learner.weight_change(&groups, &mut |work| done += work);
+    let change = change.expect("Δθ/η");
+    assert!(done <= work, "{done} of {work}");
+    assert_eq!(change.report.errors.len(), 2);
+    let found = directions(&change.solutions);
+    let moved = ParameterTangents::from_modules(&trained, &[minimum(trained.clone(), 1.0)]);
+    let real = &directions(&moved.expect("one structure"))[0];
+    let error = apart(&found[0], real);
+    assert!(error < 1e-6, "{error:e}");
+    assert!(found[1].iter().all(|t| *t == 0.0));
+
+    // The derivative misses it, and is the limit of small masses.
+    let derivative = learner.weight_tangent(&[&nu], &mut |_| ()).expect("dθ/dη");
+    let derivative = &directions(&derivative.solutions)[0];
+    let far = apart(derivative, real);
+    assert!(far > 0.1, "{far}");
+    let small = learner.weight_change(&[group(&nu, 1e-7)], &mut |_| ());
+    let small = &directions(&small.expect("Δθ/η").solutions)[0];
+    let error = apart(small, derivative);
+    assert!(error < 1e-5, "{error:e}");
+
+    for mass in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let refused = learner.weight_change(&[group(&nu, mass)], &mut |_| ());
+        let said = refused.expect_err("no such mass").to_string();
+        assert!(said.contains("the mass of a group"), "{said}");
+    }
 }
 
 #[test]
