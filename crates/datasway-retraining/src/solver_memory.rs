@@ -35,13 +35,17 @@ impl PreparedExperiment {
             bytes,
         };
         let (training, samples) = (self.config.finite_training(), &self.spec.samples);
-        let right_hand_sides = self.distinct_images().0.len();
+        let (sets, directions) = (self.distinct_images().0.len(), self.directions.len());
         let mut solvers = Vec::new();
         for estimator in &self.spec.estimators {
             if let SensitivityEstimator::Weights(spec) = estimator {
                 let learner = spec.learner(spec.damping(training), samples.batch, samples.seed);
                 let name = format!("estimator {}", estimator.name());
-                let bytes = learner.derivative_bytes(&shapes, right_hand_sides);
+                let bytes = if spec.has_changed_curvature() {
+                    learner.change_bytes(&shapes, directions)
+                } else {
+                    learner.solution_bytes(&shapes, sets)
+                };
                 solvers.push(memory(name, &learner, bytes));
             }
         }

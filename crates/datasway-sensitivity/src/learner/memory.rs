@@ -69,6 +69,22 @@ impl LearnerConfig {
         self.peak(shapes, groups, kept)
     }
 
+    /// Bytes of [`Learner::weight_change`](super::Learner::weight_change) for so many groups, with parameters of these shapes in
+    /// single precision: the groups are solved for one after the other, beside all gradients and the solutions so far.
+    pub fn change_bytes(&self, shapes: &[Vec<usize>], groups: usize) -> SolverBytes {
+        let solving = self.solution_bytes(shapes, 1);
+        let (vector, groups) = (vector_bytes(shapes), groups as u128);
+        let beside = (2 * groups).saturating_sub(1) * vector;
+        SolverBytes {
+            // In the end there are the gradients, the solutions and their stack.
+            vectors: solving
+                .vectors
+                .saturating_add(beside)
+                .max(3 * groups * vector),
+            factors: solving.factors,
+        }
+    }
+
     /// The peak of all phases.
     fn peak(&self, shapes: &[Vec<usize>], right_hand_sides: usize, kept: Kept) -> SolverBytes {
         let vector = vector_bytes(shapes);

@@ -181,6 +181,18 @@ fn check_all() {
                 estimate,
             );
         }
+        for k in [1, 5] {
+            let group = GroupMass {
+                points: &nu,
+                mass: 0.5,
+            };
+            let (_, [_, peak]) = counted(|| {
+                let change = learner(config).weight_change(&vec![group; k], &mut |_| ());
+                change.expect("a change")
+            });
+            let estimate = config.change_bytes(&shapes, k);
+            check(&format!("{name}, {k} finite masses"), peak, estimate);
+        }
         for k in [1, 3] {
             let (_, [_, peak]) = counted(|| {
                 // The right-hand sides count.
