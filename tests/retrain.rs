@@ -94,6 +94,14 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     // The derivative of the weights, and its sum with the other.
     let (weights, both) = (median("weights"), median("both"));
     assert!(weights > 0.4 && both > 0.4, "{weights} and {both}");
+    // With the curvature of the changed data a change is shorter.
+    assert!(median("changed") > 0.4, "{}", median("changed"));
+    let length = |prediction: &str| {
+        let mut rows = rows.iter();
+        let row = rows.find(|r| r["direction"] == "pooled" && r["prediction"] == prediction);
+        row.unwrap()["predicted_norm"].as_f64().unwrap()
+    };
+    assert!(length("changed") < 0.8 * length("weights"));
     let concord = &json["evaluation"]["concord"].as_array().unwrap()[0];
     assert_eq!(concord["sum"], "both");
     assert!(concord["spearman"].as_f64().unwrap() > 0.0, "{concord}");
@@ -149,6 +157,16 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     let cell = format!("{ours:.2}");
     assert!(page.contains(&format!("<b>{cell}</b>")), "{cell}");
     assert!(page.contains(&format!("%\">{cell}</td>")), "{cell}");
+
+    // The mass decides the curvature of the changed data, and no derivative.
+    folder.write("tiny.toml", TINY.replace("mass = 0.5", "mass = 0.4"));
+    let (status, _) = succeed(&folder, &["status", "tiny.toml"]);
+    for line in ["weights-6: done", "weights-6-changed: open"] {
+        assert!(
+            status.contains(&format!("sensitivity s0 {line}")),
+            "{status}"
+        );
+    }
 }
 
 #[test]

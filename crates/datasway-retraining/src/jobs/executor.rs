@@ -225,8 +225,12 @@ impl Executor<'_> {
         let values = change_of_direction.iter();
         let values = values.flat_map(|&k| &result.deltas[k]);
         let errors = &derivative.solution.report.errors;
-        let iterations = errors.first().map_or(0, Vec::len);
-        let values_of_errors = errors.concat().into_iter().map(|error| error as f32);
+        let iterations = errors.iter().map(Vec::len).max().unwrap_or(0);
+        // A solution that is exact before the last iteration keeps its error.
+        let values_of_errors = errors.iter().flat_map(|history| {
+            let at = |i: usize| history.get(i).or(history.last()).copied();
+            (0..iterations).map(move |i| at(i).unwrap_or(0.0) as f32)
+        });
         Ok(named([
             ("delta", shape, values.copied().collect()),
             (
