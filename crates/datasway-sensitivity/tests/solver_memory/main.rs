@@ -17,8 +17,8 @@ use datasway_diffusion::schedule::karras;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::learner::{
-    Damping, DataPoints, FiniteTraining, KroneckerFactors, Learner, LearnerConfig, LossDraws,
-    PreconditionerKind, SolverBytes,
+    Damping, DataPoints, FiniteTraining, GroupMass, KroneckerFactors, Learner, LearnerConfig,
+    LossDraws, PreconditionerKind, SolverBytes,
 };
 use datasway_training::optimization::Optimization;
 
