@@ -21,9 +21,9 @@ use crate::{allocation, place};
 const CASES: u64 = 10_000;
 /// Seed of the damage.
 const SEED: u64 = 19;
-/// Processor time for one input.
+/// Processor time for one input, and time of the clock without any.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Time of the clock for one input, which a process that waits for ever exceeds, and one on a busy machine does not.
+/// Time of the clock for one input of a process that looks again and again, on a machine that has other things to do.
 const WAIT: Duration = Duration::from_secs(300);
 /// Processes that may end early before the trial is given up.
 const DEATHS: usize = 20;
@@ -178,6 +178,7 @@ fn watch_once(name: &str, folder: &Path, first: u64) -> Option<String> {
         .expect("this test starts");
     let mut last = String::new();
     let (mut since, mut used) = (Instant::now(), Duration::ZERO);
+    let (mut moved, mut latest) = (since, used);
     loop {
         if let Some(status) = child.try_wait().expect("the process can be waited for") {
             return (!status.success()).then(|| ended(folder, status));
@@ -186,9 +187,14 @@ fn watch_once(name: &str, folder: &Path, first: u64) -> Option<String> {
         let time = processor_time(child.id()).unwrap_or_default();
         if case != last {
             (since, used, last) = (Instant::now(), time, case);
+            moved = since;
+        }
+        if time != latest {
+            (moved, latest) = (Instant::now(), time);
         }
         let limits = [
             (time.saturating_sub(used), PATIENCE),
+            (moved.elapsed(), PATIENCE),
             (since.elapsed(), WAIT),
         ];
         if let Some((_, limit)) = limits.into_iter().find(|(time, limit)| time > limit) {

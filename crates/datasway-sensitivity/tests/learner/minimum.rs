@@ -165,6 +165,16 @@ fn error_of_samples<M: SmallNetwork>(
     error.into_iter().fold(0.0, f64::max)
 }
 
+/// A learner with all draws for everything.
+fn learner<'a>(model: &'a dyn LearnedDenoiser, rho: &'a Tensor<2>) -> Learner<'a> {
+    Learner {
+        model,
+        training_set: rho,
+        noise: NOISE,
+        config: EXACT,
+    }
+}
+
 #[test]
 fn the_weights_of_a_linear_model_move_as_its_minimum() {
     let h = 1e-2;
@@ -172,12 +182,7 @@ fn the_weights_of_a_linear_model_move_as_its_minimum() {
     let neighbours = neighbours(&trained, h);
     let [rho, nu] = data();
     let model = trained.denoiser(D);
-    let learner = Learner {
-        model: &model,
-        training_set: &rho,
-        noise: NOISE,
-        config: EXACT,
-    };
+    let learner = learner(&model, &rho);
     // Two groups at once: the second is the training set itself, which moves nothing.
     let solution = learner.weight_tangent(&[&nu, &rho], &mut |_| ());
     let solution = solution.expect("dθ/dη");
@@ -197,12 +202,7 @@ fn a_finite_mass_moves_a_linear_model_to_its_new_minimum() {
     let trained = minimum(LinearModel::new(D), 0.0);
     let [rho, nu] = data();
     let model = trained.denoiser(D);
-    let learner = Learner {
-        model: &model,
-        training_set: &rho,
-        noise: NOISE,
-        config: EXACT,
-    };
+    let learner = learner(&model, &rho);
     let group = |points, mass| GroupMass { points, mass };
     // At mass 1 both have the same draws. The training set itself moves nothing.
     let groups = [group(&nu, 1.0), group(&rho, 1.0)];
@@ -245,12 +245,7 @@ fn the_weights_of_a_perceptron_move_as_its_minimum_with_its_hessian() {
     let neighbours = neighbours(&trained, h);
     let [rho, nu] = data();
     let model = trained.denoiser(D);
-    let learner = Learner {
-        model: &model,
-        training_set: &rho,
-        noise: NOISE,
-        config: EXACT,
-    };
+    let learner = learner(&model, &rho);
     let difference = learner.gradient_difference(&[&nu], &mut |_| ());
     let right = difference.expect("a gradient").scale(&[-1.0]);
     let draws = draws(&rho);
