@@ -1,7 +1,8 @@
 //! Numbers of the results that `retrain` stores, pinned.
 //!
 //! A result is found again by its key. So whoever changes the numbers of a job with the same settings raises the revision in its key
-//! (`revision` in crates/datasway-retraining/src/jobs/key.rs, or `Attributor::revision`), and replaces the lines of the fixture.
+//! (`revision` in crates/datasway-retraining/src/jobs/key.rs, `Attributor::revision` or `GroupMass::REVISION`), and replaces the lines
+//! of the fixture.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

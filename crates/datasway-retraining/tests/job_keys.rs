@@ -2,7 +2,7 @@
 //!
 //! A key names a result on disk. If one changes, results of earlier versions are no longer found and every user computes them again:
 //! rename types and fields freely, but change a line of the fixture only together with `revision` in `jobs/key.rs` or with that of a
-//! method (`Attributor::revision`).
+//! method (`Attributor::revision`) or of changes by a mass (`GroupMass::REVISION`).
 //! Procedural faces are drawn with the same pixels on every machine, so the keys depend on nothing of the environment.
 
 use datasway_retraining::jobs::plan;

@@ -1,6 +1,6 @@
 //! Plans the jobs of variants: models of changed data, their samples and the predictions of them.
 
-use datasway_sensitivity::learner::FiniteTraining;
+use datasway_sensitivity::learner::{FiniteTraining, GroupMass};
 use serde_json::{Value, json};
 
 use super::builder::{PlanBuilder, Training, add_bandwidth_revision, add_training};
@@ -188,12 +188,13 @@ impl PlanBuilder<'_> {
         self.add(JobKind::Baseline, label, settings, vec![samples], task)
     }
 
-    /// Adds the masses of the directions to the settings of a job whose result they decide.
+    /// Adds the masses of the directions, and the revision of changes by them, to the settings of a job whose result they decide.
     fn add_masses(&self, settings: &mut Value, options: &SensitivityEstimator) {
         if options.depends_on_masses() {
             let directions = self.experiment.directions.iter();
             let masses = directions.map(|direction| direction.spec.signed_mass());
             settings["masses"] = json!(masses.collect::<Vec<f64>>());
+            settings["revision"] = json!(GroupMass::REVISION);
         }
     }
 

@@ -11,42 +11,57 @@ use crate::spec::WeightsSpec;
 pub(super) struct WeightChanges {
     groups: Vec<ImagePoints>,
     group_of_direction: Vec<usize>,
-    /// The mass of each direction, if it decides.
-    masses: Option<Vec<f64>>,
+    /// The change of each direction, if its mass decides.
+    finite: Option<Vec<Change>>,
+}
+
+/// A direction with its mass.
+struct Change {
+    /// The mass, above 0.
+    mass: f64,
+    /// The indices of what is removed among the points of the training set.
+    removed: Option<Vec<usize>>,
 }
 
 impl WeightChanges {
     pub fn new(experiment: &PreparedExperiment, weights: &WeightsSpec) -> Self {
         let (groups, group_of_direction) = experiment.groups();
+        let training_set = experiment.image_points(&experiment.images);
         let directions = experiment.directions.iter();
-        let masses = directions.map(|direction| direction.spec.signed_mass());
+        let finite = directions.map(|direction| {
+            let is_removal = direction.spec.is_removal();
+            Change {
+                mass: direction.spec.mass,
+                removed: is_removal.then(|| training_set.indices_of(&direction.indices)),
+            }
+        });
         Self {
             groups,
             group_of_direction,
-            masses: weights.has_changed_curvature().then(|| masses.collect()),
+            finite: weights.has_changed_curvature().then(|| finite.collect()),
         }
     }
 
     /// The index of the change of each direction.
     pub fn of_directions(&self) -> Vec<usize> {
-        match &self.masses {
-            Some(masses) => (0..masses.len()).collect(),
+        match &self.finite {
+            Some(changes) => (0..changes.len()).collect(),
             None => self.group_of_direction.clone(),
         }
     }
 
     /// The changes relative to their masses.
     pub fn solve(&self, learner: &Learner<'_>) -> Result<CurvatureSolution, DiffusionError> {
-        match &self.masses {
-            Some(masses) => learner.weight_change(&self.with_masses(masses), &mut |_| ()),
+        match &self.finite {
+            Some(changes) => learner.weight_change(&self.with_masses(changes), &mut |_| ()),
             None => learner.weight_tangent(&self.without_masses(), &mut |_| ()),
         }
     }
 
     /// The work of [`solve`](Self::solve), in the units of the learner's progress.
     pub fn work(&self, learner: &Learner<'_>) -> usize {
-        match &self.masses {
-            Some(masses) => learner.weight_change_work(&self.with_masses(masses)),
+        match &self.finite {
+            Some(changes) => learner.weight_change_work(&self.with_masses(changes)),
             None => learner.weight_tangent_work(self.groups.len()),
         }
     }
@@ -55,11 +70,17 @@ impl WeightChanges {
         self.groups.iter().map(|g| g as &dyn DataPoints).collect()
     }
 
-    fn with_masses(&self, masses: &[f64]) -> Vec<GroupMass<'_>> {
-        let pairs = self.group_of_direction.iter().zip(masses);
-        let changes = pairs.map(|(&group, &mass)| GroupMass {
-            points: &self.groups[group],
-            mass,
+    fn with_masses<'a>(&'a self, changes: &'a [Change]) -> Vec<GroupMass<'a>> {
+        let pairs = self.group_of_direction.iter().zip(changes);
+        let changes = pairs.map(|(&group, change)| match &change.removed {
+            Some(members) => GroupMass::Removed {
+                members,
+                mass: change.mass,
+            },
+            None => GroupMass::Added {
+                points: &self.groups[group],
+                mass: change.mass,
+            },
         });
         changes.collect()
     }

@@ -1,5 +1,8 @@
 //! Products with the curvature of the training loss.
 
+use std::ops::Range;
+
+use burn::tensor::{Tensor, TensorData};
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
@@ -41,21 +44,45 @@ impl Curvature for GaussNewton<'_> {
         directions: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
+        self.products(directions, None, progress)
+    }
+}
+
+/// Weights of draws in a mean, with a mean of 1.
+pub(super) type DrawWeights = Vec<f64>;
+
+impl GaussNewton<'_> {
+    /// The product of every direction with a matrix of its own, whose draws have these weights, `[K][N]`.
+    pub(super) fn weighted_products(
+        &self,
+        directions: &ParameterTangents,
+        weights: &[DrawWeights],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        self.products(directions, Some(weights), progress)
+    }
+
+    fn products(
+        &self,
+        directions: &ParameterTangents,
+        weights: Option<&[DrawWeights]>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
         let starts = (0..directions.k()).step_by(TOGETHER);
         let products = starts.map(|first| {
             let together = first..(first + TOGETHER).min(directions.k());
-            self.product_together(&directions.slice(together), progress)
+            let weights = weights.map(|weights| &weights[together.clone()]);
+            self.products_together(&directions.slice(together), weights, progress)
         });
         let products: Vec<ParameterTangents> = products.collect::<Result<_, _>>()?;
         Ok(ParameterTangents::concat(&products))
     }
-}
 
-impl GaussNewton<'_> {
     /// The products with a few directions.
-    fn product_together(
+    fn products_together(
         &self,
         directions: &ParameterTangents,
+        draw_weights: Option<&[DrawWeights]>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
         let mut product = ParameterTangents::new();
@@ -63,16 +90,27 @@ impl GaussNewton<'_> {
         let batch = (self.batch / directions.k().max(1)).max(1);
         for range in self.draws.batches(batch) {
             let work = range.len() * directions.k();
-            let drawn = self.draws.read(range);
+            let drawn = self.draws.read(range.clone());
             let (x, sigmas) = (drawn.noisy, drawn.sigmas);
             let (_, moved) = self
                 .model
                 .jvp_with_weights(x.clone(), &sigmas, None, directions)?;
             let weights = metric(self.model, &x, &sigmas) / self.draws.count() as f64;
-            let pulled = moved * weights.unsqueeze_dim::<3>(0);
+            let mut pulled = moved * weights.unsqueeze_dim::<3>(0);
+            if let Some(draw_weights) = draw_weights {
+                pulled = pulled.clone() * columns(draw_weights, range, &pulled);
+            }
             product = product.add(&self.model.vjp_in_weights(x, &sigmas, pulled)?);
             progress(work);
         }
         Ok(product)
     }
+}
+
+/// The weights of a range of draws, `[K, b, 1]`.
+fn columns(weights: &[DrawWeights], range: Range<usize>, like: &Tensor<3>) -> Tensor<3> {
+    let shape = [weights.len(), range.len(), 1];
+    let entries = weights.iter().flat_map(|row| &row[range.clone()]);
+    let data = TensorData::new(entries.copied().collect::<Vec<f64>>(), shape);
+    Tensor::from_data(data, (&like.device(), like.dtype()))
 }

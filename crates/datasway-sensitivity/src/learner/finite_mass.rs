@@ -8,46 +8,135 @@
 //! exactly so if the model is linear in its weights and λ is 0. A finite training has its filter of `G_η` in the place of the
 //! inverse. `dθ/dη` is the limit of `Δθ/η` for η → 0. Where the group has more curvature than the training set, a change by a
 //! larger mass is shorter for its mass.
+//!
+//! A group that is removed is a part of the training set. `G_η` is then the mean over the draws of the training set in which
+//! those of the group count less, and stays positive.
 
+use burn::tensor::Tensor;
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
-use super::curvature::{Curvature, GaussNewton};
-use super::draws::DataPoints;
-use super::inverse::{CurvatureInverse, CurvatureSolution, SolverReport};
+use super::curvature::{Curvature, DrawWeights, GaussNewton};
+use super::draws::{DataPoints, LossDraws};
+use super::inverse::{CurvatureInverse, CurvatureSolution};
 use super::solve::Learner;
 
 /// A group of images that is added to the training data, or removed from it.
 #[derive(Clone, Copy)]
-pub struct GroupMass<'a> {
-    /// The group ν.
-    pub points: &'a dyn DataPoints,
-    /// The mass η, relative to that of the training data: above 0 to add the group, above −1 and below 0 to remove it.
-    pub mass: f64,
+pub enum GroupMass<'a> {
+    /// The group is added.
+    Added {
+        /// The group ν.
+        points: &'a dyn DataPoints,
+        /// The mass η > 0, relative to that of the training data.
+        mass: f64,
+    },
+    /// The group is removed, in part or as a whole.
+    Removed {
+        /// The indices of the group's points in the training set.
+        members: &'a [usize],
+        /// The mass −η > 0, relative to that of the training data: at most the share of the members.
+        mass: f64,
+    },
 }
 
-impl GroupMass<'_> {
-    fn check(&self) -> Result<(), DiffusionError> {
-        if self.mass.is_finite() && self.mass > -1.0 && self.mass != 0.0 {
-            return Ok(());
+impl<'a> GroupMass<'a> {
+    /// Revision of the change by a finite mass. It is raised whenever the same options begin to give another change, so that whoever
+    /// stores changes by their options finds no old ones.
+    ///
+    /// 2: the curvature of a removal is that of the draws that are left.
+    pub const REVISION: u32 = 2;
+
+    /// η: below 0 for a removal.
+    fn signed_mass(&self) -> f64 {
+        match self {
+            Self::Added { mass, .. } => *mass,
+            Self::Removed { mass, .. } => -mass,
         }
-        Err(DiffusionError::Invalid(format!(
-            "the mass of a group must be a number above -1 other than 0, not {}",
-            self.mass
-        )))
     }
 
-    /// Draws of the group that count as much each as one of `draws` draws of the training set.
+    /// The points of ν.
+    fn points(&self, training_set: &'a dyn DataPoints) -> Part<'a> {
+        match *self {
+            Self::Added { points, .. } => Part {
+                set: points,
+                members: None,
+            },
+            Self::Removed { members, .. } => Part {
+                set: training_set,
+                members: Some(members),
+            },
+        }
+    }
+
+    /// Checks the mass, and the members for a training set of `count` points.
+    fn check(&self, count: usize) -> Result<(), DiffusionError> {
+        let invalid = |problem: String| Err(DiffusionError::Invalid(problem));
+        match *self {
+            Self::Added { mass, .. } if !(mass.is_finite() && mass > 0.0) => invalid(format!(
+                "the mass of a group that is added must be a number above 0, not {mass}"
+            )),
+            Self::Added { .. } => Ok(()),
+            Self::Removed { members, mass } => {
+                let is_ascending = members.windows(2).all(|pair| pair[0] < pair[1]);
+                if !is_ascending || members.last().is_none_or(|last| *last >= count) {
+                    return invalid(format!(
+                        "a group that is removed must be ascending indices of some of the {count} points of the training set"
+                    ));
+                }
+                let share = members.len() as f64 / count as f64;
+                if mass > 0.0 && mass <= share && mass < 1.0 {
+                    return Ok(());
+                }
+                invalid(format!(
+                    "the mass of a group that is removed must be above 0, at most its share {share:.4} of the training set, and \
+                     below 1, not {mass}"
+                ))
+            }
+        }
+    }
+
+    /// Draws of a group beside those of the training set, which count as much each as one of `draws` of these.
     fn draws(&self, draws: usize) -> usize {
-        (self.mass.abs() * draws as f64).ceil() as usize
+        match self {
+            Self::Added { mass, .. } => (mass * draws as f64).ceil() as usize,
+            Self::Removed { .. } => 0,
+        }
     }
 }
 
-/// `G_η`, from draws that all count alike.
+/// All points of a set, or some of them.
+struct Part<'a> {
+    set: &'a dyn DataPoints,
+    /// The indices of some.
+    members: Option<&'a [usize]>,
+}
+
+impl DataPoints for Part<'_> {
+    fn count(&self) -> usize {
+        self.members.map_or(self.set.count(), <[usize]>::len)
+    }
+
+    fn dim(&self) -> usize {
+        self.set.dim()
+    }
+
+    fn rows(&self, indices: &[usize]) -> Tensor<2> {
+        let of_members = self.members.map(|members| {
+            let of_set = indices.iter().map(|&i| members[i]);
+            of_set.collect::<Vec<usize>>()
+        });
+        self.set.rows(of_members.as_deref().unwrap_or(indices))
+    }
+}
+
+/// `G_η` of K groups. Each acts on a direction of its own.
 struct ChangedCurvature<'a> {
     training_set: GaussNewton<'a>,
-    group: GaussNewton<'a>,
-    mass: f64,
+    /// The weights of the draws of the training set for each group: the rest of what is removed.
+    weights: Vec<DrawWeights>,
+    /// The curvature and the mass of each group that is added.
+    added: Vec<Option<(GaussNewton<'a>, f64)>>,
 }
 
 impl Curvature for ChangedCurvature<'_> {
@@ -56,11 +145,21 @@ impl Curvature for ChangedCurvature<'_> {
         directions: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
-        let share = |mass: f64| vec![mass / (1.0 + self.mass); directions.k()];
-        let of_training_set = self.training_set.product(directions, progress)?;
-        let of_group = self.group.product(directions, progress)?;
-        let of_group = of_group.scale(&share(self.mass));
-        Ok(of_training_set.scale(&share(1.0)).add(&of_group))
+        let of_training_set =
+            (self.training_set).weighted_products(directions, &self.weights, progress)?;
+        let mut products = Vec::with_capacity(directions.k());
+        for (k, added) in self.added.iter().enumerate() {
+            let of_training_set = of_training_set.slice(k..k + 1);
+            products.push(match added {
+                Some((group, mass)) => {
+                    let of_group = group.product(&directions.slice(k..k + 1), progress)?;
+                    let of_group = of_group.scale(&[mass / (1.0 + mass)]);
+                    of_training_set.scale(&[1.0 / (1.0 + mass)]).add(&of_group)
+                }
+                None => of_training_set,
+            });
+        }
+        Ok(ParameterTangents::concat(&products))
     }
 }
 
@@ -70,33 +169,29 @@ impl Learner<'_> {
     /// `progress` receives the work that is done, of [`weight_change_work`](Self::weight_change_work) at most.
     ///
     /// # Errors
-    /// If a mass is not above −1 or is 0, and as [`weight_tangent`](Self::weight_tangent).
+    /// If a mass or a member is out of its range, no draw of the curvature is left, and as
+    /// [`weight_tangent`](Self::weight_tangent).
     pub fn weight_change(
         &self,
         groups: &[GroupMass<'_>],
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
-        groups.iter().try_for_each(GroupMass::check)?;
-        let points: Vec<&dyn DataPoints> = groups.iter().map(|group| group.points).collect();
-        let right = self.gradient_difference(&points, progress)?;
-        let mut inverse: CurvatureInverse<'_> = self.inverse(progress)?;
-        let mut solutions = Vec::with_capacity(groups.len());
-        let mut report: Option<SolverReport> = None;
-        for (k, group) in groups.iter().enumerate() {
-            inverse.curvature = Box::new(self.changed_curvature(*group));
-            let right = right.slice(k..k + 1).scale(&[-1.0 / (1.0 + group.mass)]);
-            let solution = inverse.apply(&right, progress)?;
-            solutions.push(solution.solutions);
-            match &mut report {
-                Some(report) => report.append(solution.report),
-                None => report = Some(solution.report),
-            }
-        }
-        let report = report.unwrap_or_else(|| unreachable!("no group has no gradient"));
-        Ok(CurvatureSolution {
-            solutions: ParameterTangents::concat(&solutions),
-            report,
-        })
+        let count = self.training_set.count();
+        groups.iter().try_for_each(|group| group.check(count))?;
+        let curvature = self.changed_curvature(groups)?;
+        let points = groups.iter().map(|group| group.points(self.training_set));
+        let points: Vec<Part<'_>> = points.collect();
+        let points: Vec<&dyn DataPoints> = points.iter().map(|p| p as &dyn DataPoints).collect();
+        let factors = groups
+            .iter()
+            .map(|group| -1.0 / (1.0 + group.signed_mass()));
+        let factors: Vec<f64> = factors.collect();
+        let right = self.gradient_difference(&points, progress)?.scale(&factors);
+        let inverse = CurvatureInverse {
+            curvature: Box::new(curvature),
+            ..self.inverse(progress)?
+        };
+        inverse.apply(&right, progress)
     }
 
     /// The work of [`weight_change`](Self::weight_change), in the units of its progress.
@@ -106,16 +201,59 @@ impl Learner<'_> {
         self.weight_tangent_work(groups.len()) + self.config.iterations * of_groups
     }
 
-    fn changed_curvature<'p>(&'p self, group: GroupMass<'p>) -> ChangedCurvature<'p> {
-        let draws = group.draws(self.config.curvature_draws);
-        ChangedCurvature {
-            training_set: self.curvature(),
-            group: GaussNewton {
-                model: self.model,
-                draws: self.random_draws(group.points, draws),
-                batch: self.config.batch,
-            },
-            mass: group.mass,
-        }
+    fn changed_curvature<'p>(
+        &'p self,
+        groups: &[GroupMass<'p>],
+    ) -> Result<ChangedCurvature<'p>, DiffusionError> {
+        let training_set = self.curvature();
+        let weights = groups.iter().map(|group| match *group {
+            GroupMass::Added { .. } => Ok(vec![1.0; training_set.draws.count()]),
+            GroupMass::Removed { members, mass } => {
+                weights_of_rest(&training_set.draws, members, mass)
+            }
+        });
+        let weights: Vec<DrawWeights> = weights.collect::<Result<_, _>>()?;
+        let added = groups.iter().map(|group| match *group {
+            GroupMass::Added { points, mass } => {
+                let draws = group.draws(self.config.curvature_draws);
+                let group = GaussNewton {
+                    draws: self.random_draws(points, draws),
+                    ..self.curvature()
+                };
+                Some((group, mass))
+            }
+            GroupMass::Removed { .. } => None,
+        });
+        Ok(ChangedCurvature {
+            weights,
+            added: added.collect(),
+            training_set,
+        })
     }
+}
+
+/// The weights of draws of the training set if `mass` is removed from some of its m points: each member keeps
+/// `1 − mass·m/|members|` of its own.
+fn weights_of_rest(
+    draws: &LossDraws<'_>,
+    members: &[usize],
+    mass: f64,
+) -> Result<DrawWeights, DiffusionError> {
+    let kept = 1.0 - mass * draws.points() as f64 / members.len() as f64;
+    let numbers = 0..draws.count();
+    let mut weights: DrawWeights = numbers
+        .map(|draw| match members.binary_search(&draws.point(draw)) {
+            Ok(_) => kept.max(0.0),
+            Err(_) => 1.0,
+        })
+        .collect();
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    if mean > 0.0 {
+        weights.iter_mut().for_each(|weight| *weight /= mean);
+        return Ok(weights);
+    }
+    Err(DiffusionError::Invalid(format!(
+        "all {} draws of the curvature are of images that are removed; ask for more draws",
+        draws.count()
+    )))
 }

@@ -67,60 +67,52 @@ impl LearnerConfig {
         let kept = Kept {
             effect: true,
             first_half: self.draw_noise,
-            ..Kept::default()
         };
         self.peak(shapes, groups, kept)
     }
 
     /// Bytes of [`Learner::weight_change`](super::Learner::weight_change) for so many groups, with parameters of these shapes in
-    /// single precision: the groups are solved for one after the other, beside all gradients and the solutions so far.
+    /// single precision.
     pub fn change_bytes(&self, shapes: &[Vec<usize>], groups: usize) -> SolverBytes {
-        let kept = Kept {
-            one_by_one: true,
-            ..Kept::default()
-        };
-        self.peak(shapes, groups, kept)
+        let solving = self.solution_bytes(shapes, groups);
+        let of_group = GROUP_PRODUCT.saturating_mul(vector_bytes(shapes));
+        SolverBytes {
+            vectors: solving.vectors.saturating_add(of_group),
+            ..solving
+        }
     }
 
     /// The peak of all phases.
     fn peak(&self, shapes: &[Vec<usize>], right_hand_sides: usize, kept: Kept) -> SolverBytes {
         let vector = vector_bytes(shapes);
-        let all = right_hand_sides as u128;
-        let bytes = |factors: u128, vectors: u128| SolverBytes {
-            vectors: vectors.saturating_mul(vector),
-            factors,
+        let with_factors = |factors: u128, alone: usize, of_each: usize| {
+            let of_each = of_each.saturating_add(usize::from(kept.first_half)) as u128;
+            let of_all = of_each.saturating_mul(right_hand_sides as u128);
+            SolverBytes {
+                vectors: of_all.saturating_add(alone as u128).saturating_mul(vector),
+                factors,
+            }
         };
-        let halves = u128::from(kept.first_half);
-        let before =
-            |factors: u128, alone: usize| bytes(factors, alone as u128 + (1 + halves) * all);
-        let solving = |factors: u128, alone: usize, of_each: usize| {
-            let (at_once, beside) = if kept.one_by_one {
-                (1, (2 * all + GROUP_PRODUCT).saturating_sub(1))
-            } else {
-                (all, halves * all)
-            };
-            let of_all = (of_each as u128).saturating_mul(at_once);
-            bytes(factors, of_all.saturating_add(alone as u128 + beside))
-        };
+        let without_factors = |alone: usize, of_each: usize| with_factors(0, alone, of_each);
         let effect = if kept.effect { EFFECT } else { 0 };
         let phases = match (self.damping, self.preconditioner) {
             (Damping::Training(_), _) => {
                 let beside = LANCZOS + effect;
                 // The square root of the metric is one vector.
-                vec![solving(0, 1, self.iterations.saturating_add(beside))]
+                vec![without_factors(1, self.iterations.saturating_add(beside))]
             }
             (Damping::Fraction(_), PreconditionerKind::None) => vec![
-                before(0, SPECTRUM),
-                solving(0, 0, CONJUGATE_GRADIENTS + effect),
+                without_factors(SPECTRUM, 1),
+                without_factors(0, CONJUGATE_GRADIENTS + effect),
             ],
             (Damping::Fraction(_), PreconditionerKind::Kronecker) => {
                 let [moments, decompositions] = factor_bytes(shapes);
                 let of_each = CONJUGATE_GRADIENTS + PRECONDITIONED + effect;
                 vec![
-                    before(0, SPECTRUM),
-                    before(moments + decompositions, RANDOM_GRADIENT),
+                    without_factors(SPECTRUM, 1),
+                    with_factors(moments + decompositions, RANDOM_GRADIENT, 1),
                     // The damped inverse of every entry of a block is as large as the weights.
-                    solving(moments + vector, 0, of_each),
+                    with_factors(moments + vector, 0, of_each),
                 ]
             }
         };
@@ -129,15 +121,13 @@ impl LearnerConfig {
     }
 }
 
-/// What is kept beside the iterations.
+/// What is kept for each right-hand side beside the iterations.
 #[derive(Debug, Clone, Copy, Default)]
 struct Kept {
     /// The last iterations and their effect.
     effect: bool,
     /// The solution from the first half of the draws.
     first_half: bool,
-    /// All right-hand sides and the solutions before, where one is solved for after the other.
-    one_by_one: bool,
 }
 
 /// Bytes of a vector of the size of the weights.

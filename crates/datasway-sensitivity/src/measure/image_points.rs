@@ -74,6 +74,13 @@ impl ImagePoints {
         Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
 
+    /// The indices of the points of some images, ascending if those of the images are.
+    pub fn indices_of(&self, images: &[usize]) -> Vec<usize> {
+        let mirrors = if self.mirrored { images } else { &[] };
+        let mirrors = mirrors.iter().map(|i| i + self.set.len());
+        images.iter().copied().chain(mirrors).collect()
+    }
+
     /// The points of c images, `[c, d]`, and if `mirrored` those of their mirror images, `[c, d]`.
     pub fn with_mirrors(
         &self,

@@ -134,7 +134,7 @@ fn the_change_is_the_difference_of_two_trainings() {
     let error = apart(&directions(&predicted.solutions)[0], &real);
     assert!(error < 0.005, "{error}");
     // With the curvature of the changed data it is that of a finite mass.
-    let group = GroupMass {
+    let group = GroupMass::Added {
         points: &nu,
         mass: 1.0,
     };

@@ -1,6 +1,6 @@
 //! The derivative of the weights against differences of minima of the training loss on changed data.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use burn_jvp::{DynTensor, Hvp, ParameterTangents, Tangents};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
@@ -8,8 +8,8 @@ use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::sampler::{FrozenNoise, sample};
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::learner::{
-    Curvature, Damping, DataPoints, GroupMass, Learner, LearnerConfig, LossDraws, loss_gradient,
-    sample_with_weight_tangents,
+    Curvature, Damping, DataPoints, DrawBatch, GroupMass, Learner, LearnerConfig, LossDraws,
+    loss_gradient, sample_with_weight_tangents,
 };
 
 use super::models::{
@@ -33,10 +33,15 @@ fn draws(points: &dyn DataPoints) -> LossDraws<'_> {
     LossDraws::random(points, EXACT.gradient_draws, NOISE, EXACT.seed)
 }
 
-/// The Hessian of `L_ρ + η·L_ν`, by differentiating its gradient.
+/// All draws of a list.
+fn all(draws: &LossDraws<'_>) -> DrawBatch {
+    draws.read(0..draws.count())
+}
+
+/// The Hessian of a sum of losses with masses, by differentiating its gradient.
 struct Hessian<'a, M> {
     network: &'a M,
-    parts: [(&'a LossDraws<'a>, f64); 2],
+    parts: Vec<(DrawBatch, f64)>,
 }
 
 impl<M: SmallNetwork> Curvature for Hessian<'_, M> {
@@ -52,8 +57,7 @@ impl<M: SmallNetwork> Curvature for Hessian<'_, M> {
             error.powi_scalar(2).mean().into()
         });
         let mut total = ParameterTangents::new();
-        for (draws, mass) in self.parts {
-            let drawn = draws.read(0..draws.count());
+        for (drawn, mass) in &self.parts {
             let column = |f: &dyn Fn(f64) -> f64| {
                 let values: Vec<f64> = drawn.sigmas.iter().map(|sigma| f(*sigma)).collect();
                 let like = (&drawn.clean.device(), drawn.clean.dtype());
@@ -70,7 +74,7 @@ impl<M: SmallNetwork> Curvature for Hessian<'_, M> {
             let along = Tangents::of_parameters(directions.clone());
             let second = hvp.call(self.network, &inputs, &along);
             let product = second.expect("a product").product.parameters;
-            total = total.add(&product.scale(&vec![mass; directions.k()]));
+            total = total.add(&product.scale(&vec![*mass; directions.k()]));
         }
         Ok(total)
     }
@@ -102,7 +106,7 @@ fn minimum<M: SmallNetwork>(mut network: M, eta: f64) -> M {
         }
         let hessian = Hessian {
             network: &network,
-            parts: [(&parts[0].0, 1.0), (&parts[1].0, eta)],
+            parts: vec![(all(&parts[0].0), 1.0), (all(&parts[1].0), eta)],
         };
         // Near the minimum the losses are equal to rounding.
         let near = size < 1e-5;
@@ -203,7 +207,7 @@ fn a_finite_mass_moves_a_linear_model_to_its_new_minimum() {
     let [rho, nu] = data();
     let model = trained.denoiser(D);
     let learner = learner(&model, &rho);
-    let group = |points, mass| GroupMass { points, mass };
+    let group = |points, mass| GroupMass::Added { points, mass };
     // At mass 1 both have the same draws. The training set itself moves nothing.
     let groups = [group(&nu, 1.0), group(&rho, 1.0)];
     let (mut done, work) = (0, learner.weight_change_work(&groups));
@@ -238,6 +242,87 @@ fn a_finite_mass_moves_a_linear_model_to_its_new_minimum() {
     }
 }
 
+/// A group that is removed takes its draws out of the curvature of the training set, as a whole or in part.
+#[test]
+fn a_removal_has_the_curvature_of_what_is_left() {
+    let network = LinearModel::new(D);
+    let [rho, nu] = data();
+    let model = network.denoiser(D);
+    let learner = learner(&model, &rho);
+    let members = [0, 3, 4, 9, 14];
+    let is_member = |draw: &usize| members.contains(&draws(&rho).point(*draw));
+    let drawn = all(&draws(&rho));
+    let part = |indices: &[usize]| {
+        let rows: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+        let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &rho.device());
+        DrawBatch {
+            clean: drawn.clean.clone().select(0, rows.clone()),
+            noisy: drawn.noisy.clone().select(0, rows),
+            sigmas: indices.iter().map(|&i| drawn.sigmas[i]).collect(),
+        }
+    };
+    let (removed, rest): (Vec<usize>, Vec<usize>) = (0..EXACT.curvature_draws).partition(is_member);
+    assert_eq!(removed.len(), 40);
+    let group = DataPoints::rows(&rho, &members);
+    let share = members.len() as f64 / 15.0;
+    let masses = [share, 0.6 * share];
+    // Together with an addition: every change has a matrix of its own.
+    let mut changes = vec![GroupMass::Added {
+        points: &nu,
+        mass: 0.5,
+    }];
+    changes.extend(masses.map(|mass| GroupMass::Removed {
+        members: &members,
+        mass,
+    }));
+    let found = learner.weight_change(&changes, &mut |_| ());
+    let found = directions(&found.expect("Δθ/η").solutions);
+    let difference = learner.gradient_difference(&[&group], &mut |_| ());
+    let difference = difference.expect("a gradient");
+    for (found, mass) in found[1..].iter().zip(masses) {
+        let kept = 1.0 - mass / share;
+        let left = rest.len() as f64 + kept * removed.len() as f64;
+        let hessian = Hessian {
+            network: &network,
+            parts: vec![
+                (part(&rest), rest.len() as f64 / left),
+                (part(&removed), kept * removed.len() as f64 / left),
+            ],
+        };
+        let expected = solved(&hessian, 0.0, &difference.scale(&[-1.0 / (1.0 - mass)]));
+        let error = apart(found, &directions(&expected)[0]);
+        assert!(error < 1e-6, "{mass}: {error:e}");
+    }
+    let alone = learner.weight_change(&changes[..1], &mut |_| ());
+    let alone = directions(&alone.expect("Δθ/η").solutions).remove(0);
+    let error = apart(&found[0], &alone);
+    assert!(error < 1e-9, "{error:e}");
+
+    let few = LearnerConfig {
+        curvature_draws: 1,
+        ..EXACT
+    };
+    let few = Learner {
+        config: few,
+        ..learner
+    };
+    let drawn = [draws(&rho).point(0)];
+    for (learner, members, mass, says) in [
+        (learner, &[0, 1][..], 0.2, "at most its share 0.1333"),
+        (learner, &[0, 1], -0.1, "at most its share"),
+        (learner, &[0, 1], f64::NAN, "at most its share"),
+        (learner, &[1, 0], 0.1, "ascending indices"),
+        (learner, &[1, 1], 0.1, "ascending indices"),
+        (learner, &[15], 0.05, "15 points"),
+        (learner, &[], 0.05, "15 points"),
+        (few, &drawn, 1.0 / 15.0, "ask for more draws"),
+    ] {
+        let refused = learner.weight_change(&[GroupMass::Removed { members, mass }], &mut |_| ());
+        let said = refused.expect_err("no such removal").to_string();
+        assert!(said.contains(says), "{said}");
+    }
+}
+
 #[test]
 fn the_weights_of_a_perceptron_move_as_its_minimum_with_its_hessian() {
     let h = 1e-3;
@@ -248,10 +333,9 @@ fn the_weights_of_a_perceptron_move_as_its_minimum_with_its_hessian() {
     let learner = learner(&model, &rho);
     let difference = learner.gradient_difference(&[&nu], &mut |_| ());
     let right = difference.expect("a gradient").scale(&[-1.0]);
-    let draws = draws(&rho);
     let hessian = Hessian {
         network: &trained,
-        parts: [(&draws, 1.0), (&draws, 0.0)],
+        parts: vec![(all(&draws(&rho)), 1.0)],
     };
     let exact = solved(&hessian, 0.0, &right);
     let real = real_tangent(&trained, &neighbours, h);

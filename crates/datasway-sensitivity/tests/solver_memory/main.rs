@@ -182,7 +182,7 @@ fn check_all() {
             );
         }
         for k in [1, 5] {
-            let group = GroupMass {
+            let group = GroupMass::Added {
                 points: &nu,
                 mass: 0.5,
             };
