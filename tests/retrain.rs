@@ -102,6 +102,10 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
         row.unwrap()["predicted_norm"].as_f64().unwrap()
     };
     assert!(length("changed") < 0.8 * length("weights"));
+    // The samples of the moved weights are near where their tangent points.
+    assert!(median("moved") > 0.4, "{}", median("moved"));
+    let ratio = length("moved") / length("changed");
+    assert!((0.5..1.5).contains(&ratio), "{ratio}");
     let concord = &json["evaluation"]["concord"].as_array().unwrap()[0];
     assert_eq!(concord["sum"], "both");
     assert!(concord["spearman"].as_f64().unwrap() > 0.0, "{concord}");
@@ -158,10 +162,14 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     assert!(page.contains(&format!("<b>{cell}</b>")), "{cell}");
     assert!(page.contains(&format!("%\">{cell}</td>")), "{cell}");
 
-    // The mass decides the curvature of the changed data, and no derivative.
+    // The mass decides the curvature of the changed data and the step of the weights, and no derivative.
     folder.write("tiny.toml", TINY.replace("mass = 0.5", "mass = 0.4"));
     let (status, _) = succeed(&folder, &["status", "tiny.toml"]);
-    for line in ["weights-6: done", "weights-6-changed: open"] {
+    for line in [
+        "weights-6: done",
+        "weights-6-changed: open",
+        "weights-6-changed-moved: open",
+    ] {
         assert!(
             status.contains(&format!("sensitivity s0 {line}")),
             "{status}"

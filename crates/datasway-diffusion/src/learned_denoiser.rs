@@ -20,6 +20,12 @@ pub trait LearnedDenoiser: Denoiser {
     /// The shape of every parameter in θ.
     fn weight_shapes(&self) -> Vec<Vec<usize>>;
 
+    /// Moves the weights along direction k: `θ ← θ + step·θ'_k`.
+    ///
+    /// # Panics
+    /// If there is no direction k.
+    fn displace(&mut self, directions: &ParameterTangents, k: usize, step: f64);
+
     /// `D(x_i, σ_i)` for points x `[n, d]` and n noise levels.
     ///
     /// # Errors
@@ -57,6 +63,10 @@ impl<M: Module + 'static> LearnedDenoiser for NetworkDenoiser<M> {
 
     fn weight_shapes(&self) -> Vec<Vec<usize>> {
         weights::shapes(&self.network).into_values().collect()
+    }
+
+    fn displace(&mut self, directions: &ParameterTangents, k: usize, step: f64) {
+        self.set_network(directions.displace(self.network.clone(), k, step));
     }
 
     fn denoise_each(&self, x: Tensor<2>, sigmas: &[f64]) -> Result<Tensor<2>, DiffusionError> {

@@ -78,6 +78,11 @@ impl NetworkDenoiser {
     }
 }
 
+/// The same weights as constants on the autodiff device.
+fn constant<M: Module>(network: &M) -> M {
+    network.clone().no_grad().train()
+}
+
 /// Casts all parameters to double precision.
 struct Doubled;
 
@@ -101,7 +106,7 @@ impl<M: Module + 'static> NetworkDenoiser<M> {
             recorded(network, inputs[0].get::<2>(), inputs[1].get::<1>()).into()
         });
         Self {
-            constant: network.clone().no_grad().train(),
+            constant: constant(&network),
             network,
             d,
             parameterization: Box::new(parameterization),
@@ -114,6 +119,12 @@ impl<M: Module + 'static> NetworkDenoiser<M> {
     pub fn with_rules(mut self, rules: &[&'static dyn CustomRule]) -> Self {
         self.jvp = self.jvp.with_rules(rules);
         self
+    }
+
+    /// Puts other weights in the place of those of the network.
+    pub(crate) fn set_network(&mut self, network: M) {
+        self.constant = constant(&network);
+        self.network = network;
     }
 
     fn noise_level(&self, x: &Tensor<2>, sigma: f64) -> Tensor<1> {

@@ -108,6 +108,10 @@ impl<D: LearnedDenoiser> LearnedDenoiser for CentredPixels<D> {
         self.0.weight_shapes()
     }
 
+    fn displace(&mut self, directions: &ParameterTangents, k: usize, step: f64) {
+        self.0.displace(directions, k, step);
+    }
+
     fn denoise_each(&self, x: Tensor<2>, sigmas: &[f64]) -> Result<Tensor<2>, DiffusionError> {
         let sigmas = in_unit_pixels(sigmas);
         let denoised = self.0.denoise_each(UNIT.from_centred(x), &sigmas)?;

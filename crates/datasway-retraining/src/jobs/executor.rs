@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use burn::tensor::DType;
+use burn_jvp::ParameterTangents;
 use datasway_attribution::target::losses;
 use datasway_attribution::{AttributionTarget, Attributor};
 use datasway_data::PixelMoments;
@@ -17,7 +18,7 @@ use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::density::checkpoint_moments;
-use datasway_sensitivity::learner::{FiniteTraining, Learner, WeightDerivative};
+use datasway_sensitivity::learner::{CurvatureSolution, FiniteTraining, Learner, WeightDerivative};
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
@@ -118,6 +119,19 @@ impl Executor<'_> {
     /// `samples`, `[n, d]`.
     fn sample(&self, job: JobId, model: JobId) -> Result<Arrays, RetrainError> {
         let (_, model) = self.model(model)?;
+        let values = self.samples_of(model.as_ref())?;
+        if !all_finite(&values) {
+            return Err(self.not_finite(
+                job,
+                "the model has diverged: its samples are not finite; try a lower learning rate",
+            ));
+        }
+        let shape = vec![self.workspace.experiment.spec.samples.count, model.dim()];
+        Ok(named([("samples", shape, values)]))
+    }
+
+    /// The samples of a model, `[n, d]`.
+    fn samples_of(&self, model: &dyn LearnedDenoiser) -> Result<Vec<f32>, RetrainError> {
         let experiment = self.workspace.experiment;
         let samples = &experiment.spec.samples;
         let (d, sigmas) = (model.dim(), experiment.sigmas(samples.steps));
@@ -126,16 +140,10 @@ impl Executor<'_> {
             let n = samples.batch.min(samples.count - first);
             let noise = FrozenNoise::new(samples.seed).starting_at(first as u64);
             let start = noise.start([n, d], &experiment.device, DType::F32);
-            let batch = sample(model.as_ref(), &Sampler::Heun, &sigmas, start, &noise)?;
+            let batch = sample(model, &Sampler::Heun, &sigmas, start, &noise)?;
             values.extend(batch.into_data().iter::<f32>());
         }
-        if !all_finite(&values) {
-            return Err(self.not_finite(
-                job,
-                "the model has diverged: its samples are not finite; try a lower learning rate",
-            ));
-        }
-        Ok(named([("samples", vec![samples.count, d], values)]))
+        Ok(values)
     }
 
     /// `delta`, `[directions, n, d]`, and of an estimator of the density `max_log_ratio`, `[directions, n]`.
@@ -147,16 +155,16 @@ impl Executor<'_> {
         training: FiniteTraining,
     ) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
-        let (moments, model) = self.model(model)?;
         let estimator = match &experiment.spec.estimators[estimator] {
             SensitivityEstimator::Density(estimator) => estimator,
             SensitivityEstimator::Weights(weights) => {
-                return self.weight_sensitivity(job, model.as_ref(), weights, training);
+                return self.weight_sensitivity(job, model, weights, training);
             }
             SensitivityEstimator::Combination(_) => {
                 unreachable!("a combination has a task of its own")
             }
         };
+        let (moments, model) = self.model(model)?;
         let config = experiment.sensitivity_config(&moments, estimator)?;
         let (measures, measure_of_direction) = experiment.measures()?;
         let measures: Vec<&dyn Measure> = measures.iter().map(|m| m as &dyn Measure).collect();
@@ -189,22 +197,61 @@ impl Executor<'_> {
     fn weight_sensitivity(
         &self,
         job: JobId,
-        model: &dyn LearnedDenoiser,
+        model: JobId,
         weights: &WeightsSpec,
         training: FiniteTraining,
     ) -> Result<Arrays, RetrainError> {
         let experiment = self.workspace.experiment;
+        let (_, denoiser) = self.model(model)?;
         let samples = &experiment.spec.samples;
         let (damping, noise) = (weights.damping(training), experiment.training_noise()?);
         let learner = Learner {
-            model,
+            model: denoiser.as_ref(),
             training_set: &experiment.image_points(&experiment.images),
             noise: &noise,
             config: weights.learner(damping, samples.batch, samples.seed),
         };
         let changes = WeightChanges::new(experiment, weights);
+        let solution = changes.solve(&learner)?;
+        let errors = solution.report.errors.clone();
+        let change_of_direction = changes.of_directions();
+        let deltas = if weights.moves_weights() {
+            self.differences(&learner, model, &solution.solutions, &change_of_direction)?
+        } else {
+            let deltas = self.tangents(&learner, solution)?;
+            let of_directions = change_of_direction.iter().map(|&k| deltas[k].clone());
+            of_directions.collect()
+        };
+        if !deltas.iter().all(|delta| all_finite(delta)) {
+            return Err(self.not_finite(job, "the solution diverged; try more damping"));
+        }
+        let shape = vec![deltas.len(), samples.count, denoiser.dim()];
+        let iterations = errors.iter().map(Vec::len).max().unwrap_or(0);
+        // A solution that is exact before the last iteration keeps its error.
+        let values_of_errors = errors.iter().flat_map(|history| {
+            let at = |i: usize| history.get(i).or(history.last()).copied();
+            (0..iterations).map(move |i| at(i).unwrap_or(0.0) as f32)
+        });
+        Ok(named([
+            ("delta", shape, deltas.concat()),
+            (
+                "error",
+                vec![errors.len(), iterations],
+                values_of_errors.collect(),
+            ),
+        ]))
+    }
+
+    /// δ of all samples along every change of the weights.
+    fn tangents(
+        &self,
+        learner: &Learner<'_>,
+        solution: CurvatureSolution,
+    ) -> Result<Vec<Vec<f32>>, RetrainError> {
+        let experiment = self.workspace.experiment;
+        let samples = &experiment.spec.samples;
         let derivative = WeightDerivative {
-            solution: changes.solve(&learner)?,
+            solution,
             noise: None,
         };
         let config = SensitivityConfig {
@@ -217,28 +264,30 @@ impl Executor<'_> {
         };
         let (all, device) = (0..samples.count, &experiment.device);
         let result = learner.sensitivities_along(&derivative, &config, all, device, &mut |_| ())?;
-        if !result.deltas.iter().all(|delta| all_finite(delta)) {
-            return Err(self.not_finite(job, "the solution diverged; try more damping"));
-        }
-        let change_of_direction = changes.of_directions();
-        let shape = vec![change_of_direction.len(), samples.count, model.dim()];
-        let values = change_of_direction.iter();
-        let values = values.flat_map(|&k| &result.deltas[k]);
-        let errors = &derivative.solution.report.errors;
-        let iterations = errors.iter().map(Vec::len).max().unwrap_or(0);
-        // A solution that is exact before the last iteration keeps its error.
-        let values_of_errors = errors.iter().flat_map(|history| {
-            let at = |i: usize| history.get(i).or(history.last()).copied();
-            (0..iterations).map(move |i| at(i).unwrap_or(0.0) as f32)
+        Ok(result.deltas)
+    }
+
+    /// `(x(θ + η·θ') − x(θ))/η` of all samples x for every direction, with its mass η and its change θ' relative to the mass.
+    fn differences(
+        &self,
+        learner: &Learner<'_>,
+        model: JobId,
+        changes: &ParameterTangents,
+        change_of_direction: &[usize],
+    ) -> Result<Vec<Vec<f32>>, RetrainError> {
+        let before = self.samples_of(learner.model)?;
+        let directions = self.workspace.experiment.directions.iter();
+        let differences = directions.zip(change_of_direction).map(|(direction, &k)| {
+            let mass = direction.spec.signed_mass();
+            let (_, mut moved) = self.model(model)?;
+            moved.displace(changes, k, mass);
+            let after = self.samples_of(moved.as_ref())?;
+            let pairs = after.iter().zip(&before);
+            Ok(pairs
+                .map(|(after, before)| (after - before) / mass as f32)
+                .collect())
         });
-        Ok(named([
-            ("delta", shape, values.copied().collect()),
-            (
-                "error",
-                vec![errors.len(), iterations],
-                values_of_errors.collect(),
-            ),
-        ]))
+        differences.collect()
     }
 
     /// The products of [`weight_alignment::products`].

@@ -82,6 +82,9 @@ pub struct WeightsSpec {
     /// The data whose curvature limits the change.
     #[serde(default, skip_serializing_if = "CurvatureData::is_unchanged")]
     curvature: CurvatureData,
+    /// The way from the change of the weights to that of the samples.
+    #[serde(default, skip_serializing_if = "Propagation::is_tangent")]
+    propagation: Propagation,
     /// Compares the real changes of the weights with their derivative.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alignment: bool,
@@ -104,6 +107,23 @@ impl CurvatureData {
     }
 }
 
+/// The way from the change of the weights to that of the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Propagation {
+    /// The tangent of the sampler: the derivative of the samples.
+    #[default]
+    Tangent,
+    /// The samples of the model whose weights are moved by the mass of the direction: their change, relative to the mass.
+    MovedWeights,
+}
+
+impl Propagation {
+    fn is_tangent(&self) -> bool {
+        *self == Self::Tangent
+    }
+}
+
 fn default_draws() -> usize {
     LearnerConfig::default().curvature_draws
 }
@@ -120,6 +140,11 @@ impl WeightsSpec {
     /// True if each direction is predicted with the curvature of its own changed data.
     pub fn has_changed_curvature(&self) -> bool {
         !self.curvature.is_unchanged()
+    }
+
+    /// True if each direction is predicted by the samples of a model with moved weights.
+    pub fn moves_weights(&self) -> bool {
+        !self.propagation.is_tangent()
     }
 
     /// The regularisation for a variant with this training.
@@ -210,10 +235,15 @@ impl SensitivityEstimator {
             Self::Weights(weights) => {
                 let preconditioner = weights.preconditioner;
                 let label = weights.damping.label(preconditioner, weights.iterations);
-                match weights.curvature {
-                    CurvatureData::Unchanged => label,
-                    CurvatureData::Changed => format!("{label}-changed"),
-                }
+                let curvature = match weights.curvature {
+                    CurvatureData::Unchanged => "",
+                    CurvatureData::Changed => "-changed",
+                };
+                let propagation = match weights.propagation {
+                    Propagation::Tangent => "",
+                    Propagation::MovedWeights => "-moved",
+                };
+                format!("{label}{curvature}{propagation}")
             }
             Self::Combination(CombinationSpec { combine, share, .. }) => {
                 format!("{}+{share}*{}", combine[0], combine[1])
@@ -254,7 +284,7 @@ impl SensitivityEstimator {
 
     /// True if the masses of the directions decide the result.
     pub fn depends_on_masses(&self) -> bool {
-        matches!(self, Self::Weights(weights) if weights.has_changed_curvature())
+        matches!(self, Self::Weights(weights) if weights.has_changed_curvature() || weights.moves_weights())
     }
 
     /// True if the real changes of the weights are compared with their derivative.

@@ -3,8 +3,10 @@
 use burn::tensor::Tensor;
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
+use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
+use datasway_diffusion::pixels::CentredPixels;
 use datasway_sensitivity::learner::{
     Curvature, DELAY, DampedCurvature, GaussNewton, KroneckerFactors, KrylovSpaces, LossDraws,
     Preconditioner, StoppingRule, conjugate_gradients, largest_eigenvalue, loss_derivatives,
@@ -312,4 +314,28 @@ fn a_start_that_is_not_finite_is_refused() {
     let start = random_directions(&LinearModel::new(2), 2).scale(&[1.0, f64::NAN]);
     let refused = KrylovSpaces::new(&start).expect_err("a refusal");
     assert!(refused.to_string().contains("diverged"), "{refused}");
+}
+
+#[test]
+fn displaced_weights_are_those_of_a_displaced_network() {
+    let network = Perceptron::new(3, 2);
+    let directions_of_weights = random_directions(&network, 2);
+    let mut found = CentredPixels(network.denoiser(3));
+    found.displace(&directions_of_weights, 1, 0.3);
+    let moved = directions_of_weights.displace(network.clone(), 1, 0.3);
+    let expected = CentredPixels(moved.denoiser(3));
+    let (x, tangents) = (draw::<2>(5, [4, 3]), draw::<3>(6, [2, 4, 3]));
+    let results = |model: &dyn LearnedDenoiser| {
+        let levels = [0.1, 0.5, 1.0, 3.0];
+        let each = model.denoise_each(x.clone(), &levels).expect("points");
+        let (_, jvp) = model.jvp(x.clone(), 0.5, tangents.clone()).expect("Jv");
+        let (_, vjp) = model.vjp(x.clone(), 0.5, tangents.clone()).expect("Jᵀc");
+        let by_weights = model.vjp_in_weights(x.clone(), &levels, tangents.clone());
+        let by_weights = directions(&by_weights.expect("J_θᵀc")).concat();
+        [values(each), values(jvp), values(vjp), by_weights].concat()
+    };
+    let before = results(&CentredPixels(network.denoiser(3)));
+    let [found, expected] = [results(&found), results(&expected)];
+    assert_eq!(found, expected);
+    assert!(apart(&before, &expected) > 0.01);
 }
