@@ -6,8 +6,9 @@
 
     python3 scripts/paired_difference.py docs/retraining/celeba16-retrained/samples.csv.gz weights-24 empirical-hauto Eyeglasses
 
-The correlations of a sample are averaged over the directions, without those that contain the last argument (tuning), for the mean of
-the seeds. Printed are the median over samples and its bootstrap 95 % interval (2,000 draws, seed 0).
+The correlations of a sample are averaged over the directions, without those that contain the fourth argument (tuning), for the mean of
+the seeds or the seed that a fifth argument names. Printed are the median over samples and its bootstrap 95 % interval (2,000 draws,
+seed 0).
 """
 
 import collections
@@ -17,10 +18,11 @@ import sys
 
 import numpy as np
 
-path, ahead, behind, tuning = sys.argv[1:]
+path, ahead, behind, tuning, *seed = sys.argv[1:]
+seed = seed[0] if seed else "mean"
 differences = collections.defaultdict(list)
 for row in csv.DictReader(gzip.open(path, "rt")):
-    if row["seed"] == "mean" and tuning not in row["direction"]:
+    if row["seed"] == seed and tuning not in row["direction"]:
         pair = [float(row[f"{name}: correlation"]) for name in (ahead, behind)]
         differences[row["sample"]].append(pair[0] - pair[1])
 means = np.array([np.mean(values) for values in differences.values()])
