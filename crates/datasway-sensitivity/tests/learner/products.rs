@@ -3,7 +3,6 @@
 use burn::tensor::Tensor;
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
-use datasway_diffusion::denoiser::Denoiser;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 use datasway_diffusion::parameterization::Parameterization;
 use datasway_diffusion::pixels::CentredPixels;
