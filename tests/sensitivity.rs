@@ -245,6 +245,83 @@ fn a_delta_that_is_not_clear_of_the_noise_of_the_draws_has_a_warning() {
     );
 }
 
+/// The samples are drawn again from moved weights. A removal takes no more than its group.
+#[test]
+fn a_finite_mass_shows_the_samples_of_moved_weights() {
+    let folder = folder();
+    let weights = [
+        "--through",
+        "weights",
+        "--draws",
+        "24",
+        "--gradient-draws",
+        "60",
+        "--iterations",
+        "4",
+        "--damping",
+        "0.01",
+    ];
+    let change = ["--add", "attr:Eyeglasses", "--remove", "attr:Smiling"];
+    let run = |more: &[&str]| sensitivity(&folder, &[&change[..], &weights, more].concat());
+    run(&["--out", "derivative"]).succeeded();
+    let moved = ["--mass", "2", "--compare", "derivative", "--out", "moved"];
+    let said = run(&moved).succeeded();
+    assert!(
+        said.errors.contains("weights moved for a mass of 2"),
+        "{}",
+        said.errors
+    );
+    let summary = folder.json("moved/summary.json");
+    assert_eq!(summary["run"]["mass"], 2.0);
+    let [added, removed] = [0, 1].map(|k| summary["directions"][k].clone());
+    assert_eq!(added["mass"], 2.0);
+    let whole = removed["images"].as_f64().unwrap() / 60.0;
+    assert!(
+        (removed["mass"].as_f64().unwrap() + whole).abs() < 1e-12,
+        "{removed}"
+    );
+    // Two groups: the model itself and two moved ones are sampled, without a product.
+    assert_eq!(summary["evaluations_per_sample"]["path"], 3 * 7);
+    assert_eq!(summary["evaluations_per_sample"]["tangent"], 0);
+    assert!(summary["directions"][0]["median_agreement"].is_number());
+    let page = folder.text("moved/index.html");
+    assert_eq!(page.matches("class=\"want\"").count(), 2 * 5);
+    assert!(page.contains("moved, η = 2") && page.contains("x(θ + Δθ)"));
+    let pictures = folder.bytes("moved/add-attr-Eyeglasses.png");
+    assert!(pictures.starts_with(b"\x89PNG"));
+
+    // A small mass moves the samples as the derivative says.
+    run(&[
+        "--mass",
+        "0.01",
+        "--compare",
+        "derivative",
+        "--out",
+        "little",
+    ])
+    .succeeded();
+    let agreement = |out: &str| {
+        let summary = folder.json(&format!("{out}/summary.json"));
+        summary["directions"][0]["median_agreement"]
+            .as_f64()
+            .unwrap()
+    };
+    let (little, moved) = (agreement("little"), agreement("moved"));
+    assert!(little > 0.99 && moved < little, "{little} {moved}");
+
+    let from = ["--from", "moved/summary.json", "--out", "again"];
+    folder.run("sensitivity", &from).succeeded();
+    for file in ["sensitivities.safetensors", "ranking.csv", "index.html"] {
+        let [a, b] = ["moved", "again"].map(|out| folder.bytes(&format!("{out}/{file}")));
+        assert!(a == b, "{file}");
+    }
+    let same = ["--mass", "2", "--compare", "moved", "--out", "refused"];
+    run(&same).refused(1, "is of the form of this run");
+    let all = ["--remove", "all", "--mass", "1", "--out", "refused"];
+    sensitivity(&folder, &[&all[..], &weights].concat())
+        .refused(1, "nothing would be left of the training set");
+}
+
 #[test]
 fn two_forms_are_compared_sample_by_sample() {
     let folder = folder();

@@ -51,6 +51,10 @@ fn every_number_has_a_range() {
         let said = folder.run("sensitivity", &["influence", &argument]);
         said.refused(2, "--top");
     }
+    for value in [&real[..], &["0", "1e9"]].concat() {
+        let said = folder.run("sensitivity", &["--mass", value]);
+        said.refused(2, "--mass");
+    }
 }
 
 #[test]
@@ -104,7 +108,32 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             folder.run("sensitivity", &arguments).refused(1, says);
         }
     }
-    let cases: [(&[&str], &str); 35] = [
+    let cases: [(&[&str], &str); 38] = [
+        (&["--add", "all", "--mass", "0.1"], "--through weights"),
+        (
+            &[
+                "--add",
+                "all",
+                "--through",
+                "weights",
+                "--mass",
+                "0.1",
+                "--by-step",
+            ],
+            "--by-step is for the derivative",
+        ),
+        (
+            &[
+                "--add",
+                "all",
+                "--through",
+                "weights",
+                "--mass",
+                "0.1",
+                "--draw-noise",
+            ],
+            "--draw-noise is for the derivative",
+        ),
         (
             &["--add", "all", "--training-steps", "9"],
             "--through weights",

@@ -96,6 +96,7 @@ fn two_shards_of_a_ranking_through_the_weights_merge_to_the_bytes_of_one_run() {
     for options in [
         &["--draw-noise", "--by-step"][..],
         &[&TRAINING[..], &["--sampler", "stochastic"]].concat(),
+        &[&TRAINING[..], &["--mass", "0.2"]].concat(),
     ] {
         let folder = folder();
         let run = |more: &[&str]| {

@@ -42,6 +42,8 @@ pub const NOISE: RangeInclusive<f64> = 0.0..=100.0;
 pub const MINUTES: RangeInclusive<f64> = 0.0..=1e6;
 /// Seeds. TOML holds integers below 2⁶³, and derived seeds need some room above.
 pub const SEED: RangeInclusive<u64> = 0..=1 << 62;
+/// Masses of a group relative to that of the training data.
+pub const MASS: RangeInclusive<f64> = 1e-6..=1e3;
 /// Draws of a training loss.
 pub const DRAWS: RangeInclusive<usize> = 1..=1 << 24;
 /// Iterations of a solver.

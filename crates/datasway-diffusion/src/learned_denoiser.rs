@@ -20,11 +20,16 @@ pub trait LearnedDenoiser: Denoiser {
     /// The shape of every parameter in θ.
     fn weight_shapes(&self) -> Vec<Vec<usize>>;
 
-    /// Moves the weights along direction k: `θ ← θ + step·θ'_k`.
+    /// The same model with weights that are moved along direction k: `θ + step·θ'_k`.
     ///
     /// # Panics
     /// If there is no direction k.
-    fn displace(&mut self, directions: &ParameterTangents, k: usize, step: f64);
+    fn displaced(
+        &self,
+        directions: &ParameterTangents,
+        k: usize,
+        step: f64,
+    ) -> Box<dyn LearnedDenoiser>;
 
     /// `D(x_i, σ_i)` for points x `[n, d]` and n noise levels.
     ///
@@ -65,8 +70,13 @@ impl<M: Module + 'static> LearnedDenoiser for NetworkDenoiser<M> {
         weights::shapes(&self.network).into_values().collect()
     }
 
-    fn displace(&mut self, directions: &ParameterTangents, k: usize, step: f64) {
-        self.set_network(directions.displace(self.network.clone(), k, step));
+    fn displaced(
+        &self,
+        directions: &ParameterTangents,
+        k: usize,
+        step: f64,
+    ) -> Box<dyn LearnedDenoiser> {
+        Box::new(self.with_network(directions.displace(self.network.clone(), k, step)))
     }
 
     fn denoise_each(&self, x: Tensor<2>, sigmas: &[f64]) -> Result<Tensor<2>, DiffusionError> {

@@ -27,8 +27,10 @@ pub struct NetworkDenoiser<M: Module = UNet> {
     /// The same weights as constants on the autodiff device, for products with Jᵀ.
     constant: M,
     d: usize,
-    pub(crate) parameterization: Box<dyn Parameterization>,
+    pub(crate) parameterization: Arc<dyn Parameterization>,
     forward: Forward<M>,
+    /// Rules of custom operations that the network uses.
+    rules: Vec<&'static dyn CustomRule>,
     pub(crate) jvp: Jvp<M, Recorded<M>>,
 }
 
@@ -83,6 +85,18 @@ fn constant<M: Module>(network: &M) -> M {
     network.clone().no_grad().train()
 }
 
+/// A network's function, to be recorded by burn-jvp.
+fn differentiable<M: Module + 'static>(
+    forward: &Forward<M>,
+    rules: &[&'static dyn CustomRule],
+) -> Jvp<M, Recorded<M>> {
+    let forward = forward.clone();
+    let recorded: Recorded<M> = Box::new(move |network, inputs| {
+        forward(network, inputs[0].get::<2>(), inputs[1].get::<1>()).into()
+    });
+    Jvp::new(recorded).with_rules(rules)
+}
+
 /// Casts all parameters to double precision.
 struct Doubled;
 
@@ -101,30 +115,36 @@ impl<M: Module + 'static> NetworkDenoiser<M> {
         forward: impl Fn(&M, Tensor<2>, Tensor<1>) -> Tensor<2> + Send + Sync + 'static,
     ) -> Self {
         let forward: Forward<M> = Arc::new(forward);
-        let recorded = forward.clone();
-        let recorded: Recorded<M> = Box::new(move |network, inputs| {
-            recorded(network, inputs[0].get::<2>(), inputs[1].get::<1>()).into()
-        });
+        let rules = burn_cpu_kernels::jvp::RULES.to_vec();
         Self {
             constant: constant(&network),
             network,
             d,
-            parameterization: Box::new(parameterization),
+            parameterization: Arc::new(parameterization),
+            jvp: differentiable(&forward, &rules),
             forward,
-            jvp: Jvp::new(recorded).with_rules(burn_cpu_kernels::jvp::RULES),
+            rules,
         }
     }
 
     /// Adds rules of custom operations that the network uses, beside those of the CPU kernels.
     pub fn with_rules(mut self, rules: &[&'static dyn CustomRule]) -> Self {
-        self.jvp = self.jvp.with_rules(rules);
+        self.rules.extend(rules);
+        self.jvp = differentiable(&self.forward, &self.rules);
         self
     }
 
-    /// Puts other weights in the place of those of the network.
-    pub(crate) fn set_network(&mut self, network: M) {
-        self.constant = constant(&network);
-        self.network = network;
+    /// The same model with other weights.
+    pub(crate) fn with_network(&self, network: M) -> Self {
+        Self {
+            constant: constant(&network),
+            network,
+            d: self.d,
+            parameterization: self.parameterization.clone(),
+            jvp: differentiable(&self.forward, &self.rules),
+            forward: self.forward.clone(),
+            rules: self.rules.clone(),
+        }
     }
 
     fn noise_level(&self, x: &Tensor<2>, sigma: f64) -> Tensor<1> {

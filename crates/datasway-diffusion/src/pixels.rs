@@ -52,15 +52,15 @@ impl PixelRange {
 /// The denoiser of points with pixels of [-1, 1] of a model `D₀` with pixels of [0, 1].
 ///
 /// `D(x, σ) = 2·D₀((x + 1)/2, σ/2) − 1`, so that the Jacobian of D at x is that of D₀ at `(x + 1)/2`.
-pub struct CentredPixels<D>(
+pub struct CentredPixels(
     /// The model with pixels of [0, 1].
-    pub D,
+    pub Box<dyn LearnedDenoiser>,
 );
 
 /// The model's pixels.
 const UNIT: PixelRange = PixelRange::ZeroToOne;
 
-impl<D: Denoiser> Denoiser for CentredPixels<D> {
+impl Denoiser for CentredPixels {
     fn dim(&self) -> usize {
         self.0.dim()
     }
@@ -98,7 +98,7 @@ fn in_unit_pixels(sigmas: &[f64]) -> Vec<f64> {
     sigmas.iter().map(|sigma| UNIT.scale() * sigma).collect()
 }
 
-impl<D: LearnedDenoiser> LearnedDenoiser for CentredPixels<D> {
+impl LearnedDenoiser for CentredPixels {
     /// `λ₀(σ/2)/4`: an error of D is twice that of D₀.
     fn loss_weight(&self, sigma: f64) -> f64 {
         UNIT.scale().powi(2) * self.0.loss_weight(UNIT.scale() * sigma)
@@ -108,8 +108,13 @@ impl<D: LearnedDenoiser> LearnedDenoiser for CentredPixels<D> {
         self.0.weight_shapes()
     }
 
-    fn displace(&mut self, directions: &ParameterTangents, k: usize, step: f64) {
-        self.0.displace(directions, k, step);
+    fn displaced(
+        &self,
+        directions: &ParameterTangents,
+        k: usize,
+        step: f64,
+    ) -> Box<dyn LearnedDenoiser> {
+        Box::new(Self(self.0.displaced(directions, k, step)))
     }
 
     fn denoise_each(&self, x: Tensor<2>, sigmas: &[f64]) -> Result<Tensor<2>, DiffusionError> {

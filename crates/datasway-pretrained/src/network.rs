@@ -62,7 +62,7 @@ impl PretrainedNetwork {
         let denoiser = NetworkDenoiser::flat(self, d, parameterization, forward);
         match pixels {
             PixelRange::MinusOneToOne => Box::new(denoiser),
-            PixelRange::ZeroToOne => Box::new(CentredPixels(denoiser)),
+            PixelRange::ZeroToOne => Box::new(CentredPixels(Box::new(denoiser))),
         }
     }
 

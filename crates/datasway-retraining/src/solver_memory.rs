@@ -42,7 +42,7 @@ impl PreparedExperiment {
                 let learner = spec.learner(spec.damping(training), samples.batch, samples.seed);
                 let name = format!("estimator {}", estimator.name());
                 let bytes = if spec.has_changed_curvature() {
-                    learner.change_bytes(&shapes, directions)
+                    learner.finite_change_bytes(&shapes, directions)
                 } else {
                     learner.solution_bytes(&shapes, sets)
                 };

@@ -9,7 +9,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::device::widest_float;
 
 use crate::error::SensitivityError;
-use crate::learner::DataPoints;
+use crate::learner::{ChangedGroups, DataPoints, GroupMass};
 use crate::measure::{Empirical, ImagePoints, Measure};
 
 /// The sign of the mass η that a direction ν gets in `ρ_η ∝ ρ + ην`.
@@ -35,19 +35,20 @@ impl fmt::Display for Change {
 pub struct SelectedImages {
     selection: String,
     points: ImagePoints,
-    in_training_set: bool,
+    members: Option<Vec<usize>>,
     measure: Empirical,
 }
 
 impl SelectedImages {
-    /// Images as a model is trained on them: with their mirror images if `mirrored`.
+    /// Images as a model is trained on them: with their mirror images if `mirrored`. `members` are the indices of their points in
+    /// the training set ([`ImagePoints::indices_of`]); none for images from elsewhere.
     ///
     /// # Errors
     /// If there are no images.
     pub fn new(
         selection: impl Into<String>,
         images: &Dataset,
-        in_training_set: bool,
+        members: Option<Vec<usize>>,
         mirrored: bool,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
@@ -56,7 +57,7 @@ impl SelectedImages {
         Ok(Self {
             selection: selection.into(),
             points,
-            in_training_set,
+            members,
             measure,
         })
     }
@@ -68,25 +69,30 @@ impl SelectedImages {
 
     /// True for images of the training set, false for images from elsewhere.
     pub fn is_in_training_set(&self) -> bool {
-        self.in_training_set
+        self.members.is_some()
     }
 }
 
 /// The origin of a direction's measure.
 #[derive(Clone)]
 enum Source {
-    Images(ImagePoints),
+    Images {
+        points: ImagePoints,
+        /// Indices of the points in the training set; none for images from elsewhere.
+        members: Option<Vec<usize>>,
+    },
     Model,
     Measure,
 }
 
-/// One change of the training data: a measure ν and the sign of its mass.
+/// One change of the training data: a measure ν and the sign of its mass, or the mass itself.
 ///
 /// It is displayed as `add attr:Eyeglasses` or `remove attr:Blond_Hair`.
 #[derive(Clone)]
 pub struct Direction {
     selection: String,
     change: Change,
+    mass: Option<f64>,
     source: Source,
     measure: Arc<dyn Measure>,
 }
@@ -102,7 +108,7 @@ impl Direction {
     /// # Errors
     /// [`SensitivityError::NotTrainingImages`] for images from elsewhere.
     pub fn remove(images: SelectedImages) -> Result<Self, SensitivityError> {
-        if !images.in_training_set {
+        if !images.is_in_training_set() {
             return Err(SensitivityError::NotTrainingImages(images.selection));
         }
         Ok(Self::of_images(images, Change::Remove))
@@ -113,6 +119,7 @@ impl Direction {
         Self {
             selection: name.into(),
             change: Change::Add,
+            mass: None,
             source: Source::Model,
             measure: Arc::new(data),
         }
@@ -127,6 +134,7 @@ impl Direction {
         Self {
             selection: name.into(),
             change,
+            mass: None,
             source: Source::Measure,
             measure: Arc::new(measure),
         }
@@ -136,7 +144,11 @@ impl Direction {
         Self {
             selection: images.selection,
             change,
-            source: Source::Images(images.points),
+            mass: None,
+            source: Source::Images {
+                points: images.points,
+                members: images.members,
+            },
             measure: Arc::new(images.measure),
         }
     }
@@ -160,7 +172,7 @@ impl Direction {
     /// another measure.
     pub(crate) fn image_points(&self) -> Option<&ImagePoints> {
         match &self.source {
-            Source::Images(points) => Some(points),
+            Source::Images { points, .. } => Some(points),
             Source::Model | Source::Measure => None,
         }
     }
@@ -174,6 +186,54 @@ impl Direction {
         points.ok_or_else(|| SensitivityError::NotImages(self.selection.clone()))
     }
 
+    /// The same change with a finite mass relative to that of the training data, above 0 for a removal too.
+    ///
+    /// The derivative in the mass does not depend on it. The [change of the weights](crate::learner) does.
+    pub fn with_mass(self, mass: f64) -> Self {
+        Self {
+            mass: Some(mass),
+            ..self
+        }
+    }
+
+    /// The mass η, below 0 for a removal; none for a derivative.
+    pub fn signed_mass(&self) -> Option<f64> {
+        let sign = match self.change {
+            Change::Add => 1.0,
+            Change::Remove => -1.0,
+        };
+        self.mass.map(|mass| sign * mass)
+    }
+
+    /// The share of the images in a training set of `count` points: the mass of the whole group; none for what is not a part of the
+    /// training set.
+    pub fn share(&self, count: usize) -> Option<f64> {
+        let members = self.members()?;
+        Some(members.len() as f64 / count as f64)
+    }
+
+    fn members(&self) -> Option<&[usize]> {
+        match &self.source {
+            Source::Images { members, .. } => members.as_deref(),
+            Source::Model | Source::Measure => None,
+        }
+    }
+
+    /// ν with its mass, for a model that learns of it.
+    ///
+    /// # Errors
+    /// If ν is no set of images, or has no mass.
+    fn group_mass(&self) -> Result<GroupMass<'_>, SensitivityError> {
+        let points = self.data_points()?;
+        let mass = self
+            .mass
+            .ok_or_else(|| SensitivityError::MassOfSome(self.selection.clone()))?;
+        Ok(match (self.change, self.members()) {
+            (Change::Remove, Some(members)) => GroupMass::Removed { members, mass },
+            (Change::Add | Change::Remove, _) => GroupMass::Added { points, mass },
+        })
+    }
+
     /// ν.
     pub fn measure(&self) -> &dyn Measure {
         self.measure.as_ref()
@@ -184,6 +244,20 @@ impl Direction {
     pub(crate) fn has_zero_check(&self) -> bool {
         !matches!(self.source, Source::Model)
     }
+}
+
+/// The groups of images of some directions, of which a model learns: with their masses if the directions have them.
+///
+/// # Errors
+/// If a direction is no set of images, or some have a mass and some have none.
+pub fn changed_groups(directions: &[Direction]) -> Result<ChangedGroups<'_>, SensitivityError> {
+    let directions = directions.iter();
+    if directions.clone().any(|direction| direction.mass.is_some()) {
+        let groups = directions.map(Direction::group_mass);
+        return Ok(ChangedGroups::Finite(groups.collect::<Result<_, _>>()?));
+    }
+    let groups = directions.map(Direction::data_points);
+    Ok(ChangedGroups::Derivative(groups.collect::<Result<_, _>>()?))
 }
 
 impl fmt::Display for Direction {

@@ -71,6 +71,14 @@ pub enum SensitivityError {
         "{0}: the derivative through the weights needs the images of a direction: name a set of images"
     )]
     NotImages(String),
+    /// Some directions have a mass, and this one has none.
+    #[error("{0}: has no mass, and another direction has one: give all of them a mass or none")]
+    MassOfSome(String),
+    /// A direction of the derivative through the data has a mass.
+    #[error(
+        "{0}: has a mass, on which the derivative through the data does not depend: take the change of the weights, or no mass"
+    )]
+    MassOfDerivative(String),
     /// Images from elsewhere cannot be removed from the training set.
     #[error("{0}: only images of the training set can be removed")]
     NotTrainingImages(String),

@@ -39,7 +39,7 @@ pub use clipping::{CLIPPED_SAMPLES, ClipDifference};
 pub use config::{ResolvedConfig, SensitivityConfig};
 pub use datasway_diffusion::DiffusionError;
 pub use datasway_training::sidecar::{OwnTraining, SIDECAR, Sidecar};
-pub use direction::{Change, Direction, SelectedImages};
+pub use direction::{Change, Direction, SelectedImages, changed_groups};
 pub use error::SensitivityError;
 pub use model::{ModelOptions, TrainedModel, TrainingRecord};
 pub use pictures::EncodedPictures;

@@ -15,7 +15,7 @@ use datasway_training::config::TrainConfig;
 use crate::clipping::ClipDifference;
 use crate::config::{ResolvedConfig, SensitivityConfig};
 use crate::density::{TraceOptions, checkpoint_moments, moment_matched_gaussian};
-use crate::direction::{Direction, SelectedImages};
+use crate::direction::{Direction, SelectedImages, changed_groups};
 use crate::error::SensitivityError;
 use crate::influence::{self, Functional, Influences};
 use crate::learner::{CurvatureSolution, FiniteTraining, Learner, LearnerConfig};
@@ -187,17 +187,14 @@ impl TrainedModel {
     /// If the text is no selection, or names no image.
     pub fn select(&self, selection: &str) -> Result<SelectedImages, SensitivityError> {
         let selected = Selection::parse(selection)?.resolve(&self.images, &self.load_options)?;
-        let (images, in_training_set) = match selected {
-            Selected::Indices(indices) => (self.images.subset(&indices), true),
-            Selected::External(images) => (images, false),
+        let (images, members) = match selected {
+            Selected::Indices(indices) => {
+                let members = self.image_points().indices_of(&indices);
+                (self.images.subset(&indices), Some(members))
+            }
+            Selected::External(images) => (images, None),
         };
-        let images = SelectedImages::new(
-            selection,
-            &images,
-            in_training_set,
-            self.mirrored,
-            &self.device,
-        )?;
+        let images = SelectedImages::new(selection, &images, members, self.mirrored, &self.device)?;
         Ok(images)
     }
 
@@ -269,13 +266,18 @@ impl TrainedModel {
     /// batch adds.
     ///
     /// # Errors
-    /// As [`sensitivities::compute`].
+    /// If a direction has a mass, and as [`sensitivities::compute`].
     pub fn ranked_sensitivities(
         &self,
         directions: Vec<Direction>,
         config: &ResolvedConfig,
         progress: impl FnMut(usize),
     ) -> Result<RankedSensitivities, SensitivityError> {
+        let mut with_mass = directions.iter().filter(|d| d.signed_mass().is_some());
+        if let Some(direction) = with_mass.next() {
+            let name = direction.selection().to_owned();
+            return Err(SensitivityError::MassOfDerivative(name));
+        }
         let measures: Vec<&dyn Measure> = directions.iter().map(Direction::measure).collect();
         let model = self.score_model.denoiser();
         let results = sensitivities::compute(model, &measures, config, &self.device, progress)?;
@@ -314,8 +316,11 @@ impl TrainedModel {
     /// Draws samples and ranks them by their sensitivity to each direction through the weights of the model
     /// ([`learner`](crate::learner)). `progress` receives the fraction of the work that is done, from 0 to 1.
     ///
+    /// Where the directions have [masses](Direction::with_mass), it is the difference to the samples of the model whose weights are
+    /// moved, relative to the mass.
+    ///
     /// # Errors
-    /// If a direction is no set of images, the checkpoint does not name the noise levels of its training, an option is out
+    /// If a direction is no set of images, only some have a mass or one is out of its range, the checkpoint does not name the noise levels of its training, an option is out
     /// of its range, or the model fails.
     pub fn weight_sensitivities(
         &self,
@@ -326,8 +331,7 @@ impl TrainedModel {
     ) -> Result<(RankedSensitivities, CurvatureSolution), SensitivityError> {
         let training_set = self.image_points();
         let learner = self.learner(&training_set, learner)?;
-        let groups = directions.iter().map(Direction::data_points);
-        let groups = groups.collect::<Result<Vec<_>, _>>()?;
+        let groups = changed_groups(&directions)?;
         let (results, solution) =
             learner.sensitivities(&groups, config, &self.device, &mut progress)?;
         Ok((RankedSensitivities::new(directions, results), solution))

@@ -64,6 +64,11 @@ pub enum Warning {
         /// The largest `|pixel|`.
         largest_pixel: f32,
     },
+    /// A pixel of the sample of the moved weights is beyond [`MAX_PIXEL`].
+    MovedDiverged {
+        /// The largest `|pixel|`.
+        largest_pixel: f32,
+    },
     /// δ is not finite.
     NotFinite,
     /// `log r` exceeds [`MAX_LOG_RATIO`].
@@ -102,6 +107,11 @@ impl fmt::Display for Warning {
                 f,
                 "The sample itself leaves the range of images (a pixel of {largest_pixel:.1}): the sampler diverged"
             ),
+            Self::MovedDiverged { largest_pixel } => write!(
+                f,
+                "With the moved weights the sample leaves the range of images (a pixel of {largest_pixel:.1}): the mass is too large for \
+                 this change of the weights"
+            ),
             Self::NotFinite => {
                 f.write_str("δ is not finite: the density ratio overflowed on this path")
             }
@@ -132,9 +142,15 @@ impl fmt::Display for Warning {
 
 /// The samples of a direction, the most sensitive first. Samples whose δ is not finite come last.
 ///
-/// `zero_check` compares the score with the sensitivity to the whole training set, if `results` have it.
-pub fn rank(results: &Sensitivities, direction: usize, zero_check: bool) -> Vec<RankedSample> {
-    let rank_one = |index| ranked_sample(results, direction, index, zero_check);
+/// `zero_check` compares the score with the sensitivity to the whole training set, if `results` have it. `mass` is that of the
+/// direction, if δ is the difference to the samples of moved weights.
+pub fn rank(
+    results: &Sensitivities,
+    direction: usize,
+    zero_check: bool,
+    mass: Option<f64>,
+) -> Vec<RankedSample> {
+    let rank_one = |index| ranked_sample(results, (direction, mass), index, zero_check);
     let mut ranking: Vec<RankedSample> = (0..results.count()).map(rank_one).collect();
     let key = |row: &RankedSample| {
         if row.score.is_finite() {
@@ -149,17 +165,19 @@ pub fn rank(results: &Sensitivities, direction: usize, zero_check: bool) -> Vec<
 
 fn ranked_sample(
     results: &Sensitivities,
-    direction: usize,
+    (direction, mass): (usize, Option<f64>),
     index: usize,
     zero_check: bool,
 ) -> RankedSample {
-    let score = norm(results.delta(direction, index));
+    let (sample, delta) = (results.sample(index), results.delta(direction, index));
+    let score = norm(delta);
     let ratios = results.log_ratio(direction, index);
     let max_log_ratio = ratios.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let residual = results.residual(index).filter(|_| zero_check);
     let draw_noise = results.draw_noise(direction, index);
     let warnings = [
-        diverged(results.sample(index)),
+        diverged(sample),
+        mass.and_then(|mass| moved_diverged(sample, delta, mass)),
         out_of_range(score, max_log_ratio),
         uncertain(results, index, ratios, max_log_ratio),
         residual.and_then(|residual| within_model_error(score, residual, max_log_ratio)),
@@ -178,8 +196,19 @@ fn ranked_sample(
 }
 
 fn diverged(sample: &[f32]) -> Option<Warning> {
-    let largest_pixel = sample.iter().fold(0.0, |most: f32, v| v.abs().max(most));
+    let largest_pixel = largest_magnitude(sample.iter().copied());
     (largest_pixel > MAX_PIXEL).then_some(Warning::Diverged { largest_pixel })
+}
+
+/// Warns if `x + η·δ`, the sample of the moved weights, diverged.
+fn moved_diverged(sample: &[f32], delta: &[f32], mass: f64) -> Option<Warning> {
+    let moved = sample.iter().zip(delta);
+    let largest_pixel = largest_magnitude(moved.map(|(x, delta)| x + mass as f32 * delta));
+    (largest_pixel > MAX_PIXEL).then_some(Warning::MovedDiverged { largest_pixel })
+}
+
+fn largest_magnitude(pixels: impl Iterator<Item = f32>) -> f32 {
+    pixels.fold(0.0, |most, pixel| pixel.abs().max(most))
 }
 
 fn out_of_range(score: f64, max_log_ratio: f32) -> Option<Warning> {
@@ -269,7 +298,12 @@ impl RankedSensitivities {
     /// Ranks the samples for each direction; `sensitivities` are those to `directions`, in the same order.
     pub fn new(directions: Vec<Direction>, sensitivities: Sensitivities) -> Self {
         let ranked = |(k, direction): (usize, Direction)| RankedDirection {
-            ranking: rank(&sensitivities, k, direction.has_zero_check()),
+            ranking: rank(
+                &sensitivities,
+                k,
+                direction.has_zero_check(),
+                direction.signed_mass(),
+            ),
             direction,
         };
         Self {
@@ -331,28 +365,31 @@ mod tests {
 
     #[test]
     fn the_most_sensitive_comes_first_and_what_is_not_finite_last() {
-        let order: Vec<usize> = rank(&three(), 0, true).iter().map(|r| r.index).collect();
+        let order: Vec<usize> = rank(&three(), 0, true, None)
+            .iter()
+            .map(|r| r.index)
+            .collect();
         assert_eq!(order, [2, 0, 1]);
-        assert_eq!(rank(&three(), 0, true)[1].score, 5.0);
+        assert_eq!(rank(&three(), 0, true, None)[1].score, 5.0);
     }
 
     #[test]
     fn limits_come_with_the_second_derivatives_only() {
-        let limits: Vec<_> = rank(&three(), 0, true)
+        let limits: Vec<_> = rank(&three(), 0, true, None)
             .iter()
             .map(|r| r.trust_radius)
             .collect();
         assert_eq!(limits, [Some(f64::INFINITY), Some(0.5), Some(0.0)]);
         let mut without = three();
         without.curvatures = None;
-        assert_eq!(rank(&without, 0, true)[0].trust_radius, None);
+        assert_eq!(rank(&without, 0, true, None)[0].trust_radius, None);
     }
 
     #[test]
     fn a_sample_that_is_no_image_is_not_trusted() {
         let mut results = three();
         results.samples[1] = -40.0;
-        let ranked = rank(&results, 0, true);
+        let ranked = rank(&results, 0, true, None);
         let first = ranked.iter().find(|r| r.index == 0).expect("ranked");
         assert!(
             matches!(first.warnings[0], Warning::Diverged { .. }),
@@ -374,7 +411,7 @@ mod tests {
             results.residuals = Some(vec![residual, 0.0, 0.0, 0.0, 0.0, 0.0]);
             results.log_ratios[0][1] = log_ratio;
             let trusts = |of_images: bool| {
-                let ranked = rank(&results, 0, of_images);
+                let ranked = rank(&results, 0, of_images, None);
                 let row = ranked.iter().find(|r| r.index == 0).expect("ranked");
                 row.warnings.is_empty()
             };
@@ -399,7 +436,7 @@ mod tests {
         let mut ranked = RankedSensitivities {
             directions: vec![RankedDirection {
                 direction: Direction::of_measure("all", Change::Add, measure),
-                ranking: rank(&numbers, 0, false),
+                ranking: rank(&numbers, 0, false, None),
             }],
             sensitivities: numbers,
         };
@@ -418,7 +455,7 @@ mod tests {
 
     #[test]
     fn untrustworthy_samples_say_why() {
-        let ranked = rank(&three(), 0, true);
+        let ranked = rank(&three(), 0, true, None);
         assert_eq!(ranked[0].warnings.len(), 2, "{ranked:?}");
         assert!(ranked[1].warnings.is_empty());
         assert!(ranked[2].warnings[0] == Warning::NotFinite);

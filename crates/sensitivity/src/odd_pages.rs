@@ -7,7 +7,7 @@ use datasway_report::Picture;
 
 use crate::influence::page::{FunctionalSection, InfluenceCard, InfluencePage, InfluentialImage};
 use crate::rank::page::{DirectionSection, SampleCard, SensitivityPage};
-use crate::rank::strip::strip_png;
+use crate::rank::strip::{ChangeSize, strip_png};
 
 use odd_values::{NAMES, NUMBERS};
 
@@ -30,16 +30,18 @@ fn pages_of_any_numbers_are_drawn() {
             width: 2,
             values: &pixels,
         };
-        strip_png(&[picture], &[picture], true).unwrap();
+        strip_png(&[picture], &[picture], ChangeSize::Visible { sign: -1.0 }).unwrap();
         for numbers in NUMBERS {
             let curve: Vec<(f64, f64)> = numbers.iter().map(|&x| (x, x)).collect();
             let score = numbers.first().copied().unwrap_or(f64::from(value));
+            strip_png(&[picture], &[picture], ChangeSize::Mass(score)).unwrap();
             let name = NAMES[numbers.len() % NAMES.len()].to_owned();
             let card = SampleCard {
                 index: 0,
                 sample: picture,
                 given: None,
                 delta: picture,
+                mass: (numbers.len() % 2 == 0).then_some(score),
                 score,
                 residual: Some(score),
                 limit: Some(score),
@@ -50,6 +52,7 @@ fn pages_of_any_numbers_are_drawn() {
             };
             let section = DirectionSection {
                 name: name.clone(),
+                mass: Some(score),
                 cards: vec![card.clone(), card],
                 ..DirectionSection::default()
             };

@@ -212,6 +212,8 @@ pub struct RunInfo {
     #[serde(flatten)]
     sampler: SamplerInfo,
     through: Through,
+    /// The mass of each change; none for a derivative.
+    mass: Option<f64>,
     density: Option<DensityKind>,
     bandwidth: Option<Bandwidth>,
     /// The bandwidth as a number.
@@ -270,6 +272,7 @@ impl RunInfo {
             fingerprint: model.images.fingerprint.clone(),
             sampler,
             through: Through::Weights,
+            mass: None,
             density: None,
             bandwidth: None,
             h: None,
@@ -289,6 +292,11 @@ impl RunInfo {
     /// The information of a derivative that is not yet computed.
     pub fn with_through(self, through: Through) -> Self {
         Self { through, ..self }
+    }
+
+    /// The information of changes by a finite mass, if there is one.
+    pub fn with_mass(self, mass: Option<f64>) -> Self {
+        Self { mass, ..self }
     }
 
     /// The information with the solution for the weights.
@@ -352,9 +360,10 @@ impl RunInfo {
 
     /// The derivative for the terminal: the density that directions are compared with, or the weights.
     pub fn form(&self) -> String {
-        match self.density() {
-            Some(density) => format!("log-density: {density}"),
-            None => "through the weights".to_owned(),
+        match (self.density(), self.mass) {
+            (Some(density), _) => format!("log-density: {density}"),
+            (None, Some(mass)) => format!("with the weights moved for a mass of {mass}"),
+            (None, None) => "through the weights".to_owned(),
         }
     }
 
@@ -370,6 +379,17 @@ impl RunInfo {
             text += &format!("; directions count from σ = {} up", self.sigma_cut);
         }
         Some(text)
+    }
+
+    /// The kind of prediction with its name.
+    fn prediction(&self) -> (&'static str, String) {
+        match self.mass {
+            None => ("Derivative", format!("through the {}", self.through)),
+            Some(mass) => (
+                "Finite change",
+                format!("samples of the model with the weights moved for a mass of {mass}"),
+            ),
+        }
     }
 
     fn trace(&self) -> String {
@@ -395,7 +415,7 @@ impl RunInfo {
             ("Training images", grouped(self.training_images)),
             ("Data fingerprint", self.fingerprint.clone()),
             ("Sampler", format!("{sampler}, {}", plural(steps, "step"))),
-            ("Derivative", format!("through the {}", self.through)),
+            self.prediction(),
             ("Seed", self.seed.to_string()),
             ("Datasway", self.datasway.to_owned()),
         ];

@@ -106,7 +106,7 @@ fn derivatives_in_the_weights_of_a_model_with_pixels_of_0_to_1_are_adjoint_and_i
 {
     let own = denoiser("pipeline", DType::F64);
     let (sigma, weight) = (0.7, own.loss_weight(0.7));
-    let model = CentredPixels(own);
+    let model = CentredPixels(Box::new(own));
     // λ(2σ)·‖2D₀ − 1 − (2u − 1)‖² = λ₀(σ)·‖D₀ − u‖²
     assert!((4.0 * model.loss_weight(2.0 * sigma) / weight - 1.0).abs() < 1e-12);
     check_adjoint("pixels of [0, 1]", &model, DType::F64, 1e-9);

@@ -18,7 +18,7 @@ use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::density::checkpoint_moments;
-use datasway_sensitivity::learner::{CurvatureSolution, FiniteTraining, Learner, WeightDerivative};
+use datasway_sensitivity::learner::{CurvatureSolution, FiniteTraining, Learner, WeightChange};
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
@@ -216,9 +216,9 @@ impl Executor<'_> {
         let errors = solution.report.errors.clone();
         let change_of_direction = changes.of_directions();
         let deltas = if weights.moves_weights() {
-            self.differences(&learner, model, &solution.solutions, &change_of_direction)?
+            self.differences(&learner, solution, &change_of_direction)?
         } else {
-            let deltas = self.tangents(&learner, solution)?;
+            let deltas = self.propagate(&learner, solution, None)?;
             let of_directions = change_of_direction.iter().map(|&k| deltas[k].clone());
             of_directions.collect()
         };
@@ -242,17 +242,40 @@ impl Executor<'_> {
         ]))
     }
 
-    /// δ of all samples along every change of the weights.
-    fn tangents(
+    /// `(x(θ + η·θ') − x(θ))/η` of all samples x for every direction, with its mass η and its change θ' relative to the mass.
+    fn differences(
         &self,
         learner: &Learner<'_>,
         solution: CurvatureSolution,
+        change_of_direction: &[usize],
+    ) -> Result<Vec<Vec<f32>>, RetrainError> {
+        let changes = change_of_direction.iter();
+        let changes: Vec<_> = changes
+            .map(|&k| solution.solutions.slice(k..k + 1))
+            .collect();
+        let directions = self.workspace.experiment.directions.iter();
+        let masses = directions.map(|direction| direction.spec.signed_mass());
+        let of_directions = CurvatureSolution {
+            solutions: ParameterTangents::concat(&changes),
+            ..solution
+        };
+        self.propagate(learner, of_directions, Some(masses.collect()))
+    }
+
+    /// The change of all samples by every change of the weights: δ, or the difference to the samples of the moved weights by the
+    /// masses.
+    fn propagate(
+        &self,
+        learner: &Learner<'_>,
+        solution: CurvatureSolution,
+        masses: Option<Vec<f64>>,
     ) -> Result<Vec<Vec<f32>>, RetrainError> {
         let experiment = self.workspace.experiment;
         let samples = &experiment.spec.samples;
-        let derivative = WeightDerivative {
+        let change = WeightChange {
             solution,
             noise: None,
+            masses,
         };
         let config = SensitivityConfig {
             samples: samples.count,
@@ -263,31 +286,8 @@ impl Executor<'_> {
             ..SensitivityConfig::default()
         };
         let (all, device) = (0..samples.count, &experiment.device);
-        let result = learner.sensitivities_along(&derivative, &config, all, device, &mut |_| ())?;
+        let result = learner.sensitivities_along(&change, &config, all, device, &mut |_| ())?;
         Ok(result.deltas)
-    }
-
-    /// `(x(θ + η·θ') − x(θ))/η` of all samples x for every direction, with its mass η and its change θ' relative to the mass.
-    fn differences(
-        &self,
-        learner: &Learner<'_>,
-        model: JobId,
-        changes: &ParameterTangents,
-        change_of_direction: &[usize],
-    ) -> Result<Vec<Vec<f32>>, RetrainError> {
-        let before = self.samples_of(learner.model)?;
-        let directions = self.workspace.experiment.directions.iter();
-        let differences = directions.zip(change_of_direction).map(|(direction, &k)| {
-            let mass = direction.spec.signed_mass();
-            let (_, mut moved) = self.model(model)?;
-            moved.displace(changes, k, mass);
-            let after = self.samples_of(moved.as_ref())?;
-            let pairs = after.iter().zip(&before);
-            Ok(pairs
-                .map(|(after, before)| (after - before) / mass as f32)
-                .collect())
-        });
-        differences.collect()
     }
 
     /// The products of [`weight_alignment::products`].

@@ -1,4 +1,4 @@
-//! Samples of a model and their sensitivities through its weights, batch by batch.
+//! Samples of a model and their change through its weights, batch by batch.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -8,29 +8,20 @@ use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::sampler::FrozenNoise;
 
-use super::draws::DataPoints;
-use super::first_samples::FirstSamples;
 use super::inverse::CurvatureSolution;
+use super::moved_weights::SampleBatch;
 use super::solve::Learner;
 use super::step_parts::weight_step_parts;
 use super::tangent::sample_with_weight_tangents;
+use super::weight_change::{ChangedGroups, WeightChange};
 use crate::config::SensitivityConfig;
 use crate::sensitivities::{Sensitivities, TimeBreakdown};
 use crate::tensors::{finite_samples, layer, values};
 use crate::trajectory::tangent::Evaluations;
 
-/// `dθ/dη` of K groups, with which samples in parts of any size are propagated.
-#[derive(Debug, Clone)]
-pub struct WeightDerivative {
-    /// The K derivatives, and the progress of the solver.
-    pub solution: CurvatureSolution,
-    /// A draw of the error of each; none without [`draw_noise`](super::LearnerConfig::draw_noise).
-    pub noise: Option<ParameterTangents>,
-}
-
 impl Learner<'_> {
-    /// Draws the samples of `config` and propagates `dθ/dη` of every group through the sampler. Of the options those of
-    /// samples, sampler and seed have an effect; no densities are compared.
+    /// Draws the samples of `config` and predicts their change by every group. Of the options those of samples, sampler and seed
+    /// have an effect; no densities are compared.
     ///
     /// With [`draw_noise`](super::LearnerConfig::draw_noise), δ is that of the mean of two solutions, and half of their difference gives its noise
     /// ([`halved_weight_tangent`](Self::halved_weight_tangent)).
@@ -41,21 +32,21 @@ impl Learner<'_> {
     /// If there is no sample, no batch or no group, an option is out of its range, or the model fails.
     pub fn sensitivities(
         &self,
-        groups: &[&dyn DataPoints],
+        groups: &ChangedGroups<'_>,
         config: &SensitivityConfig,
         device: &Device,
         progress: &mut dyn FnMut(f64),
     ) -> Result<(Sensitivities, CurvatureSolution), DiffusionError> {
         check_counts(config)?;
         let started = Instant::now();
-        let (k, solving) = (groups.len(), self.weight_derivative_work(groups.len()));
+        let (k, solving) = (groups.count(), self.weight_change_work(groups));
         let total = (solving + config.samples * evaluations(config) * k) as f64;
         let mut done = 0;
         let mut advance = |work: usize| {
             done += work;
             progress(done as f64 / total);
         };
-        let derivative = self.weight_derivative(groups, config, device, &mut advance)?;
+        let change = self.weight_change(groups, config, device, &mut advance)?;
         let solved = started.elapsed().as_secs_f64();
         // The solver stops as early as it can.
         let mut done = solving;
@@ -65,116 +56,72 @@ impl Learner<'_> {
         };
         let samples = 0..config.samples;
         let mut results =
-            self.sensitivities_along(&derivative, config, samples, device, &mut advance)?;
+            self.sensitivities_along(&change, config, samples, device, &mut advance)?;
         results.cost.total += solved;
-        Ok((results, derivative.solution))
+        Ok((results, change.solution))
     }
 
-    /// `dθ/dη` of every group, with a draw of its error if the noise of the draws is measured. It is solved until δ of the first
-    /// samples of `config` stands still too.
+    /// Draws some of the samples of `config` and predicts their change relative to the mass of each group. A range of whole batches
+    /// has the numbers that it has among all samples.
     ///
-    /// `progress` receives the work that is done, of [`weight_derivative_work`](Self::weight_derivative_work) at most.
-    ///
-    /// # Errors
-    /// As [`weight_tangent`](Self::weight_tangent).
-    pub fn weight_derivative(
-        &self,
-        groups: &[&dyn DataPoints],
-        config: &SensitivityConfig,
-        device: &Device,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<WeightDerivative, DiffusionError> {
-        let samples = FirstSamples::new(self.model, config, device)?;
-        if self.config.draw_noise {
-            let halved = self.halved_weight_tangent(groups, Some(&samples), progress)?;
-            Ok(WeightDerivative {
-                solution: halved.mean,
-                noise: Some(halved.noise),
-            })
-        } else {
-            Ok(WeightDerivative {
-                solution: self.weight_tangent_for(groups, Some(&samples), progress)?,
-                noise: None,
-            })
-        }
-    }
-
-    /// The work of [`weight_derivative`](Self::weight_derivative) for K groups, in the units of its progress.
-    pub fn weight_derivative_work(&self, groups: usize) -> usize {
-        if self.config.draw_noise {
-            self.halved_weight_tangent_work(groups)
-        } else {
-            self.weight_tangent_work(groups)
-        }
-    }
-
-    /// Draws some of the samples of `config` and propagates `derivative` through the sampler. A range of whole batches has the
-    /// numbers that it has among all samples.
+    /// Without masses it is δ, with `dθ/dη` propagated through the sampler. With masses it is the
+    /// [difference](Self::differences) to the samples of the moved weights.
     ///
     /// `progress` receives the evaluations of each batch, times K.
     ///
     /// # Errors
-    /// If there is no sample or no batch, or the model fails.
+    /// If there is no sample or no batch, the parts of the steps are asked for with masses, or the model fails.
     pub fn sensitivities_along(
         &self,
-        derivative: &WeightDerivative,
+        change: &WeightChange,
         config: &SensitivityConfig,
         samples: Range<usize>,
         device: &Device,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Sensitivities, DiffusionError> {
         check_counts(config)?;
+        if config.by_step && change.masses.is_some() {
+            return Err(DiffusionError::Invalid(
+                "the parts of the steps are those of a derivative: leave out the mass of the groups"
+                    .to_owned(),
+            ));
+        }
         let started = Instant::now();
-        let WeightDerivative { solution, noise } = derivative;
-        let (k, evaluations) = (solution.solutions.k(), evaluations(config));
-        let tangents = [Some(solution.solutions.clone()), noise.clone()];
-        let tangents: Vec<ParameterTangents> = tangents.into_iter().flatten().collect();
-        let tangents = ParameterTangents::concat(&tangents);
-        let mut results = empty(self.model.dim(), derivative, config);
+        let (k, evaluations) = (change.solution.solutions.k(), evaluations(config));
+        let mut results = empty(self.model.dim(), change, config);
         for first in samples.clone().step_by(config.batch) {
             let count = config.batch.min(samples.end - first);
             let noise = FrozenNoise::new(config.seed).starting_at(first as u64);
             let start = config.start.rows(&noise, [count, results.dim], device)?;
-            results.noise.extend(values(start.clone())?);
-            let (drawn, delta) = sample_with_weight_tangents(
-                self.model,
-                &tangents,
-                &config.sampler,
-                &config.sigmas,
-                start.clone(),
-                &noise,
-            )?;
-            if let Some(draw_noise) = &mut results.draw_noise {
-                for (j, norms) in draw_noise.iter_mut().enumerate() {
-                    norms.extend(values(row_norms(layer(&delta, k + j)))?);
+            let batch = SampleBatch {
+                config,
+                noise,
+                start,
+            };
+            results.noise.extend(values(batch.start.clone())?);
+            match &change.masses {
+                None => self.append_tangents(&mut results, change, &batch)?,
+                Some(masses) => {
+                    let changes = (&change.solution.solutions, &masses[..]);
+                    let (drawn, differences) = self.differences(changes, &batch)?;
+                    results.samples.extend(drawn);
+                    for (deltas, difference) in results.deltas.iter_mut().zip(differences) {
+                        deltas.extend(difference);
+                    }
                 }
-            }
-            let delta = delta.slice_dim(0, 0..k);
-            if let Some(rows) = &mut results.step_parts {
-                let parts = weight_step_parts(
-                    self.model,
-                    &solution.solutions,
-                    &config.sampler,
-                    &config.sigmas,
-                    start,
-                    &noise,
-                    delta.clone(),
-                )?;
-                for (j, rows) in rows.iter_mut().enumerate() {
-                    rows.extend(values(layer(&parts, j).transpose())?);
-                }
-            }
-            results.samples.extend(finite_samples(drawn, first)?);
-            for (j, deltas) in results.deltas.iter_mut().enumerate() {
-                deltas.extend(values(layer(&delta, j))?);
             }
             progress(count * evaluations * k);
         }
         let seconds = started.elapsed().as_secs_f64();
+        let noises = change.noise.as_ref().map_or(0, ParameterTangents::k);
+        let [path, tangent] = match change.masses {
+            None => [evaluations, evaluations * (k + noises)],
+            Some(_) => [evaluations * (1 + k), 0],
+        };
         results.cost = TimeBreakdown {
             evaluations: Evaluations {
-                path: evaluations,
-                tangent: evaluations * tangents.k(),
+                path,
+                tangent,
                 ..Evaluations::default()
             },
             total: seconds,
@@ -182,6 +129,59 @@ impl Learner<'_> {
             ..TimeBreakdown::default()
         };
         Ok(results)
+    }
+
+    /// Appends a batch of samples with their tangents along the derivative of the weights.
+    fn append_tangents(
+        &self,
+        results: &mut Sensitivities,
+        change: &WeightChange,
+        batch: &SampleBatch<'_>,
+    ) -> Result<(), DiffusionError> {
+        let SampleBatch {
+            config,
+            noise,
+            start,
+        } = batch;
+        let solutions = &change.solution.solutions;
+        let tangents = [Some(solutions.clone()), change.noise.clone()];
+        let tangents: Vec<ParameterTangents> = tangents.into_iter().flatten().collect();
+        let (drawn, delta) = sample_with_weight_tangents(
+            self.model,
+            &ParameterTangents::concat(&tangents),
+            &config.sampler,
+            &config.sigmas,
+            start.clone(),
+            noise,
+        )?;
+        let k = solutions.k();
+        if let Some(draw_noise) = &mut results.draw_noise {
+            for (j, norms) in draw_noise.iter_mut().enumerate() {
+                norms.extend(values(row_norms(layer(&delta, k + j)))?);
+            }
+        }
+        let delta = delta.slice_dim(0, 0..k);
+        if let Some(rows) = &mut results.step_parts {
+            let parts = weight_step_parts(
+                self.model,
+                solutions,
+                &config.sampler,
+                &config.sigmas,
+                start.clone(),
+                noise,
+                delta.clone(),
+            )?;
+            for (j, rows) in rows.iter_mut().enumerate() {
+                rows.extend(values(layer(&parts, j).transpose())?);
+            }
+        }
+        results
+            .samples
+            .extend(finite_samples(drawn, noise.first as usize)?);
+        for (j, deltas) in results.deltas.iter_mut().enumerate() {
+            deltas.extend(values(layer(&delta, j))?);
+        }
+        Ok(())
     }
 }
 
@@ -201,14 +201,14 @@ fn evaluations(config: &SensitivityConfig) -> usize {
 }
 
 /// Results of no samples of d entries.
-fn empty(d: usize, derivative: &WeightDerivative, config: &SensitivityConfig) -> Sensitivities {
-    let lists = || vec![Vec::new(); derivative.solution.solutions.k()];
+fn empty(d: usize, change: &WeightChange, config: &SensitivityConfig) -> Sensitivities {
+    let lists = || vec![Vec::new(); change.solution.solutions.k()];
     Sensitivities {
         dim: d,
         noise: Vec::new(),
         samples: Vec::new(),
         deltas: lists(),
-        draw_noise: derivative.noise.as_ref().map(|_| lists()),
+        draw_noise: change.noise.as_ref().map(|_| lists()),
         curvatures: None,
         residuals: None,
         step_parts: config.by_step.then(lists),

@@ -56,6 +56,29 @@ impl DataPoints for Tensor<2> {
     }
 }
 
+/// Some of the points of a set.
+pub(super) struct Subset<'a> {
+    /// The set.
+    pub set: &'a dyn DataPoints,
+    /// Their indices in the set.
+    pub indices: Vec<usize>,
+}
+
+impl DataPoints for Subset<'_> {
+    fn count(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn dim(&self) -> usize {
+        self.set.dim()
+    }
+
+    fn rows(&self, indices: &[usize]) -> Tensor<2> {
+        let of_set = indices.iter().map(|&i| self.indices[i]);
+        self.set.rows(&of_set.collect::<Vec<usize>>())
+    }
+}
+
 /// The image of a draw.
 #[derive(Clone)]
 enum Order {

@@ -12,14 +12,14 @@
 //! A group that is removed is a part of the training set. `G_η` is then the mean over the draws of the training set in which
 //! those of the group count less, and stays positive.
 
-use burn::tensor::Tensor;
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
 use super::curvature::{Curvature, DrawWeights, GaussNewton};
-use super::draws::{DataPoints, LossDraws};
+use super::draws::{DataPoints, LossDraws, Subset};
 use super::inverse::{CurvatureInverse, CurvatureSolution};
 use super::solve::Learner;
+use super::stopping::Effect;
 
 /// A group of images that is added to the training data, or removed from it.
 #[derive(Clone, Copy)]
@@ -48,7 +48,7 @@ impl<'a> GroupMass<'a> {
     pub const REVISION: u32 = 2;
 
     /// η: below 0 for a removal.
-    fn signed_mass(&self) -> f64 {
+    pub fn signed_mass(&self) -> f64 {
         match self {
             Self::Added { mass, .. } => *mass,
             Self::Removed { mass, .. } => -mass,
@@ -56,17 +56,12 @@ impl<'a> GroupMass<'a> {
     }
 
     /// The points of ν.
-    fn points(&self, training_set: &'a dyn DataPoints) -> Part<'a> {
-        match *self {
-            Self::Added { points, .. } => Part {
-                set: points,
-                members: None,
-            },
-            Self::Removed { members, .. } => Part {
-                set: training_set,
-                members: Some(members),
-            },
-        }
+    fn points(&self, training_set: &'a dyn DataPoints) -> Subset<'a> {
+        let (set, indices) = match *self {
+            Self::Added { points, .. } => (points, (0..points.count()).collect()),
+            Self::Removed { members, .. } => (training_set, members.to_vec()),
+        };
+        Subset { set, indices }
     }
 
     /// Checks the mass, and the members for a training set of `count` points.
@@ -102,31 +97,6 @@ impl<'a> GroupMass<'a> {
             Self::Added { mass, .. } => (mass * draws as f64).ceil() as usize,
             Self::Removed { .. } => 0,
         }
-    }
-}
-
-/// All points of a set, or some of them.
-struct Part<'a> {
-    set: &'a dyn DataPoints,
-    /// The indices of some.
-    members: Option<&'a [usize]>,
-}
-
-impl DataPoints for Part<'_> {
-    fn count(&self) -> usize {
-        self.members.map_or(self.set.count(), <[usize]>::len)
-    }
-
-    fn dim(&self) -> usize {
-        self.set.dim()
-    }
-
-    fn rows(&self, indices: &[usize]) -> Tensor<2> {
-        let of_members = self.members.map(|members| {
-            let of_set = indices.iter().map(|&i| members[i]);
-            of_set.collect::<Vec<usize>>()
-        });
-        self.set.rows(of_members.as_deref().unwrap_or(indices))
     }
 }
 
@@ -166,36 +136,47 @@ impl Curvature for ChangedCurvature<'_> {
 impl Learner<'_> {
     /// `Δθ/η` by the mass η of every group. The λ and the metric of a training are those of the training set.
     ///
-    /// `progress` receives the work that is done, of [`weight_change_work`](Self::weight_change_work) at most.
+    /// `progress` receives the work that is done, of [`finite_change_work`](Self::finite_change_work) at most.
     ///
     /// # Errors
     /// If a mass or a member is out of its range, no draw of the curvature is left, and as
     /// [`weight_tangent`](Self::weight_tangent).
-    pub fn weight_change(
+    pub fn finite_change(
         &self,
         groups: &[GroupMass<'_>],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<CurvatureSolution, DiffusionError> {
+        self.finite_change_for(groups, None, progress)
+    }
+
+    /// [`finite_change`](Self::finite_change), solved until an effect of it stands still too.
+    pub(super) fn finite_change_for(
+        &self,
+        groups: &[GroupMass<'_>],
+        effect: Option<&dyn Effect>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
         let count = self.training_set.count();
         groups.iter().try_for_each(|group| group.check(count))?;
         let curvature = self.changed_curvature(groups)?;
         let points = groups.iter().map(|group| group.points(self.training_set));
-        let points: Vec<Part<'_>> = points.collect();
+        let points: Vec<Subset<'_>> = points.collect();
         let points: Vec<&dyn DataPoints> = points.iter().map(|p| p as &dyn DataPoints).collect();
         let factors = groups
             .iter()
             .map(|group| -1.0 / (1.0 + group.signed_mass()));
         let factors: Vec<f64> = factors.collect();
         let right = self.gradient_difference(&points, progress)?.scale(&factors);
-        let inverse = CurvatureInverse {
+        let mut inverse = CurvatureInverse {
             curvature: Box::new(curvature),
             ..self.inverse(progress)?
         };
+        inverse.rule.effect = effect;
         inverse.apply(&right, progress)
     }
 
-    /// The work of [`weight_change`](Self::weight_change), in the units of its progress.
-    pub fn weight_change_work(&self, groups: &[GroupMass<'_>]) -> usize {
+    /// The work of [`finite_change`](Self::finite_change), in the units of its progress.
+    pub fn finite_change_work(&self, groups: &[GroupMass<'_>]) -> usize {
         let draws = self.config.curvature_draws;
         let of_groups: usize = groups.iter().map(|group| group.draws(draws)).sum();
         self.weight_tangent_work(groups.len()) + self.config.iterations * of_groups

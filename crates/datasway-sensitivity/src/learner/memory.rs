@@ -61,25 +61,30 @@ impl LearnerConfig {
         std::cmp::max_by_key(solving, adding, |bytes| bytes.total())
     }
 
-    /// Bytes of [`Learner::weight_derivative`](super::Learner::weight_derivative) for so many groups, with parameters of these
-    /// shapes in single precision.
-    pub fn derivative_bytes(&self, shapes: &[Vec<usize>], groups: usize) -> SolverBytes {
+    /// Bytes of [`Learner::weight_change`](super::Learner::weight_change) for so many groups, with finite masses or as a derivative,
+    /// with parameters of these shapes in single precision.
+    pub fn weight_change_bytes(
+        &self,
+        shapes: &[Vec<usize>],
+        groups: usize,
+        is_finite: bool,
+    ) -> SolverBytes {
         let kept = Kept {
             effect: true,
             first_half: self.draw_noise,
         };
-        self.peak(shapes, groups, kept)
+        let derivative = self.peak(shapes, groups, kept);
+        if is_finite {
+            with_products_of_groups(derivative, shapes)
+        } else {
+            derivative
+        }
     }
 
-    /// Bytes of [`Learner::weight_change`](super::Learner::weight_change) for so many groups, with parameters of these shapes in
+    /// Bytes of [`Learner::finite_change`](super::Learner::finite_change) for so many groups, with parameters of these shapes in
     /// single precision.
-    pub fn change_bytes(&self, shapes: &[Vec<usize>], groups: usize) -> SolverBytes {
-        let solving = self.solution_bytes(shapes, groups);
-        let of_group = GROUP_PRODUCT.saturating_mul(vector_bytes(shapes));
-        SolverBytes {
-            vectors: solving.vectors.saturating_add(of_group),
-            ..solving
-        }
+    pub fn finite_change_bytes(&self, shapes: &[Vec<usize>], groups: usize) -> SolverBytes {
+        with_products_of_groups(self.solution_bytes(shapes, groups), shapes)
     }
 
     /// The peak of all phases.
@@ -128,6 +133,15 @@ struct Kept {
     effect: bool,
     /// The solution from the first half of the draws.
     first_half: bool,
+}
+
+/// A solution whose matrix has the curvature of each group beside that of the training set.
+fn with_products_of_groups(solving: SolverBytes, shapes: &[Vec<usize>]) -> SolverBytes {
+    let of_group = GROUP_PRODUCT.saturating_mul(vector_bytes(shapes));
+    SolverBytes {
+        vectors: solving.vectors.saturating_add(of_group),
+        ..solving
+    }
 }
 
 /// Bytes of a vector of the size of the weights.

@@ -10,7 +10,8 @@
 //! for the Hessian, from which it differs by the second derivative of the network times the mean residual.
 //!
 //! - Forwards, a sample moves by the sampler's own tangent with `J_θ·dθ/dη` as change of the denoiser
-//!   ([`sample_with_weight_tangents`]).
+//!   ([`sample_with_weight_tangents`]). For a finite mass ([`GroupMass`]) it can be drawn again with the moved weights
+//!   ([`Learner::sensitivities`]).
 //! - Backwards, `g = ∂f/∂θ` of a functional f is the sum of `J_θᵀ·G_p` along the path ([`weight_gradients`]), one solve gives
 //!   `u = (G + λ)⁻¹·g`, and image j has the influence `a_j = −⟨∇ℓ_j − ∇L_ρ, u⟩`, one forward-mode product
 //!   ([`Learner::influences`]).
@@ -36,6 +37,7 @@ mod kronecker;
 mod lanczos;
 mod loss;
 mod memory;
+mod moved_weights;
 mod random_gradients;
 mod solve;
 mod spectrum;
@@ -43,9 +45,9 @@ mod step_parts;
 mod stopping;
 mod subsets;
 mod tangent;
+mod weight_change;
 
 pub use adjoint::weight_gradients;
-pub use batched::WeightDerivative;
 pub use config::{Damping, LearnerConfig, PreconditionerKind};
 pub use conjugate_gradients::{DampedCurvature, Preconditioner, Solution, conjugate_gradients};
 pub use curvature::{Curvature, GaussNewton};
@@ -65,3 +67,4 @@ pub use spectrum::largest_eigenvalue;
 pub use step_parts::weight_step_parts;
 pub use stopping::{DELAY, Effect, StoppingRule};
 pub use tangent::sample_with_weight_tangents;
+pub use weight_change::{ChangedGroups, WeightChange};

@@ -1,36 +1,15 @@
 //! The derivative of the weights for many overlapping subsets of the training set.
 
-use burn::tensor::Tensor;
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
-use super::draws::{DataPoints, LossDraws};
+use super::draws::{LossDraws, Subset};
 use super::inverse::CurvatureSolution;
 use super::loss::loss_gradient;
 use super::solve::Learner;
 
 /// Gradients of single points that are held until they are added to those of the subsets.
 pub(super) const POINTS_TOGETHER: usize = 32;
-
-/// One point of a set.
-struct SinglePoint<'a> {
-    points: &'a dyn DataPoints,
-    index: usize,
-}
-
-impl DataPoints for SinglePoint<'_> {
-    fn count(&self) -> usize {
-        1
-    }
-
-    fn dim(&self) -> usize {
-        self.points.dim()
-    }
-
-    fn rows(&self, indices: &[usize]) -> Tensor<2> {
-        self.points.rows(&vec![self.index; indices.len()])
-    }
-}
 
 impl Learner<'_> {
     /// `dθ/dη = −(G + λ)⁻¹·(∇L_S − ∇L_ρ)` for every subset S of the training set, given by the indices of its points.
@@ -98,9 +77,9 @@ impl Learner<'_> {
         index: usize,
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
-        let point = SinglePoint {
-            points: self.training_set,
-            index,
+        let point = Subset {
+            set: self.training_set,
+            indices: vec![index],
         };
         let (draws, seed) = (self.config.image_draws, self.config.seed);
         let draws = LossDraws::every_point(&point, draws, self.noise, seed);

@@ -138,7 +138,7 @@ fn the_change_is_the_difference_of_two_trainings() {
         points: &nu,
         mass: 1.0,
     };
-    let change = learner.weight_change(&[group], &mut |_| ()).expect("Δθ/η");
+    let change = learner.finite_change(&[group], &mut |_| ()).expect("Δθ/η");
     let finite = run(1.0);
     let finite: Vec<f64> = finite.iter().zip(&unchanged).map(|(a, b)| a - b).collect();
     let error = apart(&directions(&change.solutions)[0], &finite);

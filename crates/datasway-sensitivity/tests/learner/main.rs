@@ -5,6 +5,7 @@ mod finite_training;
 mod kronecker;
 mod minimum;
 mod models;
+mod moved_weights;
 mod noise;
 mod products;
 mod stopping;

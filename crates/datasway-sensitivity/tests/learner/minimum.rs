@@ -210,8 +210,8 @@ fn a_finite_mass_moves_a_linear_model_to_its_new_minimum() {
     let group = |points, mass| GroupMass::Added { points, mass };
     // At mass 1 both have the same draws. The training set itself moves nothing.
     let groups = [group(&nu, 1.0), group(&rho, 1.0)];
-    let (mut done, work) = (0, learner.weight_change_work(&groups));
-    let change = learner.weight_change(&groups, &mut |work| done += work);
+    let (mut done, work) = (0, learner.finite_change_work(&groups));
+    let change = learner.finite_change(&groups, &mut |work| done += work);
     let change = change.expect("Δθ/η");
     assert!(done <= work, "{done} of {work}");
     assert_eq!(change.report.errors.len(), 2);
@@ -230,13 +230,13 @@ fn a_finite_mass_moves_a_linear_model_to_its_new_minimum() {
     let derivative = &directions(&derivative.solutions)[0];
     let far = apart(derivative, &real);
     assert!(far > 0.1, "{far}");
-    let small = learner.weight_change(&[group(&nu, 1e-7)], &mut |_| ());
+    let small = learner.finite_change(&[group(&nu, 1e-7)], &mut |_| ());
     let small = &directions(&small.expect("Δθ/η").solutions)[0];
     let error = apart(small, derivative);
     assert!(error < 1e-5, "{error:e}");
 
     for mass in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let refused = learner.weight_change(&[group(&nu, mass)], &mut |_| ());
+        let refused = learner.finite_change(&[group(&nu, mass)], &mut |_| ());
         let said = refused.expect_err("no such mass").to_string();
         assert!(said.contains("the mass of a group"), "{said}");
     }
@@ -275,7 +275,7 @@ fn a_removal_has_the_curvature_of_what_is_left() {
         members: &members,
         mass,
     }));
-    let found = learner.weight_change(&changes, &mut |_| ());
+    let found = learner.finite_change(&changes, &mut |_| ());
     let found = directions(&found.expect("Δθ/η").solutions);
     let difference = learner.gradient_difference(&[&group], &mut |_| ());
     let difference = difference.expect("a gradient");
@@ -293,7 +293,7 @@ fn a_removal_has_the_curvature_of_what_is_left() {
         let error = apart(found, &directions(&expected)[0]);
         assert!(error < 1e-6, "{mass}: {error:e}");
     }
-    let alone = learner.weight_change(&changes[..1], &mut |_| ());
+    let alone = learner.finite_change(&changes[..1], &mut |_| ());
     let alone = directions(&alone.expect("Δθ/η").solutions).remove(0);
     let error = apart(&found[0], &alone);
     assert!(error < 1e-9, "{error:e}");
@@ -317,7 +317,7 @@ fn a_removal_has_the_curvature_of_what_is_left() {
         (learner, &[], 0.05, "15 points"),
         (few, &drawn, 1.0 / 15.0, "ask for more draws"),
     ] {
-        let refused = learner.weight_change(&[GroupMass::Removed { members, mass }], &mut |_| ());
+        let refused = learner.finite_change(&[GroupMass::Removed { members, mass }], &mut |_| ());
         let said = refused.expect_err("no such removal").to_string();
         assert!(said.contains(says), "{said}");
     }

@@ -240,3 +240,12 @@ pub fn unet() -> (UNet, NetworkDenoiser) {
     let denoiser = NetworkDenoiser::new(network.clone(), config, PRECONDITION);
     (network, denoiser)
 }
+
+/// Casts parameters to single precision.
+pub struct ToSingle;
+
+impl ModuleMapper for ToSingle {
+    fn map_float<const R: usize>(&mut self, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+        param.map(|value| value.cast(DType::F32))
+    }
+}

@@ -319,10 +319,9 @@ fn a_start_that_is_not_finite_is_refused() {
 fn displaced_weights_are_those_of_a_displaced_network() {
     let network = Perceptron::new(3, 2);
     let directions_of_weights = random_directions(&network, 2);
-    let mut found = CentredPixels(network.denoiser(3));
-    found.displace(&directions_of_weights, 1, 0.3);
-    let moved = directions_of_weights.displace(network.clone(), 1, 0.3);
-    let expected = CentredPixels(moved.denoiser(3));
+    let centred = |network: Perceptron| CentredPixels(Box::new(network.denoiser(3)));
+    let found = centred(network.clone()).displaced(&directions_of_weights, 1, 0.3);
+    let expected = centred(directions_of_weights.displace(network.clone(), 1, 0.3));
     let (x, tangents) = (draw::<2>(5, [4, 3]), draw::<3>(6, [2, 4, 3]));
     let results = |model: &dyn LearnedDenoiser| {
         let levels = [0.1, 0.5, 1.0, 3.0];
@@ -333,8 +332,8 @@ fn displaced_weights_are_those_of_a_displaced_network() {
         let by_weights = directions(&by_weights.expect("J_θᵀc")).concat();
         [values(each), values(jvp), values(vjp), by_weights].concat()
     };
-    let before = results(&CentredPixels(network.denoiser(3)));
-    let [found, expected] = [results(&found), results(&expected)];
+    let before = results(&centred(network));
+    let [found, expected] = [results(found.as_ref()), results(&expected)];
     assert_eq!(found, expected);
     assert!(apart(&before, &expected) > 0.01);
 }

@@ -1,6 +1,6 @@
 //! The end of the iterations: where δ stands still, and not only the norm of the curvature.
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
@@ -8,26 +8,17 @@ use datasway_diffusion::sampler::Sampler;
 use datasway_diffusion::schedule::karras;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::learner::{
-    Curvature, DELAY, DampedCurvature, Damping, Effect, FiniteTraining, Learner, LearnerConfig,
-    SolverReport, StoppingRule, conjugate_gradients,
+    ChangedGroups, Curvature, DELAY, DampedCurvature, Damping, Effect, FiniteTraining, Learner,
+    LearnerConfig, SolverReport, StoppingRule, conjugate_gradients,
 };
 use datasway_training::optimization::Optimization;
 
 use super::models::{
-    EXACT, LinearModel, NOISE, Perceptron, SmallNetwork, apart, directions, draw, from_entries,
-    random_directions,
+    EXACT, LinearModel, NOISE, Perceptron, SmallNetwork, ToSingle, apart, directions, draw,
+    from_entries, random_directions,
 };
 
 const D: usize = 3;
-
-/// Casts parameters to single precision.
-struct ToSingle;
-
-impl ModuleMapper for ToSingle {
-    fn map_float<const R: usize>(&mut self, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
-        param.map(|value| value.cast(DType::F32))
-    }
-}
 
 /// δ of two groups as numbers, and the report of the solver.
 fn deltas(damping: Damping, tolerance: f64, iterations: usize) -> ([Vec<f64>; 2], SolverReport) {
@@ -55,7 +46,8 @@ fn deltas(damping: Damping, tolerance: f64, iterations: usize) -> ([Vec<f64>; 2]
         seed: 4,
         ..SensitivityConfig::default()
     };
-    let results = learner.sensitivities(&[&nu, &other], &config, &Device::flex(), &mut |_| ());
+    let groups = ChangedGroups::Derivative(vec![&nu, &other]);
+    let results = learner.sensitivities(&groups, &config, &Device::flex(), &mut |_| ());
     let (results, solution) = results.expect("δ");
     let wide = |delta: &Vec<f32>| delta.iter().map(|v| f64::from(*v)).collect();
     ([0, 1].map(|k| wide(&results.deltas[k])), solution.report)
@@ -275,7 +267,8 @@ fn delta_that_is_not_finite_is_refused() {
         sigmas: karras(6, 0.02, 80.0, 7.0),
         ..SensitivityConfig::default()
     };
-    let derivative = learner.weight_derivative(&[&nu], &config, &Device::flex(), &mut |_| ());
+    let groups = ChangedGroups::Derivative(vec![&nu]);
+    let derivative = learner.weight_change(&groups, &config, &Device::flex(), &mut |_| ());
     let message = derivative.expect_err("a refusal").to_string();
     assert!(message.contains("δ of the first samples"), "{message}");
 }

@@ -17,8 +17,8 @@ use datasway_diffusion::schedule::karras;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::learner::{
-    Damping, DataPoints, FiniteTraining, GroupMass, KroneckerFactors, Learner, LearnerConfig,
-    LossDraws, PreconditionerKind, SolverBytes,
+    ChangedGroups, Damping, DataPoints, FiniteTraining, GroupMass, KroneckerFactors, Learner,
+    LearnerConfig, LossDraws, PreconditionerKind, SolverBytes,
 };
 use datasway_training::optimization::Optimization;
 
@@ -163,34 +163,43 @@ fn check_all() {
         ("training", config(by_training(), PreconditionerKind::None)),
     ] {
         for (k, draw_noise) in [(1, false), (3, true)] {
-            let groups: Vec<&dyn DataPoints> = vec![&nu; k];
+            let groups = ChangedGroups::Derivative(vec![&nu; k]);
             let config = LearnerConfig {
                 draw_noise,
                 ..config
             };
             let (_, [_, peak]) = counted(|| {
                 let device = Device::flex();
-                let derivative =
-                    learner(config).weight_derivative(&groups, &run, &device, &mut |_| ());
+                let derivative = learner(config).weight_change(&groups, &run, &device, &mut |_| ());
                 derivative.expect("a derivative")
             });
-            let estimate = config.derivative_bytes(&shapes, k);
+            let estimate = config.weight_change_bytes(&shapes, k, false);
             check(
                 &format!("{name}, {k} groups, noise {draw_noise}"),
                 peak,
                 estimate,
             );
         }
-        for k in [1, 5] {
-            let group = GroupMass::Added {
-                points: &nu,
-                mass: 0.5,
-            };
+        let group = GroupMass::Added {
+            points: &nu,
+            mass: 0.5,
+        };
+        for k in [1, 3] {
+            let groups = ChangedGroups::Finite(vec![group; k]);
             let (_, [_, peak]) = counted(|| {
-                let change = learner(config).weight_change(&vec![group; k], &mut |_| ());
+                let device = Device::flex();
+                let change = learner(config).weight_change(&groups, &run, &device, &mut |_| ());
                 change.expect("a change")
             });
-            let estimate = config.change_bytes(&shapes, k);
+            let estimate = config.weight_change_bytes(&shapes, k, true);
+            check(&format!("{name}, {k} moved"), peak, estimate);
+        }
+        for k in [1, 5] {
+            let (_, [_, peak]) = counted(|| {
+                let change = learner(config).finite_change(&vec![group; k], &mut |_| ());
+                change.expect("a change")
+            });
+            let estimate = config.finite_change_bytes(&shapes, k);
             check(&format!("{name}, {k} finite masses"), peak, estimate);
         }
         for k in [1, 3] {

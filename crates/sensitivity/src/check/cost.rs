@@ -167,7 +167,9 @@ fn directions(model: &TrainedModel, changes: usize) -> Result<Vec<Direction>> {
     let direction = |k: usize| {
         let indices: Vec<usize> = (0..size).map(|i| (k + i * m / size) % m).collect();
         let images = model.images.subset(&indices);
-        let images = SelectedImages::new("a tenth", &images, true, model.mirrored, &model.device)?;
+        let members = Some(model.image_points().indices_of(&indices));
+        let images =
+            SelectedImages::new("a tenth", &images, members, model.mirrored, &model.device)?;
         Ok(Direction::add(images))
     };
     (0..changes).map(direction).collect()

@@ -29,7 +29,7 @@ const SAMPLES: [&str; 8] = [
 ];
 
 /// Fields that decide the form of the derivative.
-const FORM: [&str; 3] = ["through", "density", "bandwidth"];
+const FORM: [&str; 4] = ["through", "density", "bandwidth", "mass"];
 
 /// δ of an earlier run.
 pub struct EarlierRun {
@@ -46,6 +46,7 @@ pub struct ComparedForm {
     through: Value,
     density: Value,
     bandwidth: Value,
+    mass: Value,
 }
 
 impl ComparedForm {
@@ -53,12 +54,12 @@ impl ComparedForm {
     pub fn text(&self) -> String {
         let words = [&self.through, &self.density, &self.bandwidth];
         let words = words.into_iter().filter(|word| !word.is_null());
-        let words: Vec<String> = words
-            .map(|word| {
-                word.as_str()
-                    .map_or_else(|| word.to_string(), str::to_owned)
-            })
-            .collect();
+        let words = words.map(|word| {
+            word.as_str()
+                .map_or_else(|| word.to_string(), str::to_owned)
+        });
+        let mass = self.mass.as_f64().map(|mass| format!("mass {mass}"));
+        let words: Vec<String> = words.chain(mass).collect();
         format!("{} (through {})", self.folder.display(), words.join(", "))
     }
 }
@@ -135,13 +136,14 @@ fn read_form(folder: &Path, info: &RunInfo) -> Result<ComparedForm> {
     }
     ensure!(
         FORM.iter().any(|name| earlier[name] != new[name]),
-        "{place}: is of the form of this run, with which it would agree by itself: compare --through weights with a run through the data"
+        "{place}: is of the form of this run, with which it would agree by itself: compare --through weights with a run through the data, or --mass with a run without"
     );
-    let [through, density, bandwidth] = FORM.map(|name| earlier[name].clone());
+    let [through, density, bandwidth, mass] = FORM.map(|name| earlier[name].clone());
     Ok(ComparedForm {
         folder: folder.to_owned(),
         through,
         density,
         bandwidth,
+        mass,
     })
 }

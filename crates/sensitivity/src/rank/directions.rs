@@ -79,6 +79,33 @@ pub fn resolve(
     Ok(directions)
 }
 
+/// The directions with a mass, if there is one: a removal takes its whole group at most.
+///
+/// # Errors
+/// If nothing of the training set would be left.
+pub fn with_mass(
+    directions: Vec<Direction>,
+    mass: Option<f64>,
+    model: &TrainedModel,
+) -> Result<Vec<Direction>> {
+    let Some(mass) = mass else {
+        return Ok(directions);
+    };
+    let count = model.image_points().count();
+    let directions = directions.into_iter().map(|direction| {
+        let mass = match (direction.change(), direction.share(count)) {
+            (Change::Remove, Some(share)) => mass.min(share),
+            (Change::Add | Change::Remove, _) => mass,
+        };
+        ensure!(
+            direction.change() == Change::Add || mass < 1.0,
+            "--{direction} --mass {mass}: nothing would be left of the training set: choose a smaller mass or a smaller group"
+        );
+        Ok(direction.with_mass(mass))
+    });
+    directions.collect()
+}
+
 fn add_model(
     text: &str,
     file: &Path,

@@ -12,9 +12,10 @@ pub mod strip;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use datasway_cli::number::{self, count};
+use datasway_cli::number::{self, count, real};
 use datasway_fs::output::Kind;
 use datasway_fs::plural;
+use datasway_report::plot::number as short;
 use datasway_sensitivity::Through;
 use datasway_sensitivity::density::DensityKind;
 use datasway_sensitivity::learner::LearnerConfig;
@@ -68,6 +69,10 @@ pub struct RankArgs {
     /// Measure the noise of the draws in δ, through weights: two solutions with half of the draws each
     #[arg(long)]
     draw_noise: bool,
+    /// Mass of each change relative to that of the training data, through weights: the weights are moved by it and the samples drawn
+    /// again, in the place of the derivative; a removal takes the whole group at most
+    #[arg(long, value_parser = real(number::MASS))]
+    mass: Option<f64>,
     #[command(flatten)]
     model: ModelArgs,
     /// Compare with an earlier run of the same samples and changes by another form, and warn where the two do not agree: the
@@ -183,7 +188,7 @@ impl RankArgs {
         directions: Vec<Direction>,
         config: &SensitivityConfig,
     ) -> Result<(RankedSensitivities, RunInfo)> {
-        let info = RunInfo::through_weights(model, self.model.sampler_info(model), config);
+        let info = self.weights_info(model, config);
         self.replay.check_model(&info)?;
         let learner = self.learner(model)?;
         if let Some(shards) = &self.shard.merged {
@@ -204,6 +209,12 @@ impl RankArgs {
         bar.finish_and_clear();
         let weights = LearnerInfo::of_tangent(&learner, solution.report);
         Ok((results, info.with_weights(weights)))
+    }
+
+    /// The information of a model and of options for the change through its weights.
+    fn weights_info(&self, model: &TrainedModel, config: &SensitivityConfig) -> RunInfo {
+        let sampler = self.model.sampler_info(model);
+        RunInfo::through_weights(model, sampler, config).with_mass(self.mass)
     }
 
     /// Options of the derivative through the weights.
@@ -271,6 +282,16 @@ impl RankArgs {
         self.through
             .check_option("--gradient-draws", self.gradient_draws.is_some())?;
         self.through.check_option("--draw-noise", self.draw_noise)?;
+        self.through.check_option("--mass", self.mass.is_some())?;
+        for (option, is_given) in [
+            ("--draw-noise", self.draw_noise),
+            ("--by-step", self.by_step),
+        ] {
+            ensure!(
+                self.mass.is_none() || !is_given,
+                "{option} is for the derivative, which --mass does not compute: leave one of them out"
+            );
+        }
         if self.through.through() == Through::Data {
             return self.model.check(config);
         }
@@ -358,8 +379,12 @@ fn result_message(ranked: &RankedDirection) -> String {
         None => String::new(),
         Some(count) => format!("{}; ", plural(count, "image")),
     };
+    let mass = match ranked.direction.signed_mass() {
+        None => String::new(),
+        Some(mass) => format!(" (mass {})", short(mass)),
+    };
     format!(
-        "{}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} with a warning{radius}{noise}{agreement}",
+        "{}{mass}: {images}sample {} moves most (‖δ‖ = {:.3}); {} of {} with a warning{radius}{noise}{agreement}",
         ranked.direction,
         ranking[0].index,
         ranking[0].score,
@@ -378,7 +403,7 @@ fn ensure_finite(results: &RankedSensitivities, through: Through) -> Result<()> 
              --density"
         }
         Through::Weights => {
-            "because the derivative of the model overflowed; they stand last in the ranking and have no score: use more --damping"
+            "because the change of the model overflowed; they stand last in the ranking and have no score: use more --damping"
         }
     };
     ensure!(

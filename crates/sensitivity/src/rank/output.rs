@@ -173,6 +173,9 @@ struct Summary<'a> {
 struct DirectionSummary {
     name: String,
     images: usize,
+    /// The mass, below 0 for a removal; none for a derivative.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mass: Option<f64>,
     largest_score: Option<f64>,
     median_score: Option<f64>,
     samples_with_warnings: usize,
@@ -257,6 +260,7 @@ impl DirectionSummary {
         Self {
             name: ranked.direction.to_string(),
             images: ranked.direction.images().map_or(0, |images| images.len()),
+            mass: ranked.direction.signed_mass(),
             largest_score: ranking.first().map(|row| row.score),
             median_score: ranking.get(finite / 2).map(|row| row.score),
             samples_with_warnings: warned.count(),

@@ -40,10 +40,11 @@ impl RankArgs {
         if self.through.through() == Through::Weights {
             let changes = self.add.len() + self.remove.len();
             let (learner, shapes) = (self.learner(&model)?, model.weight_shapes()?);
-            let bytes = learner.derivative_bytes(&shapes, changes);
+            let bytes = learner.weight_change_bytes(&shapes, changes, self.mass.is_some());
             ThroughArgs::ensure_room(&learner, bytes, changes, "fewer directions at a time")?;
         }
         let directions = directions::resolve(&self.add, &self.remove, &config, &model)?;
+        let directions = directions::with_mass(directions, self.mass, &model)?;
         Ok(Prepared {
             model,
             config,
@@ -62,10 +63,12 @@ impl RankArgs {
         let Some(folder) = &self.compare else {
             return Ok(None);
         };
-        let sampler = self.model.sampler_info(model);
         let info = match self.through.through() {
-            Through::Data => RunInfo::new(model, sampler, config, &resolve(model, config)?),
-            Through::Weights => RunInfo::through_weights(model, sampler, config),
+            Through::Data => {
+                let sampler = self.model.sampler_info(model);
+                RunInfo::new(model, sampler, config, &resolve(model, config)?)
+            }
+            Through::Weights => self.weights_info(model, config),
         };
         let samples = (model.images.shape.dim(), &model.device);
         EarlierRun::read(folder, &info, directions, config, samples).map(Some)

@@ -1,9 +1,9 @@
 //! `sensitivity --shard`: the batches of one share of a ranking, and all of them put together.
 
 use anyhow::Result;
-use datasway_sensitivity::learner::{DataPoints, Learner, SolverReport, WeightDerivative};
+use datasway_sensitivity::learner::{ChangedGroups, Learner, SolverReport, WeightChange};
 use datasway_sensitivity::{
-    Direction, RankedSensitivities, Sensitivities, SensitivityConfig, Through, TrainedModel,
+    RankedSensitivities, Sensitivities, SensitivityConfig, Through, TrainedModel, changed_groups,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -12,7 +12,7 @@ use super::prepared::Prepared;
 use crate::resolution::resolve;
 use crate::run_info::RunInfo;
 use crate::shard::rank::{Contents, arrays, merged};
-use crate::shard::{Shards, Share, SharedRun, batches, solver_report, weight_derivative};
+use crate::shard::{Shards, Share, SharedRun, batches, solver_report, weight_change};
 
 impl RankArgs {
     /// Computes the batches of a share that are not done, and writes each when it is.
@@ -54,20 +54,19 @@ impl RankArgs {
         } = prepared;
         let images = model.image_points();
         let learner = model.learner(&images, self.learner(model)?)?;
-        let groups = directions.iter().map(Direction::data_points);
-        let groups = groups.collect::<Result<Vec<_>, _>>()?;
+        let groups = changed_groups(directions)?;
         let run = SharedRun {
-            info: RunInfo::through_weights(model, self.model.sampler_info(model), config),
+            info: self.weights_info(model, config),
             samples: config.samples,
             parts: batches(config).collect(),
         };
-        let derivative = || solved(&learner, &groups, prepared, share);
-        share.compute(run, &self.replay, derivative, |derivative, samples| {
+        let change = || solved(&learner, &groups, prepared, share);
+        share.compute(run, &self.replay, change, |change, samples| {
             let device = &model.device;
             let results =
-                learner.sensitivities_along(derivative, config, samples, device, &mut |_| ())?;
+                learner.sensitivities_along(change, config, samples, device, &mut |_| ())?;
             let mut arrays = arrays(&results);
-            solver_report::put(&derivative.solution.report, &mut arrays);
+            solver_report::put(&change.solution.report, &mut arrays);
             Ok(arrays)
         })
     }
@@ -93,25 +92,25 @@ impl RankArgs {
     }
 }
 
-/// The derivative of the weights, from the folder of the share if it was solved before.
+/// The change of the weights, from the folder of the share if it was solved before.
 fn solved(
     learner: &Learner<'_>,
-    groups: &[&dyn DataPoints],
+    groups: &ChangedGroups<'_>,
     prepared: &Prepared,
     share: &Share,
-) -> Result<WeightDerivative> {
+) -> Result<WeightChange> {
     let Prepared { model, config, .. } = prepared;
     let path = share.solution();
     if path.exists() {
-        return weight_derivative::read(&path, groups.len(), &model.device);
+        return weight_change::read(&path, groups, &model.device);
     }
-    let bar = ProgressBar::new(learner.weight_derivative_work(groups.len()) as u64);
+    let bar = ProgressBar::new(learner.weight_change_work(groups) as u64);
     bar.set_style(ProgressStyle::with_template(
         "solving for the weights {bar:30} {percent} %  at most {eta} left",
     )?);
     let mut advance = |work| bar.inc(work as u64);
-    let derivative = learner.weight_derivative(groups, config, &model.device, &mut advance)?;
+    let change = learner.weight_change(groups, config, &model.device, &mut advance)?;
     bar.finish_and_clear();
-    weight_derivative::write(&path, &derivative)?;
-    Ok(derivative)
+    weight_change::write(&path, &change)?;
+    Ok(change)
 }

@@ -31,20 +31,35 @@ pub fn ends(results: &RankedSensitivities, k: usize, shape: Shape) -> Result<Vec
             (picture(sample), picture(numbers.delta(k, row.index)))
         })
         .unzip();
-    strip_png(&samples, &deltas, direction.change() == Change::Remove)
+    let size = match (direction.signed_mass(), direction.change()) {
+        (Some(mass), _) => ChangeSize::Mass(mass),
+        (None, Change::Add) => ChangeSize::Visible { sign: 1.0 },
+        (None, Change::Remove) => ChangeSize::Visible { sign: -1.0 },
+    };
+    strip_png(&samples, &deltas, size)
 }
 
-/// A PNG of three rows with a column for each sample: x; `x + c·δ`, or `x − c·δ` if `removing`, with c chosen for each
-/// sample so that the change can be seen; and the heat map of δ.
+/// The factor of δ in the changed picture.
+#[derive(Debug, Clone, Copy)]
+pub enum ChangeSize {
+    /// The mass η, for which δ was computed.
+    Mass(f64),
+    /// ±c, with c chosen for each sample so that the change can be seen.
+    Visible {
+        /// 1, or −1 for a removal.
+        sign: f64,
+    },
+}
+
+/// A PNG of three rows with a column for each sample: x; `x + η·δ` or `x ± c·δ`; and the heat map of δ.
 ///
 /// # Errors
 /// If there is no sample, or if the pictures differ in shape.
 pub fn strip_png(
     samples: &[Picture<'_>],
     deltas: &[Picture<'_>],
-    removing: bool,
+    size: ChangeSize,
 ) -> Result<Vec<u8>, ReportError> {
-    let sign = if removing { -1.0 } else { 1.0 };
     let (mut before, mut after, mut heat) = (Vec::new(), Vec::new(), Vec::new());
     for (sample, delta) in samples.iter().zip(deltas) {
         if sample.shape() != samples[0].shape() || delta.shape() != samples[0].shape() {
@@ -53,7 +68,11 @@ pub fn strip_png(
                 found: delta.shape(),
             });
         }
-        let values = moved(sample, delta, sign * exaggeration(delta));
+        let factor = match size {
+            ChangeSize::Mass(mass) => mass,
+            ChangeSize::Visible { sign } => sign * exaggeration(delta),
+        };
+        let values = moved(sample, delta, factor);
         let changed = Picture {
             values: &values,
             ..*sample
@@ -93,14 +112,20 @@ mod tests {
             width: 1,
             values,
         };
-        let add = strip_png(&[picture(&x)], &[picture(&delta)], false).unwrap();
-        let remove = strip_png(&[picture(&x)], &[picture(&delta)], true).unwrap();
+        let visible = |sign| ChangeSize::Visible { sign };
+        let add = strip_png(&[picture(&x)], &[picture(&delta)], visible(1.0)).unwrap();
+        let remove = strip_png(&[picture(&x)], &[picture(&delta)], visible(-1.0)).unwrap();
         assert!(pixel(&add, 0, 1)[0] > pixel(&add, 0, 0)[0] + 20);
         assert!(pixel(&remove, 0, 1)[0] + 20 < pixel(&remove, 0, 0)[0]);
         let [red, _, blue] = pixel(&add, 0, 2);
         assert!(red > blue, "lighter is red in the heat map");
+        // A small mass hardly changes it: 2·0.01 of 255/2.
+        let mass = ChangeSize::Mass(-0.01);
+        let little = strip_png(&[picture(&x)], &[picture(&delta)], mass).unwrap();
+        let [before, after] = [0, 1].map(|row| i32::from(pixel(&little, 0, row)[0]));
+        assert!((1..=4).contains(&(before - after)), "{before}, {after}");
         assert!(matches!(
-            strip_png(&[], &[], false),
+            strip_png(&[], &[], visible(1.0)),
             Err(ReportError::Empty)
         ));
     }

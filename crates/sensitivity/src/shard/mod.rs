@@ -10,7 +10,7 @@ pub mod merge;
 pub mod rank;
 mod share;
 pub mod solver_report;
-pub mod weight_derivative;
+pub mod weight_change;
 
 use clap::Args;
 use datasway_fs::shard::Shard;

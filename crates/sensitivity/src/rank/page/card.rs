@@ -24,6 +24,8 @@ pub struct SampleCard<'a> {
     pub given: Option<GivenPicture<'a>>,
     /// δ = dx₀/dη, the same shape.
     pub delta: Picture<'a>,
+    /// The mass η for which δ is the difference to the sample of the moved weights; none for a derivative.
+    pub mass: Option<f64>,
     /// ‖δ‖, by which the samples are ranked.
     pub score: f64,
     /// ‖δ‖ of the whole training set as direction, which should be 0; none without the zero check.
@@ -54,8 +56,8 @@ impl SampleCard<'_> {
         }
         let heat = heat_map(&self.delta, None)?;
         let c = exaggeration(&self.delta);
-        let moved = |sign: f64| -> Result<String, ReportError> {
-            let values = moved(&self.sample, &self.delta, sign * c);
+        let moved = |factor: f64| -> Result<String, ReportError> {
+            let values = moved(&self.sample, &self.delta, factor);
             let picture = Picture {
                 values: &values,
                 ..self.sample
@@ -66,8 +68,42 @@ impl SampleCard<'_> {
         let figure = |uri: String, alt: String, caption: String, predicted: bool| {
             html! { figure.want[predicted] { img src=(uri) alt=(alt) loading="lazy"; figcaption { (caption) } } }
         };
-        let minus_alt = format!("Sample {index} with {factor} times its sensitivity subtracted");
-        let plus_alt = format!("Sample {index} with {factor} times its sensitivity added");
+        let sample = figure(
+            data_uri(&self.sample.to_rgb()?)?,
+            format!("Sample {index}"),
+            "sample x".into(),
+            false,
+        );
+        let minus = |predicted| -> Result<Markup, ReportError> {
+            let alt = format!("Sample {index} with {factor} times its sensitivity subtracted");
+            Ok(figure(
+                moved(-c)?,
+                alt,
+                format!("x − {factor}·δ"),
+                predicted,
+            ))
+        };
+        let plus = |predicted| -> Result<Markup, ReportError> {
+            let alt = format!("Sample {index} with {factor} times its sensitivity added");
+            Ok(figure(moved(c)?, alt, format!("x + {factor}·δ"), predicted))
+        };
+        let pictures = match self.mass {
+            None => [minus(removing)?, sample, plus(!removing)?],
+            Some(mass) => {
+                let alt = format!("Sample {index} of the model with moved weights");
+                let caption = format!("moved, η = {}", number(mass));
+                let exaggerated = if removing {
+                    minus(false)?
+                } else {
+                    plus(false)?
+                };
+                [
+                    sample,
+                    figure(moved(mass)?, alt, caption, true),
+                    exaggerated,
+                ]
+            }
+        };
         let heat_alt = format!(
             "Heat map of the sensitivity of sample {index}: red where it grows lighter, blue where darker"
         );
@@ -80,9 +116,7 @@ impl SampleCard<'_> {
                 }
                 @if let Some(given) = &self.given { (given.render(&self.sample)?) }
                 div.four {
-                    (figure(moved(-1.0)?, minus_alt, format!("x − {factor}·δ"), removing))
-                    (figure(data_uri(&self.sample.to_rgb()?)?, format!("Sample {index}"), "sample x".into(), false))
-                    (figure(moved(1.0)?, plus_alt, format!("x + {factor}·δ"), !removing))
+                    @for picture in &pictures { (picture) }
                     (figure(data_uri(&heat.image)?, heat_alt, format!("δ, ±{}", number(f64::from(heat.scale))), false))
                 }
                 @if let Some(residual) = self.residual.filter(|residual| *residual != 0.0) {

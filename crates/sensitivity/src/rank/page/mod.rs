@@ -55,8 +55,10 @@ impl SensitivityPage<'_> {
         let ratios = cards.clone().any(|card| !card.log_ratio.is_empty());
         let draw_noises = cards.clone().any(|card| card.draw_noise.is_some());
         let agreements = cards.clone().any(|card| card.agreement.is_some());
+        let finite = self.directions.iter().any(|d| d.mass.is_some());
         let residuals = cards.any(|card| card.residual.is_some_and(|residual| residual != 0.0));
         let contents = CardContents {
+            finite,
             limits,
             residuals,
             ratios,
@@ -115,6 +117,7 @@ pub fn build<'a>(
                 }
             }),
             delta: picture(numbers.delta(k, row.index)),
+            mass: results.directions[k].direction.signed_mass(),
             score: row.score,
             residual: row.residual,
             draw_noise: row.draw_noise,
@@ -132,6 +135,7 @@ pub fn build<'a>(
         DirectionSection {
             name: direction.selection().to_owned(),
             removing: direction.change() == Change::Remove,
+            mass: direction.signed_mass(),
             pictures: photos.chunks_exact(numbers.dim).map(picture).collect(),
             picture_count: direction.images().map_or(0, |images| images.len()),
             step_shares: step_shares(numbers, k),
@@ -179,6 +183,9 @@ fn step_shares(numbers: &Sensitivities, direction: usize) -> Vec<(f64, Vec<f64>)
 fn advice(warning: &Warning) -> String {
     match warning {
         Warning::Diverged { .. } => format!("{warning}, use more --steps."),
+        Warning::MovedDiverged { .. } => {
+            format!("{warning}: use a smaller --mass or more --damping.")
+        }
         Warning::UncertainDensity { .. } => format!("{warning}: use more --probes."),
         Warning::WithinDrawNoise { .. } => {
             format!("{warning}: use more --draws and --gradient-draws.")
@@ -214,6 +221,7 @@ fn run_facts(results: &RankedSensitivities, run: &RankRun) -> Vec<(String, Strin
 /// Contents of cards that only some runs have.
 #[derive(Debug, Clone, Copy)]
 struct CardContents {
+    finite: bool,
     limits: bool,
     residuals: bool,
     ratios: bool,
@@ -224,6 +232,7 @@ struct CardContents {
 /// The panel that explains the page, with what only some runs have.
 fn how_to_read(contents: CardContents) -> Markup {
     let CardContents {
+        finite,
         limits,
         residuals,
         ratios,
@@ -233,19 +242,30 @@ fn how_to_read(contents: CardContents) -> Markup {
     html! {
         div.panel {
             h3 { "How to read this page" }
-            p {
+            @if finite { p {
+                "Each sample answers: if this mass of the direction were added to the training data (or removed), and the model trained again, "
+                "how would this very picture, drawn from the same noise, change? Nothing was retrained: the weights of the model were moved by a "
+                "computed change, and the sample was drawn again."
+            } } @else { p {
                 "Each sample answers: if a little of the direction were added to the training data, and the model trained again, how would "
                 "this very picture, drawn from the same noise, change? Nothing was retrained; the change is computed."
-            }
+            } }
             dl {
-                dt { "δ = dx₀/dη" }
-                dd { "The sensitivity: pixel values (black is −1, white is 1) per unit of mass. Mass η = 1 adds as much of the direction as there are data; η = 0.1 adds a tenth." }
-                dt { "η · δ" }
-                dd { "The predicted change, for small η. Adding is η > 0; removing is η < 0 and turns every sign round." }
+                @if finite {
+                    dt { "moved" }
+                    dd { "The sample of the model with the moved weights θ + Δθ: the predicted picture for the mass η of the direction. Mass η = 1 adds as much of the direction as there are data; η = 0.1 adds a tenth, and η < 0 removes." }
+                    dt { "δ = (x(θ + Δθ) − x(θ))/η" }
+                    dd { "The change per unit of mass: pixel values (black is −1, white is 1). It is that of this mass, and another mass may have another." }
+                } @else {
+                    dt { "δ = dx₀/dη" }
+                    dd { "The sensitivity: pixel values (black is −1, white is 1) per unit of mass. Mass η = 1 adds as much of the direction as there are data; η = 0.1 adds a tenth." }
+                    dt { "η · δ" }
+                    dd { "The predicted change, for small η. Adding is η > 0; removing is η < 0 and turns every sign round." }
+                }
                 dt { "‖δ‖" }
                 dd { "The score that ranks the samples: the length of δ over all pixels. It says how much a sample moves, not whether it gets better." }
                 dt { "x ± c·δ" }
-                dd { "The sample with its change exaggerated: c is chosen for each sample so that the change can be seen. Only the outlined picture goes the way asked for." }
+                dd { "The sample with its change exaggerated: c is chosen for each sample so that the change can be seen." @if !finite { " Only the outlined picture goes the way asked for." } }
                 @if ratios {
                     dt { "log ratio" }
                     dd { "How much likelier the noisy picture is under the direction than under the data. Above 0, the direction has a say there; far below 0, none. Drawn down to −30." }

@@ -1,7 +1,7 @@
 //! The section of one direction on the page of a ranking.
 
 use datasway_fs::plural;
-use datasway_report::plot::PALETTE;
+use datasway_report::plot::{PALETTE, number as short};
 use datasway_report::{Axes, Curve, Picture, ReportError, data_uri, histogram, line_plot};
 use maud::{Markup, PreEscaped, html};
 
@@ -22,6 +22,8 @@ pub struct DirectionSection<'a> {
     pub name: String,
     /// True if the direction is removed (η < 0). Then x − c·δ is the predicted picture and is marked.
     pub removing: bool,
+    /// The mass η, below 0 for a removal; none for a derivative.
+    pub mass: Option<f64>,
     /// Images of the direction; empty if they are not shown.
     pub pictures: Vec<Picture<'a>>,
     /// Number of images of the direction; 0 if ν is not a set of images.
@@ -65,6 +67,7 @@ impl DirectionSection<'_> {
                     h2 { (self.label()) }
                     span {
                         (plural(self.cards.len(), "sample")) ", most sensitive first"
+                        @if let Some(mass) = self.mass { " · mass η = " (short(mass)) }
                         @if self.picture_count > 0 { " · the direction holds " (plural(self.picture_count, "image")) }
                     }
                 }
