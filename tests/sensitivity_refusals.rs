@@ -52,7 +52,7 @@ fn every_number_has_a_range() {
         said.refused(2, "--top");
     }
     for value in [&real[..], &["0", "1e9"]].concat() {
-        let said = folder.run("sensitivity", &["--mass", value]);
+        let said = folder.run("sensitivity", &[&format!("--mass={value}")]);
         said.refused(2, "--mass");
     }
 }

@@ -317,11 +317,26 @@ impl TrainedModel {
     /// ([`learner`](crate::learner)). `progress` receives the fraction of the work that is done, from 0 to 1.
     ///
     /// Where the directions have [masses](Direction::with_mass), it is the difference to the samples of the model whose weights are
-    /// moved, relative to the mass.
+    /// moved, relative to the mass:
+    ///
+    /// ```no_run
+    /// use datasway_sensitivity::learner::LearnerConfig;
+    /// use datasway_sensitivity::{Direction, SensitivityConfig, TrainedModel};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let model = TrainedModel::load("runs/train/checkpoint.safetensors")?;
+    /// let glasses = Direction::add(model.select("attr:Eyeglasses")?).with_mass(0.3);
+    /// let (config, learner) = (SensitivityConfig::default(), LearnerConfig::default());
+    /// let (result, _) = model.weight_sensitivities(vec![glasses], &config, learner, |_| ())?;
+    /// let first = &result.ranking(0)[0];
+    /// println!("sample {} moves by {:.2}", first.index, 0.3 * first.score);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// If a direction is no set of images, only some have a mass or one is out of its range, the checkpoint does not name the noise levels of its training, an option is out
-    /// of its range, or the model fails.
+    /// If a direction is no set of images, only some have a mass or one is out of its range, the checkpoint does not name the noise
+    /// levels of its training, an option is out of its range, or the model fails.
     pub fn weight_sensitivities(
         &self,
         directions: Vec<Direction>,

@@ -21,6 +21,8 @@
 //! | task | items | example |
 //! | --- | --- | --- |
 //! | rank samples by ‖δ‖ | [`TrainedModel::sensitivities`], [`Direction`] | `examples/rank.rs` |
+//! | take the derivative through the weights | [`TrainedModel::weight_sensitivities`], [`learner`] | its documentation |
+//! | predict the samples for a finite mass | [`Direction::with_mass`], [`TrainedModel::weight_sensitivities`] | its documentation |
 //! | find the training images behind a sample | [`TrainedModel::influences`], [`influence`] | `examples/influence.rs` |
 //! | start from given pictures in the place of samples | [`pictures::EncodedPictures`], [`StartingNoise`] | its documentation |
 //! | change the data by a measure of your own | [`measure::Measure`], [`Direction::of_measure`] | `examples/custom_measure.rs` |
@@ -41,7 +43,7 @@ pub use datasway_sensitivity::{
 };
 
 pub use datasway_sensitivity::{
-    density, influence, measure, pictures, ranking, sensitivities, trajectory,
+    density, influence, learner, measure, pictures, ranking, sensitivities, trajectory,
 };
 
 pub use burn_jvp as jvp;
