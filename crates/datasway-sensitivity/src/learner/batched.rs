@@ -65,7 +65,7 @@ impl Learner<'_> {
     /// has the numbers that it has among all samples.
     ///
     /// Without masses it is δ, with `dθ/dη` propagated through the sampler. With masses it is the
-    /// [difference](Self::differences) to the samples of the moved weights.
+    /// difference to the samples of the moved weights, `(x(θ + η·θ') − x(θ))/η`.
     ///
     /// `progress` receives the evaluations of each batch, times K.
     ///
