@@ -271,3 +271,38 @@ impl fmt::Debug for Direction {
         f.debug_tuple("Direction").field(&self.to_string()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datasway_data::{LoadOptions, Source};
+
+    use super::*;
+
+    /// The first five of ten faces, which are members of the training set.
+    fn five() -> SelectedImages {
+        let source = Source::parse("faces:10").expect("a source");
+        let images = datasway_data::load(&source, &LoadOptions::default()).expect("faces");
+        let (first, members) = (images.subset(&[0, 1, 2, 3, 4]), (0..5).collect());
+        SelectedImages::new("five", &first, Some(members), false, &Device::flex()).expect("images")
+    }
+
+    #[test]
+    fn all_directions_have_a_mass_or_none_has() {
+        let add = || Direction::add(five());
+        let remove = || Direction::remove(five()).expect("of the training set");
+        assert_eq!(remove().share(10), Some(0.5));
+        assert_eq!(add().signed_mass(), None);
+
+        let derivative = [add(), remove()];
+        let derivative = changed_groups(&derivative).expect("a derivative");
+        assert_eq!((derivative.count(), derivative.masses()), (2, None));
+
+        let finite = [add().with_mass(2.0), remove().with_mass(0.5)];
+        let finite = changed_groups(&finite).expect("masses");
+        assert_eq!(finite.masses(), Some(vec![2.0, -0.5]));
+
+        let some = [add().with_mass(0.5), remove()];
+        let refused = changed_groups(&some).err().expect("a refusal").to_string();
+        assert!(refused.starts_with("five: has no mass"), "{refused}");
+    }
+}

@@ -113,7 +113,7 @@ impl fmt::Display for Warning {
                  this change of the weights"
             ),
             Self::NotFinite => {
-                f.write_str("δ is not finite: the density ratio overflowed on this path")
+                f.write_str("δ is not finite: the density ratio or the change of the model overflowed on this path")
             }
             Self::LargeRatio { max_log_ratio } => write!(
                 f,
@@ -395,6 +395,23 @@ mod tests {
             matches!(first.warnings[0], Warning::Diverged { .. }),
             "{first:?}"
         );
+    }
+
+    /// The sample of the moved weights is x + η·δ.
+    #[test]
+    fn a_moved_sample_that_is_no_image_is_not_trusted() {
+        // Sample 0 has δ = (3, 4) at x = 0: a pixel of 2 at η = 0.5.
+        for (mass, trusted) in [
+            (None, true),
+            (Some(0.4), true),
+            (Some(0.6), false),
+            (Some(-0.6), false),
+        ] {
+            let ranked = rank(&three(), 0, true, mass);
+            let first = ranked.iter().find(|r| r.index == 0).expect("ranked");
+            let moved = |warning: &Warning| matches!(warning, Warning::MovedDiverged { .. });
+            assert_eq!(!first.warnings.iter().any(moved), trusted, "{first:?}");
+        }
     }
 
     /// A score of 5 beside residuals: 0 where ρ and D are one measure, a half of it at most where it is trusted, times the ratio.

@@ -36,7 +36,7 @@ impl fmt::Display for InfluenceWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFinite => {
-                f.write_str("Some are not finite: the density ratio overflowed on this path")
+                f.write_str("Some are not finite: the density ratio or the derivative of the model overflowed on this path")
             }
             Self::WithinModelError { residual, size } => write!(
                 f,

@@ -190,7 +190,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
         results.seconds,
         arguments.out.join("index.html").display()
     ));
-    ensure_finite(&results)
+    ensure_finite(&results, arguments.through.through())
 }
 
 /// Inputs of the computation.
@@ -341,7 +341,7 @@ impl InfluenceArgs {
     }
 }
 
-fn ensure_finite(results: &Influences) -> Result<()> {
+fn ensure_finite(results: &Influences, through: Through) -> Result<()> {
     let functionals = results.functionals.iter();
     let influences = functionals.flat_map(|functional| {
         let candidates = functional.candidates.iter();
@@ -349,9 +349,12 @@ fn ensure_finite(results: &Influences) -> Result<()> {
         functional.influence.iter().chain(candidates)
     });
     let lost = influences.filter(|a| !a.is_finite()).count();
-    ensure!(
-        lost == 0,
-        "{lost} influences are not finite, because the density ratio overflowed: use --bandwidth auto, or another --density"
-    );
+    let why = match through {
+        Through::Data => {
+            "because the density ratio overflowed: use --bandwidth auto, or another --density"
+        }
+        Through::Weights => "because the derivative of the model overflowed: use more --damping",
+    };
+    ensure!(lost == 0, "{lost} influences are not finite, {why}");
     Ok(())
 }

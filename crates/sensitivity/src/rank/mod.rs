@@ -403,7 +403,8 @@ fn ensure_finite(results: &RankedSensitivities, through: Through) -> Result<()> 
              --density"
         }
         Through::Weights => {
-            "because the change of the model overflowed; they stand last in the ranking and have no score: use more --damping"
+            "because the change of the model overflowed; they stand last in the ranking and have no score: use more --damping, or a smaller --mass if \
+             there is one"
         }
     };
     ensure!(
