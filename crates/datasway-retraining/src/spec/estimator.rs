@@ -82,6 +82,9 @@ pub struct WeightsSpec {
     /// The data whose curvature limits the change.
     #[serde(default, skip_serializing_if = "CurvatureData::is_unchanged")]
     curvature: CurvatureData,
+    /// Times that the loss is taken as quadratic on the way of the weights, with the curvature of the changed data.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    linearizations: usize,
     /// The way from the change of the weights to that of the samples.
     #[serde(default, skip_serializing_if = "Propagation::is_tangent")]
     propagation: Propagation,
@@ -136,6 +139,14 @@ fn default_iterations() -> usize {
     24
 }
 
+fn once() -> usize {
+    1
+}
+
+fn is_once(times: &usize) -> bool {
+    *times == 1
+}
+
 impl WeightsSpec {
     /// True if each direction is predicted with the curvature of its own changed data.
     pub fn has_changed_curvature(&self) -> bool {
@@ -162,6 +173,7 @@ impl WeightsSpec {
             // The number of iterations alone decides, so that results of different numbers can be compared.
             tolerance: 0.0,
             iterations: self.iterations,
+            linearizations: self.linearizations,
             batch,
             seed,
             ..LearnerConfig::default()
@@ -204,6 +216,12 @@ impl SensitivityEstimator {
                 let preconditioner = weights.damping.check_preconditioner(weights.preconditioner);
                 let checked = learner.and(preconditioner);
                 checked.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
+                if !is_once(&weights.linearizations) && !weights.has_changed_curvature() {
+                    return Err(RetrainError::experiment(format!(
+                        "{} are of a change by a finite mass: add curvature = \"changed\", or leave them out",
+                        field("linearizations")
+                    )));
+                }
             }
             Self::Combination(combination) => {
                 within(&field("share"), combination.share, 0.0..=1.0)?;
@@ -236,8 +254,11 @@ impl SensitivityEstimator {
                 let preconditioner = weights.preconditioner;
                 let label = weights.damping.label(preconditioner, weights.iterations);
                 let curvature = match weights.curvature {
-                    CurvatureData::Unchanged => "",
-                    CurvatureData::Changed => "-changed",
+                    CurvatureData::Unchanged => String::new(),
+                    CurvatureData::Changed if is_once(&weights.linearizations) => {
+                        "-changed".to_owned()
+                    }
+                    CurvatureData::Changed => format!("-changed{}", weights.linearizations),
                 };
                 let propagation = match weights.propagation {
                     Propagation::Tangent => "",

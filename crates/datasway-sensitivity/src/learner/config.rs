@@ -9,6 +9,8 @@ use super::finite_training::FiniteTraining;
 const MAX_DRAWS: usize = 1 << 24;
 /// Largest number of iterations.
 const MAX_ITERATIONS: usize = 10_000;
+/// Largest number of linearisations: that of the steps of a short training.
+const MAX_LINEARIZATIONS: usize = 100;
 
 /// The regularisation of the change of the weights in directions of little curvature.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,6 +57,9 @@ pub struct LearnerConfig {
     pub tolerance: f64,
     /// Largest number of the solver's iterations.
     pub iterations: usize,
+    /// Times that the loss is taken as quadratic on the way of the weights by a finite mass: once at the unmoved weights, and then
+    /// at those that are reached. A derivative has one.
+    pub linearizations: usize,
     /// Measures the noise of the draws in δ, by two solutions with half of the draws each.
     pub draw_noise: bool,
     /// Draws evaluated together; results depend on it by rounding only.
@@ -73,6 +78,7 @@ impl Default for LearnerConfig {
             preconditioner: PreconditionerKind::Kronecker,
             tolerance: 0.1,
             iterations: 32,
+            linearizations: 1,
             draw_noise: false,
             batch: 64,
             seed: 0,
@@ -102,6 +108,8 @@ impl LearnerConfig {
         }
         range::check("the solver's tolerance", self.tolerance, 0.0..=1.0)?;
         let name = "the number of the solver's iterations";
-        range::check(name, self.iterations, 1..=MAX_ITERATIONS)
+        range::check(name, self.iterations, 1..=MAX_ITERATIONS)?;
+        let name = "the number of linearizations";
+        range::check(name, self.linearizations, 1..=MAX_LINEARIZATIONS)
     }
 }

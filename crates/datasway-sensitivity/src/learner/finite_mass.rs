@@ -15,11 +15,12 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
+use super::config::LearnerConfig;
 use super::curvature::{Curvature, DrawWeights, GaussNewton};
 use super::draws::{DataPoints, LossDraws, Subset};
-use super::inverse::{CurvatureInverse, CurvatureSolution};
+use super::inverse::CurvatureSolution;
 use super::solve::Learner;
-use super::stopping::Effect;
+use super::stopping::{Effect, StoppingRule};
 
 /// A group of images that is added to the training data, or removed from it.
 #[derive(Clone, Copy)]
@@ -162,24 +163,86 @@ impl Learner<'_> {
         let points = groups.iter().map(|group| group.points(self.training_set));
         let points: Vec<Subset<'_>> = points.collect();
         let points: Vec<&dyn DataPoints> = points.iter().map(|p| p as &dyn DataPoints).collect();
+        let of_training_set = self.gradient(self.training_set, progress)?;
+        // −t/η·(∇L_ν − ∇L_ρ)
         let factors = groups
             .iter()
             .map(|group| -1.0 / (1.0 + group.signed_mass()));
         let factors: Vec<f64> = factors.collect();
-        let right = self.gradient_difference(&points, progress)?.scale(&factors);
-        let mut inverse = CurvatureInverse {
-            curvature: Box::new(curvature),
-            ..self.inverse(progress)?
+        let right = self.differences_to(&of_training_set, &points, progress)?;
+        let regularization = self.regularization(progress)?;
+        let legs = regularization.legs(self.config.linearizations);
+        let rule = StoppingRule {
+            effect,
+            ..self.stopping_rule()
         };
-        inverse.rule.effect = effect;
-        inverse.apply(&right, progress)
+        let right = right.scale(&factors);
+        let first = regularization.follow(&legs[0], &curvature, &right, rule, progress)?;
+        let mut change = CurvatureSolution {
+            solutions: first.averaged,
+            report: first.report,
+        };
+        let mut reached = first.advance;
+        for leg in &legs[1..] {
+            let (mut advances, mut averages) = (Vec::new(), Vec::new());
+            for (k, group) in groups.iter().enumerate() {
+                let state = reached.slice(k..k + 1);
+                let moved = self.model.displaced(&reached, k, group.signed_mass());
+                let moved = Learner {
+                    model: moved.as_ref(),
+                    ..*self
+                };
+                let right = moved.descent(group, &of_training_set, progress)?;
+                let right = match regularization.pull(&state) {
+                    Some(pull) => right.add(&pull.scale(&[-1.0])),
+                    None => right,
+                };
+                let curvature = moved.changed_curvature(std::slice::from_ref(group))?;
+                let rule = self.stopping_rule();
+                let step = regularization.follow(leg, &curvature, &right, rule, progress)?;
+                averages.push(state.scale(&[leg.share]).add(&step.averaged));
+                advances.push(step.advance);
+                change.report.append(step.report);
+            }
+            reached = reached.add(&ParameterTangents::concat(&advances));
+            change.solutions = change.solutions.add(&ParameterTangents::concat(&averages));
+        }
+        Ok(change)
+    }
+
+    /// `−(∇L_η − ∇L_ρ(θ₀))/η` for a group of the mass η, with the gradient of the training set at the unmoved weights θ₀ given.
+    fn descent(
+        &self,
+        group: &GroupMass<'_>,
+        of_training_set: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        let mass = group.signed_mass();
+        let here = self.gradient(self.training_set, progress)?;
+        let of_group = self.gradient(&group.points(self.training_set), progress)?;
+        // ∇L_η = (∇L_ρ + η·∇L_ν)/(1 + η)
+        let mixed = here
+            .add(&of_group.scale(&[mass]))
+            .scale(&[1.0 / (1.0 + mass)]);
+        let difference = mixed.add(&of_training_set.scale(&[-1.0]));
+        Ok(difference.scale(&[-1.0 / mass]))
     }
 
     /// The work of [`finite_change`](Self::finite_change), in the units of its progress.
     pub fn finite_change_work(&self, groups: &[GroupMass<'_>]) -> usize {
-        let draws = self.config.curvature_draws;
+        let LearnerConfig {
+            curvature_draws: draws,
+            gradient_draws,
+            iterations,
+            linearizations,
+            ..
+        } = self.config;
         let of_groups: usize = groups.iter().map(|group| group.draws(draws)).sum();
-        self.weight_tangent_work(groups.len()) + self.config.iterations * of_groups
+        let later =
+            groups.len() * (2 * gradient_draws + iterations * draws) + iterations * of_groups;
+        self.weight_tangent_work(groups.len())
+            + iterations * of_groups
+            + (linearizations - 1) * later
     }
 
     fn changed_curvature<'p>(

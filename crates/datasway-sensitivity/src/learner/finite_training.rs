@@ -131,3 +131,42 @@ impl TrainingFilter {
         parts.sum()
     }
 }
+
+/// The filters of a part of a training.
+#[derive(Debug, Clone)]
+pub(super) struct LegFilters {
+    /// The change from its start to its end.
+    pub advance: TrainingFilter,
+    /// The part of the change from its start in the averaged weights.
+    pub averaged: TrainingFilter,
+    /// True for the last part.
+    pub is_last: bool,
+}
+
+impl TrainingFilter {
+    /// The sum of the shares of the average.
+    pub(super) fn share(&self) -> f64 {
+        self.times.iter().map(|(share, _)| share).sum()
+    }
+
+    /// The training in n parts of equal times of the flow.
+    pub(super) fn legs(&self, n: usize) -> Vec<LegFilters> {
+        let end = self.times.last().map_or(0.0, |(_, time)| *time);
+        let length = end / n as f64;
+        let leg_of = |time: f64| ((time / length) as usize).min(n - 1);
+        let legs = (0..n).map(|leg| {
+            let inside = self.times.iter().filter(|(_, time)| leg_of(*time) == leg);
+            let since = inside.map(|&(share, time)| (share, time - leg as f64 * length));
+            LegFilters {
+                advance: TrainingFilter {
+                    times: vec![(1.0, length)],
+                },
+                averaged: TrainingFilter {
+                    times: since.collect(),
+                },
+                is_last: leg + 1 == n,
+            }
+        });
+        legs.collect()
+    }
+}

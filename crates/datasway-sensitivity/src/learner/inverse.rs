@@ -5,7 +5,7 @@ use datasway_diffusion::DiffusionError;
 
 use super::conjugate_gradients::{DampedCurvature, Preconditioner, conjugate_gradients};
 use super::curvature::Curvature;
-use super::finite_training::TrainingFilter;
+use super::finite_training::{LegFilters, TrainingFilter};
 use super::kronecker::KroneckerInverse;
 use super::lanczos::KrylovSpaces;
 use super::stopping::{DELAY, Effect, EffectChanges, StoppingRule};
@@ -96,20 +96,93 @@ impl CurvatureInverse<'_> {
         right: &ParameterTangents,
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
-        match &self.regularization {
-            Regularization::Damping {
-                damping,
-                largest_eigenvalue,
-                preconditioner,
-            } => {
+        let legs = self.regularization.legs(1);
+        let (curvature, rule) = (&*self.curvature, self.rule);
+        let leg = (self.regularization).follow(&legs[0], curvature, right, rule, progress)?;
+        Ok(CurvatureSolution {
+            solutions: leg.averaged,
+            report: leg.report,
+        })
+    }
+}
+
+/// A part of the way of the weights, on which the loss is quadratic.
+pub(super) struct Leg {
+    /// The filters of a finite training; none with a damping, where every leg goes to the minimum.
+    filters: Option<LegFilters>,
+    /// The share of the averaged weights that falls on the leg.
+    pub share: f64,
+}
+
+/// The change of the weights on a leg.
+pub(super) struct LegSolution {
+    /// The change from its start to its end, K.
+    pub advance: ParameterTangents,
+    /// The part of the change from its start in the averaged weights, K.
+    pub averaged: ParameterTangents,
+    /// The spectrum and the progress of the iterations.
+    pub report: SolverReport,
+}
+
+impl Regularization {
+    /// The way in n legs: equal times of a finite training. With a damping the result is the end of the last.
+    pub fn legs(&self, n: usize) -> Vec<Leg> {
+        match self {
+            Self::Damping { .. } => {
+                let legs = (1..=n).map(|leg| Leg {
+                    filters: None,
+                    share: if leg == n { 1.0 } else { 0.0 },
+                });
+                legs.collect()
+            }
+            Self::Training { filter, .. } => {
+                let legs = filter.legs(n).into_iter().map(|filters| Leg {
+                    share: filters.averaged.share(),
+                    filters: Some(filters),
+                });
+                legs.collect()
+            }
+        }
+    }
+
+    /// The gradient by which the regularisation holds weights that are moved by `state`: `λ·state` with a damping.
+    pub fn pull(&self, state: &ParameterTangents) -> Option<ParameterTangents> {
+        match self {
+            Self::Damping { damping, .. } => Some(state.scale(&vec![*damping; state.k()])),
+            Self::Training { .. } => None,
+        }
+    }
+
+    /// Follows a leg with this curvature, from weights with the gradients `−right`.
+    ///
+    /// # Errors
+    /// If a number is not finite, or the model fails.
+    pub fn follow(
+        &self,
+        leg: &Leg,
+        curvature: &dyn Curvature,
+        right: &ParameterTangents,
+        rule: StoppingRule<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LegSolution, DiffusionError> {
+        match (self, &leg.filters) {
+            (
+                Self::Damping {
+                    damping,
+                    largest_eigenvalue,
+                    preconditioner,
+                },
+                _,
+            ) => {
                 let matrix = DampedCurvature {
-                    curvature: &*self.curvature,
+                    curvature,
                     damping: *damping,
                     preconditioner: preconditioner.as_ref().map(|m| m as &dyn Preconditioner),
                 };
-                let solution = conjugate_gradients(matrix, right, self.rule, progress)?;
-                Ok(CurvatureSolution {
-                    solutions: solution.solutions,
+                let solution = conjugate_gradients(matrix, right, rule, progress)?;
+                Ok(LegSolution {
+                    averaged: solution.solutions.scale(&vec![leg.share; right.k()]),
+                    advance: solution.solutions,
                     report: SolverReport {
                         damping: Some(*damping),
                         largest_eigenvalue: *largest_eigenvalue,
@@ -119,28 +192,34 @@ impl CurvatureInverse<'_> {
                     },
                 })
             }
-            Regularization::Training { root, filter } => {
+            (Self::Training { root, .. }, Some(filters)) => {
                 let curvature = Rescaled {
-                    inner: &*self.curvature,
+                    inner: curvature,
                     root,
                 };
-                let response = |h: f64| filter.response(h);
+                let [advance, averaged] =
+                    [&filters.advance, &filters.averaged].map(|filter| |h: f64| filter.response(h));
                 let right = right.multiply(root);
-                let effect = self.rule.effect.map(|effect| Rescaled {
+                let effect = rule.effect.map(|effect| Rescaled {
                     inner: effect,
                     root,
                 });
                 let rule = StoppingRule {
                     effect: effect.as_ref().map(|effect| effect as &dyn Effect),
-                    ..self.rule
+                    ..rule
                 };
-                filtered(&curvature, &response, &right, rule, progress).map(|solution| {
-                    let solutions = solution.solutions.multiply(root);
-                    CurvatureSolution {
-                        solutions,
-                        ..solution
-                    }
+                // What the next leg starts from must stand still, or the result.
+                let judged: &dyn Fn(f64) -> f64 =
+                    if filters.is_last { &averaged } else { &advance };
+                let (spaces, report) = krylov_spaces(&curvature, judged, &right, rule, progress)?;
+                Ok(LegSolution {
+                    advance: spaces.function(&advance).multiply(root),
+                    averaged: spaces.function(&averaged).multiply(root),
+                    report,
                 })
+            }
+            (Self::Training { .. }, None) => {
+                unreachable!("a leg of a finite training has filters")
             }
         }
     }
@@ -176,17 +255,17 @@ impl Effect for Rescaled<'_, dyn Effect + '_> {
     }
 }
 
-/// `f(A)·b_k` for K right-hand sides, by Lanczos's method.
+/// Krylov spaces for `f(A)·b_k` with K right-hand sides, by Lanczos's method.
 ///
 /// The iterations end where all that the last [`DELAY`] added is below the tolerance, relative to the result, in the norm of A
 /// and in the effect.
-fn filtered(
+fn krylov_spaces(
     curvature: &dyn Curvature,
     filter: &dyn Fn(f64) -> f64,
     right: &ParameterTangents,
     rule: StoppingRule<'_>,
     progress: &mut dyn FnMut(usize),
-) -> Result<CurvatureSolution, DiffusionError> {
+) -> Result<(KrylovSpaces, SolverReport), DiffusionError> {
     let mut spaces = KrylovSpaces::new(right)?;
     let mut errors = vec![Vec::new(); right.k()];
     let mut effects = EffectChanges::new(rule, right.k());
@@ -206,16 +285,14 @@ fn filtered(
             break;
         }
     }
-    Ok(CurvatureSolution {
-        solutions: spaces.function(filter),
-        report: SolverReport {
-            damping: None,
-            largest_eigenvalue: spaces.largest_eigenvalue(),
-            residuals: Vec::new(),
-            errors,
-            delta_changes: effects.finish(&all, || last(&spaces, filter))?,
-        },
-    })
+    let report = SolverReport {
+        damping: None,
+        largest_eigenvalue: spaces.largest_eigenvalue(),
+        residuals: Vec::new(),
+        errors,
+        delta_changes: effects.finish(&all, || last(&spaces, filter))?,
+    };
+    Ok((spaces, report))
 }
 
 /// The change of `f(A)·b_k` by the last [`DELAY`] iterations, and `f(A)·b_k`.

@@ -85,23 +85,40 @@ impl<'a> Learner<'a> {
         groups: &[&dyn DataPoints],
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
-        self.check()?;
+        let of_training_set = self.gradient(self.training_set, progress)?;
+        self.differences_to(&of_training_set, groups, progress)
+    }
+
+    /// `∇L_ν − ∇L_ρ` for every group ν, with `∇L_ρ` given.
+    pub(super) fn differences_to(
+        &self,
+        of_training_set: &ParameterTangents,
+        groups: &[&dyn DataPoints],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
         if groups.is_empty() {
             return Err(DiffusionError::Invalid(
                 "sensitivities need at least one direction".to_owned(),
             ));
         }
-        let mut gradient = |points: &dyn DataPoints| {
-            check_points(self.model, points)?;
-            let draws = self.random_draws(points, self.config.gradient_draws);
-            loss_gradient(self.model, &draws, self.config.batch, progress)
-        };
-        let of_training_set = gradient(self.training_set)?.scale(&[-1.0]);
+        let subtracted = of_training_set.scale(&[-1.0]);
         let mut differences = Vec::with_capacity(groups.len());
         for group in groups {
-            differences.push(gradient(*group)?.add(&of_training_set));
+            differences.push(self.gradient(*group, progress)?.add(&subtracted));
         }
         Ok(ParameterTangents::concat(&differences))
+    }
+
+    /// `∇L` on a set of points.
+    pub(super) fn gradient(
+        &self,
+        points: &dyn DataPoints,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        self.check()?;
+        check_points(self.model, points)?;
+        let draws = self.random_draws(points, self.config.gradient_draws);
+        loss_gradient(self.model, &draws, self.config.batch, progress)
     }
 
     /// `(G + λ)⁻¹·b_k` for K right-hand sides, or `P^½·f(P^½·G·P^½)·P^½·b_k` with a [finite training](super::FiniteTraining).
@@ -124,8 +141,29 @@ impl<'a> Learner<'a> {
         &self,
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureInverse<'a>, DiffusionError> {
+        Ok(CurvatureInverse {
+            curvature: Box::new(self.curvature()),
+            regularization: self.regularization(progress)?,
+            rule: self.stopping_rule(),
+        })
+    }
+
+    /// The options of the solver that end it; no effect is watched.
+    pub(super) fn stopping_rule(&self) -> StoppingRule<'static> {
+        StoppingRule {
+            tolerance: self.config.tolerance,
+            iterations: self.config.iterations,
+            effect: None,
+        }
+    }
+
+    /// The regularisation, with what it needs of the model.
+    pub(super) fn regularization(
+        &self,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Regularization, DiffusionError> {
         self.check()?;
-        let regularization = match self.config.damping {
+        Ok(match self.config.damping {
             Damping::Fraction(fraction) => {
                 let largest_eigenvalue = self.largest_eigenvalue(progress)?;
                 let damping = fraction * largest_eigenvalue;
@@ -142,20 +180,6 @@ impl<'a> Learner<'a> {
                     filter: training.filter(),
                 }
             }
-        };
-        let LearnerConfig {
-            tolerance,
-            iterations,
-            ..
-        } = self.config;
-        Ok(CurvatureInverse {
-            curvature: Box::new(self.curvature()),
-            regularization,
-            rule: StoppingRule {
-                tolerance,
-                iterations,
-                effect: None,
-            },
         })
     }
 

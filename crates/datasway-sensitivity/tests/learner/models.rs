@@ -43,6 +43,7 @@ pub const EXACT: LearnerConfig = LearnerConfig {
     preconditioner: PreconditionerKind::None,
     tolerance: 1e-13,
     iterations: 400,
+    linearizations: 1,
     draw_noise: false,
     batch: 50,
     seed: 3,
