@@ -110,6 +110,12 @@ impl LearnerConfig {
         let name = "the number of the solver's iterations";
         range::check(name, self.iterations, 1..=MAX_ITERATIONS)?;
         let name = "the number of linearizations";
-        range::check(name, self.linearizations, 1..=MAX_LINEARIZATIONS)
+        range::check(name, self.linearizations, 1..=MAX_LINEARIZATIONS)?;
+        match self.damping {
+            Damping::Fraction(_) if self.linearizations > 1 => Err(DiffusionError::Invalid(
+                "several linearizations divide the length of a training: use it in place of a damping by a number".to_owned(),
+            )),
+            Damping::Fraction(_) | Damping::Training(_) => Ok(()),
+        }
     }
 }

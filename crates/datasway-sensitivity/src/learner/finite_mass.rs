@@ -18,7 +18,8 @@ use datasway_diffusion::DiffusionError;
 use super::config::LearnerConfig;
 use super::curvature::{Curvature, DrawWeights, GaussNewton};
 use super::draws::{DataPoints, LossDraws, Subset};
-use super::inverse::CurvatureSolution;
+use super::inverse::{CurvatureInverse, CurvatureSolution, Regularization};
+use super::linearizations::UnmovedWeights;
 use super::solve::Learner;
 use super::stopping::{Effect, StoppingRule};
 
@@ -57,7 +58,7 @@ impl<'a> GroupMass<'a> {
     }
 
     /// The points of ν.
-    fn points(&self, training_set: &'a dyn DataPoints) -> Subset<'a> {
+    pub(super) fn points(&self, training_set: &'a dyn DataPoints) -> Subset<'a> {
         let (set, indices) = match *self {
             Self::Added { points, .. } => (points, (0..points.count()).collect()),
             Self::Removed { members, .. } => (training_set, members.to_vec()),
@@ -102,7 +103,7 @@ impl<'a> GroupMass<'a> {
 }
 
 /// `G_η` of K groups. Each acts on a direction of its own.
-struct ChangedCurvature<'a> {
+pub(super) struct ChangedCurvature<'a> {
     training_set: GaussNewton<'a>,
     /// The weights of the draws of the training set for each group: the rest of what is removed.
     weights: Vec<DrawWeights>,
@@ -171,61 +172,30 @@ impl Learner<'_> {
         let factors: Vec<f64> = factors.collect();
         let right = self.differences_to(&of_training_set, &points, progress)?;
         let regularization = self.regularization(progress)?;
-        let legs = regularization.legs(self.config.linearizations);
+        let right = right.scale(&factors);
         let rule = StoppingRule {
             effect,
             ..self.stopping_rule()
         };
-        let right = right.scale(&factors);
-        let first = regularization.follow(&legs[0], &curvature, &right, rule, progress)?;
-        let mut change = CurvatureSolution {
-            solutions: first.averaged,
-            report: first.report,
-        };
-        let mut reached = first.advance;
-        for leg in &legs[1..] {
-            let (mut advances, mut averages) = (Vec::new(), Vec::new());
-            for (k, group) in groups.iter().enumerate() {
-                let state = reached.slice(k..k + 1);
-                let moved = self.model.displaced(&reached, k, group.signed_mass());
-                let moved = Learner {
-                    model: moved.as_ref(),
-                    ..*self
+        match regularization {
+            Regularization::Training(flow) if self.config.linearizations > 1 => {
+                let start = UnmovedWeights {
+                    flow,
+                    of_training_set,
+                    right,
+                    curvature: Box::new(curvature),
                 };
-                let right = moved.descent(group, &of_training_set, progress)?;
-                let right = match regularization.pull(&state) {
-                    Some(pull) => right.add(&pull.scale(&[-1.0])),
-                    None => right,
-                };
-                let curvature = moved.changed_curvature(std::slice::from_ref(group))?;
-                let rule = self.stopping_rule();
-                let step = regularization.follow(leg, &curvature, &right, rule, progress)?;
-                averages.push(state.scale(&[leg.share]).add(&step.averaged));
-                advances.push(step.advance);
-                change.report.append(step.report);
+                self.relinearized(groups, start, rule, progress)
             }
-            reached = reached.add(&ParameterTangents::concat(&advances));
-            change.solutions = change.solutions.add(&ParameterTangents::concat(&averages));
+            regularization => {
+                let inverse = CurvatureInverse {
+                    curvature: Box::new(curvature),
+                    regularization,
+                    rule,
+                };
+                inverse.apply(&right, progress)
+            }
         }
-        Ok(change)
-    }
-
-    /// `−(∇L_η − ∇L_ρ(θ₀))/η` for a group of the mass η, with the gradient of the training set at the unmoved weights θ₀ given.
-    fn descent(
-        &self,
-        group: &GroupMass<'_>,
-        of_training_set: &ParameterTangents,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<ParameterTangents, DiffusionError> {
-        let mass = group.signed_mass();
-        let here = self.gradient(self.training_set, progress)?;
-        let of_group = self.gradient(&group.points(self.training_set), progress)?;
-        // ∇L_η = (∇L_ρ + η·∇L_ν)/(1 + η)
-        let mixed = here
-            .add(&of_group.scale(&[mass]))
-            .scale(&[1.0 / (1.0 + mass)]);
-        let difference = mixed.add(&of_training_set.scale(&[-1.0]));
-        Ok(difference.scale(&[-1.0 / mass]))
     }
 
     /// The work of [`finite_change`](Self::finite_change), in the units of its progress.
@@ -245,7 +215,7 @@ impl Learner<'_> {
             + (linearizations - 1) * later
     }
 
-    fn changed_curvature<'p>(
+    pub(super) fn changed_curvature<'p>(
         &'p self,
         groups: &[GroupMass<'p>],
     ) -> Result<ChangedCurvature<'p>, DiffusionError> {

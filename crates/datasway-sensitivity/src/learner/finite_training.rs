@@ -135,12 +135,10 @@ impl TrainingFilter {
 /// The filters of a part of a training.
 #[derive(Debug, Clone)]
 pub(super) struct LegFilters {
-    /// The change from its start to its end.
-    pub advance: TrainingFilter,
+    /// The change from its start to its end; none for the last part, after which nothing comes.
+    pub advance: Option<TrainingFilter>,
     /// The part of the change from its start in the averaged weights.
     pub averaged: TrainingFilter,
-    /// True for the last part.
-    pub is_last: bool,
 }
 
 impl TrainingFilter {
@@ -157,14 +155,14 @@ impl TrainingFilter {
         let legs = (0..n).map(|leg| {
             let inside = self.times.iter().filter(|(_, time)| leg_of(*time) == leg);
             let since = inside.map(|&(share, time)| (share, time - leg as f64 * length));
+            let whole = TrainingFilter {
+                times: vec![(1.0, length)],
+            };
             LegFilters {
-                advance: TrainingFilter {
-                    times: vec![(1.0, length)],
-                },
+                advance: (leg + 1 < n).then_some(whole),
                 averaged: TrainingFilter {
                     times: since.collect(),
                 },
-                is_last: leg + 1 == n,
             }
         });
         legs.collect()

@@ -35,6 +35,7 @@ mod halves;
 mod inverse;
 mod kronecker;
 mod lanczos;
+mod linearizations;
 mod loss;
 mod memory;
 mod moved_weights;
@@ -45,6 +46,7 @@ mod step_parts;
 mod stopping;
 mod subsets;
 mod tangent;
+mod training_flow;
 mod weight_change;
 
 pub use adjoint::weight_gradients;

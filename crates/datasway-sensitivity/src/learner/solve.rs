@@ -14,6 +14,7 @@ use super::kronecker::{KroneckerFactors, KroneckerInverse, factor_draws};
 use super::loss::{loss_derivatives, loss_gradient};
 use super::spectrum::largest_eigenvalue;
 use super::stopping::{Effect, StoppingRule};
+use super::training_flow::TrainingFlow;
 
 /// Products of Lanczos's method for the largest eigenvalue.
 const LANCZOS_ITERATIONS: usize = 8;
@@ -175,10 +176,10 @@ impl<'a> Learner<'a> {
             }
             Damping::Training(training) => {
                 let draws = self.random_draws(self.training_set, metric_draws(training.batch));
-                Regularization::Training {
+                Regularization::Training(TrainingFlow {
                     root: metric_root(self.model, &draws, training.batch, progress)?,
                     filter: training.filter(),
-                }
+                })
             }
         })
     }

@@ -3,6 +3,7 @@
 mod adjoint;
 mod finite_training;
 mod kronecker;
+mod linearizations;
 mod minimum;
 mod models;
 mod moved_weights;

@@ -1,0 +1,148 @@
+//! The change of the weights by a finite mass in several linearisations.
+//!
+//! Two runs of a training from θ₀, on ρ_η and on ρ, differ by Δθ. Near a minimum of `L_ρ` the second stays where it is, and the first
+//! follows the flow
+//!
+//! `dΔθ/dτ = −P·(∇L_η(θ₀ + Δθ) − ∇L_ρ(θ₀))`.
+//!
+//! One linearisation takes the gradient as linear in Δθ, with the matrix `G_η` at θ₀. Here the time τ of the training is divided
+//! into n legs, and each has the gradient and the `G_η` of the weights θ_i that are reached at its start τ_i:
+//!
+//! `Δθ(τ) = Δθ_i − P^½·f_{τ−τ_i}(P^½·G_η(θ_i)·P^½)·P^½·(∇L_η(θ_i) − ∇L_ρ(θ₀))`,
+//!
+//! an exponential Rosenbrock–Euler method (Hochbruck and Ostermann, Acta Numerica 19, 2010, section 2.4) with G in the place of the Hessian.
+//! For n → ∞ it is the flow itself. The metric P stays that of θ₀. The averaged weights are the mean of Δθ(τ) over the end of the
+//! training, as with one linearisation.
+
+use burn_jvp::ParameterTangents;
+use datasway_diffusion::DiffusionError;
+
+use super::curvature::Curvature;
+use super::finite_mass::GroupMass;
+use super::finite_training::LegFilters;
+use super::inverse::{CurvatureSolution, SolverReport};
+use super::solve::Learner;
+use super::stopping::StoppingRule;
+use super::training_flow::TrainingFlow;
+
+/// The first leg of K groups, at the unmoved weights θ₀.
+pub(super) struct UnmovedWeights<'a> {
+    /// The metric and the times of the training.
+    pub flow: TrainingFlow,
+    /// `∇L_ρ(θ₀)`.
+    pub of_training_set: ParameterTangents,
+    /// `−(∇L_η(θ₀) − ∇L_ρ(θ₀))/η`, K.
+    pub right: ParameterTangents,
+    /// `G_η(θ₀)` of the groups.
+    pub curvature: Box<dyn Curvature + 'a>,
+}
+
+/// The change of the weights on a leg.
+struct LegChange {
+    /// The change from its start to its end, K; none for the last leg.
+    advance: Option<ParameterTangents>,
+    /// The part of the change from its start in the averaged weights, K; none if no share of the average falls on the leg.
+    averaged: Option<ParameterTangents>,
+    report: SolverReport,
+}
+
+impl TrainingFlow {
+    /// The change of the weights on a leg with this curvature.
+    fn follow(
+        &self,
+        leg: &LegFilters,
+        curvature: &dyn Curvature,
+        right: &ParameterTangents,
+        rule: StoppingRule<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LegChange, DiffusionError> {
+        let averaged = (leg.averaged.share() > 0.0).then_some(&leg.averaged);
+        // The iterations go on until the start of the next leg stands still, or the result.
+        let filters: Vec<_> = [leg.advance.as_ref(), averaged]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let (changes, report) = self.apply(&filters, curvature, right, rule, progress)?;
+        let mut changes = changes.into_iter();
+        Ok(LegChange {
+            advance: leg.advance.as_ref().and_then(|_| changes.next()),
+            averaged: averaged.and_then(|_| changes.next()),
+            report,
+        })
+    }
+}
+
+impl Learner<'_> {
+    /// `Δθ/η` of every group in as many linearisations as the options say, two or more.
+    ///
+    /// The rule of the first leg may watch an effect. The later legs, one group after the other, end by the norm alone.
+    ///
+    /// # Errors
+    /// As [`finite_change`](Self::finite_change).
+    pub(super) fn relinearized(
+        &self,
+        groups: &[GroupMass<'_>],
+        start: UnmovedWeights<'_>,
+        rule: StoppingRule<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<CurvatureSolution, DiffusionError> {
+        let UnmovedWeights {
+            flow,
+            of_training_set,
+            right,
+            curvature,
+        } = start;
+        let legs = flow.filter.legs(self.config.linearizations);
+        let first = flow.follow(&legs[0], &*curvature, &right, rule, progress)?;
+        drop((right, curvature));
+        // Δθ_i/η at the start of a leg, and its mean over the average so far.
+        let mut reached = first.advance;
+        let mut average = first.averaged.unwrap_or_default();
+        let mut report = first.report;
+        for leg in &legs[1..] {
+            let starts = reached.take().expect("the leg is not the first");
+            let share = leg.averaged.share();
+            let (mut ends, mut parts) = (Vec::new(), Vec::new());
+            for (k, group) in groups.iter().enumerate() {
+                let model = self.model.displaced(&starts, k, group.signed_mass());
+                let moved = Learner {
+                    model: model.as_ref(),
+                    ..*self
+                };
+                let right = moved.descent(group, &of_training_set, progress)?;
+                let curvature = moved.changed_curvature(std::slice::from_ref(group))?;
+                let rule = self.stopping_rule();
+                let change = flow.follow(leg, &curvature, &right, rule, progress)?;
+                let start = starts.slice(k..k + 1);
+                parts.extend(change.averaged.map(|part| part.add(&start.scale(&[share]))));
+                ends.extend(change.advance.map(|advance| start.add(&advance)));
+                report.append(change.report);
+            }
+            average = average.add(&ParameterTangents::concat(&parts));
+            reached = Some(ParameterTangents::concat(&ends));
+        }
+        Ok(CurvatureSolution {
+            solutions: average,
+            report,
+        })
+    }
+
+    /// `−(∇L_η − ∇L_ρ(θ₀))/η` at the weights of this learner, for a group of the mass η.
+    fn descent(
+        &self,
+        group: &GroupMass<'_>,
+        of_training_set: &ParameterTangents,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        let mass = group.signed_mass();
+        let here = self.gradient(self.training_set, progress)?;
+        let of_group = self.gradient(&group.points(self.training_set), progress)?;
+        // ∇L_η = (∇L_ρ + η·∇L_ν)/(1 + η)
+        let mixed = here
+            .add(&of_group.scale(&[mass]))
+            .scale(&[1.0 / (1.0 + mass)]);
+        let difference = mixed.add(&of_training_set.scale(&[-1.0]));
+        Ok(difference.scale(&[-1.0 / mass]))
+    }
+}
