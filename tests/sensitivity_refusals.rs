@@ -55,6 +55,10 @@ fn every_number_has_a_range() {
         let said = folder.run("sensitivity", &[&format!("--mass={value}")]);
         said.refused(2, "--mass");
     }
+    for value in ["0", "101", "-1", "1.5", "many"] {
+        let said = folder.run("sensitivity", &[&format!("--linearizations={value}")]);
+        said.refused(2, "--linearizations");
+    }
 }
 
 #[test]
@@ -108,8 +112,24 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             folder.run("sensitivity", &arguments).refused(1, says);
         }
     }
-    let cases: [(&[&str], &str); 38] = [
+    let linearizations = [
+        "--add",
+        "all",
+        "--through",
+        "weights",
+        "--linearizations",
+        "2",
+    ];
+    let cases: [(&[&str], &str); 40] = [
         (&["--add", "all", "--mass", "0.1"], "--through weights"),
+        (
+            &[&linearizations[..], &["--damping", "training"]].concat(),
+            "--linearizations is for --mass",
+        ),
+        (
+            &[&linearizations[..], &["--mass", "0.1", "--damping", "0.1"]].concat(),
+            "--linearizations is for --mass",
+        ),
         (
             &[
                 "--add",

@@ -97,6 +97,7 @@ fn two_shards_of_a_ranking_through_the_weights_merge_to_the_bytes_of_one_run() {
         &["--draw-noise", "--by-step"][..],
         &[&TRAINING[..], &["--sampler", "stochastic"]].concat(),
         &[&TRAINING[..], &["--mass", "0.2"]].concat(),
+        &[&TRAINING[..], &["--mass", "0.2", "--linearizations", "2"]].concat(),
     ] {
         let folder = folder();
         let run = |more: &[&str]| {

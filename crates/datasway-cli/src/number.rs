@@ -48,6 +48,8 @@ pub const MASS: RangeInclusive<f64> = 1e-6..=1e3;
 pub const DRAWS: RangeInclusive<usize> = 1..=1 << 24;
 /// Iterations of a solver.
 pub const ITERATIONS: RangeInclusive<usize> = 1..=10_000;
+/// Linearisations of a change by a finite mass.
+pub const LINEARIZATIONS: RangeInclusive<usize> = 1..=100;
 /// Damping of a matrix, relative to its largest eigenvalue.
 pub const DAMPING: RangeInclusive<f64> = 0.0..=1e6;
 /// Fractions between 0 and 1.

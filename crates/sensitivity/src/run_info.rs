@@ -64,6 +64,9 @@ pub struct LearnerInfo {
     /// The preconditioner of the solver with a λ.
     #[serde(skip_serializing_if = "Option::is_none")]
     preconditioner: Option<PreconditionerKind>,
+    /// Linearisations of a change by a mass; none for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linearizations: Option<usize>,
     tolerance: f64,
     largest_eigenvalue: f64,
     /// λ.
@@ -72,7 +75,8 @@ pub struct LearnerInfo {
     iterations: usize,
     /// The relative residual after each iteration, for each right-hand side.
     residuals: Vec<Vec<f64>>,
-    /// The estimated relative error after each iteration, for each right-hand side.
+    /// The estimated relative error after each iteration, for each right-hand side; with several linearisations those of the later
+    /// ones follow.
     errors: Vec<Vec<f64>>,
     /// The relative change of δ of the first samples by the last iterations, for each right-hand side.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -136,6 +140,7 @@ impl LearnerInfo {
             relative_damping,
             training,
             preconditioner: relative_damping.map(|_| config.preconditioner),
+            linearizations: Some(config.linearizations).filter(|times| *times > 1),
             tolerance: config.tolerance,
             largest_eigenvalue: report.largest_eigenvalue,
             damping: report.damping,
@@ -191,8 +196,11 @@ impl LearnerInfo {
             Some(PreconditionerKind::Kronecker) => " preconditioned by Kronecker factors",
             Some(PreconditionerKind::None) | None => "",
         };
+        let linearizations = self.linearizations.map_or(String::new(), |times| {
+            format!(" in {}", plural(times, "linearization"))
+        });
         format!(
-            "{} of the curvature{draws}; {regularization}; {}{preconditioner} to an estimated error of {error:.3}{change}",
+            "{} of the curvature{draws}; {regularization}{linearizations}; {}{preconditioner} to an estimated error of {error:.3}{change}",
             plural(self.curvature_draws, "draw"),
             plural(self.iterations, "iteration")
         )

@@ -177,6 +177,11 @@ impl ThroughArgs {
         Ok(run)
     }
 
+    /// True if the length of a training is the regularisation.
+    pub fn is_by_training(&self) -> bool {
+        matches!(self.damping, Some(DampingArg::Training))
+    }
+
     /// Checks that the options of the weights' derivative come with it.
     ///
     /// # Errors
@@ -194,7 +199,7 @@ impl ThroughArgs {
         given
             .into_iter()
             .try_for_each(|(option, is_given)| self.check_option(option, is_given))?;
-        let by_training = matches!(self.damping, Some(DampingArg::Training));
+        let by_training = self.is_by_training();
         for (option, is_given) in [
             ("--training-steps", self.training_steps.is_some()),
             ("--training-rate", self.training_rate.is_some()),

@@ -305,6 +305,7 @@ fn time_weights(
             curvature_draws: samples.batch,
             gradient_draws: samples.batch,
             iterations: 1,
+            linearizations: 1,
             damping: LearnerConfig::default().damping,
             preconditioner: PreconditionerKind::None,
             ..config

@@ -214,7 +214,8 @@ impl SensitivityEstimator {
                 let damping = weights.damping.without_training();
                 let learner = weights.learner(damping, 1, 0).check();
                 let preconditioner = weights.damping.check_preconditioner(weights.preconditioner);
-                let checked = learner.and(preconditioner);
+                let times = weights.damping.check_linearizations(weights.linearizations);
+                let checked = learner.and(preconditioner).and(times);
                 checked.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
                 if !is_once(&weights.linearizations) && !weights.has_changed_curvature() {
                     return Err(RetrainError::experiment(format!(
@@ -370,6 +371,33 @@ mod tests {
         let changed = read("through = \"weights\"\ncurvature = \"changed\"").unwrap();
         assert_eq!(changed.name(), "weights-24-changed");
         assert!(changed.depends_on_masses());
+    }
+
+    #[test]
+    fn linearisations_divide_a_finite_change_by_a_training() {
+        let weights = "through = \"weights\"";
+        let (training, changed) = ("damping = \"training\"", "curvature = \"changed\"");
+        let read = |more: &[&str], times: usize| {
+            let times = format!("linearizations = {times}");
+            let lines = [&[weights], more, &[times.as_str()]].concat();
+            read(&lines.join("\n")).unwrap()
+        };
+        let once = read(&[training, changed], 1);
+        let form = serde_json::to_value(&once).unwrap();
+        assert!(form.get("linearizations").is_none(), "{form}");
+        assert_eq!(once.name(), "weights-24-training-changed");
+        let twice = read(&[training, changed], 2);
+        assert_eq!(twice.name(), "weights-24-training-changed2");
+        twice.check(&[]).unwrap();
+        for (estimator, says) in [
+            (read(&[training], 2), "add curvature = \"changed\""),
+            (read(&[changed], 2), "in place of a damping by a number"),
+            (read(&[training, changed], 0), "between 1 and 100"),
+            (read(&[training, changed], 101), "between 1 and 100"),
+        ] {
+            let error = estimator.check(&[]).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ const MAX_DRAWS: usize = 1 << 24;
 const MAX_ITERATIONS: usize = 10_000;
 /// Largest number of linearisations: that of the steps of a short training.
 const MAX_LINEARIZATIONS: usize = 100;
+/// The refusal of several linearisations with a damping by a number.
+pub(super) const SEVERAL_LINEARIZATIONS: &str = "several linearizations divide the length of a training: give that in place of a damping by a number";
 
 /// The regularisation of the change of the weights in directions of little curvature.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,11 +112,18 @@ impl LearnerConfig {
         let name = "the number of the solver's iterations";
         range::check(name, self.iterations, 1..=MAX_ITERATIONS)?;
         let name = "the number of linearizations";
-        range::check(name, self.linearizations, 1..=MAX_LINEARIZATIONS)?;
+        range::check(name, self.linearizations, 1..=MAX_LINEARIZATIONS)
+    }
+
+    /// Checks that the regularisation can have these linearisations.
+    ///
+    /// # Errors
+    /// If there are several with a damping by a number: they divide the length of a training.
+    pub(super) fn check_linearizations(&self) -> Result<(), DiffusionError> {
         match self.damping {
-            Damping::Fraction(_) if self.linearizations > 1 => Err(DiffusionError::Invalid(
-                "several linearizations divide the length of a training: use it in place of a damping by a number".to_owned(),
-            )),
+            Damping::Fraction(_) if self.linearizations > 1 => {
+                Err(DiffusionError::Invalid(SEVERAL_LINEARIZATIONS.to_owned()))
+            }
             Damping::Fraction(_) | Damping::Training(_) => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use datasway_diffusion::DiffusionError;
 use serde::{Deserialize, Serialize};
 
-use super::config::{Damping, LearnerConfig, PreconditionerKind};
+use super::config::{Damping, LearnerConfig, PreconditionerKind, SEVERAL_LINEARIZATIONS};
 use super::finite_training::FiniteTraining;
 
 /// The damping if the file names none.
@@ -72,6 +72,17 @@ impl DampingSpec {
             return Err(DiffusionError::Invalid(
                 "a preconditioner is for a damping by a number: leave out preconditioner, or give the number".to_owned(),
             ));
+        }
+        Ok(())
+    }
+
+    /// Checks that the change of the weights with this regularisation can have so many linearisations.
+    ///
+    /// # Errors
+    /// If there are several with a damping by a number: they divide the length of a training.
+    pub fn check_linearizations(self, linearizations: usize) -> Result<(), DiffusionError> {
+        if linearizations > 1 && !self.depends_on_training() {
+            return Err(DiffusionError::Invalid(SEVERAL_LINEARIZATIONS.to_owned()));
         }
         Ok(())
     }

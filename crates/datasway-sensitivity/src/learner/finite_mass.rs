@@ -158,6 +158,7 @@ impl Learner<'_> {
         effect: Option<&dyn Effect>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
+        self.config.check_linearizations()?;
         let count = self.training_set.count();
         groups.iter().try_for_each(|group| group.check(count))?;
         let curvature = self.changed_curvature(groups)?;
@@ -170,9 +171,10 @@ impl Learner<'_> {
             .iter()
             .map(|group| -1.0 / (1.0 + group.signed_mass()));
         let factors: Vec<f64> = factors.collect();
-        let right = self.differences_to(&of_training_set, &points, progress)?;
         let regularization = self.regularization(progress)?;
-        let right = right.scale(&factors);
+        let right = self
+            .differences_to(&of_training_set, &points, progress)?
+            .scale(&factors);
         let rule = StoppingRule {
             effect,
             ..self.stopping_rule()
@@ -188,6 +190,7 @@ impl Learner<'_> {
                 self.relinearized(groups, start, rule, progress)
             }
             regularization => {
+                drop(of_training_set);
                 let inverse = CurvatureInverse {
                     curvature: Box::new(curvature),
                     regularization,

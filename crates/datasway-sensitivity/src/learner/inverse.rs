@@ -50,7 +50,8 @@ pub struct SolverReport {
     /// The relative residual after each iteration, for each right-hand side; empty with a finite training.
     pub residuals: Vec<Vec<f64>>,
     /// The estimated relative error after each iteration, for each right-hand side
-    /// ([`Solution::errors`](super::Solution::errors)).
+    /// ([`Solution::errors`](super::Solution::errors)). With several linearisations those of the later ones follow, one right-hand
+    /// side after the other.
     pub errors: Vec<Vec<f64>>,
     /// The relative change of δ of the first samples by the last [`DELAY`] iterations, for each right-hand side; empty where no δ
     /// is computed.

@@ -14,6 +14,10 @@ const LANCZOS: usize = 6;
 const EFFECT: usize = 4;
 /// Vectors for the product with the curvature of a group beside that of the training set.
 const GROUP_PRODUCT: u128 = 2;
+/// Vectors of a later linearisation: the moved weights, and the gradient of the training set.
+const LATER_LEG: u128 = 2;
+/// Vectors of each group that a later linearisation keeps: its start, and the average.
+const LEG_STATES: u128 = 2;
 /// Vectors for the largest eigenvalue.
 const SPECTRUM: usize = 12;
 /// Vectors of a random gradient while its moments are added.
@@ -75,7 +79,7 @@ impl LearnerConfig {
         };
         let derivative = self.peak(shapes, groups, kept);
         if is_finite {
-            with_products_of_groups(derivative, shapes)
+            self.with_masses(derivative, shapes, groups)
         } else {
             derivative
         }
@@ -84,7 +88,32 @@ impl LearnerConfig {
     /// Bytes of [`Learner::finite_change`](super::Learner::finite_change) for so many groups, with parameters of these shapes in
     /// single precision.
     pub fn finite_change_bytes(&self, shapes: &[Vec<usize>], groups: usize) -> SolverBytes {
-        with_products_of_groups(self.solution_bytes(shapes, groups), shapes)
+        self.with_masses(self.solution_bytes(shapes, groups), shapes, groups)
+    }
+
+    /// A solution by finite masses: its matrix has the curvature of each group beside that of the training set.
+    fn with_masses(
+        &self,
+        solving: SolverBytes,
+        shapes: &[Vec<usize>],
+        groups: usize,
+    ) -> SolverBytes {
+        let vector = vector_bytes(shapes);
+        let with = |vectors: u128, more: u128| SolverBytes {
+            vectors: vectors.saturating_add(more.saturating_mul(vector)),
+            ..solving
+        };
+        let once = with(solving.vectors, GROUP_PRODUCT);
+        if self.linearizations == 1 {
+            return once;
+        }
+        let groups = groups as u128;
+        // The gradient of the training set is kept, and a leg has two results.
+        let first = with(once.vectors, 1 + groups);
+        // A later leg solves for one group after the other.
+        let one = self.solution_bytes(shapes, 1);
+        let later = with(one.vectors, GROUP_PRODUCT + LATER_LEG + LEG_STATES * groups);
+        std::cmp::max_by_key(first, later, |bytes| bytes.total())
     }
 
     /// The peak of all phases.
@@ -133,15 +162,6 @@ struct Kept {
     effect: bool,
     /// The solution from the first half of the draws.
     first_half: bool,
-}
-
-/// A solution whose matrix has the curvature of each group beside that of the training set.
-fn with_products_of_groups(solving: SolverBytes, shapes: &[Vec<usize>]) -> SolverBytes {
-    let of_group = GROUP_PRODUCT.saturating_mul(vector_bytes(shapes));
-    SolverBytes {
-        vectors: solving.vectors.saturating_add(of_group),
-        ..solving
-    }
 }
 
 /// Bytes of a vector of the size of the weights.

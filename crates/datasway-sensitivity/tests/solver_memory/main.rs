@@ -17,8 +17,8 @@ use datasway_diffusion::schedule::karras;
 use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::learner::{
-    ChangedGroups, Damping, DataPoints, FiniteTraining, GroupMass, KroneckerFactors, Learner,
-    LearnerConfig, LossDraws, PreconditionerKind, SolverBytes,
+    ChangedGroups, Damping, DataPoints, FiniteTraining, GroupMass, KroneckerFactors,
+    KroneckerInverse, Learner, LearnerConfig, LossDraws, PreconditionerKind, SolverBytes,
 };
 use datasway_training::optimization::Optimization;
 
@@ -74,6 +74,7 @@ fn points(count: usize) -> Tensor<2> {
 
 fn config(damping: Damping, preconditioner: PreconditionerKind) -> LearnerConfig {
     LearnerConfig {
+        linearizations: 1,
         curvature_draws: 8,
         gradient_draws: 8,
         image_draws: 1,
@@ -117,6 +118,11 @@ fn the_solver_takes_the_memory_that_is_estimated() {
     pool.build().expect("two threads").install(check_all);
 }
 
+fn damped_inverse(model: &NetworkDenoiser<Network>, draws: &LossDraws<'_>) -> KroneckerInverse {
+    let factors = KroneckerFactors::new(model, draws, &mut |_| ()).expect("factors");
+    factors.damped_inverse(0.1).expect("finite moments")
+}
+
 fn check_all() {
     let model = denoiser();
     let shapes = model.weight_shapes();
@@ -138,12 +144,16 @@ fn check_all() {
     let right = gradients(3);
 
     let draws = LossDraws::random(&rho, 16, NOISE, 0);
-    let inverse = || {
-        let factors = KroneckerFactors::new(&model, &draws, &mut |_| ()).expect("factors");
-        factors.damped_inverse(0.1).expect("finite moments")
-    };
-    // What the first evaluation of a batch keeps does not count.
+    let inverse = || damped_inverse(&model, &draws);
+    // What the first evaluation of a batch keeps, of the model and in each thread, does not count.
     drop(inverse());
+    rayon::broadcast(|_| {
+        let (model, rho) = (denoiser(), points(40));
+        drop(damped_inverse(
+            &model,
+            &LossDraws::random(&rho, 16, NOISE, 0),
+        ));
+    });
     let (_inverse, [left, _]) = counted(inverse);
     let factors = kronecker.solution_bytes(&shapes, 3).factors as f64;
     let error = (left as f64 - factors) / factors;
@@ -201,6 +211,18 @@ fn check_all() {
             });
             let estimate = config.finite_change_bytes(&shapes, k);
             check(&format!("{name}, {k} finite masses"), peak, estimate);
+            if let Damping::Training(_) = config.damping {
+                let config = LearnerConfig {
+                    linearizations: 3,
+                    ..config
+                };
+                let (_, [_, peak]) = counted(|| {
+                    let change = learner(config).finite_change(&vec![group; k], &mut |_| ());
+                    change.expect("a change")
+                });
+                let estimate = config.finite_change_bytes(&shapes, k);
+                check(&format!("{name}, {k} linearised"), peak, estimate);
+            }
         }
         for k in [1, 3] {
             let (_, [_, peak]) = counted(|| {

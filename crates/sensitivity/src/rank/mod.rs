@@ -73,6 +73,10 @@ pub struct RankArgs {
     /// again, in the place of the derivative; a removal takes the whole group at most
     #[arg(long, value_parser = real(number::MASS))]
     mass: Option<f64>,
+    /// Times that the training loss is taken as quadratic on the way of the weights by --mass, with --damping training: more follow a
+    /// large change better and take as many times as long [default: 1]
+    #[arg(long, value_name = "COUNT", value_parser = count(number::LINEARIZATIONS))]
+    linearizations: Option<usize>,
     #[command(flatten)]
     model: ModelArgs,
     /// Compare with an earlier run of the same samples and changes by another form, and warn where the two do not agree: the
@@ -223,6 +227,7 @@ impl RankArgs {
         let config = self.through.learner(model.training.run, batch, seed)?;
         Ok(LearnerConfig {
             gradient_draws: self.gradient_draws.unwrap_or(config.gradient_draws),
+            linearizations: self.linearizations.unwrap_or(config.linearizations),
             draw_noise: self.draw_noise,
             ..config
         })
@@ -290,6 +295,12 @@ impl RankArgs {
             ensure!(
                 self.mass.is_none() || !is_given,
                 "{option} is for the derivative, which --mass does not compute: leave one of them out"
+            );
+        }
+        if self.linearizations.is_some() {
+            ensure!(
+                self.mass.is_some() && self.through.is_by_training(),
+                "--linearizations is for --mass with --damping training: leave it out or add those"
             );
         }
         if self.through.through() == Through::Data {
