@@ -322,6 +322,61 @@ fn a_finite_mass_shows_the_samples_of_moved_weights() {
         .refused(1, "nothing would be left of the training set");
 }
 
+/// A number of linearisations is a form of its own, which can be compared with another.
+#[test]
+fn a_finite_mass_in_two_linearisations_is_compared_with_one() {
+    let folder = folder();
+    let options = [
+        "--add",
+        "attr:Eyeglasses",
+        "--remove",
+        "attr:Smiling",
+        "--through",
+        "weights",
+        "--draws",
+        "24",
+        "--gradient-draws",
+        "60",
+        "--iterations",
+        "4",
+        "--damping",
+        "training",
+        "--training-steps",
+        "40",
+        "--training-rate",
+        "1e-4",
+        "--mass",
+        "2",
+    ];
+    let run = |more: &[&str]| sensitivity(&folder, &[&options[..], more].concat());
+    run(&["--out", "once"]).succeeded();
+    let twice = [
+        "--linearizations",
+        "2",
+        "--compare",
+        "once",
+        "--out",
+        "twice",
+    ];
+    let said = run(&twice).succeeded();
+    let form = "moved for a mass of 2 in 2 linearizations";
+    assert!(said.errors.contains(form), "{}", said.errors);
+    assert!(folder.text("twice/index.html").contains(form));
+    let summary = folder.json("twice/summary.json");
+    assert_eq!(summary["run"]["linearizations"], 2);
+    // Two groups, each in two linearisations.
+    let errors = summary["run"]["weights"]["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 4);
+    let agreement = &summary["directions"][0]["median_agreement"];
+    let agreement = agreement.as_f64().unwrap();
+    assert!(agreement > 0.5 && agreement < 1.0, "{agreement}");
+    let from = ["--from", "twice/summary.json", "--out", "again"];
+    folder.run("sensitivity", &from).succeeded();
+    let [a, b] = ["twice", "again"].map(|out| folder.bytes(&format!("{out}/ranking.csv")));
+    assert!(a == b);
+    run(&["--compare", "once", "--out", "refused"]).refused(1, "is of the form of this run");
+}
+
 #[test]
 fn two_forms_are_compared_sample_by_sample() {
     let folder = folder();

@@ -64,9 +64,6 @@ pub struct LearnerInfo {
     /// The preconditioner of the solver with a λ.
     #[serde(skip_serializing_if = "Option::is_none")]
     preconditioner: Option<PreconditionerKind>,
-    /// Linearisations of a change by a mass; none for one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    linearizations: Option<usize>,
     tolerance: f64,
     largest_eigenvalue: f64,
     /// λ.
@@ -140,7 +137,6 @@ impl LearnerInfo {
             relative_damping,
             training,
             preconditioner: relative_damping.map(|_| config.preconditioner),
-            linearizations: Some(config.linearizations).filter(|times| *times > 1),
             tolerance: config.tolerance,
             largest_eigenvalue: report.largest_eigenvalue,
             damping: report.damping,
@@ -196,11 +192,8 @@ impl LearnerInfo {
             Some(PreconditionerKind::Kronecker) => " preconditioned by Kronecker factors",
             Some(PreconditionerKind::None) | None => "",
         };
-        let linearizations = self.linearizations.map_or(String::new(), |times| {
-            format!(" in {}", plural(times, "linearization"))
-        });
         format!(
-            "{} of the curvature{draws}; {regularization}{linearizations}; {}{preconditioner} to an estimated error of {error:.3}{change}",
+            "{} of the curvature{draws}; {regularization}; {}{preconditioner} to an estimated error of {error:.3}{change}",
             plural(self.curvature_draws, "draw"),
             plural(self.iterations, "iteration")
         )
@@ -222,6 +215,8 @@ pub struct RunInfo {
     through: Through,
     /// The mass of each change; none for a derivative.
     mass: Option<f64>,
+    /// Linearisations of a change by a mass; none for a derivative.
+    linearizations: Option<usize>,
     density: Option<DensityKind>,
     bandwidth: Option<Bandwidth>,
     /// The bandwidth as a number.
@@ -281,6 +276,7 @@ impl RunInfo {
             sampler,
             through: Through::Weights,
             mass: None,
+            linearizations: None,
             density: None,
             bandwidth: None,
             h: None,
@@ -302,9 +298,13 @@ impl RunInfo {
         Self { through, ..self }
     }
 
-    /// The information of changes by a finite mass, if there is one.
-    pub fn with_mass(self, mass: Option<f64>) -> Self {
-        Self { mass, ..self }
+    /// The information of changes by a finite mass, if there is one, in so many linearisations.
+    pub fn with_mass(self, mass: Option<f64>, linearizations: usize) -> Self {
+        Self {
+            mass,
+            linearizations: mass.map(|_| linearizations),
+            ..self
+        }
     }
 
     /// The information with the solution for the weights.
@@ -368,11 +368,21 @@ impl RunInfo {
 
     /// The derivative for the terminal: the density that directions are compared with, or the weights.
     pub fn form(&self) -> String {
-        match (self.density(), self.mass) {
+        match (self.density(), self.moved()) {
             (Some(density), _) => format!("log-density: {density}"),
-            (None, Some(mass)) => format!("with the weights moved for a mass of {mass}"),
+            (None, Some(moved)) => format!("with the weights {moved}"),
             (None, None) => "through the weights".to_owned(),
         }
+    }
+
+    /// The mass by which the weights are moved, in words; none for a derivative.
+    fn moved(&self) -> Option<String> {
+        let steps = match self.linearizations {
+            Some(times) if times > 1 => format!(" in {}", plural(times, "linearization")),
+            _ => String::new(),
+        };
+        self.mass
+            .map(|mass| format!("moved for a mass of {mass}{steps}"))
     }
 
     /// The density that directions are compared with, and the cut-off; none through the weights.
@@ -391,11 +401,11 @@ impl RunInfo {
 
     /// The kind of prediction with its name.
     fn prediction(&self) -> (&'static str, String) {
-        match self.mass {
+        match self.moved() {
             None => ("Derivative", format!("through the {}", self.through)),
-            Some(mass) => (
+            Some(moved) => (
                 "Finite change",
-                format!("samples of the model with the weights moved for a mass of {mass}"),
+                format!("samples of the model with the weights {moved}"),
             ),
         }
     }

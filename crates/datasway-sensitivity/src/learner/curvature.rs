@@ -62,6 +62,32 @@ impl GaussNewton<'_> {
         self.products(directions, Some(weights), progress)
     }
 
+    /// The gradient of the loss over the same draws, with these weights in the mean.
+    pub(super) fn weighted_gradient(
+        &self,
+        weights: &DrawWeights,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        let mut gradient = ParameterTangents::new();
+        for range in self.draws.batches(self.batch) {
+            let (count, drawn) = (range.len(), self.draws.read(range.clone()));
+            let residual = self
+                .model
+                .denoise_each(drawn.noisy.clone(), &drawn.sigmas)?
+                - drawn.clean;
+            let metric =
+                metric(self.model, &drawn.noisy, &drawn.sigmas) / self.draws.count() as f64;
+            let pulled = (residual * metric).unsqueeze_dim::<3>(0);
+            let pulled = pulled.clone() * columns(std::slice::from_ref(weights), range, &pulled);
+            let part = self
+                .model
+                .vjp_in_weights(drawn.noisy, &drawn.sigmas, pulled)?;
+            gradient = gradient.add(&part);
+            progress(count);
+        }
+        Ok(gradient)
+    }
+
     fn products(
         &self,
         directions: &ParameterTangents,

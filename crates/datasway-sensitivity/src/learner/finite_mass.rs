@@ -19,7 +19,6 @@ use super::config::LearnerConfig;
 use super::curvature::{Curvature, DrawWeights, GaussNewton};
 use super::draws::{DataPoints, LossDraws, Subset};
 use super::inverse::{CurvatureInverse, CurvatureSolution, Regularization};
-use super::linearizations::UnmovedWeights;
 use super::solve::Learner;
 use super::stopping::{Effect, StoppingRule};
 
@@ -135,6 +134,29 @@ impl Curvature for ChangedCurvature<'_> {
     }
 }
 
+impl ChangedCurvature<'_> {
+    /// `∇L_η` of every group over the draws of its matrix.
+    pub(super) fn gradients(
+        &self,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        let mut gradients = Vec::with_capacity(self.added.len());
+        for (weights, added) in self.weights.iter().zip(&self.added) {
+            let of_training_set = self.training_set.weighted_gradient(weights, progress)?;
+            gradients.push(match added {
+                Some((group, mass)) => {
+                    let alike = vec![1.0; group.draws.count()];
+                    let of_group = group.weighted_gradient(&alike, progress)?;
+                    let sum = of_training_set.add(&of_group.scale(&[*mass]));
+                    sum.scale(&[1.0 / (1.0 + mass)])
+                }
+                None => of_training_set,
+            });
+        }
+        Ok(ParameterTangents::concat(&gradients))
+    }
+}
+
 impl Learner<'_> {
     /// `Δθ/η` by the mass η of every group. The λ and the metric of a training are those of the training set.
     ///
@@ -165,32 +187,22 @@ impl Learner<'_> {
         let points = groups.iter().map(|group| group.points(self.training_set));
         let points: Vec<Subset<'_>> = points.collect();
         let points: Vec<&dyn DataPoints> = points.iter().map(|p| p as &dyn DataPoints).collect();
-        let of_training_set = self.gradient(self.training_set, progress)?;
         // −t/η·(∇L_ν − ∇L_ρ)
         let factors = groups
             .iter()
             .map(|group| -1.0 / (1.0 + group.signed_mass()));
         let factors: Vec<f64> = factors.collect();
+        let right = self.gradient_difference(&points, progress)?.scale(&factors);
         let regularization = self.regularization(progress)?;
-        let right = self
-            .differences_to(&of_training_set, &points, progress)?
-            .scale(&factors);
         let rule = StoppingRule {
             effect,
             ..self.stopping_rule()
         };
         match regularization {
             Regularization::Training(flow) if self.config.linearizations > 1 => {
-                let start = UnmovedWeights {
-                    flow,
-                    of_training_set,
-                    right,
-                    curvature: Box::new(curvature),
-                };
-                self.relinearized(groups, start, rule, progress)
+                self.relinearized(groups, &flow, curvature, right, rule, progress)
             }
             regularization => {
-                drop(of_training_set);
                 let inverse = CurvatureInverse {
                     curvature: Box::new(curvature),
                     regularization,
@@ -205,17 +217,18 @@ impl Learner<'_> {
     pub fn finite_change_work(&self, groups: &[GroupMass<'_>]) -> usize {
         let LearnerConfig {
             curvature_draws: draws,
-            gradient_draws,
             iterations,
             linearizations,
             ..
         } = self.config;
         let of_groups: usize = groups.iter().map(|group| group.draws(draws)).sum();
-        let later =
-            groups.len() * (2 * gradient_draws + iterations * draws) + iterations * of_groups;
-        self.weight_tangent_work(groups.len())
-            + iterations * of_groups
-            + (linearizations - 1) * later
+        let once = self.weight_tangent_work(groups.len()) + iterations * of_groups;
+        // One gradient at the unmoved weights, and one with the iterations in each later linearisation.
+        let gradient = groups.len() * draws + of_groups;
+        match linearizations {
+            1 => once,
+            n => once + gradient + (n - 1) * (iterations + 1) * gradient,
+        }
     }
 
     pub(super) fn changed_curvature<'p>(

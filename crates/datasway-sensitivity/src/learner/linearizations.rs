@@ -10,32 +10,23 @@
 //!
 //! `Δθ(τ) = Δθ_i − P^½·f_{τ−τ_i}(P^½·G_η(θ_i)·P^½)·P^½·(∇L_η(θ_i) − ∇L_ρ(θ₀))`,
 //!
-//! an exponential Rosenbrock–Euler method (Hochbruck and Ostermann, Acta Numerica 19, 2010, section 2.4) with G in the place of the Hessian.
+//! an exponential Rosenbrock–Euler method (Hochbruck and Ostermann, Acta Numerica 19, 2010) with G in the place of the Hessian.
 //! For n → ∞ it is the flow itself. The metric P stays that of θ₀. The averaged weights are the mean of Δθ(τ) over the end of the
 //! training, as with one linearisation.
+//!
+//! `∇L_η(θ_i)` is that of θ₀ and the increment since. The increment `∇L_η(θ_i) − ∇L_η(θ₀)` is small beside the noise of either, and is
+//! a mean over the draws of `G_η`, like `G_η·Δθ_i`, in whose place it stands.
 
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
 use super::curvature::Curvature;
-use super::finite_mass::GroupMass;
+use super::finite_mass::{ChangedCurvature, GroupMass};
 use super::finite_training::LegFilters;
 use super::inverse::{CurvatureSolution, SolverReport};
 use super::solve::Learner;
 use super::stopping::StoppingRule;
 use super::training_flow::TrainingFlow;
-
-/// The first leg of K groups, at the unmoved weights θ₀.
-pub(super) struct UnmovedWeights<'a> {
-    /// The metric and the times of the training.
-    pub flow: TrainingFlow,
-    /// `∇L_ρ(θ₀)`.
-    pub of_training_set: ParameterTangents,
-    /// `−(∇L_η(θ₀) − ∇L_ρ(θ₀))/η`, K.
-    pub right: ParameterTangents,
-    /// `G_η(θ₀)` of the groups.
-    pub curvature: Box<dyn Curvature + 'a>,
-}
 
 /// The change of the weights on a leg.
 struct LegChange {
@@ -74,7 +65,8 @@ impl TrainingFlow {
 }
 
 impl Learner<'_> {
-    /// `Δθ/η` of every group in as many linearisations as the options say, two or more.
+    /// `Δθ/η` of every group in as many linearisations as the options say, two or more, from the matrices `G_η` of θ₀ and from
+    /// `right = −(∇L_η − ∇L_ρ)/η` there.
     ///
     /// The rule of the first leg may watch an effect. The later legs, one group after the other, end by the norm alone.
     ///
@@ -83,25 +75,26 @@ impl Learner<'_> {
     pub(super) fn relinearized(
         &self,
         groups: &[GroupMass<'_>],
-        start: UnmovedWeights<'_>,
+        flow: &TrainingFlow,
+        curvature: ChangedCurvature<'_>,
+        right: ParameterTangents,
         rule: StoppingRule<'_>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
-        let UnmovedWeights {
-            flow,
-            of_training_set,
-            right,
-            curvature,
-        } = start;
         let legs = flow.filter.legs(self.config.linearizations);
-        let first = flow.follow(&legs[0], &*curvature, &right, rule, progress)?;
+        let first = flow.follow(&legs[0], &curvature, &right, rule, progress)?;
+        // right + ∇L_η(θ₀)/η, from which ∇L_η(θ_i)/η is subtracted.
+        let inverse_masses = groups.iter().map(|group| 1.0 / group.signed_mass());
+        let inverse_masses: Vec<f64> = inverse_masses.collect();
+        let start = curvature.gradients(progress)?.scale(&inverse_masses);
+        let start = right.add(&start);
         drop((right, curvature));
         // Δθ_i/η at the start of a leg, and its mean over the average so far.
         let mut reached = first.advance;
         let mut average = first.averaged.unwrap_or_default();
         let mut report = first.report;
         for leg in &legs[1..] {
-            let starts = reached.take().expect("the leg is not the first");
+            let starts = reached.take().expect("only the last leg has no end");
             let share = leg.averaged.share();
             let (mut ends, mut parts) = (Vec::new(), Vec::new());
             for (k, group) in groups.iter().enumerate() {
@@ -110,13 +103,14 @@ impl Learner<'_> {
                     model: model.as_ref(),
                     ..*self
                 };
-                let right = moved.descent(group, &of_training_set, progress)?;
                 let curvature = moved.changed_curvature(std::slice::from_ref(group))?;
+                let gradient = curvature.gradients(progress)?;
+                let right = (start.slice(k..k + 1)).add(&gradient.scale(&[-inverse_masses[k]]));
                 let rule = self.stopping_rule();
                 let change = flow.follow(leg, &curvature, &right, rule, progress)?;
-                let start = starts.slice(k..k + 1);
-                parts.extend(change.averaged.map(|part| part.add(&start.scale(&[share]))));
-                ends.extend(change.advance.map(|advance| start.add(&advance)));
+                let from = starts.slice(k..k + 1);
+                parts.extend(change.averaged.map(|part| part.add(&from.scale(&[share]))));
+                ends.extend(change.advance.map(|advance| from.add(&advance)));
                 report.append(change.report);
             }
             average = average.add(&ParameterTangents::concat(&parts));
@@ -126,23 +120,5 @@ impl Learner<'_> {
             solutions: average,
             report,
         })
-    }
-
-    /// `−(∇L_η − ∇L_ρ(θ₀))/η` at the weights of this learner, for a group of the mass η.
-    fn descent(
-        &self,
-        group: &GroupMass<'_>,
-        of_training_set: &ParameterTangents,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<ParameterTangents, DiffusionError> {
-        let mass = group.signed_mass();
-        let here = self.gradient(self.training_set, progress)?;
-        let of_group = self.gradient(&group.points(self.training_set), progress)?;
-        // ∇L_η = (∇L_ρ + η·∇L_ν)/(1 + η)
-        let mixed = here
-            .add(&of_group.scale(&[mass]))
-            .scale(&[1.0 / (1.0 + mass)]);
-        let difference = mixed.add(&of_training_set.scale(&[-1.0]));
-        Ok(difference.scale(&[-1.0 / mass]))
     }
 }

@@ -14,10 +14,10 @@ const LANCZOS: usize = 6;
 const EFFECT: usize = 4;
 /// Vectors for the product with the curvature of a group beside that of the training set.
 const GROUP_PRODUCT: u128 = 2;
-/// Vectors of a later linearisation: the moved weights, and the gradient of the training set.
-const LATER_LEG: u128 = 2;
-/// Vectors of each group that a later linearisation keeps: its start, and the average.
-const LEG_STATES: u128 = 2;
+/// Vectors of a later linearisation: the moved weights.
+const LATER_LEG: u128 = 1;
+/// Vectors of each group that a later linearisation keeps: its start, its first gradient and the average.
+const LEG_STATES: u128 = 3;
 /// Vectors for the largest eigenvalue.
 const SPECTRUM: usize = 12;
 /// Vectors of a random gradient while its moments are added.
@@ -108,8 +108,8 @@ impl LearnerConfig {
             return once;
         }
         let groups = groups as u128;
-        // The gradient of the training set is kept, and a leg has two results.
-        let first = with(once.vectors, 1 + groups);
+        // A leg has two results.
+        let first = with(once.vectors, groups);
         // A later leg solves for one group after the other.
         let one = self.solution_bytes(shapes, 1);
         let later = with(one.vectors, GROUP_PRODUCT + LATER_LEG + LEG_STATES * groups);

@@ -86,40 +86,23 @@ impl<'a> Learner<'a> {
         groups: &[&dyn DataPoints],
         progress: &mut dyn FnMut(usize),
     ) -> Result<ParameterTangents, DiffusionError> {
-        let of_training_set = self.gradient(self.training_set, progress)?;
-        self.differences_to(&of_training_set, groups, progress)
-    }
-
-    /// `∇L_ν − ∇L_ρ` for every group ν, with `∇L_ρ` given.
-    pub(super) fn differences_to(
-        &self,
-        of_training_set: &ParameterTangents,
-        groups: &[&dyn DataPoints],
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<ParameterTangents, DiffusionError> {
+        self.check()?;
         if groups.is_empty() {
             return Err(DiffusionError::Invalid(
                 "sensitivities need at least one direction".to_owned(),
             ));
         }
-        let subtracted = of_training_set.scale(&[-1.0]);
+        let mut gradient = |points: &dyn DataPoints| {
+            check_points(self.model, points)?;
+            let draws = self.random_draws(points, self.config.gradient_draws);
+            loss_gradient(self.model, &draws, self.config.batch, progress)
+        };
+        let of_training_set = gradient(self.training_set)?.scale(&[-1.0]);
         let mut differences = Vec::with_capacity(groups.len());
         for group in groups {
-            differences.push(self.gradient(*group, progress)?.add(&subtracted));
+            differences.push(gradient(*group)?.add(&of_training_set));
         }
         Ok(ParameterTangents::concat(&differences))
-    }
-
-    /// `∇L` on a set of points.
-    pub(super) fn gradient(
-        &self,
-        points: &dyn DataPoints,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<ParameterTangents, DiffusionError> {
-        self.check()?;
-        check_points(self.model, points)?;
-        let draws = self.random_draws(points, self.config.gradient_draws);
-        loss_gradient(self.model, &draws, self.config.batch, progress)
     }
 
     /// `(G + λ)⁻¹·b_k` for K right-hand sides, or `P^½·f(P^½·G·P^½)·P^½·b_k` with a [finite training](super::FiniteTraining).

@@ -62,10 +62,16 @@ fn change(learner: &Learner<'_>, groups: &[GroupMass<'_>]) -> Vec<Vec<f64>> {
 fn a_linear_model_needs_one_linearisation() {
     let (rho, nu) = (draw(1, [15, D]), draw(9, [4, D]) * 0.3 + 0.2);
     let model = LinearModel::new(D).denoiser(D);
-    // As many draws of the group as of ρ, so that gradients and curvature are those of the same losses.
-    let group = |points| GroupMass::Added { points, mass: 1.0 };
-    let other = draw(4, [5, D]);
-    let groups = [group(&nu), group(&other)];
+    let groups = [
+        GroupMass::Added {
+            points: &nu,
+            mass: 0.7,
+        },
+        GroupMass::Removed {
+            members: &[2, 5, 6],
+            mass: 0.15,
+        },
+    ];
     let damping = Damping::Training(TRAINING);
     let once = change(&learner(&model, &rho, config(damping, 1)), &groups);
     for linearizations in [2, 5] {

@@ -29,7 +29,7 @@ const SAMPLES: [&str; 8] = [
 ];
 
 /// Fields that decide the form of the derivative.
-const FORM: [&str; 4] = ["through", "density", "bandwidth", "mass"];
+const FORM: [&str; 5] = ["through", "density", "bandwidth", "mass", "linearizations"];
 
 /// δ of an earlier run.
 pub struct EarlierRun {
@@ -47,6 +47,7 @@ pub struct ComparedForm {
     density: Value,
     bandwidth: Value,
     mass: Value,
+    linearizations: Value,
 }
 
 impl ComparedForm {
@@ -59,7 +60,9 @@ impl ComparedForm {
                 .map_or_else(|| word.to_string(), str::to_owned)
         });
         let mass = self.mass.as_f64().map(|mass| format!("mass {mass}"));
-        let words: Vec<String> = words.chain(mass).collect();
+        let several = self.linearizations.as_u64().filter(|times| *times > 1);
+        let several = several.map(|times| plural(times as usize, "linearization"));
+        let words: Vec<String> = words.chain(mass).chain(several).collect();
         format!("{} (through {})", self.folder.display(), words.join(", "))
     }
 }
@@ -136,14 +139,16 @@ fn read_form(folder: &Path, info: &RunInfo) -> Result<ComparedForm> {
     }
     ensure!(
         FORM.iter().any(|name| earlier[name] != new[name]),
-        "{place}: is of the form of this run, with which it would agree by itself: compare --through weights with a run through the data, or --mass with a run without"
+        "{place}: is of the form of this run, with which it would agree by itself: compare --through weights with a run through the data, --mass with a run without, or with another number of --linearizations"
     );
-    let [through, density, bandwidth, mass] = FORM.map(|name| earlier[name].clone());
+    let [through, density, bandwidth, mass, linearizations] =
+        FORM.map(|name| earlier[name].clone());
     Ok(ComparedForm {
         folder: folder.to_owned(),
         through,
         density,
         bandwidth,
         mass,
+        linearizations,
     })
 }

@@ -218,7 +218,8 @@ impl RankArgs {
     /// The information of a model and of options for the change through its weights.
     fn weights_info(&self, model: &TrainedModel, config: &SensitivityConfig) -> RunInfo {
         let sampler = self.model.sampler_info(model);
-        RunInfo::through_weights(model, sampler, config).with_mass(self.mass)
+        RunInfo::through_weights(model, sampler, config)
+            .with_mass(self.mass, self.linearizations.unwrap_or(1))
     }
 
     /// Options of the derivative through the weights.
