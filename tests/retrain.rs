@@ -106,6 +106,8 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     assert!(median("moved") > 0.4, "{}", median("moved"));
     let ratio = length("moved") / length("changed");
     assert!((0.5..1.5).contains(&ratio), "{ratio}");
+    // So are those in two linearisations, by the length of the training.
+    assert!(median("twice") > 0.4, "{}", median("twice"));
     let concord = &json["evaluation"]["concord"].as_array().unwrap()[0];
     assert_eq!(concord["sum"], "both");
     assert!(concord["spearman"].as_f64().unwrap() > 0.0, "{concord}");
@@ -169,6 +171,7 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
         "weights-6: done",
         "weights-6-changed: open",
         "weights-6-changed-moved: open",
+        "weights-6-training-changed2-moved: open",
     ] {
         assert!(
             status.contains(&format!("sensitivity s0 {line}")),

@@ -293,7 +293,6 @@ fn time_weights(
 ) -> Result<f64, RetrainError> {
     let samples = &experiment.spec.samples;
     let changes = WeightChanges::new(experiment, weights);
-    let halved = WeightChanges::new(experiment, weights).halved();
     let training_set = experiment.image_points(&experiment.images);
     let noise = experiment.training_noise()?;
     let config = weights.learner(damping, samples.batch, samples.seed);
@@ -312,11 +311,13 @@ fn time_weights(
         },
     };
     let (timed, whole) = (learner, Learner { config, ..learner });
+    let work = changes.work(&whole) as f64;
+    let halved = changes.halved();
     let started = Instant::now();
     let solutions = halved.solve(&timed)?.solutions;
     let seconds = started.elapsed().as_secs_f64() / halved.work(&timed) as f64;
     let sampling = (solutions.k() * samples.count) as f64 * evaluations(samples.steps);
-    Ok(seconds * (changes.work(&whole) as f64 + sampling))
+    Ok(seconds * (work + sampling))
 }
 
 /// Seconds of a whole job, extrapolated from one draw of noise.

@@ -249,15 +249,18 @@ impl Executor<'_> {
         solution: CurvatureSolution,
         change_of_direction: &[usize],
     ) -> Result<Vec<Vec<f32>>, RetrainError> {
-        let changes = change_of_direction.iter();
-        let changes: Vec<_> = changes
-            .map(|&k| solution.solutions.slice(k..k + 1))
-            .collect();
         let directions = self.workspace.experiment.directions.iter();
         let masses = directions.map(|direction| direction.spec.signed_mass());
-        let of_directions = CurvatureSolution {
-            solutions: ParameterTangents::concat(&changes),
-            ..solution
+        let has_own_changes = (change_of_direction.iter().copied()).eq(0..solution.solutions.k());
+        let of_directions = if has_own_changes {
+            solution
+        } else {
+            let changes = change_of_direction.iter();
+            let changes = changes.map(|&k| solution.solutions.slice(k..k + 1));
+            CurvatureSolution {
+                solutions: ParameterTangents::concat(&changes.collect::<Vec<_>>()),
+                ..solution
+            }
         };
         self.propagate(learner, of_directions, Some(masses.collect()))
     }

@@ -14,8 +14,8 @@ const LANCZOS: usize = 6;
 const EFFECT: usize = 4;
 /// Vectors for the product with the curvature of a group beside that of the training set.
 const GROUP_PRODUCT: u128 = 2;
-/// Vectors of a later linearisation: the moved weights.
-const LATER_LEG: u128 = 1;
+/// Vectors of a later linearisation: the moved weights, and the gradient there with its parts.
+const LATER_LEG: u128 = 3;
 /// Vectors of each group that a later linearisation keeps: its start, its first gradient and the average.
 const LEG_STATES: u128 = 3;
 /// Vectors for the largest eigenvalue.
