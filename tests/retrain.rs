@@ -108,6 +108,16 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     assert!((0.5..1.5).contains(&ratio), "{ratio}");
     // So are those in two linearisations, by the length of the training.
     assert!(median("twice") > 0.4, "{}", median("twice"));
+    // The mean over two base models, one of which has no model of changed data.
+    assert!(median("weights-by-2-models") > 0.4);
+    let [mean, first, second] = ["weights-by-2-models", "s0_weights-6", "s1_weights-6"]
+        .map(|label| stored_numbers::prediction(&jobs, &format!("sensitivity-{label}"), "delta"));
+    let halves = first
+        .iter()
+        .zip(&second)
+        .map(|(a, b)| f32::midpoint(*a, *b));
+    let mut errors = halves.zip(&mean).map(|(half, mean)| (half - mean).abs());
+    assert!(errors.all(|error| error < 1e-5) && first != second);
     let concord = &json["evaluation"]["concord"].as_array().unwrap()[0];
     assert_eq!(concord["sum"], "both");
     assert!(concord["spearman"].as_f64().unwrap() > 0.0, "{concord}");

@@ -147,7 +147,7 @@ impl<'a> CostEstimator<'a> {
                 let (estimator, config) = (*estimator, self.training_config(*model));
                 self.measure(Work::Sensitivity { estimator, config })
             }
-            Task::Combination { .. } => Ok(0.0),
+            Task::Combination { .. } | Task::Average { .. } => Ok(0.0),
             Task::Baseline { baseline, .. } => self.measure(Work::Baseline(*baseline)),
             Task::Losses { model, .. } => self.measure(Work::Losses(self.training_config(*model))),
             Task::Attribution { model, method, .. } => {
@@ -266,7 +266,7 @@ fn time_sensitivity(
             let damping = weights.damping(config.finite_training());
             return time_weights(experiment, model.as_ref(), weights, damping);
         }
-        SensitivityEstimator::Combination(_) => return Ok(0.0),
+        SensitivityEstimator::Combination(_) | SensitivityEstimator::Average(_) => return Ok(0.0),
     };
     let mut config = experiment.sensitivity_config(&moments, estimator)?;
     config.samples = config.batch.min(config.samples);

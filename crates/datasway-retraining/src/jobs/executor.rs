@@ -77,6 +77,7 @@ impl Executor<'_> {
             Task::Combination { predictions, share } => {
                 self.combination(job, *predictions, *share)?
             }
+            Task::Average { predictions } => self.average(job, predictions)?,
             Task::Baseline { samples, baseline } => self.baseline(job, *samples, *baseline)?,
             Task::Losses { model, samples } => self.losses(job, *model, *samples)?,
             Task::Attribution {
@@ -160,8 +161,8 @@ impl Executor<'_> {
             SensitivityEstimator::Weights(weights) => {
                 return self.weight_sensitivity(job, model, weights, training);
             }
-            SensitivityEstimator::Combination(_) => {
-                unreachable!("a combination has a task of its own")
+            SensitivityEstimator::Combination(_) | SensitivityEstimator::Average(_) => {
+                unreachable!("a sum or a mean of predictions has a task of its own")
             }
         };
         let (moments, model) = self.model(model)?;
@@ -367,6 +368,26 @@ impl Executor<'_> {
             return Err(self.not_finite(job, "no sample has a finite prediction"));
         }
         Ok(named([("delta", first.shape, first.values)]))
+    }
+
+    /// `delta`, `[directions, n, d]`: the mean of δ of several predictions.
+    fn average(&self, job: JobId, predictions: &[JobId]) -> Result<Arrays, RetrainError> {
+        let (mut sum, mut shape) = (Vec::new(), Vec::new());
+        for &prediction in predictions {
+            let delta = self.workspace.array(prediction, "delta")?;
+            sum.resize(delta.values.len(), 0.0);
+            for (sum, value) in sum.iter_mut().zip(delta.values) {
+                *sum += f64::from(value);
+            }
+            shape = delta.shape;
+        }
+        let count = predictions.len() as f64;
+        let mean: Vec<f32> = sum.iter().map(|sum| (sum / count) as f32).collect();
+        let d = self.workspace.experiment.images.shape.dim();
+        if !mean.chunks_exact(d).any(all_finite) {
+            return Err(self.not_finite(job, "no sample has a finite prediction"));
+        }
+        Ok(named([("delta", shape, mean)]))
     }
 
     /// `delta`, `[directions, n, d]`.

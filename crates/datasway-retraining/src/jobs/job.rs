@@ -127,6 +127,11 @@ pub enum Task {
         /// The part of the second.
         share: f64,
     },
+    /// Averages predictions of every sample in every direction.
+    Average {
+        /// The jobs of the predictions.
+        predictions: Vec<JobId>,
+    },
     /// Predicts the change of every sample in every direction by a baseline.
     Baseline {
         /// The sampling job.

@@ -7,7 +7,9 @@ use super::builder::{PlanBuilder, Training, add_bandwidth_revision, add_training
 use super::job::{JobId, JobKind, Task, TrainingData};
 use super::plan::Replicate;
 use crate::RetrainError;
-use crate::spec::{CombinationSpec, SensitivityEstimator, VariantKind};
+use crate::spec::{
+    AverageSpec, CombinationSpec, SensitivityEstimator, TrainingConfig, VariantKind,
+};
 
 impl PlanBuilder<'_> {
     /// The jobs of one variant with one seed.
@@ -54,6 +56,9 @@ impl PlanBuilder<'_> {
             let job = match options {
                 SensitivityEstimator::Combination(combination) => {
                     self.combination(combination, seed, &sensitivities)
+                }
+                SensitivityEstimator::Average(average) => {
+                    self.average(average, base_config, changed.finite_training())
                 }
                 _ => self.sensitivity(base_model, seed, estimator, changed.finite_training()),
             };
@@ -157,12 +162,10 @@ impl PlanBuilder<'_> {
         seed: u64,
         earlier: &[JobId],
     ) -> JobId {
-        let names = self.experiment.spec.estimators.iter();
-        let names: Vec<String> = names.map(SensitivityEstimator::name).collect();
-        let inputs = combination.combine.each_ref().map(|part| {
-            let place = names.iter().position(|name| name == part);
-            earlier[place.expect("checked when the experiment was read")]
-        });
+        let inputs = combination
+            .combine
+            .each_ref()
+            .map(|part| earlier[self.estimator(part)]);
         let share = combination.share;
         let settings = json!({ "share": share });
         let label = format!(
@@ -174,6 +177,35 @@ impl PlanBuilder<'_> {
             share,
         };
         self.add(JobKind::Sensitivity, label, settings, inputs.to_vec(), task)
+    }
+
+    /// The mean of the predictions from base models with the seeds of `average`.
+    fn average(
+        &mut self,
+        average: &AverageSpec,
+        base_config: &TrainingConfig,
+        training: FiniteTraining,
+    ) -> JobId {
+        let estimator = self.estimator(&average.average);
+        let mut predictions = Vec::with_capacity(average.seeds.len());
+        for &seed in &average.seeds {
+            let base = Training::from_scratch(base_config, seed);
+            let model = self.train(JobKind::Base, &base, TrainingData::All);
+            predictions.push(self.sensitivity(model, seed, estimator, training));
+        }
+        let settings = json!({ "mean": average.seeds.len() });
+        let label = SensitivityEstimator::Average(average.clone()).label();
+        let task = Task::Average {
+            predictions: predictions.clone(),
+        };
+        self.add(JobKind::Sensitivity, label, settings, predictions, task)
+    }
+
+    /// The index of the estimator with a name that the check of the experiment has found.
+    fn estimator(&self, name: &str) -> usize {
+        let mut estimators = self.experiment.spec.estimators.iter();
+        let place = estimators.position(|estimator| estimator.name() == name);
+        place.expect("checked when the experiment was read")
     }
 
     fn baseline(&mut self, samples: JobId, seed: u64, baseline: usize) -> JobId {

@@ -111,9 +111,10 @@ impl Store {
         self.folder(job).join(match task {
             Task::Given | Task::Train { .. } => "model.safetensors",
             Task::Sample { .. } => "samples.safetensors",
-            Task::Sensitivity { .. } | Task::Combination { .. } | Task::Baseline { .. } => {
-                "prediction.safetensors"
-            }
+            Task::Sensitivity { .. }
+            | Task::Combination { .. }
+            | Task::Average { .. }
+            | Task::Baseline { .. } => "prediction.safetensors",
             Task::Losses { .. } => "losses.safetensors",
             Task::WeightAlignment { .. } => "products.safetensors",
             Task::Attribution { .. } => "scores.safetensors",

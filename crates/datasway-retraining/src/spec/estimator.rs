@@ -1,6 +1,6 @@
 //! An estimator of sensitivities as experiment files describe it.
 
-use datasway_diffusion::validate::{self, within};
+use datasway_diffusion::validate::{self, distinct, within};
 use datasway_sensitivity::Through;
 use datasway_sensitivity::density::EstimatorSpec;
 use datasway_sensitivity::learner::{
@@ -9,12 +9,15 @@ use datasway_sensitivity::learner::{
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::checks::SEED;
 use crate::RetrainError;
 
 /// The field that tells the derivative of the weights from an estimator of the density.
 const THROUGH: &str = "through";
 /// The field that tells a combination.
 const COMBINE: &str = "combine";
+/// The field that tells a mean over base models.
+const AVERAGE: &str = "average";
 
 /// An estimator of sensitivities.
 ///
@@ -28,6 +31,8 @@ pub enum SensitivityEstimator {
     Weights(WeightsSpec),
     /// A weighted sum of the predictions of two others.
     Combination(CombinationSpec),
+    /// The mean of the predictions of another from several base models.
+    Average(AverageSpec),
 }
 
 impl<'de> Deserialize<'de> for SensitivityEstimator {
@@ -37,6 +42,8 @@ impl<'de> Deserialize<'de> for SensitivityEstimator {
             weights(table)
         } else if table.contains_key(COMBINE) {
             table.try_into().map(Self::Combination)
+        } else if table.contains_key(AVERAGE) {
+            table.try_into().map(Self::Average)
         } else {
             table.try_into().map(Self::Density)
         };
@@ -195,6 +202,22 @@ pub struct CombinationSpec {
     pub share: f64,
 }
 
+/// The mean of the predictions of another estimator from base models with several seeds, as a prediction for every seed of the
+/// experiment.
+///
+/// A base model is trained on unchanged data alone, so that further ones are cheap beside models of changed data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AverageSpec {
+    /// Name in tables; the name of the other and the number of models if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Name of an estimator that is listed before.
+    pub average: String,
+    /// Seeds of the base models.
+    pub seeds: Vec<u64>,
+}
+
 impl SensitivityEstimator {
     /// Checks that every number is in its range and that the options go together; `earlier` are the names of the estimators before it.
     ///
@@ -235,6 +258,26 @@ impl SensitivityEstimator {
                     )));
                 }
             }
+            Self::Average(average) => {
+                let among = field("seeds");
+                if average.seeds.is_empty() {
+                    return Err(RetrainError::experiment(format!(
+                        "{among} is empty; name at least one"
+                    )));
+                }
+                for seed in &average.seeds {
+                    within(&among, *seed, SEED)?;
+                }
+                distinct(&among, average.seeds.iter().map(u64::to_string))?;
+                if !earlier.contains(&average.average) {
+                    return Err(RetrainError::experiment(format!(
+                        "{}: {} is no estimator that is listed before it: name one of {}",
+                        field(AVERAGE),
+                        average.average,
+                        earlier.join(", ")
+                    )));
+                }
+            }
         }
         Ok(())
     }
@@ -244,6 +287,7 @@ impl SensitivityEstimator {
             Self::Density(_) => None,
             Self::Weights(weights) => weights.name.as_ref(),
             Self::Combination(combination) => combination.name.as_ref(),
+            Self::Average(average) => average.name.as_ref(),
         }
     }
 
@@ -270,6 +314,9 @@ impl SensitivityEstimator {
             Self::Combination(CombinationSpec { combine, share, .. }) => {
                 format!("{}+{share}*{}", combine[0], combine[1])
             }
+            Self::Average(AverageSpec { average, seeds, .. }) => {
+                format!("{average}-by-{}-models", seeds.len())
+            }
         }
     }
 
@@ -277,7 +324,7 @@ impl SensitivityEstimator {
     pub fn name(&self) -> String {
         match self {
             Self::Density(estimator) => estimator.name(),
-            Self::Weights(_) | Self::Combination(_) => {
+            Self::Weights(_) | Self::Combination(_) | Self::Average(_) => {
                 self.given_name().cloned().unwrap_or_else(|| self.label())
             }
         }
@@ -295,6 +342,10 @@ impl SensitivityEstimator {
             Self::Combination(combination) => Self::Combination(CombinationSpec {
                 name: None,
                 ..combination
+            }),
+            Self::Average(average) => Self::Average(AverageSpec {
+                name: None,
+                ..average
             }),
         }
     }
@@ -318,7 +369,7 @@ impl SensitivityEstimator {
     pub fn density(&self) -> Option<&EstimatorSpec> {
         match self {
             Self::Density(estimator) => Some(estimator),
-            Self::Weights(_) | Self::Combination(_) => None,
+            Self::Weights(_) | Self::Combination(_) | Self::Average(_) => None,
         }
     }
 }
@@ -360,6 +411,23 @@ mod tests {
             "through = \"weights\"\npreconditioner = \"kronecker\"\ndamping = \"training\"";
         let error = read(training).unwrap().check(&[]).unwrap_err().to_string();
         assert!(error.contains("a damping by a number"), "{error}");
+    }
+
+    #[test]
+    fn a_mean_over_models_names_an_earlier_estimator_and_different_seeds() {
+        let average = |seeds: &str| read(&format!("average = \"paper\"\nseeds = {seeds}")).unwrap();
+        let earlier = ["paper".to_owned()];
+        let mean = average("[0, 5]");
+        assert_eq!(mean.name(), "paper-by-2-models");
+        mean.check(&earlier).unwrap();
+        for (estimator, earlier, says) in [
+            (average("[]"), &earlier[..], "is empty"),
+            (average("[3, 3]"), &earlier, "3"),
+            (average("[0]"), &[], "is no estimator that is listed before"),
+        ] {
+            let error = estimator.check(earlier).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

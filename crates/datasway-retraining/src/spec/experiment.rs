@@ -182,6 +182,7 @@ impl Experiment {
                 "alignment compares weights of networks of a preset: leave it out, or base",
             ));
         }
+        self.check_averages()?;
         for baseline in &self.baselines {
             baseline.check()?;
         }
@@ -195,6 +196,36 @@ impl Experiment {
         let directions = self.directions.iter();
         distinct("directions", directions.map(DirectionSpec::canonical_name))?;
         distinct("estimators and baselines", self.predictions())?;
+        Ok(())
+    }
+
+    /// Checks that what is averaged over base models is a prediction from one, of which several can be trained.
+    fn check_averages(&self) -> Result<(), RetrainError> {
+        let averages = self
+            .estimators
+            .iter()
+            .filter_map(|estimator| match estimator {
+                SensitivityEstimator::Average(average) => Some((estimator.name(), average)),
+                _ => None,
+            });
+        for (name, average) in averages {
+            let mut estimators = self.estimators.iter();
+            let averaged = estimators.find(|estimator| estimator.name() == average.average);
+            match averaged {
+                Some(SensitivityEstimator::Density(_) | SensitivityEstimator::Weights(_)) => {}
+                _ => {
+                    return Err(RetrainError::experiment(format!(
+                        "estimator {name}: average: {} is a sum or a mean itself: average its parts, and combine their means",
+                        average.average
+                    )));
+                }
+            }
+            if self.base.is_some() {
+                return Err(RetrainError::experiment(format!(
+                    "estimator {name}: average needs base models with several seeds, and base gives one: leave one of them out"
+                )));
+            }
+        }
         Ok(())
     }
 
@@ -229,7 +260,12 @@ impl Experiment {
         // A base model, one on unchanged data and one for each change, each with its samples, and the predictions.
         let models = 2 * (2 + count(self.directions.len()));
         let predictions = count(self.estimators.len()) + count(self.baselines.len());
-        let replicates = count(self.variants.len()) * seeds * (models + predictions);
+        let averages = self.estimators.iter().map(|estimator| match estimator {
+            SensitivityEstimator::Average(average) => 2 * count(average.seeds.len()),
+            _ => 0,
+        });
+        let replicates =
+            count(self.variants.len()) * (seeds * (models + predictions) + averages.sum::<u128>());
         let benchmark = self.attribution.as_ref().map_or(0, |benchmark| {
             let parts = count(benchmark.subsets) + count(benchmark.groups.len());
             let removals = benchmark.counterfactual.as_ref().map_or(0, |removals| {

@@ -13,7 +13,7 @@ mod variant;
 pub use benchmark::{Benchmark, SumSpec};
 pub use counterfactual::{CounterfactualSpec, RemovalSpec};
 pub use direction::DirectionSpec;
-pub use estimator::{CombinationSpec, SensitivityEstimator, WeightsSpec};
+pub use estimator::{AverageSpec, CombinationSpec, SensitivityEstimator, WeightsSpec};
 pub use experiment::Experiment;
 pub use training_config::TrainingConfig;
 pub use variant::{Variant, VariantKind};
