@@ -23,8 +23,9 @@ use datasway_diffusion::DiffusionError;
 use super::curvature::Curvature;
 use super::finite_mass::{ChangedCurvature, GroupMass};
 use super::finite_training::LegFilters;
-use super::inverse::{CurvatureSolution, SolverReport};
+use super::inverse::CurvatureSolution;
 use super::solve::Learner;
+use super::solver_report::SolverReport;
 use super::stopping::StoppingRule;
 use super::training_flow::TrainingFlow;
 

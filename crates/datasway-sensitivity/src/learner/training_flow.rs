@@ -5,8 +5,8 @@ use datasway_diffusion::DiffusionError;
 
 use super::curvature::Curvature;
 use super::finite_training::TrainingFilter;
-use super::inverse::SolverReport;
 use super::lanczos::KrylovSpaces;
+use super::solver_report::SolverReport;
 use super::stopping::{DELAY, Effect, EffectChanges, StoppingRule};
 
 /// The metric of a training, and its filter.
