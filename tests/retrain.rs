@@ -6,6 +6,7 @@ mod stored_numbers;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -67,6 +68,20 @@ fn unfinished(folder: &Folder, out: &str) -> bool {
     jobs.any(|job| job.join("checkpoint.safetensors").exists())
 }
 
+/// δ of the prediction of a job, which is named without its key.
+fn prediction(jobs: &Path, job: &str) -> Vec<f32> {
+    let mut folders = std::fs::read_dir(jobs).unwrap().map(|entry| entry.unwrap());
+    let folder = folders.find(|folder| {
+        let name = folder.file_name().into_string().unwrap();
+        name.rsplit_once('-').is_some_and(|(name, _)| name == job)
+    });
+    let bytes = std::fs::read(folder.unwrap().path().join("prediction.safetensors")).unwrap();
+    let arrays = SafeTensors::deserialize(&bytes).unwrap();
+    let parts = arrays.tensor("delta").unwrap().data().as_chunks::<4>().0;
+    let values = parts.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    values.collect()
+}
+
 #[test]
 fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     let folder = folder();
@@ -111,7 +126,7 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
     // The mean over two base models, one of which has no model of changed data.
     assert!(median("weights-by-2-models") > 0.4);
     let [mean, first, second] = ["weights-by-2-models", "s0_weights-6", "s1_weights-6"]
-        .map(|label| stored_numbers::prediction(&jobs, &format!("sensitivity-{label}"), "delta"));
+        .map(|label| prediction(&jobs, &format!("sensitivity-{label}")));
     let halves = first
         .iter()
         .zip(&second)

@@ -77,27 +77,9 @@ fn stored(jobs: &Path, kinds: &[&str]) -> Numbers {
     found
 }
 
-/// The numbers of an array of the prediction of a job, which is named without its key.
-#[track_caller]
-pub fn prediction(jobs: &Path, job: &str, array: &str) -> Vec<f32> {
-    let mut folders = std::fs::read_dir(jobs).unwrap().map(|entry| entry.unwrap());
-    let folder = folders.find(|folder| {
-        let name = folder.file_name().into_string().unwrap();
-        name.rsplit_once('-').is_some_and(|(name, _)| name == job)
-    });
-    let folder = folder.unwrap_or_else(|| panic!("no job {job}"));
-    let bytes = std::fs::read(folder.path().join("prediction.safetensors")).unwrap();
-    let arrays = SafeTensors::deserialize(&bytes).unwrap();
-    numbers(arrays.tensor(array).unwrap().data())
-}
-
-fn numbers(data: &[u8]) -> Vec<f32> {
-    let parts = data.as_chunks::<4>().0.iter();
-    parts.map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
 fn first_numbers(data: &[u8], columns: usize) -> Vec<f32> {
-    let values = numbers(data);
+    let parts = data.as_chunks::<4>().0.iter();
+    let values: Vec<f32> = parts.map(|bytes| f32::from_le_bytes(*bytes)).collect();
     let largest = values.iter().fold(0.0_f32, |top, v| top.max(v.abs()));
     let rows = values.chunks_exact(columns).take(ROWS);
     let first = rows.flat_map(|row| &row[..ENTRIES.min(columns)]);
