@@ -29,7 +29,7 @@ pub(super) fn metric_root(
     let mut count = 0;
     for range in draws.batches(batch).take(BATCHES) {
         let size = range.len();
-        let gradient = part_of_gradient(model, draws.read(range), size)?;
+        let gradient = part_of_gradient(model, draws.read(range), size, None)?;
         squares = squares.add(&gradient.multiply(&gradient));
         count += 1;
         progress(size);

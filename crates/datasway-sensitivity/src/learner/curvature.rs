@@ -8,7 +8,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::learned_denoiser::LearnedDenoiser;
 
 use super::draws::LossDraws;
-use super::loss::metric;
+use super::loss::{metric, part_of_gradient};
 
 /// Directions that share the evaluation of a batch. Each has a backward pass of its own, which is slow for few draws.
 const TOGETHER: usize = 4;
@@ -71,17 +71,8 @@ impl GaussNewton<'_> {
         let mut gradient = ParameterTangents::new();
         for range in self.draws.batches(self.batch) {
             let (count, drawn) = (range.len(), self.draws.read(range.clone()));
-            let residual = self
-                .model
-                .denoise_each(drawn.noisy.clone(), &drawn.sigmas)?
-                - drawn.clean;
-            let metric =
-                metric(self.model, &drawn.noisy, &drawn.sigmas) / self.draws.count() as f64;
-            let pulled = (residual * metric).unsqueeze_dim::<3>(0);
-            let pulled = pulled.clone() * columns(std::slice::from_ref(weights), range, &pulled);
-            let part = self
-                .model
-                .vjp_in_weights(drawn.noisy, &drawn.sigmas, pulled)?;
+            let weights = Some(&weights[range]);
+            let part = part_of_gradient(self.model, drawn, self.draws.count(), weights)?;
             gradient = gradient.add(&part);
             progress(count);
         }

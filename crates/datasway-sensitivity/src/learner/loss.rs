@@ -32,7 +32,12 @@ pub fn loss_gradient(
     let mut gradient = ParameterTangents::new();
     for range in draws.batches(batch) {
         let count = range.len();
-        gradient = gradient.add(&part_of_gradient(model, draws.read(range), draws.count())?);
+        gradient = gradient.add(&part_of_gradient(
+            model,
+            draws.read(range),
+            draws.count(),
+            None,
+        )?);
         progress(count);
     }
     if gradient.is_empty() {
@@ -44,7 +49,8 @@ pub fn loss_gradient(
     Ok(gradient)
 }
 
-/// The part of some of `count` draws in the gradient of the mean of the losses of all: a stack of one.
+/// The part of some of `count` draws in the gradient of the mean of the losses of all: a stack of one. Weights of these draws in
+/// the mean are 1 if none are given.
 ///
 /// # Errors
 /// If shapes do not fit, or the model fails.
@@ -52,9 +58,14 @@ pub(super) fn part_of_gradient(
     model: &dyn LearnedDenoiser,
     drawn: DrawBatch,
     count: usize,
+    draw_weights: Option<&[f64]>,
 ) -> Result<ParameterTangents, DiffusionError> {
     let residual = model.denoise_each(drawn.noisy.clone(), &drawn.sigmas)? - drawn.clean;
-    let weights = metric(model, &drawn.noisy, &drawn.sigmas) / count as f64;
+    let mut weights = metric(model, &drawn.noisy, &drawn.sigmas) / count as f64;
+    if let Some(draw_weights) = draw_weights {
+        let data = TensorData::new(draw_weights.to_vec(), [draw_weights.len(), 1]);
+        weights = weights.clone() * Tensor::from_data(data, (&weights.device(), weights.dtype()));
+    }
     let pulled = (residual * weights).unsqueeze_dim::<3>(0);
     model.vjp_in_weights(drawn.noisy, &drawn.sigmas, pulled)
 }

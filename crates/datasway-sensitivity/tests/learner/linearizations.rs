@@ -168,7 +168,7 @@ fn more_linearisations_come_nearer_to_a_real_training() {
     assert!(errors[4] < 0.02, "{errors:?}");
 }
 
-/// Repeated steps of Gauss and Newton with a fixed λ need not come nearer to a minimum: on the perceptron above they go away from it.
+/// A damping by a number has no time that legs could divide.
 #[test]
 fn a_damping_by_a_number_has_one_linearisation() {
     let (rho, nu) = (draw(1, [15, D]), draw(9, [4, D]));
