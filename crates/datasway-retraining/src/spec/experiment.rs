@@ -316,6 +316,35 @@ mod tests {
     }
 
     #[test]
+    fn predictions_of_single_base_models_are_averaged_and_nothing_else() {
+        let with = |names: &[&str]| {
+            let mean = |name: &&str| {
+                format!("[[estimators]]\naverage = \"{name}\"\nseeds = [0, 1]\n[[baselines]]")
+            };
+            let means = names.iter().map(mean);
+            means.fold(SMALL.to_owned(), |text, mean| {
+                text.replace("[[baselines]]", &mean)
+            })
+        };
+        let right = with(&["empirical-h4"]);
+        read(&right).unwrap();
+        let own = "set = { steps = 10, network = { channels = 16 } }";
+        let given = right
+            .replace("preset = \"faces16\"", "base = \"base\"")
+            .replace(own, "");
+        for (text, says) in [
+            (
+                with(&["empirical-h4", "empirical-h4-by-2-models"]),
+                "is a sum or a mean itself",
+            ),
+            (given, "base gives one"),
+        ] {
+            let error = read(&text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
     fn fields_of_the_preset_are_replaced_and_names_are_made() {
         let small = read(SMALL).unwrap();
         let config = small.config().unwrap();
