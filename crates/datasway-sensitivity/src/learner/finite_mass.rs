@@ -46,7 +46,8 @@ impl<'a> GroupMass<'a> {
     /// stores changes by their options finds no old ones.
     ///
     /// 2: the curvature of a removal is that of the draws that are left.
-    pub const REVISION: u32 = 2;
+    /// 3: a mass above 1 has as many draws of the group as of the training set.
+    pub const REVISION: u32 = 3;
 
     /// η: below 0 for a removal.
     pub fn signed_mass(&self) -> f64 {
@@ -92,10 +93,10 @@ impl<'a> GroupMass<'a> {
         }
     }
 
-    /// Draws of a group beside those of the training set, which count as much each as one of `draws` of these.
+    /// Draws of a group beside `draws` of the training set, `⌈min(η, 1)·draws⌉`: up to a mass of 1 each counts as much as one of these.
     fn draws(&self, draws: usize) -> usize {
         match self {
-            Self::Added { mass, .. } => (mass * draws as f64).ceil() as usize,
+            Self::Added { mass, .. } => (mass.min(1.0) * draws as f64).ceil() as usize,
             Self::Removed { .. } => 0,
         }
     }

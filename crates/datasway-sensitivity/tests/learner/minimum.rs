@@ -208,22 +208,31 @@ fn a_finite_mass_moves_a_linear_model_to_its_new_minimum() {
     let model = trained.denoiser(D);
     let learner = learner(&model, &rho);
     let group = |points, mass| GroupMass::Added { points, mass };
-    // At mass 1 both have the same draws. The training set itself moves nothing.
-    let groups = [group(&nu, 1.0), group(&rho, 1.0)];
+    // From mass 1 on the group has the draws of the training set. The training set itself moves nothing.
+    let groups = [group(&nu, 1.0), group(&rho, 1.0), group(&nu, 1e3)];
     let (mut done, work) = (0, learner.finite_change_work(&groups));
     let change = learner.finite_change(&groups, &mut |work| done += work);
     let change = change.expect("Δθ/η");
     assert!(done <= work, "{done} of {work}");
-    assert_eq!(change.report.errors.len(), 2);
+    assert_eq!(change.report.errors.len(), 3);
     let found = directions(&change.solutions);
-    let minima = [minimum(trained.clone(), 1.0), trained.clone()];
-    let minima = ParameterTangents::from_modules(&trained, &minima).expect("one structure");
-    let minima = directions(&minima);
-    let pairs = minima[0].iter().zip(&minima[1]);
-    let real: Vec<f64> = pairs.map(|(after, before)| after - before).collect();
-    let error = apart(&found[0], &real);
-    assert!(error < 1e-6, "{error:e}");
+    let [one, many] = [1.0, 1e3].map(|mass| minimum(trained.clone(), mass));
+    let weights = ParameterTangents::from_modules(&trained, &[trained.clone(), one, many]);
+    let weights = directions(&weights.expect("one structure"));
+    let [real, by_many] = [(1, 1.0), (2, 1e3)].map(|(i, mass)| {
+        let pairs = weights[i].iter().zip(&weights[0]);
+        let change: Vec<f64> = pairs
+            .map(|(after, before)| (after - before) / mass)
+            .collect();
+        change
+    });
+    for (found, real) in [(&found[0], &real), (&found[2], &by_many)] {
+        let error = apart(found, real);
+        assert!(error < 1e-6, "{error:e}");
+    }
     assert!(found[1].iter().all(|t| *t == 0.0));
+    let work = |mass| learner.finite_change_work(&[group(&nu, mass)]);
+    assert_eq!(work(1e3), work(1.0));
 
     // The derivative misses it, and is the limit of small masses.
     let derivative = learner.weight_tangent(&[&nu], &mut |_| ()).expect("dθ/dη");

@@ -186,6 +186,7 @@ fn advice(warning: &Warning) -> String {
         Warning::MovedDiverged { .. } => {
             format!("{warning}: use a smaller --mass or more --damping.")
         }
+        Warning::WithinRounding { .. } => format!("{warning}: use a larger --mass, or none."),
         Warning::UncertainDensity { .. } => format!("{warning}: use more --probes."),
         Warning::WithinDrawNoise { .. } => {
             format!("{warning}: use more --draws and --gradient-draws.")
