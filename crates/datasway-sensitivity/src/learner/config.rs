@@ -11,8 +11,6 @@ const MAX_DRAWS: usize = 1 << 24;
 const MAX_ITERATIONS: usize = 10_000;
 /// Largest number of linearisations: that of the steps of a short training.
 const MAX_LINEARIZATIONS: usize = 100;
-/// The refusal of several linearisations with a damping by a number.
-pub(super) const SEVERAL_LINEARIZATIONS: &str = "several linearizations divide the length of a training: give that in place of a damping by a number";
 
 /// The regularisation of the change of the weights in directions of little curvature.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,13 +116,24 @@ impl LearnerConfig {
     /// Checks that the regularisation can have these linearisations.
     ///
     /// # Errors
-    /// If there are several with a damping by a number: they divide the length of a training.
+    /// As [`check_linearizations`].
     pub(super) fn check_linearizations(&self) -> Result<(), DiffusionError> {
-        match self.damping {
-            Damping::Fraction(_) if self.linearizations > 1 => {
-                Err(DiffusionError::Invalid(SEVERAL_LINEARIZATIONS.to_owned()))
-            }
-            Damping::Fraction(_) | Damping::Training(_) => Ok(()),
-        }
+        let divides_training = matches!(self.damping, Damping::Training(_));
+        check_linearizations(self.linearizations, divides_training)
     }
+}
+
+/// Checks a number of linearisations, which divide the length of a training.
+///
+/// # Errors
+/// If there are several, and the regularisation is not the length of a training.
+pub(super) fn check_linearizations(
+    linearizations: usize,
+    divides_training: bool,
+) -> Result<(), DiffusionError> {
+    if linearizations <= 1 || divides_training {
+        return Ok(());
+    }
+    let message = "several linearizations divide the length of a training: give that in place of a damping by a number";
+    Err(DiffusionError::Invalid(message.to_owned()))
 }

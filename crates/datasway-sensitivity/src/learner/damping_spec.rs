@@ -3,7 +3,7 @@
 use datasway_diffusion::DiffusionError;
 use serde::{Deserialize, Serialize};
 
-use super::config::{Damping, LearnerConfig, PreconditionerKind, SEVERAL_LINEARIZATIONS};
+use super::config::{Damping, LearnerConfig, PreconditionerKind, check_linearizations};
 use super::finite_training::FiniteTraining;
 
 /// The damping if the file names none.
@@ -81,10 +81,7 @@ impl DampingSpec {
     /// # Errors
     /// If there are several with a damping by a number: they divide the length of a training.
     pub fn check_linearizations(self, linearizations: usize) -> Result<(), DiffusionError> {
-        if linearizations > 1 && !self.depends_on_training() {
-            return Err(DiffusionError::Invalid(SEVERAL_LINEARIZATIONS.to_owned()));
-        }
-        Ok(())
+        check_linearizations(linearizations, self.depends_on_training())
     }
 
     /// Name in tables of the derivative of the weights with so many iterations of the solver.

@@ -16,6 +16,8 @@
 //!
 //! `∇L_η(θ_i)` is that of θ₀ and the increment since. The increment `∇L_η(θ_i) − ∇L_η(θ₀)` is small beside the noise of either, and is
 //! a mean over the draws of `G_η`, like `G_η·Δθ_i`, in whose place it stands.
+//!
+//! A leg must leave less of the gradient than there was at θ₀. Where it does not, the result is an error.
 
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
@@ -65,6 +67,20 @@ impl TrainingFlow {
     }
 }
 
+/// Checks that `∇L_η(θ_i) − ∇L_ρ(θ₀)` is no larger than at θ₀, as a ratio of lengths in the metric of the flow.
+///
+/// The flow makes it smaller where the loss is curved as G is. A leg whose iterations do not resolve the flow, or on which the
+/// Hessian is not near G, can leave more than there was, and each later leg multiplies it.
+fn check_descent(leg: usize, ratio: f64) -> Result<(), DiffusionError> {
+    if ratio <= 1.0 {
+        return Ok(());
+    }
+    Err(DiffusionError::Invalid(format!(
+        "after {leg} of the linearizations the gradient of the changed loss is {ratio:.1} times as long as at the start, and should be \
+         shorter: give the solver more iterations and the curvature more draws, shorten the training, or take one linearization"
+    )))
+}
+
 impl Learner<'_> {
     /// `Δθ/η` of every group in as many linearisations as the options say, two or more, from the matrices `G_η` of θ₀ and from
     /// `right = −(∇L_η − ∇L_ρ)/η` there.
@@ -72,7 +88,7 @@ impl Learner<'_> {
     /// The rule of the first leg may watch an effect. The later legs, one group after the other, end by the norm alone.
     ///
     /// # Errors
-    /// As [`finite_change`](Self::finite_change).
+    /// If a gradient that is left is larger than the first one, and as [`finite_change`](Self::finite_change).
     pub(super) fn relinearized(
         &self,
         groups: &[GroupMass<'_>],
@@ -89,12 +105,13 @@ impl Learner<'_> {
         let inverse_masses: Vec<f64> = inverse_masses.collect();
         let start = curvature.gradients(progress)?.scale(&inverse_masses);
         let start = right.add(&start);
+        let sizes = flow.sizes(&right);
         drop((right, curvature));
         // Δθ_i/η at the start of a leg, and its mean over the average so far.
         let mut reached = first.advance;
         let mut average = first.averaged.unwrap_or_default();
         let mut report = first.report;
-        for leg in &legs[1..] {
+        for (i, leg) in legs.iter().enumerate().skip(1) {
             let starts = reached.take().expect("only the last leg has no end");
             let share = leg.averaged.share();
             let (mut ends, mut parts) = (Vec::new(), Vec::new());
@@ -107,6 +124,7 @@ impl Learner<'_> {
                 let curvature = moved.changed_curvature(std::slice::from_ref(group))?;
                 let gradient = curvature.gradients(progress)?;
                 let right = (start.slice(k..k + 1)).add(&gradient.scale(&[-inverse_masses[k]]));
+                check_descent(i, flow.sizes(&right)[0] / sizes[k])?;
                 let rule = self.stopping_rule();
                 let change = flow.follow(leg, &curvature, &right, rule, progress)?;
                 let from = starts.slice(k..k + 1);

@@ -18,6 +18,13 @@ pub(super) struct TrainingFlow {
 }
 
 impl TrainingFlow {
+    /// `‖P^½·g_k‖` of K gradients.
+    pub fn sizes(&self, gradients: &ParameterTangents) -> Vec<f64> {
+        let scaled = gradients.multiply(&self.root);
+        let squares = scaled.dot(&scaled);
+        squares.into_iter().map(f64::sqrt).collect()
+    }
+
     /// `P^½·f(P^½·G·P^½)·P^½·b_k` of several filters f for K right-hand sides, a stack of K for each filter. The first filter
     /// ends the iterations.
     ///

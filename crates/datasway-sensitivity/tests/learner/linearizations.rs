@@ -168,6 +168,33 @@ fn more_linearisations_come_nearer_to_a_real_training() {
     assert!(errors[4] < 0.02, "{errors:?}");
 }
 
+/// In directions in which the loss is not curved as G is, a long training leaves more of the gradient than there was, and each
+/// leg would multiply it.
+#[test]
+fn legs_that_do_not_descend_are_refused() {
+    let (rho, nu) = (draw(1, [15, D]), draw(9, [4, D]) * 0.3 + 0.6);
+    let model = Perceptron::new(D, 3).denoiser(D);
+    let group = GroupMass::Added {
+        points: &nu,
+        mass: 1e-3,
+    };
+    let change = |steps| {
+        let training = FiniteTraining {
+            optimization: Optimization {
+                steps,
+                ..TRAINING.optimization
+            },
+            ..TRAINING
+        };
+        let learner = learner(&model, &rho, config(Damping::Training(training), 4));
+        learner.finite_change(&[group], &mut |_| ())
+    };
+    assert!(change(400).is_ok());
+    let said = change(10_000).err().map(|error| error.to_string());
+    let said = said.expect("a refusal");
+    assert!(said.contains("after 1 of the linearizations"), "{said}");
+}
+
 /// A damping by a number has no time that legs could divide.
 #[test]
 fn a_damping_by_a_number_has_one_linearisation() {
