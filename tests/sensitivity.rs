@@ -577,3 +577,46 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
         assert!(!folder.has("runs/sensitivity"));
     }
 }
+
+/// The shipped model at one of its own samples: the density of that picture there is e^1000 times that of the training set and more.
+#[test]
+fn what_overflows_is_told_and_stands_last_in_complete_files() {
+    let folder = Folder::new();
+    let of_two = |arguments: &[&str]| {
+        let out = arguments[0].trim_start_matches("--");
+        let small = ["--samples", "2", "--bandwidth", "0", "--out", out];
+        folder.run("sensitivity", &[arguments, &small].concat())
+    };
+    of_two(&["--add", "attr:Eyeglasses"]).succeeded();
+    let bytes = folder.bytes("add/sensitivities.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let samples = tensors.tensor("samples").unwrap();
+    let pixels = samples.data().chunks(4);
+    let pixels = pixels.map(|word| f32::from_le_bytes(word.try_into().unwrap()));
+    let levels: Vec<u8> = pixels.map(|v| (127.5 * (v + 1.0)).round() as u8).collect();
+    let pixel = |x, y| image::Rgb([0, 1, 2].map(|c| levels[(c * 256 + y * 16 + x) as usize]));
+    let picture = image::RgbImage::from_fn(16, 16, pixel);
+    picture.save(folder.join("sample.png")).unwrap();
+
+    let told = "not finite, because the density ratio overflowed";
+    let picture = "image:sample.png";
+    of_two(&["--add", picture]).refused(1, &format!("1 of 2 sensitivities are {told}"));
+    let rows = folder.rows("add/ranking.csv");
+    let last = |column: &str| {
+        let place = rows[0].iter().position(|name| name == column).unwrap();
+        rows[2][place].as_str()
+    };
+    assert_eq!(rows.len(), 3);
+    assert_eq!(
+        (last("sample"), last("score"), last("trustworthy")),
+        ("0", "", "false")
+    );
+    assert_eq!(
+        folder.json("add/summary.json")["directions"][0]["samples_not_finite"],
+        1
+    );
+    assert!(folder.text("add/index.html").contains("δ is not finite"));
+
+    let candidates = ["influence", "--candidates", picture, "--of", "principal"];
+    of_two(&candidates).refused(1, &format!("1 of 20,002 influences are {told}"));
+}

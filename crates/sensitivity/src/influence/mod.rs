@@ -348,6 +348,7 @@ fn ensure_finite(results: &Influences, through: Through) -> Result<()> {
         let candidates = candidates.flat_map(|candidates| &candidates.influence);
         functional.influence.iter().chain(candidates)
     });
+    let all = influences.clone().count();
     let lost = influences.filter(|a| !a.is_finite()).count();
     let why = match through {
         Through::Data => {
@@ -355,6 +356,10 @@ fn ensure_finite(results: &Influences, through: Through) -> Result<()> {
         }
         Through::Weights => "because the derivative of the model overflowed: use more --damping",
     };
-    ensure!(lost == 0, "{lost} influences are not finite, {why}");
+    ensure!(
+        lost == 0,
+        "{lost} of {} are not finite, {why}",
+        plural(all, "influence")
+    );
     Ok(())
 }
