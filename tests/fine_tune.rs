@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Folder, Said};
+use common::{Folder, Said, words};
 
 /// Steps of the fine-tunings here.
 const STEPS: u64 = 40;
@@ -19,20 +19,9 @@ fn fixture(name: &str) -> String {
 }
 
 fn arguments(from: &str, out: &str) -> Vec<String> {
-    let fixed = [
-        "--data",
-        "faces:64",
-        "--batch",
-        "4",
-        "--steps",
-        "40",
-        "--set",
-        "warmup=4",
-        "--checkpoint-minutes",
-        "0",
-        "--sample-every",
-        "0",
-    ];
+    let fixed = words(
+        "--data faces:64 --batch 4 --steps 40 --set warmup=4 --checkpoint-minutes 0 --sample-every 0",
+    );
     let named = ["--from", from, "--out", out];
     fixed.into_iter().chain(named).map(str::to_owned).collect()
 }
@@ -71,13 +60,9 @@ fn a_fine_tuned_model_is_a_folder_that_every_command_takes() {
     );
     // The layout is that of a pipeline, and so is the export.
     for out in ["tuned", "exported"] {
-        for file in [
-            "model_index.json",
-            "unet/config.json",
-            "unet/diffusion_pytorch_model.safetensors",
-            "scheduler/scheduler_config.json",
-            "datasway.toml",
-        ] {
+        for file in words(
+            "model_index.json unet/config.json unet/diffusion_pytorch_model.safetensors scheduler/scheduler_config.json datasway.toml",
+        ) {
             assert!(folder.has(&format!("{out}/{file}")), "{out}/{file}");
         }
     }
@@ -93,16 +78,7 @@ fn a_fine_tuned_model_is_a_folder_that_every_command_takes() {
     assert_eq!(record["data"].as_str(), Some("faces:64"));
     assert_eq!(record["training"]["steps"].as_integer(), Some(40));
     assert_eq!(record["training"]["noise"].as_str(), Some("model"));
-    let rank = [
-        "--checkpoint",
-        "tuned",
-        "--samples",
-        "2",
-        "--steps",
-        "3",
-        "--add",
-        "attr:Eyeglasses",
-    ];
+    let rank = words("--checkpoint tuned --samples 2 --steps 3 --add attr:Eyeglasses");
     folder.run("sensitivity", &rank).succeeded();
     let run = &folder.json("runs/sensitivity/summary.json")["run"];
     assert_eq!(run["training_step"], 40);
@@ -110,48 +86,19 @@ fn a_fine_tuned_model_is_a_folder_that_every_command_takes() {
         run["fingerprint"].as_str(),
         record["data_fingerprint"].as_str()
     );
-    let influence = [
-        "influence",
-        "--checkpoint",
-        "tuned",
-        "--samples",
-        "1",
-        "--steps",
-        "3",
-        "--of",
-        "image:0",
-    ];
+    let influence = words("influence --checkpoint tuned --samples 1 --steps 3 --of image:0");
     folder.run("sensitivity", &influence).succeeded();
     // Through its weights, with the noise levels that it was trained on.
     let through = [
         &rank[..],
-        &[
-            "--through",
-            "weights",
-            "--draws",
-            "16",
-            "--iterations",
-            "2",
-            "--out",
-            "through",
-        ],
+        &words("--through weights --draws 16 --iterations 2 --out through"),
     ]
     .concat();
     folder.run("sensitivity", &through).succeeded();
     // It can be fine-tuned again, on the images that it names.
-    let again = [
-        "--from",
-        "tuned",
-        "--out",
-        "again",
-        "--steps",
-        "2",
-        "--batch",
-        "2",
-        "--sample-every",
-        "2",
-    ];
-    folder.run("train", &again).succeeded();
+    let again = words("--from tuned --steps 2 --batch 2 --sample-every 2");
+    let to = |out| [&again[..], &["--out", out]].concat();
+    folder.run("train", &to("again")).succeeded();
     assert!(folder.has("again/samples-000002.png"));
     let record: toml::Table = folder.text("again/datasway.toml").parse().unwrap();
     assert_eq!(record["training"]["base"].as_str(), Some("tuned"));
@@ -162,10 +109,7 @@ fn a_fine_tuned_model_is_a_folder_that_every_command_takes() {
             .replace("faces:64", "faces:65"),
     );
     folder
-        .run(
-            "train",
-            &again.map(|a| if a == "again" { "third" } else { a }),
-        )
+        .run("train", &to("third"))
         .refused(1, "data_fingerprint");
 }
 
@@ -195,12 +139,9 @@ fn a_killed_fine_tuning_resumes_bit_for_bit() {
         let mut again = command(&folder, &from, out);
         again.arg("--resume");
         run(again);
-        for file in [
-            "loss.csv",
-            "state.safetensors",
-            "unet/diffusion_pytorch_model.safetensors",
-            "datasway.toml",
-        ] {
+        for file in words(
+            "loss.csv state.safetensors unet/diffusion_pytorch_model.safetensors datasway.toml",
+        ) {
             let same =
                 folder.bytes(&format!("straight/{file}")) == folder.bytes(&format!("{out}/{file}"));
             assert!(same, "{file}, {signal}");

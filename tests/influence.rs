@@ -5,7 +5,7 @@ mod common;
 mod untrained;
 
 use burn::tensor::Device;
-use common::Folder;
+use common::{Folder, words};
 use datasway_classifier::{ClassifierConfig, ClassifierTrainer};
 
 /// Five samples, compared with the training images blurred by one pixel.
@@ -130,33 +130,12 @@ fn influence_answers_each_question_of_every_image_and_the_same_seed_gives_the_sa
 fn through_the_weights_the_influences_are_those_of_every_image_and_their_mean_is_zero() {
     let folder = Folder::new();
     untrained::model(&folder);
-    let weights = [
-        "influence",
-        "--through",
-        "weights",
-        "--draws",
-        "12",
-        "--iterations",
-        "3",
-        "--image-draws",
-        "2",
-        "--of",
-        "principal",
-        "--of",
-        "region:2,1,3,2",
-        "--top",
-        "2",
-    ];
+    let weights = words(
+        "influence --through weights --draws 12 --iterations 3 --image-draws 2 --of principal --of region:2,1,3,2 --top 2",
+    );
     for (out, batch) in [("a", "4"), ("b", "4"), ("c", "5")] {
         let more = ["--batch", batch, "--out", out];
-        let model = [
-            "--checkpoint",
-            "model.safetensors",
-            "--samples",
-            "5",
-            "--steps",
-            "4",
-        ];
+        let model = words("--checkpoint model.safetensors --samples 5 --steps 4");
         let arguments = [&weights[..], &model, &more].concat();
         folder.run("sensitivity", &arguments).succeeded();
     }

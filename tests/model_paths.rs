@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Folder;
+use common::{Folder, words};
 
 /// Weights of diffusers, named in the place of their folder.
 const WEIGHTS: &str = concat!(
@@ -135,16 +135,7 @@ fn a_run_that_is_none_is_refused_with_what_to_name() {
         &merge,
     );
     let compare = folders.map(|path| (path, "name the folder of a run"));
-    let command = [
-        "--compare",
-        "PATH",
-        "--samples",
-        "1",
-        "--steps",
-        "2",
-        "--bandwidth",
-        "1",
-    ];
+    let command = words("--compare PATH --samples 1 --steps 2 --bandwidth 1");
     let command = [&command[..], &["--add", "attr:Smiling"]].concat();
     refused(&folder, "sensitivity", &command, &compare);
 }

@@ -6,7 +6,7 @@ mod untrained;
 
 use std::collections::BTreeMap;
 
-use common::{Folder, Said};
+use common::{Folder, Said, words};
 
 const SMALL: [&str; 8] = [
     "--checkpoint",
@@ -107,14 +107,7 @@ fn pictures_take_the_place_of_samples_in_a_ranking() {
         assert!(page.contains(words), "{words}");
     }
     // The noise of the file gives the same samples by itself: the second picture alone has the same numbers.
-    let alone = [
-        "--add",
-        "attr:Eyeglasses",
-        "--images",
-        "index:2",
-        "--out",
-        "b",
-    ];
+    let alone = words("--add attr:Eyeglasses --images index:2 --out b");
     run(&folder, &[], &alone).succeeded();
     let one = self::arrays(&folder, "b/sensitivities.safetensors");
     let (both, one) = (
@@ -133,26 +126,11 @@ fn pictures_and_candidates_have_influences() {
         ("data", &["--bandwidth", "1", "--by-step"]),
         (
             "weights",
-            &[
-                "--through",
-                "weights",
-                "--draws",
-                "12",
-                "--iterations",
-                "2",
-                "--image-draws",
-                "2",
-            ],
+            &words("--through weights --draws 12 --iterations 2 --image-draws 2"),
         ),
     ];
     for (out, options) in through {
-        let model = [
-            "influence",
-            "--checkpoint",
-            "model.safetensors",
-            "--steps",
-            "4",
-        ];
+        let model = words("influence --checkpoint model.safetensors --steps 4");
         let more = ["--candidates", "folder:new", "--out", out];
         let arguments = [&model[..], &asked, &more, options].concat();
         folder.run("sensitivity", &arguments).succeeded();
@@ -203,40 +181,10 @@ fn same_files(folder: &Folder, a: &str, b: &str) -> [serde_json::Value; 2] {
 #[test]
 fn a_run_is_done_again_to_the_same_bytes_from_its_summary() {
     let folder = folder();
-    let rank = [
-        "--add",
-        "attr:Eyeglasses",
-        "--remove",
-        "attr:!Smiling",
-        "--seed",
-        "7",
-    ];
-    let influence = [
-        "--of",
-        "region:2,1,3,2",
-        "--top",
-        "3",
-        "--candidates",
-        "folder:new",
-    ];
-    let weights = [
-        "--through",
-        "weights",
-        "--draws",
-        "12",
-        "--gradient-draws",
-        "16",
-        "--draw-noise",
-    ];
-    let limit = [
-        "--limit",
-        "--trace",
-        "probing",
-        "--period",
-        "2",
-        "--sigma-cut",
-        "0.01",
-    ];
+    let rank = words("--add attr:Eyeglasses --remove attr:!Smiling --seed 7");
+    let influence = words("--of region:2,1,3,2 --top 3 --candidates folder:new");
+    let weights = words("--through weights --draws 12 --gradient-draws 16 --draw-noise");
+    let limit = words("--limit --trace probing --period 2 --sigma-cut 0.01");
     let runs: [(&str, &[&str], Vec<&str>); 6] = [
         (
             "drawn",
@@ -282,14 +230,7 @@ fn a_run_is_done_again_to_the_same_bytes_from_its_summary() {
             .concat(),
         ),
     ];
-    let model = [
-        "--checkpoint",
-        "model.safetensors",
-        "--batch",
-        "3",
-        "--steps",
-        "4",
-    ];
+    let model = words("--checkpoint model.safetensors --batch 3 --steps 4");
     for (name, command, arguments) in &runs {
         let arguments = [command, &model[..], arguments, &["--out", name]].concat();
         folder.run("sensitivity", &arguments).succeeded();

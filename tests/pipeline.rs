@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::Folder;
+use common::{Folder, words};
 use datasway_diffusion::checkpoint::Checkpoint;
 use safetensors::SafeTensors;
 
@@ -70,12 +70,9 @@ fn job(folder: &Folder, kind: &str, file: &str) -> String {
 fn a_model_is_trained_ranked_explained_and_checked_by_retraining() {
     let folder = Folder::new();
 
-    let network = [
-        "--set=network.image_size=8",
-        "--set=network.channels=8",
-        "--set=network.multipliers=[1]",
-        "--set=network.attention=[]",
-    ];
+    let network = words(
+        "--set=network.image_size=8 --set=network.channels=8 --set=network.multipliers=[1] --set=network.attention=[]",
+    );
     let data = ["--data", "faces:200", "--preset", "faces16"];
     let length = ["--steps", STEPS, "--batch", "8", "--sample-every", "0"];
     let train = [&data[..], &network, &length].concat();

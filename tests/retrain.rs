@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Folder, Said};
+use common::{Folder, Said, words};
 use safetensors::SafeTensors;
 
 const TINY: &str = include_str!("experiments/tiny.toml");
@@ -266,14 +266,7 @@ fn a_runner_killed_again_and_again_ends_with_the_same_numbers() {
     let (mut kills, mut in_training) = (0, 0);
     // Longer and longer, so that a busy machine comes to an end too.
     for delay in (0..).map(|i| Duration::from_millis(60 + 37 * (i % 7) + 5 * i)) {
-        let arguments = [
-            "run",
-            "small.toml",
-            "--out",
-            "killed",
-            "--checkpoint-minutes",
-            "0",
-        ];
+        let arguments = words("run small.toml --out killed --checkpoint-minutes 0");
         let mut command = folder.command("retrain", &arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(delay);

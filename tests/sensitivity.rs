@@ -4,7 +4,7 @@ mod common;
 #[path = "common/untrained.rs"]
 mod untrained;
 
-use common::{Folder, Said};
+use common::{Folder, Said, words};
 
 fn folder() -> Folder {
     let folder = Folder::new();
@@ -14,14 +14,7 @@ fn folder() -> Folder {
 
 /// Five samples, in batches of three unless the arguments say otherwise.
 fn sensitivity(folder: &Folder, arguments: &[&str]) -> Said {
-    let small = [
-        "--checkpoint",
-        "model.safetensors",
-        "--samples",
-        "5",
-        "--steps",
-        "4",
-    ];
+    let small = words("--checkpoint model.safetensors --samples 5 --steps 4");
     let batch = match arguments.contains(&"--batch") {
         true => &[][..],
         false => &["--batch", "3"],
@@ -61,18 +54,8 @@ fn two_directions_fill_the_folder_and_the_same_seed_gives_the_same_bytes() {
 fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_time() {
     let folder = folder();
     let change = ["--add", "attr:Eyeglasses", "--remove", "attr:!Smiling"];
-    let weights = [
-        "--through",
-        "weights",
-        "--draws",
-        "12",
-        "--gradient-draws",
-        "20",
-        "--iterations",
-        "3",
-        "--tolerance",
-        "1e-6",
-    ];
+    let weights =
+        words("--through weights --draws 12 --gradient-draws 20 --iterations 3 --tolerance 1e-6");
     for (out, sampler) in [
         ("a", "heun"),
         ("b", "heun"),
@@ -109,22 +92,9 @@ fn through_the_weights_every_sampler_fills_the_folder_with_the_same_bytes_each_t
     assert!(changes.iter().all(|change| change.as_f64() > Some(0.1)));
     let advice = "give more --iterations than 3";
     assert!(folder.text("a/index.html").contains(advice));
-    let patient = [
-        "--through",
-        "weights",
-        "--draws",
-        "4",
-        "--gradient-draws",
-        "20",
-        "--damping",
-        "1",
-        "--tolerance",
-        "0.2",
-        "--iterations",
-        "40",
-        "--out",
-        "patient",
-    ];
+    let patient = words(
+        "--through weights --draws 4 --gradient-draws 20 --damping 1 --tolerance 0.2 --iterations 40 --out patient",
+    );
     let said = sensitivity(&folder, &[&change[..], &patient].concat()).succeeded();
     assert!(said.errors.contains("of which the last 4 changed δ by"));
     assert!(!said.errors.contains("--iterations"), "{}", said.errors);
@@ -206,18 +176,9 @@ fn a_longer_training_in_place_of_the_damping_moves_samples_further() {
 #[test]
 fn a_delta_that_is_not_clear_of_the_noise_of_the_draws_has_a_warning() {
     let folder = folder();
-    let weights = [
-        "--through",
-        "weights",
-        "--draw-noise",
-        "--iterations",
-        "2",
-        "--draws",
-        "12",
-        "--gradient-draws",
-        "40",
-        "--by-step",
-    ];
+    let weights = words(
+        "--through weights --draw-noise --iterations 2 --draws 12 --gradient-draws 40 --by-step",
+    );
     let more = ["--add", "attr:Eyeglasses", "--add", "all", "--out", "a"];
     let said = sensitivity(&folder, &[&weights[..], &more].concat()).succeeded();
     let told = &said.errors;
@@ -249,18 +210,8 @@ fn a_delta_that_is_not_clear_of_the_noise_of_the_draws_has_a_warning() {
 #[test]
 fn a_finite_mass_shows_the_samples_of_moved_weights() {
     let folder = folder();
-    let weights = [
-        "--through",
-        "weights",
-        "--draws",
-        "24",
-        "--gradient-draws",
-        "60",
-        "--iterations",
-        "4",
-        "--damping",
-        "0.01",
-    ];
+    let weights =
+        words("--through weights --draws 24 --gradient-draws 60 --iterations 4 --damping 0.01");
     let change = ["--add", "attr:Eyeglasses", "--remove", "attr:Smiling"];
     let run = |more: &[&str]| sensitivity(&folder, &[&change[..], &weights, more].concat());
     run(&["--out", "derivative"]).succeeded();
@@ -291,15 +242,7 @@ fn a_finite_mass_shows_the_samples_of_moved_weights() {
     assert!(pictures.starts_with(b"\x89PNG"));
 
     // A small mass moves the samples as the derivative says.
-    run(&[
-        "--mass",
-        "0.01",
-        "--compare",
-        "derivative",
-        "--out",
-        "little",
-    ])
-    .succeeded();
+    run(&words("--mass 0.01 --compare derivative --out little")).succeeded();
     let agreement = |out: &str| {
         let summary = folder.json(&format!("{out}/summary.json"));
         summary["directions"][0]["median_agreement"]
@@ -326,38 +269,12 @@ fn a_finite_mass_shows_the_samples_of_moved_weights() {
 #[test]
 fn a_finite_mass_in_two_linearisations_is_compared_with_one() {
     let folder = folder();
-    let options = [
-        "--add",
-        "attr:Eyeglasses",
-        "--remove",
-        "attr:Smiling",
-        "--through",
-        "weights",
-        "--draws",
-        "24",
-        "--gradient-draws",
-        "60",
-        "--iterations",
-        "4",
-        "--damping",
-        "training",
-        "--training-steps",
-        "40",
-        "--training-rate",
-        "1e-4",
-        "--mass",
-        "2",
-    ];
+    let options = words(
+        "--add attr:Eyeglasses --remove attr:Smiling --through weights --draws 24 --gradient-draws 60 --iterations 4 --damping training --training-steps 40 --training-rate 1e-4 --mass 2",
+    );
     let run = |more: &[&str]| sensitivity(&folder, &[&options[..], more].concat());
     run(&["--out", "once"]).succeeded();
-    let twice = [
-        "--linearizations",
-        "2",
-        "--compare",
-        "once",
-        "--out",
-        "twice",
-    ];
+    let twice = words("--linearizations 2 --compare once --out twice");
     let said = run(&twice).succeeded();
     let form = "moved for a mass of 2 in 2 linearizations";
     assert!(said.errors.contains(form), "{}", said.errors);
@@ -383,14 +300,7 @@ fn two_forms_are_compared_sample_by_sample() {
     let change = ["--add", "attr:Eyeglasses", "--remove", "attr:!Smiling"];
     let run = |more: &[&str]| sensitivity(&folder, &[&change[..], more].concat());
     run(&["--out", "data"]).succeeded();
-    let small = [
-        "--draws",
-        "12",
-        "--gradient-draws",
-        "20",
-        "--iterations",
-        "2",
-    ];
+    let small = words("--draws 12 --gradient-draws 20 --iterations 2");
     let weights = [&["--through", "weights"][..], &small].concat();
     run(&[&weights[..], &["--compare", "data", "--out", "weights"]].concat()).succeeded();
 
@@ -421,16 +331,7 @@ fn two_forms_are_compared_sample_by_sample() {
             .contains("agrees with the other form")
     );
 
-    let few = [
-        "--checkpoint",
-        "model.safetensors",
-        "--samples",
-        "3",
-        "--steps",
-        "4",
-        "--out",
-        "few",
-    ];
+    let few = words("--checkpoint model.safetensors --samples 3 --steps 4 --out few");
     folder
         .run("sensitivity", &[&few[..], &change].concat())
         .succeeded();
@@ -442,26 +343,12 @@ fn two_forms_are_compared_sample_by_sample() {
             "seed",
         ),
         (
-            &[
-                "--bandwidth",
-                "0",
-                "--sampler",
-                "euler",
-                "--compare",
-                "data",
-            ],
+            &words("--bandwidth 0 --sampler euler --compare data"),
             "sampler",
         ),
         (&["--bandwidth", "0", "--compare", "few"], "5 samples"),
         (
-            &[
-                "--bandwidth",
-                "0",
-                "--add",
-                "attr:Blond_Hair",
-                "--compare",
-                "data",
-            ],
+            &words("--bandwidth 0 --add attr:Blond_Hair --compare data"),
             "--add",
         ),
         (&["--bandwidth", "0", "--compare", "nowhere"], "nowhere"),
@@ -525,14 +412,7 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             "fingerprint",
         ),
         (
-            &[
-                "--add",
-                "attr:Eyeglasses",
-                "--sampler",
-                "stochastic",
-                "--density",
-                "probability-flow",
-            ],
+            &words("--add attr:Eyeglasses --sampler stochastic --density probability-flow"),
             "--density empirical",
         ),
         (
@@ -552,24 +432,11 @@ fn mistakes_get_one_sentence_and_exit_code_1() {
             "--sigma-max",
         ),
         (
-            &[
-                "--add",
-                "attr:Eyeglasses",
-                "--bandwidth",
-                "4",
-                "--density",
-                "probability-flow",
-            ],
+            &words("--add attr:Eyeglasses --bandwidth 4 --density probability-flow"),
             "--bandwidth is for --density empirical",
         ),
         (
-            &[
-                "--add",
-                "attr:Eyeglasses",
-                "--limit",
-                "--density",
-                "empirical",
-            ],
+            &words("--add attr:Eyeglasses --limit --density empirical"),
             "--density probability-flow",
         ),
     ] {

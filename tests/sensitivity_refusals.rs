@@ -4,20 +4,13 @@ mod common;
 #[path = "common/untrained.rs"]
 mod untrained;
 
-use common::Folder;
+use common::{Folder, words};
 use safetensors::tensor::{Dtype, TensorView};
 
 #[test]
 fn every_number_has_a_range() {
     let folder = Folder::new();
-    let whole = [
-        "0",
-        "-1",
-        "1.5",
-        "1e12",
-        "4000000000",
-        "99999999999999999999",
-    ];
+    let whole = words("0 -1 1.5 1e12 4000000000 99999999999999999999");
     let real = ["-1", "nan", "inf", "-inf", "1e30", "1e300", "much"];
     let options: [(&str, &[&str]); 11] = [
         ("--samples", &whole),
@@ -83,25 +76,11 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
         ),
         (&["--probes", "2"], "are for --density probability-flow"),
         (
-            &[
-                "--density",
-                "probability-flow",
-                "--trace",
-                "exact",
-                "--probes",
-                "2",
-            ],
+            &words("--density probability-flow --trace exact --probes 2"),
             "--probes is for",
         ),
         (
-            &[
-                "--density",
-                "probability-flow",
-                "--trace",
-                "exact",
-                "--period",
-                "2",
-            ],
+            &words("--density probability-flow --trace exact --period 2"),
             "--period is for",
         ),
     ];
@@ -112,14 +91,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             folder.run("sensitivity", &arguments).refused(1, says);
         }
     }
-    let linearizations = [
-        "--add",
-        "all",
-        "--through",
-        "weights",
-        "--linearizations",
-        "2",
-    ];
+    let linearizations = words("--add all --through weights --linearizations 2");
     let cases: [(&[&str], &str); 40] = [
         (&["--add", "all", "--mass", "0.1"], "--through weights"),
         (
@@ -131,27 +103,11 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             "--linearizations is for --mass",
         ),
         (
-            &[
-                "--add",
-                "all",
-                "--through",
-                "weights",
-                "--mass",
-                "0.1",
-                "--by-step",
-            ],
+            &words("--add all --through weights --mass 0.1 --by-step"),
             "--by-step is for the derivative",
         ),
         (
-            &[
-                "--add",
-                "all",
-                "--through",
-                "weights",
-                "--mass",
-                "0.1",
-                "--draw-noise",
-            ],
+            &words("--add all --through weights --mass 0.1 --draw-noise"),
             "--draw-noise is for the derivative",
         ),
         (
@@ -159,15 +115,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             "--through weights",
         ),
         (
-            &[
-                "influence",
-                "--through",
-                "weights",
-                "--damping",
-                "0.1",
-                "--training-rate",
-                "1e-3",
-            ],
+            &words("influence --through weights --damping 0.1 --training-rate 1e-3"),
             "--damping training",
         ),
         (&["--add", "all", "--draws", "9"], "--through weights"),
@@ -182,16 +130,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             "--through weights",
         ),
         (
-            &[
-                "--add",
-                "all",
-                "--through",
-                "weights",
-                "--damping",
-                "training",
-                "--preconditioner",
-                "kronecker",
-            ],
+            &words("--add all --through weights --damping training --preconditioner kronecker"),
             "damping by a fraction",
         ),
         (&["influence", "--image-draws", "4"], "--through weights"),
@@ -249,13 +188,7 @@ fn what_does_not_go_together_is_said_before_the_model_is_read() {
             "are the same",
         ),
         (
-            &[
-                "influence",
-                "--of",
-                "linear:a.safetensors:x",
-                "--of",
-                "linear:./a.safetensors:x",
-            ],
+            &words("influence --of linear:a.safetensors:x --of linear:./a.safetensors:x"),
             "are the same",
         ),
         (
@@ -371,14 +304,7 @@ fn questions_fit_the_samples_or_are_refused() {
     folder.write("d.safetensors", directions());
     folder.write("large,mask.png", "no picture");
     let ask = |question: &str| {
-        let model = [
-            "--checkpoint",
-            "model.safetensors",
-            "--samples",
-            "2",
-            "--steps",
-            "2",
-        ];
+        let model = words("--checkpoint model.safetensors --samples 2 --steps 2");
         let arguments = [
             &["influence", "--bandwidth", "1", "--of", question],
             &model[..],
@@ -431,15 +357,9 @@ fn questions_fit_the_samples_or_are_refused() {
     // The folder is that of the last run alone.
     folder.write("runs/influence/notes.txt", "mine");
     ask("region: 0, 0, 1, 1").succeeded();
-    let expected = [
-        ".datasway-files",
-        "groups.csv",
-        "images.csv",
-        "index.html",
-        "influence.safetensors",
-        "notes.txt",
-        "summary.json",
-    ];
+    let expected = words(
+        ".datasway-files groups.csv images.csv index.html influence.safetensors notes.txt summary.json",
+    );
     assert_eq!(folder.names("runs/influence"), expected);
 }
 

@@ -7,7 +7,7 @@ mod untrained;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Folder, Said};
+use common::{Folder, Said, words};
 
 /// Seven samples in four batches, the last of one sample.
 const SMALL: [&str; 8] = [
@@ -119,14 +119,7 @@ fn two_shards_of_a_ranking_through_the_weights_merge_to_the_bytes_of_one_run() {
 #[test]
 fn three_shards_of_influences_merge_to_the_bytes_of_one_run() {
     let functionals = ["--of", "region:0,0,4,4", "--of", "principal"];
-    let options = [
-        "--bandwidth",
-        "1",
-        "--top",
-        "3",
-        "--candidates",
-        "index:0-4",
-    ];
+    let options = words("--bandwidth 1 --top 3 --candidates index:0-4");
     let draws = ["--image-draws", "2"];
     for form in [
         &["--by-step"][..],
@@ -142,14 +135,8 @@ fn three_shards_of_influences_merge_to_the_bytes_of_one_run() {
         for shard in ["0/3", "1/3", "2/3"] {
             run(&["--shard", shard, "--out", "shares"]);
         }
-        let merge = [
-            "merge",
-            "shares/shard-0-of-3",
-            "shares/shard-1-of-3",
-            "shares/shard-2-of-3",
-            "--out",
-            "merged",
-        ];
+        let merge =
+            words("merge shares/shard-0-of-3 shares/shard-1-of-3 shares/shard-2-of-3 --out merged");
         folder.run("sensitivity", &merge).succeeded();
         same(&folder, "whole", "merged");
         let [share, merged] = ["shares/shard-0-of-3/run.json", "merged/summary.json"]
@@ -214,14 +201,7 @@ fn a_killed_shard_goes_on_where_it_was_and_belongs_to_one_process() {
     let folder = folder();
     let options = ["--bandwidth", "1", "--samples", "60"];
     let words = |more: &[&'static str]| -> Vec<&str> {
-        let base = [
-            "--checkpoint",
-            "model.safetensors",
-            "--batch",
-            "2",
-            "--steps",
-            "6",
-        ];
+        let base = words("--checkpoint model.safetensors --batch 2 --steps 6");
         [&base[..], &CHANGES, &options, more].concat()
     };
     let share = ["--shard", "0/1", "--out", "shares"];

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Folder;
+use common::{Folder, words};
 use datasway_diffusion::checkpoint::Checkpoint;
 
 /// A run of six steps on 60 faces of 8×8 pixels.
@@ -38,13 +38,8 @@ fn a_run_leaves_a_checkpoint_its_losses_and_grids_of_samples() {
     );
     let visible = |name: &String| !name.starts_with('.');
     let names: Vec<String> = folder.names("run").into_iter().filter(visible).collect();
-    let expected = [
-        "checkpoint.safetensors",
-        "loss.csv",
-        "run.toml",
-        "samples-000003.png",
-        "samples-000006.png",
-    ];
+    let expected =
+        words("checkpoint.safetensors loss.csv run.toml samples-000003.png samples-000006.png");
     assert_eq!(names, expected);
 
     let checkpoint = Checkpoint::load(&folder.join("run/checkpoint.safetensors")).unwrap();

@@ -5,7 +5,7 @@ mod common;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Folder, Said};
+use common::{Folder, Said, words};
 
 /// A network and a run of a blink.
 const TINY: [&str; 16] = [
@@ -125,12 +125,7 @@ fn what_cannot_be_is_found_before_the_images_are_read() {
             "are grey, but the network takes 3",
         ),
         (
-            &[
-                "--data",
-                "mnist:photos",
-                "--set",
-                "network.image_channels=3",
-            ],
+            &words("--data mnist:photos --set network.image_channels=3"),
             "are grey, but",
         ),
         (&["--set", "steps"], "write FIELD=VALUE"),
@@ -189,15 +184,7 @@ fn the_network_follows_grey_images() {
         let errors = folder.run("train", &arguments).succeeded().errors;
         assert!(errors.contains("grey images: --preset mnist16"), "{errors}");
     }
-    let arguments = [
-        "classifier",
-        "--data",
-        "mnist:digits",
-        "--steps",
-        "1",
-        "--batch",
-        "2",
-    ];
+    let arguments = words("classifier --data mnist:digits --steps 1 --batch 2");
     let arguments = [&arguments[..], &["--channels", "8"]].concat();
     folder.run("train", &arguments).succeeded();
 }

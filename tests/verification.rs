@@ -4,15 +4,10 @@ mod common;
 #[path = "common/untrained.rs"]
 mod untrained;
 
-use common::{Folder, Said};
+use common::{Folder, Said, words};
 
 fn convergence(folder: &Folder, arguments: &[&str]) -> Said {
-    let quick = [
-        "convergence",
-        "--quick",
-        "--checkpoint",
-        "model.safetensors",
-    ];
+    let quick = words("convergence --quick --checkpoint model.safetensors");
     folder.run("sensitivity", &[&quick, arguments].concat())
 }
 
