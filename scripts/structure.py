@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     ["burn-jvp", "datasway-fs", "datasway-stats"],
     ["burn-cpu-kernels", "datasway-data", "datasway-report"],
-    ["datasway-diffusion"],
+    ["datasway-diffusion", "datasway-image-products"],
     ["datasway-training", "datasway-classifier", "datasway-pretrained", "datasway-cli"],
     ["datasway-sensitivity"],
     ["datasway-attribution", "datasway-verification"],

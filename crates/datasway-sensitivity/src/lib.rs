@@ -19,7 +19,6 @@ pub mod density;
 pub mod direction;
 mod error;
 pub mod fit;
-mod image_products;
 pub mod influence;
 pub mod jacobian_trace;
 pub mod learner;

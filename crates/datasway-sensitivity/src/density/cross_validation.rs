@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::near_copies::near_copies;
-use crate::image_products::{SQUARES, byte_square};
 use crate::tensors::values;
+use datasway_image_products::{SQUARES, byte_square};
 
 /// The largest number of left-out images. Larger sets are represented by this many.
 const MAX_LEFT_OUT: usize = 256;

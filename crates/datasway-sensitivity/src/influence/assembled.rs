@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::accumulated::BatchInfluences;
-use crate::image_products::PathInfluences;
+use datasway_image_products::PathInfluences;
 
 /// Numbers of an evaluation for each of n paths, put together from the passes.
 pub(super) struct Assembled {

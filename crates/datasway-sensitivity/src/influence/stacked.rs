@@ -15,12 +15,12 @@ use super::accumulated::BatchInfluences;
 use super::adjoint::{AdjointInfluence, AdjointPoint, at_center};
 use super::assembled::Assembled;
 use crate::density::MeasureComparison;
-use crate::image_products::{
+use crate::measure::{ImagePoints, wide_values};
+use crate::trajectory::Trajectory;
+use datasway_image_products::{
     Groups, ImageTiles, PathEvaluation, PathGradients, PathRows, Reference, bytes_of_pair,
     path_influences,
 };
-use crate::measure::{ImagePoints, wide_values};
-use crate::trajectory::Trajectory;
 
 /// Rows of points and gradients of one pass; more paths are taken in turn, so that memory is bounded.
 const MAX_ROWS: usize = 2048;

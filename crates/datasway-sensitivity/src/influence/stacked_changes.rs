@@ -9,9 +9,9 @@ use datasway_diffusion::device::widest_float;
 use super::adjoint::{AdjointInfluence, AdjointPoint};
 use super::stacked::{Evaluation, Level, StackedImages, gradients, reference, weighted};
 use crate::density::{MeasureComparison, ReferenceDensity};
-use crate::image_products::{PathMasses, PathRows, path_moments};
 use crate::measure::wide_values;
 use crate::trajectory::Trajectory;
+use datasway_image_products::{PathMasses, PathRows, path_moments};
 
 /// Images beside some paths: their masses along these are kept, if those of all paths fit, for products with several gradients.
 pub(super) struct StackedChanges<'a> {

@@ -10,8 +10,8 @@ use datasway_diffusion::device::{has_own_memory, widest_float};
 
 use super::image_points::ImagePoints;
 use super::{Evaluated, Measure, evaluate_images};
-use crate::image_products::ImageTiles;
 use crate::tensors::rows_dot;
+use datasway_image_products::ImageTiles;
 
 /// Largest number of values of points that a device with its own memory holds: 4 GiB of them.
 const MAX_HELD: usize = 1 << 30;

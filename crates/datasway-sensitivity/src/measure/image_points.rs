@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use datasway_data::Dataset;
 
-use crate::image_products::ImageTiles;
+use datasway_image_products::ImageTiles;
 
 /// Images as points `[m, d]` with pixels in `[-1, 1]`, followed by their mirror images if the model was trained on those too.
 ///

@@ -10,7 +10,7 @@ use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::check_points;
 
 use super::{Empirical, Measure};
-use crate::image_products::{ImageTiles, Part, Rows, Sums, sums_over};
+use datasway_image_products::{ImageTiles, Part, Rows, Sums, sums_over};
 
 /// The largest number of classes of a pass. Measures that cut a set into more are evaluated one by one.
 const MAX_CLASSES: usize = 32;

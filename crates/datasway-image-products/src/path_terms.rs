@@ -19,11 +19,11 @@ use super::tile_masses::TileMasses;
 
 /// Reference that images are compared with at every row of some paths.
 #[derive(Debug, Default)]
-pub(crate) struct Reference {
+pub struct Reference {
     /// q, `[R]`; that of the images themselves if absent.
-    pub(crate) log_densities: Option<Vec<f64>>,
+    pub log_densities: Option<Vec<f64>>,
     /// `⟨G, D⟩` in pixels, `[K, R]`; the mean of the images themselves if absent.
-    pub(crate) at_center: Option<Vec<f64>>,
+    pub at_center: Option<Vec<f64>>,
 }
 
 /// Terms of a tile of c images at K·R rows, `P − b·S`, `[c, K·R]`.

@@ -16,7 +16,7 @@ pub(super) const LEVELS: f64 = 127.5;
 
 /// The images of a storage, with the form in which tiles of them are multiplied.
 #[derive(Debug, Clone)]
-pub(crate) struct ImageTiles {
+pub struct ImageTiles {
     pub(super) set: Arc<Dataset>,
     pub(super) layout: Arc<Layout>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Layout {
 
 impl ImageTiles {
     /// The images of a set, with their mirror images if `mirrored`.
-    pub(crate) fn new(set: Arc<Dataset>, mirrored: bool) -> Self {
+    pub fn new(set: Arc<Dataset>, mirrored: bool) -> Self {
         let layout = Layout {
             dim: set.shape.dim(),
             width: set.shape.width,
@@ -52,12 +52,12 @@ impl ImageTiles {
     }
 
     /// Number of orientations of an image, 1 or 2.
-    pub(crate) fn copies(&self) -> usize {
+    pub fn copies(&self) -> usize {
         1 + usize::from(self.layout.mirrored)
     }
 
     /// Entries of an image, d.
-    pub(crate) fn dim(&self) -> usize {
+    pub fn dim(&self) -> usize {
         self.layout.dim
     }
 }

@@ -5,7 +5,7 @@ use super::rows::{Form, PackedParts, Rows, packed};
 use super::simd::inner_product;
 
 /// The evaluations of n paths as rows: row `p·n + i` is evaluation p of path i, R in all.
-pub(crate) struct PathRows<'a> {
+pub struct PathRows<'a> {
     pub(super) images: &'a ImageTiles,
     pub(super) rows: Rows,
     /// Number of paths, n.
@@ -15,22 +15,18 @@ pub(crate) struct PathRows<'a> {
 }
 
 /// One evaluation of n paths.
-pub(crate) struct PathEvaluation {
+pub struct PathEvaluation {
     /// Noise level of the comparison.
-    pub(crate) sigma: f64,
+    pub sigma: f64,
     /// The weight of the comparison.
-    pub(crate) weight: f64,
+    pub weight: f64,
     /// x in pixels, `[n, d]`.
-    pub(crate) points: Vec<f64>,
+    pub points: Vec<f64>,
 }
 
 impl<'a> PathRows<'a> {
     /// The rows of some evaluations of n paths.
-    pub(crate) fn new(
-        images: &'a ImageTiles,
-        paths: usize,
-        evaluations: Vec<PathEvaluation>,
-    ) -> Self {
+    pub fn new(images: &'a ImageTiles, paths: usize, evaluations: Vec<PathEvaluation>) -> Self {
         let (mut points, mut sigmas, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for evaluation in evaluations {
             points.extend(evaluation.points);
@@ -52,7 +48,7 @@ impl<'a> PathRows<'a> {
 }
 
 /// The `G_p` of K functionals at the rows of some paths.
-pub(crate) struct PathGradients {
+pub struct PathGradients {
     /// Number of functionals, K.
     pub(super) functionals: usize,
     /// G in pixels, `[K, R, d]`.
@@ -65,7 +61,7 @@ pub(crate) struct PathGradients {
 
 impl PathGradients {
     /// The gradients of some evaluations, `[K, n, d]` each, in the order of the rows.
-    pub(crate) fn new(path: &PathRows<'_>, functionals: usize, evaluations: &[Vec<f64>]) -> Self {
+    pub fn new(path: &PathRows<'_>, functionals: usize, evaluations: &[Vec<f64>]) -> Self {
         let (layout, count) = (&*path.images.layout, path.count());
         let block = path.paths * layout.dim;
         let mut gradients = Vec::with_capacity(functionals * count * layout.dim);

@@ -5,7 +5,7 @@ use burn_cpu_kernels::panels::Panels;
 use super::layout::{ImageTiles, LEVELS, Layout};
 
 /// R points with a noise level each.
-pub(crate) struct Rows {
+pub struct Rows {
     /// Number of points, R.
     pub(super) count: usize,
     /// The points in pixels, `[R, d]`.
@@ -20,7 +20,7 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Points in pixels, `[R, d]`, with R noise levels.
-    pub(crate) fn new(images: &ImageTiles, points: Vec<f64>, sigmas: &[f64]) -> Self {
+    pub fn new(images: &ImageTiles, points: Vec<f64>, sigmas: &[f64]) -> Self {
         let layout = &*images.layout;
         let (parts, squares) = packed(layout, &points, sigmas.len(), Form::Point);
         Self {

@@ -20,7 +20,7 @@ use super::tile_masses::{ExactPlace, TileMasses};
 use super::waves::{STRIP, in_rounds, in_waves, of_threads};
 
 /// The influences of the images at some places. `progress` receives the number of images whose products are done.
-pub(crate) fn path_influences(
+pub fn path_influences(
     path: &PathRows<'_>,
     gradients: &PathGradients,
     reference: &Reference,

@@ -5,14 +5,14 @@
 //! `‖x − y‖² = ‖x‖² − 2⟨x, y⟩ + ‖y‖²`,
 //!
 //! so that a matrix product has nearly all of the work. The images are read in tiles, and their bytes become f32 in the tile
-//! that is multiplied ([`tile`]). No copy of the set in another form exists.
+//! that is multiplied (`tile.rs`). No copy of the set in another form exists.
 //!
-//! An image and its mirror image share their products ([`layout`]): with the parts of x and y that are even and odd under
+//! An image and its mirror image share their products (`layout.rs`): with the parts of x and y that are even and odd under
 //! mirroring, `⟨x, y⟩ = ⟨x, y⟩_e + ⟨x, y⟩_o` and `⟨x, mirror y⟩ = ⟨x, y⟩_e − ⟨x, y⟩_o`. A set with its mirror images costs what
 //! it costs without them.
 //!
 //! The products are in f32. Where that could be seen, the distances of the images that matter are computed again in f64
-//! ([`log_weights`]). Sums of tiles are in f64, in an order that depends on the number of images alone ([`pass`]).
+//! (`log_weights.rs`). Sums of tiles are in f64, in an order that depends on the number of images alone (`pass.rs`).
 
 mod layout;
 mod log_weights;
@@ -37,14 +37,14 @@ mod tile;
 mod tile_masses;
 mod waves;
 
-pub(crate) use layout::ImageTiles;
-pub(crate) use pass::{Part, sums_over};
-pub(crate) use path_contributions::{Groups, PathInfluences};
-pub(crate) use path_influences::path_influences;
-pub(crate) use path_masses::{PathMasses, bytes_of_pair};
-pub(crate) use path_moments::path_moments;
-pub(crate) use path_rows::{PathEvaluation, PathGradients, PathRows};
-pub(crate) use path_terms::Reference;
-pub(crate) use rows::Rows;
-pub(crate) use simd::{SQUARES, byte_square};
-pub(crate) use sums::Sums;
+pub use layout::ImageTiles;
+pub use pass::{Part, sums_over};
+pub use path_contributions::{Groups, PathInfluences};
+pub use path_influences::path_influences;
+pub use path_masses::{PathMasses, bytes_of_pair};
+pub use path_moments::path_moments;
+pub use path_rows::{PathEvaluation, PathGradients, PathRows};
+pub use path_terms::Reference;
+pub use rows::Rows;
+pub use simd::{SQUARES, byte_square};
+pub use sums::Sums;

@@ -16,7 +16,7 @@ use super::waves::{STRIP, in_waves, of_threads};
 /// `Σ_y a_y·w·r_y·(y − D)/copies` over the images at some places and their copies, with the influences `a_y` on the only
 /// functional, `[R, d]`: the change of the denoiser at every evaluation if every image gets its influence as mass, which its
 /// copies share. D are `centers` in pixels, `[R, d]`, and `⟨G, D⟩` must be known.
-pub(crate) fn path_moments(
+pub fn path_moments(
     path: &PathRows<'_>,
     gradients: &PathGradients,
     masses: &PathMasses,

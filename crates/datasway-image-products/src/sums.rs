@@ -9,7 +9,7 @@ pub(super) const ENTRIES: usize = 1 << 15;
 
 /// `Σ_j e^{l_ij}` and `Σ_j e^{l_ij}·y_j` of R points over images, relative to the largest terms.
 #[derive(Debug, Clone)]
-pub(crate) struct Sums {
+pub struct Sums {
     /// The largest term of each point, `[R]`.
     pub(super) tops: Vec<f64>,
     /// `Σ_j e^{l_ij − top_i}`, `[R]`.
@@ -58,7 +58,7 @@ impl Sums {
     }
 
     /// The sums without the means if `moments` is false.
-    pub(crate) fn only(&self, moments: bool) -> Self {
+    pub fn only(&self, moments: bool) -> Self {
         let kept = |values: &Vec<f64>| if moments { values.clone() } else { Vec::new() };
         Self {
             tops: self.tops.clone(),
@@ -69,7 +69,7 @@ impl Sums {
     }
 
     /// Adds sums over other images.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         let tops = self.tops.iter().zip(&other.tops);
         let factors = tops.map(|(&old, &new)| {
             let top = old.max(new);
@@ -85,13 +85,13 @@ impl Sums {
     }
 
     /// `ln Σ_j e^{l_ij}`, `[R]`.
-    pub(crate) fn logs(&self) -> Vec<f64> {
+    pub fn logs(&self) -> Vec<f64> {
         let sums = self.tops.iter().zip(&self.totals);
         sums.map(|(top, total)| top + total.ln()).collect()
     }
 
     /// The mean of the images under the softmax in pixels, `[R, d]`.
-    pub(crate) fn means(&self, images: &ImageTiles) -> Vec<f64> {
+    pub fn means(&self, images: &ImageTiles) -> Vec<f64> {
         let (layout, rows) = (&*images.layout, self.tops.len());
         let mut means = Vec::with_capacity(rows * layout.dim);
         for i in 0..rows {

@@ -12,12 +12,12 @@ use super::tile_masses::{ExactPlace, TileMasses};
 use super::waves::{STRIP, in_rounds, in_waves, of_threads};
 
 /// The masses of images at R rows.
-pub(crate) struct PathMasses {
+pub struct PathMasses {
     tiles: Vec<KeptTile>,
     /// q of the images as equal masses at each row, `[R]`.
-    pub(crate) log_densities: Vec<f64>,
+    pub log_densities: Vec<f64>,
     /// D of the images as equal masses at each row, `[R, d]`, if it was asked for.
-    pub(crate) means: Option<Vec<f64>>,
+    pub means: Option<Vec<f64>>,
 }
 
 /// The masses of a tile of c images.
@@ -34,7 +34,7 @@ struct KeptTile {
 }
 
 /// Bytes that are kept for an image and a row: S, and Δ or the terms of K functionals.
-pub(crate) fn bytes_of_pair(copies: usize, functionals: usize) -> usize {
+pub fn bytes_of_pair(copies: usize, functionals: usize) -> usize {
     size_of::<f32>() * (1 + functionals.max(copies - 1))
 }
 
@@ -46,7 +46,7 @@ pub(super) fn log_densities(sums: &Sums, terms: usize) -> Vec<f64> {
 
 impl PathMasses {
     /// The masses of the images at some places, and their means if `means`.
-    pub(crate) fn new(path: &PathRows<'_>, places: &[usize], means: bool) -> Self {
+    pub fn new(path: &PathRows<'_>, places: &[usize], means: bool) -> Self {
         let images = path.images;
         let asked = usize::from(means);
         let (even, odd) = (images.layout.even() * asked, images.layout.odd() * asked);

@@ -8,15 +8,15 @@ use super::tile::TILE;
 use super::waves::{STRIP, in_waves, of_threads, round};
 
 /// Some images of a storage.
-pub(crate) struct Part {
+pub struct Part {
     /// Their places.
-    pub(crate) places: Vec<usize>,
+    pub places: Vec<usize>,
     /// True if their mean is asked for.
-    pub(crate) moments: bool,
+    pub moments: bool,
 }
 
 /// The sums of points over each part. The images of all parts are read once.
-pub(crate) fn sums_over(images: &ImageTiles, rows: &Rows, parts: &[Part]) -> Vec<Sums> {
+pub fn sums_over(images: &ImageTiles, rows: &Rows, parts: &[Part]) -> Vec<Sums> {
     let (even, odd) = (images.layout.even(), images.layout.odd());
     let mut sums: Vec<Sums> = (parts.iter())
         .map(|part| {

@@ -6,27 +6,27 @@ use super::path_loops::{add, add_sizes, contributions};
 use super::path_terms::{TileFactors, TileTerms};
 
 /// The influences of m images on K functionals of n paths.
-pub(crate) struct PathInfluences {
+pub struct PathInfluences {
     /// `a_y`, `[K, n, m]`.
-    pub(crate) influence: Vec<f32>,
+    pub influence: Vec<f32>,
     /// The part of each group of evaluations, `[K, n, S, m]`; empty if it was not asked for.
-    pub(crate) by_group: Vec<f32>,
+    pub by_group: Vec<f32>,
     /// `Σ_y |a_y|` of every evaluation, `[K, R]`.
-    pub(crate) strength: Vec<f64>,
+    pub strength: Vec<f64>,
     /// `Σ_y r_y` of every evaluation, a mean over copies, `[R]`.
-    pub(crate) balance: Vec<f64>,
+    pub balance: Vec<f64>,
     /// q, `[R]`.
-    pub(crate) log_densities: Vec<f64>,
+    pub log_densities: Vec<f64>,
     /// `⟨G, D⟩` in pixels, `[K, R]`.
-    pub(crate) at_center: Vec<f64>,
+    pub at_center: Vec<f64>,
 }
 
 /// Groups of successive evaluations whose parts are asked for.
-pub(crate) struct Groups(pub(super) Vec<Range<usize>>);
+pub struct Groups(pub(super) Vec<Range<usize>>);
 
 impl Groups {
     /// Groups of so many evaluations each.
-    pub(crate) fn of(counts: &[usize]) -> Self {
+    pub fn of(counts: &[usize]) -> Self {
         let ranges = counts.iter().scan(0, |start, count| {
             let range = *start..*start + count;
             *start = range.end;

@@ -76,11 +76,11 @@ fn inner_product_body(x: &[f64], y: &[f64]) -> f64 {
 }
 
 /// Bytes whose squared differences add up to less than 2³².
-pub(crate) const SQUARES: usize = 1 << 15;
+pub const SQUARES: usize = 1 << 15;
 
 multiversion! {
     /// `Σ (a − b)²` of at most [`SQUARES`] bytes, exact.
-    pub(crate) fn byte_square(a: &[u8], b: &[u8]) -> u32 = byte_square_body
+    pub fn byte_square(a: &[u8], b: &[u8]) -> u32 = byte_square_body
 }
 
 #[inline(always)]
