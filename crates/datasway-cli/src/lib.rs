@@ -1,4 +1,4 @@
-//! Common parts of the binaries: allocator, checked numbers, output folders, Ctrl-C, messages and exit codes.
+//! Common parts of the binaries: allocator, checked numbers, output folders, progress, Ctrl-C, messages and exit codes.
 //!
 //! Linking this crate installs the global allocator, so only binaries may depend on it.
 
@@ -9,10 +9,12 @@ mod options;
 mod out;
 mod parse;
 mod process;
+mod progress;
 mod repeated;
 
 pub use options::Options;
 pub use out::{output_folder, result_folder};
 pub use parse::{Parsed, parse, parse_all, parse_words};
 pub use process::{finish, print, stop_on_ctrl_c, tell, tell_if};
+pub use progress::progress_bar;
 pub use repeated::{distinct, resolved};

@@ -3,11 +3,11 @@
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use datasway_cli::number::real;
+use datasway_cli::progress_bar;
 use datasway_data::Selection;
 use datasway_fs::csv::quoted;
 use datasway_fs::plural;
 use datasway_sensitivity::{EncodedPictures, SensitivityConfig, StartingNoise, TrainedModel};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::run_info::SamplerKind;
@@ -99,10 +99,10 @@ impl PictureArgs {
             return Ok(None);
         }
         let (names, values) = self.read(model)?;
-        let bar = ProgressBar::new(names.len() as u64);
-        bar.set_style(ProgressStyle::with_template(
+        let bar = progress_bar(
+            names.len() as u64,
             "{bar:30} {pos}/{len} pictures encoded  {eta} left",
-        )?);
+        )?;
         let progress = |n: usize| bar.inc(n as u64);
         let encoded = EncodedPictures::encode(
             model.score_model.denoiser(),

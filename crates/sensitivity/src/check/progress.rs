@@ -4,9 +4,10 @@ use std::cell::Cell;
 
 use anyhow::Result;
 use burn::tensor::Tensor;
+use datasway_cli::progress_bar;
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::denoiser::Denoiser;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 /// Positions of the bar for each planned second.
 const PER_SECOND: f64 = 1000.0;
@@ -29,10 +30,8 @@ impl CheckProgress {
     /// # Errors
     /// If the terminal cannot be written.
     pub fn new() -> Result<Self> {
-        let style = ProgressStyle::with_template("{bar:30} {percent} %  {msg}  {eta} left")?;
-        let bar = ProgressBar::new(1).with_style(style);
         Ok(Self {
-            bar,
+            bar: progress_bar(1, "{bar:30} {percent} %  {msg}  {eta} left")?,
             before: Cell::new(0.0),
             seconds: Cell::new(0.0),
             evaluations: Cell::new(0),

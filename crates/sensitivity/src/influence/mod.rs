@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use datasway_cli::memory::ensure_room;
 use datasway_cli::number::{self, count};
+use datasway_cli::progress_bar;
 use datasway_data::Selection;
 use datasway_fs::output::Kind;
 use datasway_fs::plural;
@@ -22,7 +23,6 @@ use datasway_sensitivity::influence::{
 use datasway_sensitivity::learner::{LearnerConfig, SolverReport};
 use datasway_sensitivity::measure::ImagePoints;
 use datasway_sensitivity::{ResolvedConfig, SensitivityConfig, TrainedModel};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use self::run::{ImageSets, InfluenceRun};
 use crate::model_arguments::ModelArgs;
@@ -147,10 +147,7 @@ pub fn execute(mut arguments: InfluenceArgs) -> Result<()> {
         plural(model.images.len(), "training image"),
         if samples == 1 { "it" } else { "them" }
     ));
-    let bar = ProgressBar::new(1000);
-    bar.set_style(ProgressStyle::with_template(
-        "{bar:30} {percent} %  {eta} left",
-    )?);
+    let bar = progress_bar(1000, "{bar:30} {percent} %  {eta} left")?;
     let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
     let candidates = candidates.as_ref();
     let (results, report) = if arguments.shard.merged.is_some() {

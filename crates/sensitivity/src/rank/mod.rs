@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use datasway_cli::number::{self, count, real};
+use datasway_cli::progress_bar;
 use datasway_fs::output::Kind;
 use datasway_fs::plural;
 use datasway_report::plot::number as short;
@@ -23,7 +24,6 @@ use datasway_sensitivity::{
     Change, Direction, RankedDirection, RankedSample, RankedSensitivities, SensitivityConfig,
     TrainedModel,
 };
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::default_model;
 use crate::model_arguments::ModelArgs;
@@ -176,10 +176,10 @@ impl RankArgs {
             return Ok((RankedSensitivities::new(directions, results), info));
         }
         datasway_cli::tell(start_message(&directions, config.samples, &info));
-        let bar = ProgressBar::new(config.samples as u64);
-        bar.set_style(ProgressStyle::with_template(
+        let bar = progress_bar(
+            config.samples as u64,
             "{bar:30} {pos}/{len} samples  {eta} left",
-        )?);
+        )?;
         let results = model.ranked_sensitivities(directions, &resolved, |n| bar.inc(n as u64))?;
         bar.finish_and_clear();
         Ok((results, info))
@@ -204,10 +204,7 @@ impl RankArgs {
             return Ok((RankedSensitivities::new(directions, results), info));
         }
         datasway_cli::tell(start_message(&directions, config.samples, &info));
-        let bar = ProgressBar::new(1000);
-        bar.set_style(ProgressStyle::with_template(
-            "{bar:30} {percent} %  at most {eta} left",
-        )?);
+        let bar = progress_bar(1000, "{bar:30} {percent} %  at most {eta} left")?;
         let at = |fraction: f64| bar.set_position((1000.0 * fraction) as u64);
         let (results, solution) = model.weight_sensitivities(directions, config, learner, at)?;
         bar.finish_and_clear();

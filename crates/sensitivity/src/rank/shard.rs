@@ -1,11 +1,11 @@
 //! `sensitivity --shard`: the batches of one share of a ranking, and all of them put together.
 
 use anyhow::Result;
+use datasway_cli::progress_bar;
 use datasway_sensitivity::learner::{ChangedGroups, Learner, SolverReport, WeightChange};
 use datasway_sensitivity::{
     RankedSensitivities, Sensitivities, SensitivityConfig, Through, TrainedModel, changed_groups,
 };
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::RankArgs;
 use super::prepared::Prepared;
@@ -104,10 +104,10 @@ fn solved(
     if path.exists() {
         return weight_change::read(&path, groups, &model.device);
     }
-    let bar = ProgressBar::new(learner.weight_change_work(groups) as u64);
-    bar.set_style(ProgressStyle::with_template(
+    let bar = progress_bar(
+        learner.weight_change_work(groups) as u64,
         "solving for the weights {bar:30} {percent} %  at most {eta} left",
-    )?);
+    )?;
     let mut advance = |work| bar.inc(work as u64);
     let change = learner.weight_change(groups, config, &model.device, &mut advance)?;
     bar.finish_and_clear();

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use datasway_cli::progress_bar;
 use datasway_fs::arrays::Array;
 use datasway_fs::counted;
 use datasway_fs::shard::Shard;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::folder::{RecordedRun, ShardFolder};
 use crate::replay::FromArgs;
@@ -68,10 +68,7 @@ impl Share {
         let missing: Vec<(usize, P)> = missing.collect();
         if !missing.is_empty() {
             let common = prepare()?;
-            let bar = ProgressBar::new(count as u64);
-            bar.set_style(ProgressStyle::with_template(
-                "{bar:30} {pos}/{len} batches  {eta} left",
-            )?);
+            let bar = progress_bar(count as u64, "{bar:30} {pos}/{len} batches  {eta} left")?;
             bar.inc((count - missing.len()) as u64);
             for (i, part) in missing {
                 self.folder.write(i, &compute(&common, part)?)?;
