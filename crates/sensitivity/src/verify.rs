@@ -61,7 +61,7 @@ pub fn execute(arguments: &VerifyArgs) -> Result<()> {
     let folder = datasway_cli::result_folder(&arguments.out, &FOLDER)?;
     let checkpoint = default_model::or_shipped(arguments.checkpoint.as_deref())?;
     let started = Instant::now();
-    let bar = progress_bar()?;
+    let bar = spinner()?;
     let scale = StudyScale {
         seed: arguments.seed,
         quick: arguments.quick,
@@ -89,7 +89,7 @@ pub fn execute(arguments: &VerifyArgs) -> Result<()> {
     Ok(())
 }
 
-fn progress_bar() -> Result<ProgressBar> {
+fn spinner() -> Result<ProgressBar> {
     let bar = ProgressBar::new_spinner();
     bar.set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(200));
