@@ -68,22 +68,38 @@ impl<'a> PlanBuilder<'a> {
 
     /// Adds the training of a model.
     pub fn train(&mut self, kind: JobKind, training: &Training, data: TrainingData) -> JobId {
+        self.train_for(training.config.steps(), kind, training, data)
+    }
+
+    /// Adds the first steps of the training of a model.
+    pub fn train_for(
+        &mut self,
+        steps: u64,
+        kind: JobKind,
+        training: &Training,
+        data: TrainingData,
+    ) -> JobId {
         let description = data_description(data, self.experiment, training.start.is_some());
-        let settings = json!({
+        let mut settings = json!({
             "config": training.config,
             "data": self.experiment.images.fingerprint,
             "change": data_settings(data, self.experiment),
         });
+        let mut label = format!("s{} {description}", training.seed);
+        if steps < training.config.steps() {
+            settings["steps"] = json!(steps);
+            label = format!("{} first {steps}", label.trim_end());
+        }
         let scores = match data {
             TrainingData::WithoutResponsible { scores, .. } => Some(scores),
             _ => None,
         };
-        let label = format!("s{} {description}", training.seed);
         let inputs = training.start.into_iter().chain(scores).collect();
         let task = Task::Train {
             config: Box::new(training.config.clone()),
             start: training.start,
             data,
+            steps,
         };
         self.add(kind, label, settings, inputs, task)
     }

@@ -122,9 +122,9 @@ impl<'a> CostEstimator<'a> {
             / samples.batch.min(samples.count) as f64;
         match task {
             Task::Given => Ok(0.0),
-            Task::Train { config, .. } => {
+            Task::Train { config, steps, .. } => {
                 let seconds_per_step = self.measure(Work::TrainingStep(config))?;
-                Ok(seconds_per_step * config.steps() as f64)
+                Ok(seconds_per_step * *steps as f64)
             }
             Task::Sample { model } => {
                 let config = self.training_config(*model);
@@ -311,11 +311,11 @@ fn time_weights(
         },
     };
     let (timed, whole) = (learner, Learner { config, ..learner });
-    let work = changes.work(&whole) as f64;
+    let work = changes.work(&whole, weights.checkpoints.len()) as f64;
     let halved = changes.halved();
     let started = Instant::now();
-    let solutions = halved.solve(&timed)?.solutions;
-    let seconds = started.elapsed().as_secs_f64() / halved.work(&timed) as f64;
+    let solutions = halved.solve(&timed, &[])?.solutions;
+    let seconds = started.elapsed().as_secs_f64() / halved.work(&timed, 0) as f64;
     let sampling = (solutions.k() * samples.count) as f64 * evaluations(samples.steps);
     Ok(seconds * (work + sampling))
 }

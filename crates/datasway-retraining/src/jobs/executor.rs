@@ -18,7 +18,9 @@ use datasway_fs::arrays::Array;
 use datasway_fs::process::measured;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::density::checkpoint_moments;
-use datasway_sensitivity::learner::{CurvatureSolution, FiniteTraining, Learner, WeightChange};
+use datasway_sensitivity::learner::{
+    CurvatureSolution, FiniteTraining, Learner, PassedWeights, WeightChange,
+};
 use datasway_sensitivity::measure::{Measure, points};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
 
@@ -60,13 +62,15 @@ impl Executor<'_> {
                 config,
                 start,
                 data,
-            } => return self.train(job, config, *start, *data),
+                steps,
+            } => return self.train(job, (config, *steps), *start, *data),
             Task::Sample { model } => self.sample(job, *model)?,
             Task::Sensitivity {
                 model,
+                passed,
                 estimator,
                 training,
-            } => self.sensitivity(job, *model, *estimator, *training)?,
+            } => self.sensitivity(job, (*model, passed), *estimator, *training)?,
             Task::WeightAlignment {
                 model,
                 before,
@@ -151,7 +155,7 @@ impl Executor<'_> {
     fn sensitivity(
         &self,
         job: JobId,
-        model: JobId,
+        (model, passed): (JobId, &[JobId]),
         estimator: usize,
         training: FiniteTraining,
     ) -> Result<Arrays, RetrainError> {
@@ -159,7 +163,7 @@ impl Executor<'_> {
         let estimator = match &experiment.spec.estimators[estimator] {
             SensitivityEstimator::Density(estimator) => estimator,
             SensitivityEstimator::Weights(weights) => {
-                return self.weight_sensitivity(job, model, weights, training);
+                return self.weight_sensitivity(job, (model, passed), weights, training);
             }
             SensitivityEstimator::Combination(_) | SensitivityEstimator::Average(_) => {
                 unreachable!("a sum or a mean of predictions has a task of its own")
@@ -198,7 +202,7 @@ impl Executor<'_> {
     fn weight_sensitivity(
         &self,
         job: JobId,
-        model: JobId,
+        (model, passed): (JobId, &[JobId]),
         weights: &WeightsSpec,
         training: FiniteTraining,
     ) -> Result<Arrays, RetrainError> {
@@ -213,7 +217,16 @@ impl Executor<'_> {
             config: weights.learner(damping, samples.batch, samples.seed),
         };
         let changes = WeightChanges::new(experiment, weights);
-        let solution = changes.solve(&learner)?;
+        let passed: Vec<_> = passed
+            .iter()
+            .map(|&job| self.model(job))
+            .collect::<Result<_, _>>()?;
+        let passed = passed.iter().zip(&weights.checkpoints);
+        let passed = passed.map(|((_, model), &step)| PassedWeights {
+            step,
+            model: model.as_ref(),
+        });
+        let solution = changes.solve(&learner, &passed.collect::<Vec<_>>())?;
         let errors = solution.report.errors.clone();
         let change_of_direction = changes.of_directions();
         let deltas = if weights.moves_weights() {
@@ -327,7 +340,7 @@ impl Executor<'_> {
             config: weights.learner(damping, samples.batch, samples.seed),
         };
         let changes = WeightChanges::new(experiment, weights);
-        let solutions = changes.solve(&learner)?.solutions;
+        let solutions = changes.solve(&learner, &[])?.solutions;
         // p = η·dθ/dη of every direction.
         let directions = experiment.directions.iter().zip(changes.of_directions());
         let masses: Vec<Vec<f64>> = directions

@@ -105,6 +105,8 @@ pub enum Task {
         start: Option<JobId>,
         /// The training data.
         data: TrainingData,
+        /// Steps after which it ends, those of the configuration or fewer.
+        steps: u64,
     },
     /// Draws the samples of a model.
     Sample {
@@ -115,6 +117,8 @@ pub enum Task {
     Sensitivity {
         /// The training job.
         model: JobId,
+        /// The training jobs of weights that the model passed, in the order of their steps.
+        passed: Vec<JobId>,
         /// The estimator.
         estimator: usize,
         /// The training of the changed models.

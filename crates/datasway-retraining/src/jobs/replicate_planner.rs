@@ -36,7 +36,7 @@ impl PlanBuilder<'_> {
         };
         let base = self.sample(base_model);
         let (kind, training, before_model) = match variant.kind {
-            VariantKind::Retrain => (JobKind::Retrain, base_training, base_model),
+            VariantKind::Retrain => (JobKind::Retrain, base_training.clone(), base_model),
             VariantKind::FineTune => {
                 let kind = JobKind::FineTune;
                 let training = Training::fine_tuning(&changed, seed, base_model);
@@ -60,7 +60,15 @@ impl PlanBuilder<'_> {
                 SensitivityEstimator::Average(average) => {
                     self.average(average, base_config, changed.finite_training())
                 }
-                _ => self.sensitivity(base_model, seed, estimator, changed.finite_training()),
+                _ => {
+                    let passed = self.passed(estimator, &base_training);
+                    self.sensitivity(
+                        (base_model, passed),
+                        seed,
+                        estimator,
+                        changed.finite_training(),
+                    )
+                }
             };
             sensitivities.push(job);
         }
@@ -126,9 +134,18 @@ impl PlanBuilder<'_> {
         self.add(JobKind::WeightAlignment, label, settings, inputs, task)
     }
 
+    /// The training jobs of the weights that the training of a base model passed, for an estimator.
+    fn passed(&mut self, estimator: usize, training: &Training) -> Vec<JobId> {
+        let steps = self.experiment.spec.estimators[estimator].checkpoints();
+        let jobs = steps
+            .iter()
+            .map(|&steps| self.train_for(steps, JobKind::Base, training, TrainingData::All));
+        jobs.collect()
+    }
+
     fn sensitivity(
         &mut self,
-        model: JobId,
+        (model, passed): (JobId, Vec<JobId>),
         seed: u64,
         estimator: usize,
         training: FiniteTraining,
@@ -147,12 +164,14 @@ impl PlanBuilder<'_> {
             add_training(&mut settings, training);
         }
         let label = format!("s{seed} {}", options.label());
+        let inputs = [&[model], &passed[..]].concat();
         let task = Task::Sensitivity {
             model,
+            passed,
             estimator,
             training,
         };
-        self.add(JobKind::Sensitivity, label, settings, vec![model], task)
+        self.add(JobKind::Sensitivity, label, settings, inputs, task)
     }
 
     /// A sum of the predictions of two of the jobs `earlier`, which belong to the first estimators.
@@ -191,7 +210,8 @@ impl PlanBuilder<'_> {
         for &seed in &average.seeds {
             let base = Training::from_scratch(base_config, seed);
             let model = self.train(JobKind::Base, &base, TrainingData::All);
-            predictions.push(self.sensitivity(model, seed, estimator, training));
+            let passed = self.passed(estimator, &base);
+            predictions.push(self.sensitivity((model, passed), seed, estimator, training));
         }
         let settings = json!({ "mean": average.seeds.len() });
         let label = SensitivityEstimator::Average(average.clone()).label();

@@ -22,7 +22,7 @@ impl Executor<'_> {
     pub(super) fn train(
         &self,
         job: JobId,
-        config: &TrainingConfig,
+        (config, steps): (&TrainingConfig, u64),
         start: Option<JobId>,
         data: TrainingData,
     ) -> Result<bool, RetrainError> {
@@ -40,7 +40,7 @@ impl Executor<'_> {
             progress: self.progress,
         };
         let options = RunOptions {
-            steps: config.steps(),
+            steps,
             checkpoint_every: self.checkpoint_every,
             stop: self.stop,
         };

@@ -1,7 +1,9 @@
 //! The changes of the weights by the directions of an experiment.
 
 use datasway_diffusion::DiffusionError;
-use datasway_sensitivity::learner::{CurvatureSolution, DataPoints, GroupMass, Learner};
+use datasway_sensitivity::learner::{
+    ChangedGroups, CurvatureSolution, DataPoints, GroupMass, Learner, PassedWeights,
+};
 use datasway_sensitivity::measure::ImagePoints;
 
 use crate::prepared::PreparedExperiment;
@@ -57,19 +59,32 @@ impl WeightChanges {
         }
     }
 
-    /// The changes relative to their masses.
-    pub fn solve(&self, learner: &Learner<'_>) -> Result<CurvatureSolution, DiffusionError> {
-        match &self.finite {
-            Some(changes) => learner.finite_change(&self.with_masses(changes), &mut |_| ()),
-            None => learner.weight_tangent(&self.without_masses(), &mut |_| ()),
+    /// The changes relative to their masses, with `passed` along the training of the model; none for its final weights alone.
+    pub fn solve(
+        &self,
+        learner: &Learner<'_>,
+        passed: &[PassedWeights<'_>],
+    ) -> Result<CurvatureSolution, DiffusionError> {
+        match self.groups() {
+            groups if !passed.is_empty() => learner.change_along(passed, &groups, &mut |_| ()),
+            ChangedGroups::Finite(groups) => learner.finite_change(&groups, &mut |_| ()),
+            ChangedGroups::Derivative(groups) => learner.weight_tangent(&groups, &mut |_| ()),
         }
     }
 
-    /// The work of [`solve`](Self::solve), in the units of the learner's progress.
-    pub fn work(&self, learner: &Learner<'_>) -> usize {
+    /// The work of [`solve`](Self::solve) with so many checkpoints, in the units of the learner's progress.
+    pub fn work(&self, learner: &Learner<'_>, passed: usize) -> usize {
+        match self.groups() {
+            groups if passed > 0 => learner.change_along_work(passed, &groups),
+            ChangedGroups::Finite(groups) => learner.finite_change_work(&groups),
+            ChangedGroups::Derivative(groups) => learner.weight_tangent_work(groups.len()),
+        }
+    }
+
+    fn groups(&self) -> ChangedGroups<'_> {
         match &self.finite {
-            Some(changes) => learner.finite_change_work(&self.with_masses(changes)),
-            None => learner.weight_tangent_work(self.groups.len()),
+            Some(changes) => ChangedGroups::Finite(self.with_masses(changes)),
+            None => ChangedGroups::Derivative(self.without_masses()),
         }
     }
 

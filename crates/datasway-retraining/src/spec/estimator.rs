@@ -92,6 +92,9 @@ pub struct WeightsSpec {
     /// Times that the loss is taken as quadratic on the way of the weights, with the curvature of the changed data.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     linearizations: usize,
+    /// Steps of the base model's training whose weights stand for the steps around them, as the final weights do for the last ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<u64>,
     /// The way from the change of the weights to that of the samples.
     #[serde(default, skip_serializing_if = "Propagation::is_tangent")]
     propagation: Propagation,
@@ -155,6 +158,34 @@ fn is_once(times: &usize) -> bool {
 }
 
 impl WeightsSpec {
+    /// Checks that the checkpoints are in order, and that the options go with them.
+    fn check_checkpoints(&self, field: &dyn Fn(&str) -> String) -> Result<(), RetrainError> {
+        let refuse = |why: &str| {
+            let field = field("checkpoints");
+            Err(RetrainError::experiment(format!("{field}: {why}")))
+        };
+        if self.checkpoints.is_empty() {
+            return Ok(());
+        }
+        if self.checkpoints[0] == 0 || self.checkpoints.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return refuse("they must be ascending numbers of steps, from 1 on");
+        }
+        if !self.damping.depends_on_training() {
+            return refuse(
+                "they divide the length of a training: add damping = \"training\", or leave them out",
+            );
+        }
+        if !is_once(&self.linearizations) {
+            return refuse("they divide the training, as linearizations do: leave one of them out");
+        }
+        if self.alignment {
+            return refuse(
+                "alignment compares the derivative at the final weights: leave one of them out",
+            );
+        }
+        Ok(())
+    }
+
     /// True if each direction is predicted with the curvature of its own changed data.
     pub fn has_changed_curvature(&self) -> bool {
         !self.curvature.is_unchanged()
@@ -246,6 +277,7 @@ impl SensitivityEstimator {
                         field("linearizations")
                     )));
                 }
+                weights.check_checkpoints(&field)?;
             }
             Self::Combination(combination) => {
                 within(&field("share"), combination.share, 0.0..=1.0)?;
@@ -309,7 +341,14 @@ impl SensitivityEstimator {
                     Propagation::Tangent => "",
                     Propagation::MovedWeights => "-moved",
                 };
-                format!("{label}{curvature}{propagation}")
+                let passed = match &weights.checkpoints[..] {
+                    [] => String::new(),
+                    steps => {
+                        let steps: Vec<String> = steps.iter().map(u64::to_string).collect();
+                        format!("-passing-{}", steps.join("-"))
+                    }
+                };
+                format!("{label}{curvature}{passed}{propagation}")
             }
             Self::Combination(CombinationSpec { combine, share, .. }) => {
                 format!("{}+{share}*{}", combine[0], combine[1])
@@ -347,6 +386,14 @@ impl SensitivityEstimator {
                 name: None,
                 ..average
             }),
+        }
+    }
+
+    /// Steps of the base model's training whose weights are used.
+    pub fn checkpoints(&self) -> &[u64] {
+        match self {
+            Self::Weights(weights) => &weights.checkpoints,
+            Self::Density(_) | Self::Combination(_) | Self::Average(_) => &[],
         }
     }
 

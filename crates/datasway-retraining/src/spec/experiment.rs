@@ -14,7 +14,7 @@ use super::checks::{self, SEED};
 use super::direction::DirectionSpec;
 use super::estimator::SensitivityEstimator;
 use super::training_config::TrainingConfig;
-use super::variant::Variant;
+use super::variant::{Variant, VariantKind};
 use crate::RetrainError;
 use crate::baselines::Baseline;
 
@@ -183,6 +183,7 @@ impl Experiment {
             ));
         }
         self.check_averages()?;
+        self.check_checkpoints()?;
         for baseline in &self.baselines {
             baseline.check()?;
         }
@@ -229,6 +230,39 @@ impl Experiment {
         Ok(())
     }
 
+    /// Checks that checkpoints are of the training of base models, and that every variant is one like it.
+    fn check_checkpoints(&self) -> Result<(), RetrainError> {
+        for estimator in &self.estimators {
+            let Some(last) = estimator.checkpoints().last() else {
+                continue;
+            };
+            let refuse = |why: String| {
+                let name = estimator.name();
+                Err(RetrainError::experiment(format!(
+                    "estimator {name}: checkpoints: {why}"
+                )))
+            };
+            if self.base.is_some() {
+                return refuse("how the base was trained is not known: leave them out".to_owned());
+            }
+            let base = self.config()?;
+            for variant in &self.variants {
+                let (name, steps) = (variant.name(), variant.configuration(&base)?.steps());
+                if variant.kind == VariantKind::FineTune {
+                    return refuse(format!(
+                        "variant {name} begins at the final weights, and they were before: leave them out, or the variant"
+                    ));
+                }
+                if *last >= steps {
+                    return refuse(format!(
+                        "variant {name} has {steps} steps, and one is at {last}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that no list that is needed is empty. A benchmark alone needs seeds only.
     fn check_lists(&self) -> Result<(), RetrainError> {
         let seeds = ("seeds", self.seeds.len());
@@ -260,12 +294,16 @@ impl Experiment {
         // A base model, one on unchanged data and one for each change, each with its samples, and the predictions.
         let models = 2 * (2 + count(self.directions.len()));
         let predictions = count(self.estimators.len()) + count(self.baselines.len());
-        let averages = self.estimators.iter().map(|estimator| match estimator {
-            SensitivityEstimator::Average(average) => 2 * count(average.seeds.len()),
+        let averaged = self.estimators.iter().map(|estimator| match estimator {
+            SensitivityEstimator::Average(average) => count(average.seeds.len()),
             _ => 0,
         });
-        let replicates =
-            count(self.variants.len()) * (seeds * (models + predictions) + averages.sum::<u128>());
+        let averaged: u128 = averaged.sum();
+        let passed = self.estimators.iter();
+        let passed = passed.map(|estimator| count(estimator.checkpoints().len()));
+        let passed: u128 = passed.sum();
+        let replicates = count(self.variants.len())
+            * (seeds * (models + predictions) + 2 * averaged + (seeds + averaged) * passed);
         let benchmark = self.attribution.as_ref().map_or(0, |benchmark| {
             let parts = count(benchmark.subsets) + count(benchmark.groups.len());
             let removals = benchmark.counterfactual.as_ref().map_or(0, |removals| {

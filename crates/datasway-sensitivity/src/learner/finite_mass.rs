@@ -93,6 +93,11 @@ impl<'a> GroupMass<'a> {
         }
     }
 
+    /// The work of a product of `G_η` and a direction, with so many draws of the training set.
+    pub(super) fn product_work(&self, draws: usize) -> usize {
+        draws + self.draws(draws)
+    }
+
     /// Draws of a group beside `draws` of the training set, `⌈min(η, 1)·draws⌉`: up to a mass of 1 each counts as much as one of these.
     fn draws(&self, draws: usize) -> usize {
         match self {
@@ -182,18 +187,9 @@ impl Learner<'_> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
         self.config.check_linearizations()?;
-        let count = self.training_set.count();
-        groups.iter().try_for_each(|group| group.check(count))?;
+        self.check_masses(groups)?;
         let curvature = self.changed_curvature(groups)?;
-        let points = groups.iter().map(|group| group.points(self.training_set));
-        let points: Vec<Subset<'_>> = points.collect();
-        let points: Vec<&dyn DataPoints> = points.iter().map(|p| p as &dyn DataPoints).collect();
-        // −t/η·(∇L_ν − ∇L_ρ)
-        let factors = groups
-            .iter()
-            .map(|group| -1.0 / (1.0 + group.signed_mass()));
-        let factors: Vec<f64> = factors.collect();
-        let right = self.gradient_difference(&points, progress)?.scale(&factors);
+        let right = self.changed_gradient(groups, progress)?;
         let regularization = self.regularization(progress)?;
         let rule = StoppingRule {
             effect,
@@ -214,6 +210,22 @@ impl Learner<'_> {
         }
     }
 
+    /// `−(∇L_η − ∇L_ρ)/η` of every group, `−t/η·(∇L_ν − ∇L_ρ)`.
+    pub(super) fn changed_gradient(
+        &self,
+        groups: &[GroupMass<'_>],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ParameterTangents, DiffusionError> {
+        let points = groups.iter().map(|group| group.points(self.training_set));
+        let points: Vec<Subset<'_>> = points.collect();
+        let points: Vec<&dyn DataPoints> = points.iter().map(|p| p as &dyn DataPoints).collect();
+        let factors = groups
+            .iter()
+            .map(|group| -1.0 / (1.0 + group.signed_mass()));
+        let factors: Vec<f64> = factors.collect();
+        Ok(self.gradient_difference(&points, progress)?.scale(&factors))
+    }
+
     /// The work of [`finite_change`](Self::finite_change), in the units of its progress.
     pub fn finite_change_work(&self, groups: &[GroupMass<'_>]) -> usize {
         let LearnerConfig {
@@ -230,6 +242,12 @@ impl Learner<'_> {
             1 => once,
             n => once + gradient + (n - 1) * (iterations + 1) * gradient,
         }
+    }
+
+    /// Checks the masses and the members of the groups.
+    pub(super) fn check_masses(&self, groups: &[GroupMass<'_>]) -> Result<(), DiffusionError> {
+        let count = self.training_set.count();
+        groups.iter().try_for_each(|group| group.check(count))
     }
 
     pub(super) fn changed_curvature<'p>(

@@ -94,6 +94,17 @@ impl FiniteTraining {
         TrainingFilter { times }
     }
 
+    /// The time of the flow after a number of steps.
+    pub(super) fn time_after(&self, steps: u64) -> f64 {
+        let parts = self.parts().into_iter();
+        let parts = parts.take_while(|part| part.first < steps);
+        let times = parts.map(|part| {
+            let taken = part.steps.min(steps - part.first);
+            self.optimization.learning_rate_at(part.middle()) * taken as f64
+        });
+        times.sum()
+    }
+
     /// The run in parts of equal length, the last of which may be shorter; single steps unless there are too many.
     fn parts(&self) -> Vec<RunPart> {
         let steps = self.optimization.steps;
@@ -147,19 +158,23 @@ impl TrainingFilter {
         self.times.iter().map(|(share, _)| share).sum()
     }
 
-    /// The training in n parts of equal times of the flow.
-    pub(super) fn legs(&self, n: usize) -> Vec<LegFilters> {
+    /// The starts of n parts of equal times of the flow.
+    pub(super) fn equal_starts(&self, n: usize) -> Vec<f64> {
         let end = self.times.last().map_or(0.0, |(_, time)| *time);
-        let length = end / n as f64;
-        let leg_of = |time: f64| ((time / length) as usize).min(n - 1);
-        let legs = (0..n).map(|leg| {
-            let inside = self.times.iter().filter(|(_, time)| leg_of(*time) == leg);
-            let since = inside.map(|&(share, time)| (share, time - leg as f64 * length));
-            let whole = TrainingFilter {
-                times: vec![(1.0, length)],
-            };
+        (0..n).map(|leg| end * leg as f64 / n as f64).collect()
+    }
+
+    /// The training in parts that start at ascending times of the flow, the first of which is 0.
+    pub(super) fn legs(&self, starts: &[f64]) -> Vec<LegFilters> {
+        let ends = starts[1..].iter().map(Some).chain([None]);
+        let legs = starts.iter().zip(ends).map(|(&start, end)| {
+            let is_inside = |time: f64| time >= start && end.is_none_or(|&end| time < end);
+            let inside = self.times.iter().filter(|(_, time)| is_inside(*time));
+            let since = inside.map(|&(share, time)| (share, time - start));
             LegFilters {
-                advance: (leg + 1 < n).then_some(whole),
+                advance: end.map(|end| TrainingFilter {
+                    times: vec![(1.0, end - start)],
+                }),
                 averaged: TrainingFilter {
                     times: since.collect(),
                 },

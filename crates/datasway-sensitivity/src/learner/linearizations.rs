@@ -32,17 +32,17 @@ use super::stopping::StoppingRule;
 use super::training_flow::TrainingFlow;
 
 /// The change of the weights on a leg.
-struct LegChange {
+pub(super) struct LegChange {
     /// The change from its start to its end, K; none for the last leg.
-    advance: Option<ParameterTangents>,
+    pub advance: Option<ParameterTangents>,
     /// The part of the change from its start in the averaged weights, K; none if no share of the average falls on the leg.
-    averaged: Option<ParameterTangents>,
-    report: SolverReport,
+    pub averaged: Option<ParameterTangents>,
+    pub report: SolverReport,
 }
 
 impl TrainingFlow {
     /// The change of the weights on a leg with this curvature.
-    fn follow(
+    pub(super) fn follow(
         &self,
         leg: &LegFilters,
         curvature: &dyn Curvature,
@@ -101,7 +101,9 @@ impl Learner<'_> {
         rule: StoppingRule<'_>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
-        let legs = flow.filter.legs(self.config.linearizations);
+        let legs = flow
+            .filter
+            .legs(&flow.filter.equal_starts(self.config.linearizations));
         let first = flow.follow(&legs[0], &curvature, &right, rule, progress)?;
         // right + ∇L_η(θ₀)/η, from which ∇L_η(θ_i)/η is subtracted.
         let inverse_masses = groups.iter().map(|group| 1.0 / group.signed_mass());

@@ -23,6 +23,7 @@
 mod adam;
 mod adjoint;
 mod batched;
+mod checkpoints;
 mod config;
 mod conjugate_gradients;
 mod curvature;
@@ -51,6 +52,7 @@ mod training_flow;
 mod weight_change;
 
 pub use adjoint::weight_gradients;
+pub use checkpoints::PassedWeights;
 pub use config::{Damping, LearnerConfig, PreconditionerKind};
 pub use conjugate_gradients::{DampedCurvature, Preconditioner, Solution, conjugate_gradients};
 pub use curvature::{Curvature, GaussNewton};

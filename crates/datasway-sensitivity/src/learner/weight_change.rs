@@ -12,6 +12,7 @@ use super::solve::Learner;
 use crate::config::SensitivityConfig;
 
 /// Groups of images whose mass in the training data changes.
+#[derive(Clone)]
 pub enum ChangedGroups<'a> {
     /// The derivative in the mass of each group.
     Derivative(Vec<&'a dyn DataPoints>),
@@ -25,6 +26,14 @@ impl ChangedGroups<'_> {
         match self {
             Self::Derivative(groups) => groups.len(),
             Self::Finite(groups) => groups.len(),
+        }
+    }
+
+    /// The work of a product of the curvature and a direction for each group, with so many draws of the training set.
+    pub(super) fn product_work(&self, draws: usize) -> usize {
+        match self {
+            Self::Derivative(groups) => groups.len() * draws,
+            Self::Finite(groups) => groups.iter().map(|group| group.product_work(draws)).sum(),
         }
     }
 

@@ -87,7 +87,7 @@ fn a_linear_model_needs_one_linearisation() {
 /// `√v + ε` of every weight as the identity of the learner's metric: one step of a training of one short step.
 ///
 /// A change by a training of one step is `−l·P·g` up to its curvature, so that P is the ratio to the gradient.
-fn metric(learner: &Learner<'_>, nu: &Tensor<2>) -> Vec<f64> {
+pub fn metric(learner: &Learner<'_>, nu: &Tensor<2>) -> Vec<f64> {
     let rate = 1e-9;
     let step = FiniteTraining {
         optimization: Optimization {

@@ -1,6 +1,7 @@
 //! The derivative of the learner: weights at a minimum against minima of changed data, and the tangent against its adjoint.
 
 mod adjoint;
+mod checkpoints;
 mod finite_training;
 mod kronecker;
 mod linearizations;
