@@ -15,6 +15,7 @@ use safetensors::SafeTensors;
 
 const TINY: &str = include_str!("experiments/tiny.toml");
 const SMALL: &str = include_str!("experiments/small.toml");
+const SCRATCH: &str = include_str!("experiments/scratch.toml");
 
 /// A folder with both experiments.
 fn folder() -> Folder {
@@ -203,6 +204,39 @@ fn fine_tuned_samples_go_where_they_are_predicted_to_go() {
             "{status}"
         );
     }
+}
+
+#[test]
+fn a_training_from_scratch_is_predicted_from_weights_that_it_passed() {
+    let folder = folder();
+    folder.write("scratch.toml", SCRATCH);
+    let (_, errors) = succeed(&folder, &["run", "scratch.toml"]);
+    let mut bases = begun(&errors);
+    bases.retain(|job| job.starts_with("base"));
+    let expected = ["base s0", "base s0 first 20", "base s0 first 40"];
+    assert_eq!(bases, expected, "both predictions share their checkpoints");
+    let jobs = folder.join("runs/scratch/jobs");
+    let pinned = include_str!("experiments/scratch_predictions.txt");
+    stored_numbers::check(&jobs, &["sensitivity"], pinned);
+    let at_the_end = prediction(&jobs, "sensitivity-s0_weights-4-training");
+    let along = prediction(&jobs, "sensitivity-s0_weights-4-training-passing-20-40");
+    assert_ne!(at_the_end, along);
+    // Weights near the end are those of the run itself, so that they say the same.
+    let late = SCRATCH.replace("[20, 40]", "[59]");
+    folder.write("late.toml", late.replace("\"scratch\"", "\"late\""));
+    succeed(&folder, &["run", "late.toml"]);
+    let jobs = folder.join("runs/late/jobs");
+    let late = prediction(&jobs, "sensitivity-s0_weights-4-training-passing-59");
+    let distance = |other: &[f32]| {
+        let differences = at_the_end.iter().zip(other).map(|(a, b)| (a - b).powi(2));
+        differences.sum::<f32>().sqrt()
+    };
+    assert!(
+        distance(&late) < 0.1 * distance(&along),
+        "{} of {}",
+        distance(&late),
+        distance(&along)
+    );
 }
 
 #[test]

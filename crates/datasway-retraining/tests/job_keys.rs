@@ -1,4 +1,4 @@
-//! Keys of every job of three experiments of `tests/experiments`, pinned.
+//! Keys of every job of four experiments of `tests/experiments`, pinned.
 //!
 //! A key names a result on disk. If one changes, results of earlier versions are no longer found and every user computes them again:
 //! rename types and fields freely, but change a line of the fixture only together with `revision` in `jobs/key.rs` or with that of a
@@ -33,7 +33,7 @@ fn keys(name: &str) -> String {
 #[test]
 fn keys_are_those_of_every_earlier_version() {
     let pinned = include_str!("fixtures/job_keys.txt");
-    let computed: String = ["tiny", "small", "lds"]
+    let computed: String = ["tiny", "small", "lds", "scratch"]
         .map(|name| format!("# {name}.toml\n{}", keys(name)))
         .concat();
     assert!(

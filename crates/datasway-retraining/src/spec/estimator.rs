@@ -478,6 +478,36 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_divide_the_length_of_a_training_in_order() {
+        let with = |more: &str| read(&format!("through = \"weights\"\n{more}")).unwrap();
+        let training = "damping = \"training\"\ncheckpoints = ";
+        let right = with(&format!("{training}[5, 20]"));
+        right.check(&[]).unwrap();
+        assert_eq!(right.name(), "weights-24-training-passing-5-20");
+        assert_eq!(right.checkpoints(), [5, 20]);
+        let form = serde_json::to_value(with("")).unwrap();
+        assert!(form.get("checkpoints").is_none(), "{form}");
+        let several = "curvature = \"changed\"\nlinearizations = 2";
+        for (estimator, says) in [
+            (with(&format!("{training}[0, 20]")), "from 1 on"),
+            (with(&format!("{training}[20, 5]")), "ascending"),
+            (with(&format!("{training}[5, 5]")), "ascending"),
+            (with("checkpoints = [5]"), "add damping = \"training\""),
+            (
+                with(&format!("{training}[5]\n{several}")),
+                "as linearizations do",
+            ),
+            (
+                with(&format!("{training}[5]\nalignment = true")),
+                "alignment",
+            ),
+        ] {
+            let error = estimator.check(&[]).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
     fn the_curvature_of_changed_data_has_a_name_and_its_absence_leaves_no_trace() {
         let plain = read("through = \"weights\"").unwrap();
         let form = serde_json::to_value(&plain).unwrap();

@@ -383,6 +383,29 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_are_of_a_training_from_scratch() {
+        let with = |steps: &str| {
+            let estimator = format!(
+                "[[estimators]]\nthrough = \"weights\"\ndamping = \"training\"\ncheckpoints = {steps}\n[[baselines]]"
+            );
+            SMALL.replace("[[baselines]]", &estimator)
+        };
+        let scratch = |text: String| text.replace("kind = \"fine-tune\"", "kind = \"retrain\"");
+        let own = "set = { steps = 10, network = { channels = 16 } }";
+        let given = with("[2]").replace("preset = \"faces16\"", "base = \"base\"");
+        // The variant has 3 steps of its own.
+        read(&scratch(with("[1, 2]"))).unwrap();
+        for (text, says) in [
+            (with("[2]"), "begins at the final weights"),
+            (scratch(with("[2, 3]")), "has 3 steps, and one is at 3"),
+            (given.replace(own, ""), "how the base was trained"),
+        ] {
+            let error = read(&text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
     fn fields_of_the_preset_are_replaced_and_names_are_made() {
         let small = read(SMALL).unwrap();
         let config = small.config().unwrap();
