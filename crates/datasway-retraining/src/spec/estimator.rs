@@ -3,13 +3,11 @@
 use datasway_diffusion::validate::{self, distinct, within};
 use datasway_sensitivity::Through;
 use datasway_sensitivity::density::EstimatorSpec;
-use datasway_sensitivity::learner::{
-    Damping, DampingSpec, FiniteTraining, LearnerConfig, PreconditionerKind,
-};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::checks::SEED;
+use super::weights::WeightsSpec;
 use crate::RetrainError;
 
 /// The field that tells the derivative of the weights from an estimator of the density.
@@ -62,163 +60,6 @@ fn weights(table: toml::Table) -> Result<SensitivityEstimator, toml::de::Error> 
     }
 }
 
-/// Options of the derivative of the weights ([`datasway_sensitivity::learner`]).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WeightsSpec {
-    /// Name in tables; made of the iterations and the solver if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    /// Tells this kind from an estimator of the density.
-    through: Through,
-    /// Draws of the Gauss–Newton matrix.
-    #[serde(default = "default_draws")]
-    draws: usize,
-    /// Draws of each gradient of the loss.
-    #[serde(default = "default_gradient_draws")]
-    gradient_draws: usize,
-    /// The regularisation in directions of little curvature.
-    #[serde(default)]
-    damping: DampingSpec,
-    /// The preconditioner of the solver with a damping by a number.
-    #[serde(default, skip_serializing_if = "PreconditionerKind::is_none")]
-    preconditioner: PreconditionerKind,
-    /// Iterations of the solver, all of which are done.
-    #[serde(default = "default_iterations")]
-    iterations: usize,
-    /// The data whose curvature limits the change.
-    #[serde(default, skip_serializing_if = "CurvatureData::is_unchanged")]
-    curvature: CurvatureData,
-    /// Times that the loss is taken as quadratic on the way of the weights, with the curvature of the changed data.
-    #[serde(default = "once", skip_serializing_if = "is_once")]
-    linearizations: usize,
-    /// Steps of the base model's training whose weights stand for the steps around them, as the final weights do for the last ones.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub checkpoints: Vec<u64>,
-    /// The way from the change of the weights to that of the samples.
-    #[serde(default, skip_serializing_if = "Propagation::is_tangent")]
-    propagation: Propagation,
-    /// Compares the real changes of the weights with their derivative.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub alignment: bool,
-}
-
-/// The data whose curvature limits the change of the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum CurvatureData {
-    /// The training data: the derivative at mass 0.
-    #[default]
-    Unchanged,
-    /// The training data with the mass of the direction: its change, relative to the mass.
-    Changed,
-}
-
-impl CurvatureData {
-    fn is_unchanged(&self) -> bool {
-        *self == Self::Unchanged
-    }
-}
-
-/// The way from the change of the weights to that of the samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Propagation {
-    /// The tangent of the sampler: the derivative of the samples.
-    #[default]
-    Tangent,
-    /// The samples of the model whose weights are moved by the mass of the direction: their change, relative to the mass.
-    MovedWeights,
-}
-
-impl Propagation {
-    fn is_tangent(&self) -> bool {
-        *self == Self::Tangent
-    }
-}
-
-fn default_draws() -> usize {
-    LearnerConfig::default().curvature_draws
-}
-
-fn default_gradient_draws() -> usize {
-    LearnerConfig::default().gradient_draws
-}
-
-fn default_iterations() -> usize {
-    24
-}
-
-fn once() -> usize {
-    1
-}
-
-fn is_once(times: &usize) -> bool {
-    *times == 1
-}
-
-impl WeightsSpec {
-    /// Checks that the checkpoints are in order, and that the options go with them.
-    fn check_checkpoints(&self, field: &dyn Fn(&str) -> String) -> Result<(), RetrainError> {
-        let refuse = |why: &str| {
-            let field = field("checkpoints");
-            Err(RetrainError::experiment(format!("{field}: {why}")))
-        };
-        if self.checkpoints.is_empty() {
-            return Ok(());
-        }
-        if self.checkpoints[0] == 0 || self.checkpoints.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return refuse("they must be ascending numbers of steps, from 1 on");
-        }
-        if !self.damping.depends_on_training() {
-            return refuse(
-                "they divide the length of a training: add damping = \"training\", or leave them out",
-            );
-        }
-        if !is_once(&self.linearizations) {
-            return refuse("they divide the training, as linearizations do: leave one of them out");
-        }
-        if self.alignment {
-            return refuse(
-                "alignment compares the derivative at the final weights: leave one of them out",
-            );
-        }
-        Ok(())
-    }
-
-    /// True if each direction is predicted with the curvature of its own changed data.
-    pub fn has_changed_curvature(&self) -> bool {
-        !self.curvature.is_unchanged()
-    }
-
-    /// True if each direction is predicted by the samples of a model with moved weights.
-    pub fn moves_weights(&self) -> bool {
-        !self.propagation.is_tangent()
-    }
-
-    /// The regularisation for a variant with this training.
-    pub fn damping(&self, training: FiniteTraining) -> Damping {
-        self.damping.resolve(training)
-    }
-
-    /// The options, with a regularisation, the number of draws that are computed together and the seed of the draws.
-    pub fn learner(&self, damping: Damping, batch: usize, seed: u64) -> LearnerConfig {
-        LearnerConfig {
-            curvature_draws: self.draws,
-            gradient_draws: self.gradient_draws,
-            damping,
-            preconditioner: self.preconditioner,
-            // The number of iterations alone decides, so that results of different numbers can be compared.
-            tolerance: 0.0,
-            iterations: self.iterations,
-            linearizations: self.linearizations,
-            batch,
-            seed,
-            ..LearnerConfig::default()
-        }
-    }
-}
-
 /// A weighted sum of the predictions of two other estimators, at the length of the first:
 /// `(1 − share)·δ₁ + share·δ₂·‖δ₁‖/‖δ₂‖` for each sample and direction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -263,22 +104,7 @@ impl SensitivityEstimator {
         }
         match self {
             Self::Density(estimator) => estimator.check()?,
-            Self::Weights(weights) => {
-                // The training of a variant is checked with it.
-                let damping = weights.damping.without_training();
-                let learner = weights.learner(damping, 1, 0).check();
-                let preconditioner = weights.damping.check_preconditioner(weights.preconditioner);
-                let times = weights.damping.check_linearizations(weights.linearizations);
-                let checked = learner.and(preconditioner).and(times);
-                checked.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
-                if !is_once(&weights.linearizations) && !weights.has_changed_curvature() {
-                    return Err(RetrainError::experiment(format!(
-                        "{} are of a change by a finite mass: add curvature = \"changed\", or leave them out",
-                        field("linearizations")
-                    )));
-                }
-                weights.check_checkpoints(&field)?;
-            }
+            Self::Weights(weights) => weights.check(&field)?,
             Self::Combination(combination) => {
                 within(&field("share"), combination.share, 0.0..=1.0)?;
                 let mut names = combination.combine.iter();
@@ -327,29 +153,7 @@ impl SensitivityEstimator {
     pub fn label(&self) -> String {
         match self {
             Self::Density(estimator) => estimator.label(),
-            Self::Weights(weights) => {
-                let preconditioner = weights.preconditioner;
-                let label = weights.damping.label(preconditioner, weights.iterations);
-                let curvature = match weights.curvature {
-                    CurvatureData::Unchanged => String::new(),
-                    CurvatureData::Changed if is_once(&weights.linearizations) => {
-                        "-changed".to_owned()
-                    }
-                    CurvatureData::Changed => format!("-changed{}", weights.linearizations),
-                };
-                let propagation = match weights.propagation {
-                    Propagation::Tangent => "",
-                    Propagation::MovedWeights => "-moved",
-                };
-                let passed = match &weights.checkpoints[..] {
-                    [] => String::new(),
-                    steps => {
-                        let steps: Vec<String> = steps.iter().map(u64::to_string).collect();
-                        format!("-passing-{}", steps.join("-"))
-                    }
-                };
-                format!("{label}{curvature}{passed}{propagation}")
-            }
+            Self::Weights(weights) => weights.label(),
             Self::Combination(CombinationSpec { combine, share, .. }) => {
                 format!("{}+{share}*{}", combine[0], combine[1])
             }
@@ -373,11 +177,7 @@ impl SensitivityEstimator {
     pub fn unnamed(&self) -> Self {
         match self.clone() {
             Self::Density(estimator) => Self::Density(estimator.unnamed()),
-            Self::Weights(weights) => Self::Weights(WeightsSpec {
-                name: None,
-                alignment: false,
-                ..weights
-            }),
+            Self::Weights(weights) => Self::Weights(weights.unnamed()),
             Self::Combination(combination) => Self::Combination(CombinationSpec {
                 name: None,
                 ..combination
@@ -399,7 +199,7 @@ impl SensitivityEstimator {
 
     /// True if the length of a variant's training decides the result.
     pub fn depends_on_training(&self) -> bool {
-        matches!(self, Self::Weights(weights) if weights.damping.depends_on_training())
+        matches!(self, Self::Weights(weights) if weights.depends_on_training())
     }
 
     /// True if the masses of the directions decide the result.
