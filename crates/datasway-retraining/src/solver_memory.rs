@@ -41,10 +41,12 @@ impl PreparedExperiment {
             if let SensitivityEstimator::Weights(spec) = estimator {
                 let learner = spec.learner(spec.damping(training), samples.batch, samples.seed);
                 let name = format!("estimator {}", estimator.name());
-                let bytes = if spec.has_changed_curvature() {
-                    learner.finite_change_bytes(&shapes, directions)
-                } else {
-                    learner.solution_bytes(&shapes, sets)
+                let is_finite = spec.has_changed_curvature();
+                let groups = if is_finite { directions } else { sets };
+                let bytes = match (spec.checkpoints.is_empty(), is_finite) {
+                    (true, true) => learner.finite_change_bytes(&shapes, groups),
+                    (true, false) => learner.solution_bytes(&shapes, groups),
+                    (false, _) => learner.change_along_bytes(&shapes, groups, is_finite),
                 };
                 solvers.push(memory(name, &learner, bytes));
             }

@@ -18,6 +18,8 @@ const GROUP_PRODUCT: u128 = 2;
 const LATER_LEG: u128 = 3;
 /// Vectors of each group that a later linearisation keeps: its start, its first gradient and the average.
 const LEG_STATES: u128 = 3;
+/// Vectors of each group beside a leg of checkpoints: the second result of the leg, its start and the average.
+const BESIDE_LEG: u128 = 3;
 /// Vectors for the largest eigenvalue.
 const SPECTRUM: usize = 12;
 /// Vectors of a random gradient while its moments are added.
@@ -89,6 +91,26 @@ impl LearnerConfig {
     /// single precision.
     pub fn finite_change_bytes(&self, shapes: &[Vec<usize>], groups: usize) -> SolverBytes {
         self.with_masses(self.solution_bytes(shapes, groups), shapes, groups)
+    }
+
+    /// Bytes of [`Learner::change_along`](super::Learner::change_along) for so many groups, with finite masses or as a derivative,
+    /// with parameters of these shapes in single precision. The models of the checkpoints are not counted.
+    pub fn change_along_bytes(
+        &self,
+        shapes: &[Vec<usize>],
+        groups: usize,
+        is_finite: bool,
+    ) -> SolverBytes {
+        let leg = if is_finite {
+            self.finite_change_bytes(shapes, groups)
+        } else {
+            self.solution_bytes(shapes, groups)
+        };
+        let beside = BESIDE_LEG * groups as u128 * vector_bytes(shapes);
+        SolverBytes {
+            vectors: leg.vectors.saturating_add(beside),
+            ..leg
+        }
     }
 
     /// A solution by finite masses: its matrix has the curvature of each group beside that of the training set.

@@ -18,7 +18,8 @@ use datasway_diffusion::training_noise::TrainingNoise;
 use datasway_sensitivity::SensitivityConfig;
 use datasway_sensitivity::learner::{
     ChangedGroups, Damping, DataPoints, FiniteTraining, GroupMass, KroneckerFactors,
-    KroneckerInverse, Learner, LearnerConfig, LossDraws, PreconditionerKind, SolverBytes,
+    KroneckerInverse, Learner, LearnerConfig, LossDraws, PassedWeights, PreconditionerKind,
+    SolverBytes,
 };
 use datasway_training::optimization::Optimization;
 
@@ -227,6 +228,26 @@ fn check_all() {
                 });
                 let estimate = config.finite_change_bytes(&shapes, k);
                 check(&format!("{name}, {k} linearised"), peak, estimate);
+                let passed = [30, 70].map(|step| PassedWeights {
+                    step,
+                    model: &model,
+                });
+                for (groups, is_finite) in [
+                    (ChangedGroups::Derivative(vec![&nu; k]), false),
+                    (ChangedGroups::Finite(vec![group; k]), true),
+                ] {
+                    let config = LearnerConfig {
+                        linearizations: 1,
+                        ..config
+                    };
+                    let (_, [_, peak]) = counted(|| {
+                        let change = learner(config).change_along(&passed, &groups, &mut |_| ());
+                        change.expect("a change")
+                    });
+                    let estimate = config.change_along_bytes(&shapes, k, is_finite);
+                    let name = format!("{name}, {k} along checkpoints, finite: {is_finite}");
+                    check(&name, peak, estimate);
+                }
             }
         }
         for k in [1, 3] {
