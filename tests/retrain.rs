@@ -239,6 +239,18 @@ fn a_training_from_scratch_is_predicted_from_weights_that_it_passed() {
     );
 }
 
+/// A prediction by moved weights is a difference of samples, which a small enough mass leaves to rounding.
+#[test]
+fn moves_that_are_rounding_are_no_prediction() {
+    let folder = folder();
+    // Steps as long as those of three amplify rounding.
+    let steps = SCRATCH.replace("steps = 3\n", "steps = 18\n");
+    let small = steps.replace("mass = 0.3", "mass = 1e-8");
+    folder.write("scratch.toml", small);
+    let said = folder.run("retrain", &["run", "scratch.toml"]);
+    said.refused(1, "add attr:Eyeglasses 0.00000001 moves its samples by");
+}
+
 #[test]
 fn finished_jobs_never_run_again_and_a_change_reruns_what_depends_on_it() {
     let folder = folder();

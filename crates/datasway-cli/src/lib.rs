@@ -16,5 +16,5 @@ pub use options::Options;
 pub use out::{output_folder, result_folder};
 pub use parse::{Parsed, parse, parse_all, parse_words};
 pub use process::{finish, print, stop_on_ctrl_c, tell, tell_if};
-pub use progress::progress_bar;
+pub use progress::{decoding_progress, progress_bar};
 pub use repeated::{distinct, resolved};

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle, TermLike};
 
 use crate::process::tell;
 
@@ -27,6 +27,15 @@ pub fn progress_bar(length: u64, template: &str) -> Result<ProgressBar> {
         return Ok(ProgressBar::new(length).with_style(style));
     }
     in_log(length, template, Log::new(LINE_EVERY, |line| tell(line)))
+}
+
+/// Shows how far the decoding of so many images is until what it returns is dropped, which takes the number that were decoded since.
+pub fn decoding_progress(images: usize) -> Box<dyn Fn(usize) + Send + Sync> {
+    let bar = progress_bar(images as u64, "decoding {bar:30} {pos}/{len} left {eta}");
+    // The template is a constant that indicatif understands.
+    let bar = bar.unwrap_or_else(|_| ProgressBar::hidden());
+    let bar = bar.with_finish(ProgressFinish::AndClear);
+    Box::new(move |decoded| bar.inc(decoded as u64))
 }
 
 fn in_log(length: u64, template: &str, log: Log) -> Result<ProgressBar> {

@@ -31,7 +31,7 @@ mod words;
 pub use crop::Crop;
 pub use dataset::{Attributes, Classes, Dataset, Shape};
 pub use error::DataError;
-pub use load::{LoadOptions, load};
+pub use load::{DecodingProgress, LoadOptions, load};
 pub use moments::PixelMoments;
 pub use picture::mask;
 pub use report::Report;

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
-use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use crate::dataset::Pixels;
@@ -15,6 +14,9 @@ use crate::{Crop, DataError, Dataset, Filter, Shape, Source, cache, memory};
 
 /// Bytes that are decoded between two checks for failures.
 const PORTION: usize = 64 << 20;
+
+/// Begins to show how far the decoding of so many images is, and returns what takes the number of images that were decoded since.
+pub type DecodingProgress = fn(usize) -> Box<dyn Fn(usize) + Send + Sync>;
 
 /// Options of [`load`].
 #[derive(Clone, Debug, Default)]
@@ -34,8 +36,8 @@ pub struct LoadOptions {
     pub skip_bad: bool,
     /// Folder of the cache, or `None` for no cache.
     pub cache_dir: Option<PathBuf>,
-    /// Show a progress bar on stderr.
-    pub progress: bool,
+    /// Shows how far the decoding is; nothing if absent.
+    pub progress: Option<DecodingProgress>,
 }
 
 /// Decodes `source`, or maps it from the cache.
@@ -101,7 +103,7 @@ pub(crate) fn decode(
         image_of(&image, square, size.unwrap_or(side), grey, options)
             .map_err(|problem| problem.of_file(&listing.origins[i]))
     };
-    let bar = bar(chosen.len(), options.progress);
+    let shown = options.progress.map(|begin| begin(chosen.len()));
     let portion = (PORTION / (needed / chosen.len().max(1)).max(1)).clamp(16, 4096);
     let (mut kept, mut pixels, mut first_skipped) = (Vec::new(), Vec::new(), None);
     pixels
@@ -116,7 +118,7 @@ pub(crate) fn decode(
         let decoded: Vec<_> = portion
             .par_iter()
             .map(|&i| (i, decode(i)))
-            .inspect(|_| bar.inc(1))
+            .inspect(|_| shown.iter().for_each(|add| add(1)))
             .collect();
         for (i, result) in decoded {
             match result {
@@ -131,7 +133,6 @@ pub(crate) fn decode(
             }
         }
     }
-    bar.finish_and_clear();
     let skipped = chosen.len() - kept.len();
     let Some(size) = size.filter(|_| !kept.is_empty()) else {
         return Err(DataError::Empty {
@@ -216,13 +217,4 @@ fn image_of(
         return Err(Unfit::TooSmall { have, want });
     }
     Ok(resize(picture, &frame, options.filter, grey))
-}
-
-fn bar(count: usize, show: bool) -> ProgressBar {
-    if !show {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("decoding {bar:30} {pos}/{len} left {eta}");
-    ProgressBar::new(count as u64)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

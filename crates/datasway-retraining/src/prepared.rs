@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
 use datasway_attribution::AttributionContext;
-use datasway_data::{DataError, Dataset, LoadOptions, PixelMoments, Source};
+use datasway_data::{DataError, Dataset, DecodingProgress, LoadOptions, PixelMoments, Source};
 use datasway_diffusion::checkpoint::Checkpoint;
 use datasway_diffusion::device::device;
 use datasway_diffusion::loss::NoiseDistribution;
@@ -34,8 +34,8 @@ pub struct RunEnvironment {
     pub cache: PathBuf,
     /// Name of the device.
     pub device: String,
-    /// True to show on standard error how far the decoding of images is.
-    pub show_progress: bool,
+    /// Shows how far the decoding of images is; nothing if absent.
+    pub progress: Option<DecodingProgress>,
 }
 
 /// An experiment with everything that its jobs share.
@@ -82,7 +82,7 @@ pub fn prepare(
         limit: experiment.limit,
         skip_bad: experiment.skip_bad,
         cache_dir: Some(environment.cache.clone()),
-        progress: environment.show_progress,
+        progress: environment.progress,
         ..LoadOptions::default()
     };
     let options = match (&mut config, &given) {

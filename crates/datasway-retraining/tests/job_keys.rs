@@ -20,7 +20,7 @@ fn keys(name: &str) -> String {
         data: None,
         cache: folder.path().to_owned(),
         device: "flex".to_owned(),
-        show_progress: false,
+        progress: None,
     };
     let prepared = prepare(Experiment::load(file.as_ref()).unwrap(), &environment).unwrap();
     let jobs = plan(&prepared).unwrap().jobs;

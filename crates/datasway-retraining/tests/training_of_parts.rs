@@ -78,7 +78,7 @@ fn prepared(folder: &std::path::Path) -> PreparedExperiment {
         data: None,
         cache: folder.to_owned(),
         device: "flex".to_owned(),
-        show_progress: false,
+        progress: None,
     };
     prepare(Experiment::load(&file).unwrap(), &environment).unwrap()
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use datasway_data::{Dataset, LoadOptions, PixelMoments, Selected, Selection, Source};
+use datasway_data::{
+    Dataset, DecodingProgress, LoadOptions, PixelMoments, Selected, Selection, Source,
+};
 use datasway_diffusion::DiffusionError;
 use datasway_diffusion::checkpoint::{Checkpoint, CheckpointHeader};
 use datasway_diffusion::loss::NoiseDistribution;
@@ -30,8 +32,8 @@ pub struct ModelOptions {
     pub data: Option<String>,
     /// Folder of decoded images, which spare the next start the decoding; none to decode every time.
     pub cache_dir: Option<PathBuf>,
-    /// Shows a progress bar on stderr while images are decoded.
-    pub progress: bool,
+    /// Shows how far the decoding of images is; nothing if absent.
+    pub progress: Option<DecodingProgress>,
     /// The device.
     pub device: Device,
 }
@@ -41,7 +43,7 @@ impl Default for ModelOptions {
         Self {
             data: None,
             cache_dir: None,
-            progress: false,
+            progress: None,
             device: Device::flex(),
         }
     }

@@ -224,9 +224,14 @@ fn moved_diverged(sample: &[f32], delta: &[f32], mass: f64) -> Option<Warning> {
     (largest_pixel > MAX_PIXEL).then_some(Warning::MovedDiverged { largest_pixel })
 }
 
-/// Warns if `η·δ`, the move to the sample of the moved weights, is rounding.
+/// Root mean square of the pixels' move `η·δ` to the sample of the moved weights, from ‖δ‖ of d entries.
+pub fn move_of_pixels(norm: f64, dim: usize, mass: f64) -> f64 {
+    mass.abs() * norm / (dim as f64).sqrt()
+}
+
+/// Warns if the move to the sample of the moved weights is rounding.
 fn within_rounding(score: f64, dim: usize, mass: f64) -> Option<Warning> {
-    let moved = mass.abs() * score / (dim as f64).sqrt();
+    let moved = move_of_pixels(score, dim, mass);
     (moved < CLEAR_OF_ROUNDING).then_some(Warning::WithinRounding { moved })
 }
 

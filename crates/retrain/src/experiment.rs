@@ -59,7 +59,7 @@ impl ExperimentArgs {
             data: self.data.clone(),
             cache: self.cache.clone(),
             device: self.device.clone(),
-            show_progress: true,
+            progress: Some(datasway_cli::decoding_progress),
         };
         let prepared = prepare(experiment, &environment)?;
         datasway_cli::tell_if(caution(&self.device));

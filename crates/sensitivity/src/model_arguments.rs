@@ -372,7 +372,7 @@ impl ModelArgs {
         Ok(ModelOptions {
             data: self.data.clone(),
             cache_dir: Some(self.cache.clone()),
-            progress: true,
+            progress: Some(datasway_cli::decoding_progress),
             device: device(&self.device)?,
         })
     }

@@ -131,7 +131,7 @@ pub fn run(arguments: &ClassifierArgs) -> Result<()> {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,
         cache_dir: Some(arguments.cache.clone()),
-        progress: true,
+        progress: Some(datasway_cli::decoding_progress),
         ..LoadOptions::default()
     };
     let images = images::load(&source, &options, SizeSetting::Option("--size"))?;

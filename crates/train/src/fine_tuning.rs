@@ -252,7 +252,7 @@ fn training_images(
         limit: sidecar.limit,
         skip_bad: sidecar.skip_bad,
         cache_dir: Some(arguments.cache.clone()),
-        progress: true,
+        progress: Some(datasway_cli::decoding_progress),
     };
     images::load(source, &options, SizeSetting::Model)
 }

@@ -80,7 +80,7 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
         limit: arguments.limit,
         skip_bad: arguments.skip_bad,
         cache_dir: Some(arguments.cache.clone()),
-        progress: true,
+        progress: Some(datasway_cli::decoding_progress),
         ..LoadOptions::default()
     };
     let images = images::load(

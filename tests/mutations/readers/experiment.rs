@@ -57,7 +57,7 @@ fn plan(path: &Path) -> Result<(), String> {
         data: None,
         cache: "cache".into(),
         device: "flex".into(),
-        show_progress: false,
+        progress: None,
     };
     let prepared = prepare(experiment, &environment).map_err(said)?;
     datasway_retraining::jobs::plan(&prepared)

@@ -22,7 +22,9 @@ use datasway_sensitivity::learner::{
     CurvatureSolution, FiniteTraining, Learner, PassedWeights, WeightChange,
 };
 use datasway_sensitivity::measure::{Measure, points};
+use datasway_sensitivity::ranking::{CLEAR_OF_ROUNDING, move_of_pixels};
 use datasway_sensitivity::sensitivities::{self, Sensitivities};
+use datasway_stats::median;
 
 use super::job::{JobId, Task};
 use super::progress::Progress;
@@ -126,7 +128,7 @@ impl Executor<'_> {
         let (_, model) = self.model(model)?;
         let values = self.samples_of(model.as_ref())?;
         if !all_finite(&values) {
-            return Err(self.not_finite(
+            return Err(self.failed(
                 job,
                 "the model has diverged: its samples are not finite; try a lower learning rate",
             ));
@@ -176,7 +178,7 @@ impl Executor<'_> {
         let device = &experiment.device;
         let result = sensitivities::compute(model.as_ref(), &measures, &config, device, |_| ())?;
         if !every_measure_has_a_finite_sample(&result) {
-            return Err(self.not_finite(
+            return Err(self.failed(
                 job,
                 "no sample has a finite prediction; try another bandwidth or sigma_cut",
             ));
@@ -237,7 +239,10 @@ impl Executor<'_> {
             of_directions.collect()
         };
         if !deltas.iter().all(|delta| all_finite(delta)) {
-            return Err(self.not_finite(job, "the solution diverged; try more damping"));
+            return Err(self.failed(job, "the solution diverged; try more damping"));
+        }
+        if weights.moves_weights() {
+            self.check_moves(job, &deltas)?;
         }
         let shape = vec![deltas.len(), samples.count, denoiser.dim()];
         let iterations = errors.iter().map(Vec::len).max().unwrap_or(0);
@@ -277,6 +282,28 @@ impl Executor<'_> {
             }
         };
         self.propagate(learner, of_directions, Some(masses.collect()))
+    }
+
+    /// Checks that half of the samples or more move farther than they are rounded, for every direction.
+    fn check_moves(&self, job: JobId, deltas: &[Vec<f32>]) -> Result<(), RetrainError> {
+        let dim = self.workspace.experiment.images.shape.dim();
+        for (direction, delta) in self.workspace.experiment.directions.iter().zip(deltas) {
+            let mass = direction.spec.signed_mass();
+            let moves = delta.chunks_exact(dim).map(norm);
+            let moves: Vec<f64> = moves.map(|norm| move_of_pixels(norm, dim, mass)).collect();
+            let median = median(&moves);
+            if median < CLEAR_OF_ROUNDING {
+                return Err(self.failed(
+                    job,
+                    &format!(
+                        "{} moves its samples by {median:.1e} a pixel, less than what single precision resolves ({CLEAR_OF_ROUNDING:.0e}): \
+                         leave out propagation = \"moved-weights\", or take a larger mass",
+                        direction.spec.name()
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The change of all samples by every change of the weights: δ, or the difference to the samples of the moved weights by the
@@ -378,7 +405,7 @@ impl Executor<'_> {
             }
         }
         if !first.values.chunks_exact(d).any(all_finite) {
-            return Err(self.not_finite(job, "no sample has a finite prediction"));
+            return Err(self.failed(job, "no sample has a finite prediction"));
         }
         Ok(named([("delta", first.shape, first.values)]))
     }
@@ -398,7 +425,7 @@ impl Executor<'_> {
         let mean: Vec<f32> = sum.iter().map(|sum| (sum / count) as f32).collect();
         let d = self.workspace.experiment.images.shape.dim();
         if !mean.chunks_exact(d).any(all_finite) {
-            return Err(self.not_finite(job, "no sample has a finite prediction"));
+            return Err(self.failed(job, "no sample has a finite prediction"));
         }
         Ok(named([("delta", shape, mean)]))
     }
@@ -426,7 +453,7 @@ impl Executor<'_> {
             }));
         }
         if !all_finite(&values) {
-            return Err(self.not_finite(job, "its displacements are not finite"));
+            return Err(self.failed(job, "its displacements are not finite"));
         }
         let shape = [vec![experiment.directions.len()], samples.shape].concat();
         Ok(named([("delta", shape, values)]))
@@ -452,7 +479,7 @@ impl Executor<'_> {
         ] {
             let values = losses(&model, precondition, &points, target, &noise)?;
             if !all_finite(&values) {
-                return Err(self.not_finite(
+                return Err(self.failed(
                     job,
                     "the model has diverged: its losses are not finite; try a lower learning rate",
                 ));
@@ -488,15 +515,15 @@ impl Executor<'_> {
         }
         for (name, array) in &arrays {
             if !array.values.iter().any(|value| value.is_finite()) {
-                return Err(self.not_finite(job, &format!("{name} has no finite score")));
+                return Err(self.failed(job, &format!("{name} has no finite score")));
             }
         }
         arrays.insert(cost::NAME.to_owned(), cost::to_array(cost));
         Ok(arrays)
     }
 
-    /// The error of a job whose result is not finite.
-    fn not_finite(&self, job: JobId, message: &str) -> RetrainError {
+    /// The error of a job whose result cannot be used.
+    fn failed(&self, job: JobId, message: &str) -> RetrainError {
         let job = self.workspace.plan.job(job);
         RetrainError::Experiment(format!("{} {}: {message}", job.kind, job.label))
     }
