@@ -44,7 +44,7 @@ impl Learner<'_> {
     ///
     /// # Errors
     /// If the regularisation is not the length of a training, there are several linearisations, the steps are not those of the
-    /// training in order, and as [`weight_tangent`](Self::weight_tangent) and [`finite_change`](Self::finite_change).
+    /// training in order, the models have not one network, and as [`weight_tangent`](Self::weight_tangent) and [`finite_change`](Self::finite_change).
     pub fn change_along(
         &self,
         passed: &[PassedWeights<'_>],
@@ -64,6 +64,7 @@ impl Learner<'_> {
             let there = Learner { model, ..*self };
             let (curvature, mut right) = there.linearized(groups, progress)?;
             if let Some(start) = &reached {
+                check_parameters(start, &right)?;
                 let pull = curvature.product(start, progress)?;
                 right = right.add(&pull.scale(&vec![-1.0; k]));
                 average = average.add(&start.scale(&vec![leg.averaged.share(); k]));
@@ -138,6 +139,23 @@ impl Learner<'_> {
             }
         })
     }
+}
+
+/// Checks that gradients at two checkpoints are of the same parameters.
+fn check_parameters(
+    before: &ParameterTangents,
+    after: &ParameterTangents,
+) -> Result<(), DiffusionError> {
+    let parameters = |tangents: &ParameterTangents| -> Vec<_> {
+        let stacks = tangents.iter().map(|(id, stack)| (id, stack.shape()));
+        stacks.collect()
+    };
+    if parameters(before) == parameters(after) {
+        return Ok(());
+    }
+    Err(DiffusionError::Invalid(
+        "the checkpoints are of different networks: give those of one training".to_owned(),
+    ))
 }
 
 /// The times of the flow at which the legs of the checkpoints and of the final weights start: half way between their steps.

@@ -198,4 +198,12 @@ fn checkpoints_that_are_of_no_such_training_are_refused() {
         };
         assert!(is_right, "{steps:?}: {said:?}");
     }
+    let other = Perceptron::new(D, 3).denoiser(D);
+    let passed = [PassedWeights {
+        step: 10,
+        model: &other,
+    }];
+    let change = right.change_along(&passed, &groups, &mut |_| ());
+    let said = change.expect_err("another network").to_string();
+    assert!(said.contains("different networks"), "{said}");
 }
