@@ -1,6 +1,37 @@
 //! Sources as they are written, and sizes that cannot be.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use datasway_data::{LoadOptions, Source, load};
+
+/// The number of images is told before the decoding, every image while it lasts, and its end by dropping what it tells.
+#[test]
+fn a_decoding_tells_how_far_it_is() {
+    static DECODED: AtomicUsize = AtomicUsize::new(0);
+    static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            let decoded = DECODED.load(Ordering::Relaxed);
+            SEEN.lock().unwrap().push(format!("end after {decoded}"));
+        }
+    }
+    fn begin(images: usize) -> Box<dyn Fn(usize) + Send + Sync> {
+        SEEN.lock().unwrap().push(format!("{images} images"));
+        let end = End;
+        Box::new(move |more| {
+            let _ = &end;
+            DECODED.fetch_add(more, Ordering::Relaxed);
+        })
+    }
+    let options = LoadOptions {
+        progress: Some(begin),
+        ..LoadOptions::default()
+    };
+    load(&Source::parse("faces:37").unwrap(), &options).unwrap();
+    assert_eq!(*SEEN.lock().unwrap(), ["37 images", "end after 37"]);
+}
 
 #[test]
 fn what_is_no_source_is_refused_in_one_line() {
