@@ -292,14 +292,17 @@ mod tests {
             (with(&format!("{training}[0, 20]")), "from 1 on"),
             (with(&format!("{training}[20, 5]")), "ascending"),
             (with(&format!("{training}[5, 5]")), "ascending"),
-            (with("checkpoints = [5]"), "add damping = \"training\""),
+            (
+                with("checkpoints = [5]"),
+                "in place of a damping by a number",
+            ),
             (
                 with(&format!("{training}[5]\n{several}")),
                 "as linearizations do",
             ),
             (
                 with(&format!("{training}[5]\nalignment = true")),
-                "alignment",
+                "alignment compares",
             ),
         ] {
             let error = estimator.check(&[]).unwrap_err().to_string();

@@ -104,34 +104,6 @@ fn is_once(times: &usize) -> bool {
 }
 
 impl WeightsSpec {
-    /// Checks that the checkpoints are in order, and that the options go with them.
-    fn check_checkpoints(&self, field: &dyn Fn(&str) -> String) -> Result<(), RetrainError> {
-        let refuse = |why: &str| {
-            let field = field("checkpoints");
-            Err(RetrainError::experiment(format!("{field}: {why}")))
-        };
-        if self.checkpoints.is_empty() {
-            return Ok(());
-        }
-        if self.checkpoints[0] == 0 || self.checkpoints.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return refuse("they must be ascending numbers of steps, from 1 on");
-        }
-        if !self.damping.depends_on_training() {
-            return refuse(
-                "they divide the length of a training: add damping = \"training\", or leave them out",
-            );
-        }
-        if !is_once(&self.linearizations) {
-            return refuse("they divide the training, as linearizations do: leave one of them out");
-        }
-        if self.alignment {
-            return refuse(
-                "alignment compares the derivative at the final weights: leave one of them out",
-            );
-        }
-        Ok(())
-    }
-
     /// True if each direction is predicted with the curvature of its own changed data.
     pub fn has_changed_curvature(&self) -> bool {
         !self.curvature.is_unchanged()
@@ -173,7 +145,8 @@ impl WeightsSpec {
         let learner = self.learner(self.damping.without_training(), 1, 0).check();
         let preconditioner = self.damping.check_preconditioner(self.preconditioner);
         let times = self.damping.check_linearizations(self.linearizations);
-        let checked = learner.and(preconditioner).and(times);
+        let passed = (self.damping).check_checkpoints(&self.checkpoints, self.linearizations);
+        let checked = learner.and(preconditioner).and(times).and(passed);
         checked.map_err(|error| RetrainError::experiment(field(&error.to_string())))?;
         if !is_once(&self.linearizations) && !self.has_changed_curvature() {
             return Err(RetrainError::experiment(format!(
@@ -181,7 +154,13 @@ impl WeightsSpec {
                 field("linearizations")
             )));
         }
-        self.check_checkpoints(field)
+        if !self.checkpoints.is_empty() && self.alignment {
+            return Err(RetrainError::experiment(format!(
+                "{} compares the derivative at the final weights: leave it out, or checkpoints",
+                field("alignment")
+            )));
+        }
+        Ok(())
     }
 
     /// The options without the name and what is evaluated beside them, for the keys of results.

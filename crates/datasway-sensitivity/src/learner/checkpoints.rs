@@ -51,8 +51,15 @@ impl Learner<'_> {
         groups: &ChangedGroups<'_>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<CurvatureSolution, DiffusionError> {
-        let training = self.checked_training()?;
-        let legs = training.filter().legs(&starts(&training, passed)?);
+        self.check()?;
+        let steps: Vec<u64> = passed.iter().map(|passed| passed.step).collect();
+        let training = match self.config.damping {
+            Damping::Training(training) => Some(training),
+            Damping::Fraction(_) => None,
+        };
+        check_checkpoints(&steps, training.is_some(), self.config.linearizations)?;
+        let training = training.expect("checked");
+        let legs = training.filter().legs(&starts(&training, &steps)?);
         let k = groups.count();
         let models = passed.iter().map(|passed| passed.model);
         let models = models.chain([self.model]);
@@ -102,21 +109,6 @@ impl Learner<'_> {
         (passed + 1) * leg + passed * product
     }
 
-    /// The training of the regularisation, in one linearisation.
-    fn checked_training(&self) -> Result<FiniteTraining, DiffusionError> {
-        self.check()?;
-        match self.config.damping {
-            Damping::Training(training) if self.config.linearizations == 1 => Ok(training),
-            Damping::Training(_) => Err(DiffusionError::Invalid(
-                "checkpoints divide the training, as linearizations do: leave one of them out"
-                    .to_owned(),
-            )),
-            Damping::Fraction(_) => Err(DiffusionError::Invalid(
-                "checkpoints divide the length of a training: give that in place of a damping by a number".to_owned(),
-            )),
-        }
-    }
-
     /// `G_η` and `−(∇L_η − ∇L_ρ)/η` of every group; for a derivative G and `−(∇L_ν − ∇L_ρ)`.
     fn linearized<'p>(
         &'p self,
@@ -158,25 +150,37 @@ fn check_parameters(
     ))
 }
 
+/// Checks the steps of checkpoints, which divide the length of a training.
+///
+/// # Errors
+/// If they are not in order, the regularisation is not the length of a training, or linearisations divide it.
+pub(super) fn check_checkpoints(
+    steps: &[u64],
+    divides_training: bool,
+    linearizations: usize,
+) -> Result<(), DiffusionError> {
+    let is_ascending = steps.windows(2).all(|pair| pair[0] < pair[1]);
+    let why = if !is_ascending || steps.first() == Some(&0) {
+        "checkpoints must be after ascending numbers of steps, from 1 on"
+    } else if !divides_training {
+        "checkpoints divide the length of a training: give that in place of a damping by a number"
+    } else if linearizations > 1 {
+        "checkpoints divide the training, as linearizations do: leave one of them out"
+    } else {
+        return Ok(());
+    };
+    Err(DiffusionError::Invalid(why.to_owned()))
+}
+
 /// The times of the flow at which the legs of the checkpoints and of the final weights start: half way between their steps.
-fn starts(
-    training: &FiniteTraining,
-    passed: &[PassedWeights<'_>],
-) -> Result<Vec<f64>, DiffusionError> {
+fn starts(training: &FiniteTraining, passed: &[u64]) -> Result<Vec<f64>, DiffusionError> {
     let end = training.optimization.steps;
-    let steps = passed.iter().map(|passed| passed.step).chain([end]);
-    let steps: Vec<u64> = steps.collect();
-    if steps[0] == 0 || steps.windows(2).any(|pair| pair[0] >= pair[1]) {
+    if let Some(last) = passed.last().filter(|last| **last >= end) {
         return Err(DiffusionError::Invalid(format!(
-            "the checkpoints must be after ascending numbers of steps, from 1 to {}, and are after {}",
-            end - 1,
-            steps[..passed.len()]
-                .iter()
-                .map(u64::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
+            "the training has {end} steps, and a checkpoint is after {last}: give earlier ones"
         )));
     }
+    let steps: Vec<u64> = passed.iter().copied().chain([end]).collect();
     let between = steps.windows(2);
     let between = between.map(|pair| training.time_after(pair[0].midpoint(pair[1])));
     Ok(std::iter::once(0.0).chain(between).collect())

@@ -3,6 +3,7 @@
 use datasway_diffusion::DiffusionError;
 use serde::{Deserialize, Serialize};
 
+use super::checkpoints::check_checkpoints;
 use super::config::{Damping, LearnerConfig, PreconditionerKind, check_linearizations};
 use super::finite_training::FiniteTraining;
 
@@ -82,6 +83,21 @@ impl DampingSpec {
     /// If there are several with a damping by a number: they divide the length of a training.
     pub fn check_linearizations(self, linearizations: usize) -> Result<(), DiffusionError> {
         check_linearizations(linearizations, self.depends_on_training())
+    }
+
+    /// Checks that the change of the weights with this regularisation can have these checkpoints of the training.
+    ///
+    /// # Errors
+    /// As [`Learner::change_along`](super::Learner::change_along), but for the number of steps of the training.
+    pub fn check_checkpoints(
+        self,
+        steps: &[u64],
+        linearizations: usize,
+    ) -> Result<(), DiffusionError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        check_checkpoints(steps, self.depends_on_training(), linearizations)
     }
 
     /// Name in tables of the derivative of the weights with so many iterations of the solver.

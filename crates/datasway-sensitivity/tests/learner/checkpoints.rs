@@ -177,10 +177,14 @@ fn checkpoints_that_are_of_no_such_training_are_refused() {
     let groups = ChangedGroups::Derivative(vec![&nu]);
     for (learner, steps, says) in [
         (&right, &[1, 799][..], None),
-        (&right, &[0, 10], Some("from 1 to 799, and are after 0, 10")),
+        (&right, &[0, 10], Some("from 1 on")),
         (&right, &[10, 10], Some("ascending")),
         (&right, &[20, 10], Some("ascending")),
-        (&right, &[10, 800], Some("ascending")),
+        (
+            &right,
+            &[10, 800],
+            Some("has 800 steps, and a checkpoint is after 800"),
+        ),
         (&damped, &[10], Some("in place of a damping by a number")),
         (&several, &[10], Some("leave one of them out")),
     ] {
