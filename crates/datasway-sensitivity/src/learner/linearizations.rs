@@ -22,50 +22,11 @@
 use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
-use super::curvature::Curvature;
 use super::finite_mass::{ChangedCurvature, GroupMass};
-use super::finite_training::LegFilters;
 use super::inverse::CurvatureSolution;
 use super::solve::Learner;
-use super::solver_report::SolverReport;
 use super::stopping::StoppingRule;
 use super::training_flow::TrainingFlow;
-
-/// The change of the weights on a leg.
-pub(super) struct LegChange {
-    /// The change from its start to its end, K; none for the last leg.
-    pub advance: Option<ParameterTangents>,
-    /// The part of the change from its start in the averaged weights, K; none if no share of the average falls on the leg.
-    pub averaged: Option<ParameterTangents>,
-    pub report: SolverReport,
-}
-
-impl TrainingFlow {
-    /// The change of the weights on a leg with this curvature.
-    pub(super) fn follow(
-        &self,
-        leg: &LegFilters,
-        curvature: &dyn Curvature,
-        right: &ParameterTangents,
-        rule: StoppingRule<'_>,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<LegChange, DiffusionError> {
-        let averaged = (leg.averaged.share() > 0.0).then_some(&leg.averaged);
-        // The iterations go on until the start of the next leg stands still, or the result.
-        let filters: Vec<_> = [leg.advance.as_ref(), averaged]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
-        let (changes, report) = self.apply(&filters, curvature, right, rule, progress)?;
-        let mut changes = changes.into_iter();
-        Ok(LegChange {
-            advance: leg.advance.as_ref().and_then(|_| changes.next()),
-            averaged: averaged.and_then(|_| changes.next()),
-            report,
-        })
-    }
-}
 
 /// The largest length of `∇L_η(θ_i) − ∇L_ρ(θ₀)`, relative to that at θ₀, with which a leg may start: 1, with room for rounding.
 const MAX_GROWTH: f64 = 1.1;

@@ -4,7 +4,7 @@ use burn_jvp::ParameterTangents;
 use datasway_diffusion::DiffusionError;
 
 use super::curvature::Curvature;
-use super::finite_training::TrainingFilter;
+use super::finite_training::{LegFilters, TrainingFilter};
 use super::lanczos::KrylovSpaces;
 use super::solver_report::SolverReport;
 use super::stopping::{DELAY, Effect, EffectChanges, StoppingRule};
@@ -15,6 +15,15 @@ pub(super) struct TrainingFlow {
     pub root: ParameterTangents,
     /// f.
     pub filter: TrainingFilter,
+}
+
+/// The change of the weights on a leg.
+pub(super) struct LegChange {
+    /// The change from its start to its end, K; none for the last leg.
+    pub advance: Option<ParameterTangents>,
+    /// The part of the change from its start in the averaged weights, K; none if no share of the average falls on the leg.
+    pub averaged: Option<ParameterTangents>,
+    pub report: SolverReport,
 }
 
 impl TrainingFlow {
@@ -59,6 +68,31 @@ impl TrainingFlow {
             solution.multiply(root)
         });
         Ok((solutions.collect(), report))
+    }
+
+    /// The change of the weights on a leg with this curvature.
+    pub(super) fn follow(
+        &self,
+        leg: &LegFilters,
+        curvature: &dyn Curvature,
+        right: &ParameterTangents,
+        rule: StoppingRule<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LegChange, DiffusionError> {
+        let averaged = (leg.averaged.share() > 0.0).then_some(&leg.averaged);
+        // The iterations go on until the start of the next leg stands still, or the result.
+        let filters: Vec<_> = [leg.advance.as_ref(), averaged]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let (changes, report) = self.apply(&filters, curvature, right, rule, progress)?;
+        let mut changes = changes.into_iter();
+        Ok(LegChange {
+            advance: leg.advance.as_ref().and_then(|_| changes.next()),
+            averaged: averaged.and_then(|_| changes.next()),
+            report,
+        })
     }
 }
 

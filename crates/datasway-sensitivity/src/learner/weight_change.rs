@@ -12,7 +12,6 @@ use super::solve::Learner;
 use crate::config::SensitivityConfig;
 
 /// Groups of images whose mass in the training data changes.
-#[derive(Clone)]
 pub enum ChangedGroups<'a> {
     /// The derivative in the mass of each group.
     Derivative(Vec<&'a dyn DataPoints>),
